@@ -1,0 +1,47 @@
+# The project's commands. Everything but Python 3.11+ and make comes from the package registry.
+#
+#   make demo [PAGES=all]   Django's documentation through the whole system, three questions, figures
+#   make up [DEMO=1]        the site, in the foreground (DEMO=1: with the demo's data and model)
+#   make test               the tests           make lint   format, lint, types
+#   make setup              environment and pinned installs only
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PAGES ?= 90
+PIP_ARGS ?=
+DEMO_ENV := DATA_DIR=var/demo EMBED_MODEL=stand-in
+
+.PHONY: setup demo up test lint clean
+
+setup: $(VENV)/.setup
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.setup: $(VENV)/.python requirements.txt
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.setup requirements-dev.txt
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -r requirements-dev.txt
+	@touch $@
+
+demo: setup
+	@$(DEMO_ENV) $(BIN)/python manage.py demo --pages $(PAGES)
+
+up: setup
+	@$(if $(DEMO),$(DEMO_ENV)) $(BIN)/python manage.py up
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

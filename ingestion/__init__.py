@@ -1,0 +1,15 @@
+"""From a source to the index, as numbered data flow.
+
+1. ``admin``, ``manage.py ingest`` or the schedule writes Source, Run and Document rows (``models``).
+2. ``dispatcher`` leases what may start now: fair between sources, bounded by what is in flight.
+3. A CPU worker fetches (``sources``, ``fetcher``), extracts (``extractor``) and cuts (``chunker``);
+   ``pipeline`` compares the chunks with the stored ones: new ones wait for the embedder, unchanged ones
+   keep their vectors, vanished ones are to be removed.
+4. The one GPU worker takes waiting chunks of many documents, embeds them (``embedder``) and pushes
+   binary records onto a Redis list (``buffer``).
+5. Beat's drain claims records in bulk, upserts them into Milvus (``vector_store``), marks the rows
+   indexed, and only then forgets the records; vanished chunks leave Milvus, then the rows.
+
+The database is the truth: broker and buffer can be wiped at any moment and everything still ends.
+``tasks`` are thin Celery wrappers around ``pipeline`` and ``dispatcher``; messages carry ids only.
+"""

@@ -1,0 +1,203 @@
+"""The staff's view: sources with their progress and reasons, documents and runs with their errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from ingestion import tasks
+from ingestion.exceptions import IngestionError
+from ingestion.models import Chunk, Collection, Document, Run, Source
+from ingestion.pipeline.runs import remove_source, start_run
+from ingestion.sources import normalise
+
+DONE = ~Q(documents__state__in=Document.ACTIVE)
+FAILED = Q(documents__state__in=Document.UNSUCCESSFUL)
+
+
+class SourceForm(forms.ModelForm[Source]):
+    class Meta:
+        model = Source
+        fields = ("name", "kind", "target", "include", "exclude", "max_pages", "max_depth", "refresh_seconds")
+
+    def clean(self) -> dict[str, Any]:
+        """The target in its one normal form, inside FILES_ROOTS when it is a folder."""
+        data = super().clean() or self.cleaned_data
+        if "kind" not in data or "target" not in data:
+            return data
+        try:
+            data["target"] = normalise(data["kind"], data["target"])
+        except IngestionError as error:
+            raise forms.ValidationError({"target": str(error)}) from error
+        if data["kind"] == Source.Kind.FILES:
+            check_root(data["target"])
+        return data
+
+
+def check_root(target: str) -> None:
+    if any(Path(target).is_relative_to(root) for root in settings.FILES_ROOTS):
+        return
+    allowed = ", ".join(str(r) for r in settings.FILES_ROOTS) or "none yet"
+    raise forms.ValidationError(
+        {"target": f"Folders must lie below one of FILES_ROOTS ({allowed}). Ask the operator to set it."}
+    )
+
+
+@admin.register(Source)
+class SourceAdmin(admin.ModelAdmin[Source]):
+    form = SourceForm
+    list_display = ("name", "kind", "state", "progress", "failed", "last_error", "target")
+    list_filter = ("kind",)
+    search_fields = ("name", "target")
+    actions = ("ingest_now", "delete_with_vectors")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Source]:
+        counted = super().get_queryset(request).prefetch_related("runs")
+        return counted.annotate(
+            known=Count("documents"),
+            done=Count("documents", filter=DONE),
+            unsuccessful=Count("documents", filter=FAILED),
+        )
+
+    @admin.display(description="state")
+    def state(self, source: Source) -> str:
+        if source.deleting:
+            return "deleting"
+        run = latest_run(source)
+        return str(run.state) if run else "new"
+
+    @admin.display(description="documents done")
+    def progress(self, source: Any) -> str:
+        return f"{source.done} of {source.known}"
+
+    @admin.display(description="failed")
+    def failed(self, source: Any) -> str:
+        if not source.unsuccessful:
+            return "0"
+        query = f"?source__id__exact={source.pk}&state__in=failed,quarantined"
+        url = reverse("admin:ingestion_document_changelist") + query
+        return format_html('<a href="{}">{}</a>', url, source.unsuccessful)
+
+    @admin.display(description="last error, or why it waits")
+    def last_error(self, source: Source) -> str:
+        run = latest_run(source)
+        if run and (run.error or run.note):
+            return run.error or run.note
+        document = source.documents.filter(state__in=Document.UNSUCCESSFUL).order_by("-updated_at").first()
+        return f"{document.url}: {document.error}" if document else ""
+
+    @admin.action(description="Ingest now")
+    def ingest_now(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        for source in queryset.filter(deleting=False):
+            start_run(source)
+        tell_workers(request)
+
+    @admin.action(description="Delete with its vectors", permissions=["delete"])
+    def delete_with_vectors(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        for source in queryset:
+            remove_source(source)
+        tell_workers(request)
+
+    def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:
+            start_run(obj)
+            tell_workers(request)
+
+    def delete_model(self, request: HttpRequest, obj: Source) -> None:
+        remove_source(obj)
+        tell_workers(request)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Without the built-in bulk delete, which would leave the vectors behind."""
+        return {k: v for k, v in super().get_actions(request).items() if k != "delete_selected"}
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    """Rows that the pipeline writes; staff look."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ChunkInline(admin.TabularInline[Chunk, Document]):
+    model = Chunk
+    fields = ("position", "state", "heading", "tokens", "text", "error")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Document)
+class DocumentAdmin(ReadOnlyAdmin):
+    list_display = ("title_or_url", "source", "state", "chunk_count", "attempts", "error", "updated_at")
+    list_filter = ("state", "source")
+    search_fields = ("url", "title")
+    list_select_related = ("source",)
+    show_full_result_count = False
+    inlines: ClassVar = [ChunkInline]
+    actions = ("try_again",)
+
+    @admin.display(description="document")
+    def title_or_url(self, document: Document) -> str:
+        return document.title or document.url
+
+    @admin.action(description="Try again")
+    def try_again(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        for source in Source.objects.filter(id__in=queryset.values("source"), deleting=False):
+            run = start_run(source)
+            Document.objects.filter(id__in=queryset.values("id"), source=source).queue(run_id=run.pk)
+        tell_workers(request)
+
+
+@admin.register(Run)
+class RunAdmin(ReadOnlyAdmin):
+    list_display = ("source", "state", "created_at", "finished_at", "documents_of", "error", "note")
+    list_filter = ("state", "source")
+    list_select_related = ("source",)
+
+    @admin.display(description="documents")
+    def documents_of(self, run: Run) -> int:
+        return run.documents.count()
+
+
+@admin.register(Collection)
+class CollectionAdmin(ReadOnlyAdmin):
+    list_display = ("name", "model", "dimension", "active", "created_at")
+
+
+def latest_run(source: Source) -> Run | None:
+    runs = list(source.runs.all())  # prefetched, newest first
+    return runs[0] if runs else None
+
+
+def tell_workers(request: HttpRequest) -> None:
+    """Wake the dispatcher once the rows are committed; if the broker is down the rows still stand."""
+    transaction.on_commit(lambda: announce(request))
+
+
+def announce(request: HttpRequest) -> None:
+    try:
+        tasks.wake()
+    except IngestionError as error:
+        messages.warning(request, f"Saved. {error}")
+    else:
+        messages.success(request, "Work is under way; reload this page to see its progress.")

@@ -1,0 +1,60 @@
+"""System checks: settings that cannot work are named before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+
+@register()
+def check_model_path(**kwargs: Any) -> list[CheckMessage]:
+    """A local model folder must exist; a hub id is resolved when the model is loaded."""
+    path = Path(settings.MODEL_PATH)
+    if settings.EMBED_MODEL == settings.STAND_IN and not path.is_dir():
+        return [
+            Warning(
+                f"The stand-in model is not assembled in {path}.",
+                hint="Run: python manage.py standin_model",
+                id="ingestion.W001",
+            )
+        ]
+    if path.is_absolute() and not path.is_dir():
+        return [
+            Error(
+                f"The model folder {path} does not exist.",
+                hint="Set EMBED_MODEL to a folder with BGE-M3, to a hub id (BAAI/bge-m3) or to stand-in.",
+                id="ingestion.E001",
+            )
+        ]
+    return []
+
+
+@register()
+def check_leases(**kwargs: Any) -> list[CheckMessage]:
+    """A task that may outlive half the broker's visibility timeout would be delivered twice."""
+    if 2 * settings.PAGE_TIME_LIMIT_SECONDS < settings.VISIBILITY_TIMEOUT_SECONDS:
+        return []
+    return [
+        Error(
+            "PAGE_TIME_LIMIT_SECONDS must stay below half of the broker's visibility timeout "
+            f"({settings.VISIBILITY_TIMEOUT_SECONDS} s).",
+            id="ingestion.E002",
+        )
+    ]
+
+
+@register()
+def check_cpu_precision(**kwargs: Any) -> list[CheckMessage]:
+    """Half precision on a CPU without the instructions runs over a hundred times slower."""
+    if settings.EMBED_DEVICE != "cpu" or settings.EMBED_DTYPE in ("auto", "float32"):
+        return []
+    return [
+        Error(
+            f"EMBED_DTYPE={settings.EMBED_DTYPE} on a CPU is over 100 times slower than float32.",
+            hint="Set EMBED_DTYPE=float32 (or auto), or EMBED_DEVICE to a GPU.",
+            id="ingestion.E003",
+        )
+    ]

@@ -1,0 +1,82 @@
+"""The errors of the pipeline.
+
+::
+
+    IngestionError
+    ├── PermanentError            trying again cannot help; the document fails at once
+    │   ├── SourceError           the target is missing, empty or of no known kind
+    │   ├── AddressRefused        the address may not be connected to, or robots.txt forbids it
+    │   ├── PageGone              404 or 410
+    │   ├── PageRefused           401, 403, another 4xx, endless redirects, no permission
+    │   ├── UnsupportedContent    binary, an unknown format, or a page without text
+    │   ├── ModelError            the embedding model cannot be loaded
+    │   └── BadRecord             a record in the buffer cannot be read
+    └── TransientError            worth another try later
+        ├── FetchFailed           time-out, reset, 5xx, 429
+        ├── BufferUnavailable     Redis does not answer
+        └── VectorStoreUnavailable  Milvus does not answer
+
+Every message says which address or id it is about and what to do.
+"""
+
+from __future__ import annotations
+
+
+class IngestionError(Exception):
+    """Base of all errors that a stage raises on purpose."""
+
+    permanent = True
+
+
+class PermanentError(IngestionError):
+    """Trying again cannot help."""
+
+
+class SourceError(PermanentError):
+    """The source's target is missing, empty or not of a known kind."""
+
+
+class AddressRefused(PermanentError):
+    """Policy forbids the connection: private network, port, scheme or robots.txt."""
+
+
+class PageGone(PermanentError):
+    """The server says that the page does not exist (404, 410)."""
+
+
+class PageRefused(PermanentError):
+    """The server denies the page (401, 403, another 4xx, endless redirects), or file permissions do."""
+
+
+class UnsupportedContent(PermanentError):
+    """Nothing to index: a binary, an unknown format, or no text."""
+
+
+class ModelError(PermanentError):
+    """The embedding model is missing, damaged or of another dimension."""
+
+
+class BadRecord(PermanentError):
+    """A buffered record cannot be decoded or does not fit the collection."""
+
+
+class TransientError(IngestionError):
+    """Worth another try; ``retry_after`` is the server's own wish in seconds, if it said one."""
+
+    permanent = False
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class FetchFailed(TransientError):
+    """The page could not be fetched this time."""
+
+
+class BufferUnavailable(TransientError):
+    """Redis does not answer."""
+
+
+class VectorStoreUnavailable(TransientError):
+    """Milvus does not answer."""

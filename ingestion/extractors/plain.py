@@ -1,0 +1,16 @@
+"""Plain text → the same text; its first line is the title if it is short enough to be one."""
+
+from __future__ import annotations
+
+from ingestion.extractors.links import absolute, file_name
+from ingestion.extractors.markdown import BARE_LINK
+from ingestion.types import Extracted
+
+MAX_TITLE_CHARS = 120
+
+
+def read(url: str, text: str) -> Extracted:
+    text = text.strip("\n")
+    first = text.lstrip().partition("\n")[0].strip()
+    title = first if 0 < len(first) <= MAX_TITLE_CHARS else file_name(url)
+    return Extracted(title=title, markdown=text, links=absolute(url, BARE_LINK.findall(text)))

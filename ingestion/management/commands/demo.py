@@ -1,0 +1,192 @@
+"""`manage.py demo`: Django's documentation through the whole system, and three questions to it.
+
+Takes the documentation from Django's source archive on the package registry, assembles the stand-in
+model, runs the embedded stack, ingests, asks, prints figures, and stops what it started. A second
+time everything is unchanged and nothing is embedded again.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from ingestion.types import Json
+
+RELEASE = "5.2.19"
+# Guides rather than reference: what most questions are about, and 90 of the 656 pages.
+PART = ("intro/*", "topics/*", "faq/*")
+QUESTIONS = (
+    "How do I make a query that spans a relationship between two models?",
+    "How can I run a function after the database transaction commits?",
+    "What is a context processor and where do I register it?",
+)
+READY_SECONDS = 180
+
+
+class Command(BaseCommand):
+    help = "Ingest Django's documentation with the embedded stack, ask three questions, print figures, stop."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--pages", type=page_count, default=90, help='a number, or "all" (656)')
+
+    def handle(self, *args: Any, pages: int, **options: Any) -> None:
+        started = time.monotonic()
+        folder = Path(settings.DATA_DIR)
+        self.say("1. Django's documentation, from its source archive on the package registry")
+        docs = documentation(folder)
+        self.say("2. The embedding model: MiniLM as a small English stand-in for BGE-M3")
+        call_command("standin_model", corpus=docs)
+        self.say(f"3. The stack: Redis, Milvus Lite, workers, Beat, web (log: {folder / 'demo.log'})")
+        with running_stack(folder / "demo.log"):
+            self.say(f"4. Ingesting {'all' if not pages else f'up to {pages}'} pages")
+            figures = ingest(docs, pages)
+            self.report(figures)
+            self.say("5. Three questions")
+            for question in QUESTIONS:
+                self.answer(question)
+        self.goodbye(time.monotonic() - started)
+
+    def say(self, text: str) -> None:
+        self.stdout.write(self.style.MIGRATE_HEADING(text))
+        self.stdout.flush()
+
+    def report(self, figures: Json) -> None:
+        rate = figures["tokens"] / max(figures["stages"]["embed"], 0.001)
+        stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in figures["stages"].items())
+        self.stdout.write(
+            f"   pages {figures['documents']}, chunks {figures['chunks']}, failed {figures['failed']}, "
+            f"{figures['seconds']} s from start to searchable\n   seconds of work per stage: {stages}"
+        )
+        if figures["embedded"]:
+            self.stdout.write(f"   {figures['tokens']} tokens in {figures['embedded']} chunks, {rate:.0f} tokens/s")
+        else:
+            self.stdout.write(f"   nothing changed: 0 chunks embedded, all {figures['reused']} reused")
+
+    def answer(self, question: str) -> None:
+        reply = asked(question)
+        self.stdout.write(self.style.SUCCESS(f"\n   {question}"))
+        for line in reply["answer"].strip().splitlines():
+            self.stdout.write(f"   {line}")
+        for citation in reply["citations"]:
+            self.stdout.write(f"   [{citation['number']}] {citation['title']}: {citation['url']}")
+        spent = ", ".join(f"{stage} {ms}" for stage, ms in reply["timings"].items())
+        self.stdout.write(f"   milliseconds: {spent}")
+
+    def goodbye(self, seconds: float) -> None:
+        self.say(f"\nDone in {seconds:.0f} s; everything that was started is stopped.")
+        self.stdout.write(
+            "   Ask yourself:      make up DEMO=1, then open "
+            f"http://{settings.WEB_HOST}:{settings.WEB_PORT}/\n"
+            "   The whole corpus:  make demo PAGES=all\n"
+            "   Your own pages:    make up, and in a second terminal: .venv/bin/python manage.py ingest TARGET --wait\n"
+            "   The real BGE-M3, a GPU, PostgreSQL, Milvus and an LLM: see README.md"
+        )
+
+
+def page_count(text: str) -> int:
+    """0 stands for all."""
+    if text == "all":
+        return 0
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ArgumentTypeError('must be a positive number or "all"')
+
+
+def documentation(folder: Path) -> Path:
+    """The ``docs`` folder of Django's source archive, downloaded once."""
+    docs = folder / f"Django-{RELEASE}" / "docs"
+    if docs.is_dir():
+        return docs
+    folder.mkdir(parents=True, exist_ok=True)
+    download(folder)
+    unpack(next(iter(sorted(folder.glob("[Dd]jango-*.tar.gz")))), docs)
+    return docs
+
+
+def download(folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    done = subprocess.run(  # noqa: S603
+        [*command, "--dest", str(folder), f"Django=={RELEASE}"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise CommandError(f"Django's source archive could not be downloaded:\n{done.stderr.strip()}")
+
+
+def unpack(archive: Path, docs: Path) -> None:
+    """Only the .txt files below docs/; moved into place when complete."""
+    partial = docs.parent.with_suffix(".partial")
+    with tarfile.open(archive) as tar:
+        wanted = [m for m in tar if m.name.partition("/")[2].startswith("docs/") and m.name.endswith(".txt")]
+        tar.extractall(partial, members=wanted, filter="data")
+    next(partial.iterdir()).rename(docs.parent)
+    partial.rmdir()
+
+
+@contextmanager
+def running_stack(log: Path) -> Iterator[None]:
+    """`manage.py up` as a child process; its output goes to ``log``."""
+    with log.open("w") as output:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "manage.py", "up"], stdout=output, stderr=output, cwd=settings.BASE_DIR
+        )
+        try:
+            wait_until_ready(process, log)
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while "\nready " not in log.read_text(errors="replace"):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise CommandError(f"The stack did not start. The end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.2)
+
+
+def ingest(docs: Path, pages: int) -> Json:
+    """Run `manage.py ingest` with its live progress; the choice of pages only ever grows."""
+    options = [] if known_pages(docs) and (known_pages(docs) >= pages > 0) else selection(pages)
+    command = [sys.executable, "manage.py", "ingest", str(docs), "--name", "Django documentation", "--json"]
+    done = subprocess.run(  # noqa: S603
+        [*command, *options], stdout=subprocess.PIPE, text=True, cwd=settings.BASE_DIR, check=False
+    )
+    if done.returncode:
+        raise CommandError("Some pages failed; the reasons are above.")
+    figures: Json = json.loads(done.stdout)
+    return figures
+
+
+def selection(pages: int) -> list[str]:
+    if not pages:
+        return ["--include", "*.txt", "--max-pages", "100000"]
+    return [f"--include={glob}" for glob in PART] + ["--max-pages", str(pages)]
+
+
+def known_pages(docs: Path) -> int:
+    from ingestion.models import Document
+
+    return Document.objects.filter(source__target=str(docs)).exclude(state=Document.State.GONE).count()
+
+
+def asked(question: str) -> Json:
+    output = StringIO()
+    call_command("ask", question, json=True, stdout=output)
+    reply: Json = json.loads(output.getvalue())
+    return reply

@@ -1,0 +1,154 @@
+"""`manage.py ingest TARGET...`: make sources, start runs, and watch them to their end with --wait."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ingestion import tasks
+from ingestion.exceptions import IngestionError
+from ingestion.models import Document, Run, Source
+from ingestion.pipeline.runs import progress, start_run, summary
+from ingestion.sources import KINDS, detect_kind, normalise
+from ingestion.types import Json
+
+POLL_SECONDS = 0.5
+# A running stack picks a run up within two ticks of the dispatcher; silence this long means there is none.
+HINT_SECONDS = 15.0
+SHOWN_FAILURES = 10
+
+
+class Command(BaseCommand):
+    help = (
+        "Ingest documentation. TARGET is a website's first page (https://...), a folder, a file, or @list.txt "
+        "with one target per line. The work is done by the workers (manage.py up); --wait watches it and "
+        "exits non-zero when a document failed."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("targets", nargs="+", metavar="TARGET")
+        parser.add_argument("--kind", choices=sorted(KINDS), help="instead of telling it from the target")
+        parser.add_argument("--name", help="the source's name (default: its target); one target only")
+        parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only these (repeatable)")
+        parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="never these (repeatable)")
+        parser.add_argument("--max-pages", type=int, metavar="N", help="at most this many documents")
+        parser.add_argument("--depth", type=int, metavar="N", help="links followed from the first page (websites)")
+        parser.add_argument("--refresh", type=int, metavar="SECONDS", help="ingest again after this time, for ever")
+        parser.add_argument("--wait", action="store_true", help="show progress until everything is done")
+        parser.add_argument("--json", action="store_true", help="print the figures as JSON (implies --wait)")
+
+    def handle(self, *args: Any, targets: list[str], **options: Any) -> None:
+        console = Console(stderr=True)
+        runs = [start_run(source_for(t, options)) for t in unique(expand(targets))]
+        try:
+            tasks.wake()
+        except IngestionError as error:
+            console.print(f"[yellow]{error}[/yellow]")
+        if not (options["wait"] or options["json"]):
+            console.print(f"{len(runs)} run(s) started; see them with: python manage.py status")
+            return
+        watch([run.pk for run in runs], console)
+        self.report([run.pk for run in runs], console, as_json=options["json"])
+
+    def report(self, run_ids: list[int], console: Console, *, as_json: bool) -> None:
+        figures = summary(run_ids)
+        self.stdout.write(json.dumps(figures) if as_json else sentence(figures))
+        for line in failures(run_ids):
+            console.print(line, style="red", markup=False, highlight=False)
+        if figures["failed"] or Run.objects.filter(id__in=run_ids, state=Run.State.FAILED).exists():
+            sys.exit(1)
+
+
+def expand(targets: list[str]) -> Iterator[str]:
+    """Targets, with @files replaced by their lines (empty lines and # comments skipped)."""
+    for target in targets:
+        if not target.startswith("@"):
+            yield target
+            continue
+        try:
+            lines = Path(target[1:]).read_text().splitlines()
+        except OSError as error:
+            raise CommandError(f"{target}: {error.strerror}. @ names a text file with one target per line.") from error
+        yield from (line.strip() for line in lines if line.strip() and not line.startswith("#"))
+
+
+def unique(targets: Iterator[str]) -> list[str]:
+    return list(dict.fromkeys(targets))
+
+
+def source_for(target: str, options: Json) -> Source:
+    """The source of this target, made or brought up to date with the options given."""
+    try:
+        kind = options["kind"] or detect_kind(target)
+        target = normalise(kind, target)
+    except IngestionError as error:
+        raise CommandError(str(error)) from error
+    given = {
+        "include": options["include"] or None,
+        "exclude": options["exclude"] or None,
+        "max_pages": options["max_pages"],
+        "max_depth": options["depth"],
+        "refresh_seconds": options["refresh"],
+        "name": options["name"],
+    }
+    changes = {field: value for field, value in given.items() if value is not None}
+    source, _ = Source.objects.update_or_create(
+        kind=kind, target=target, defaults=changes, create_defaults={"name": target[:200], **changes}
+    )
+    if source.deleting:
+        raise CommandError(f"{target} is being deleted; try again in a minute.")
+    return source
+
+
+def watch(run_ids: list[int], console: Console) -> None:
+    """A live display until no run is active. Ctrl-C stops watching, not the work."""
+    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    started = time.monotonic()
+    try:
+        with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as display:
+            documents = display.add_task("documents", total=None, note="")
+            chunks = display.add_task("chunks", total=None, note="")
+            while (now := progress(run_ids))["active"]:
+                note = " ".join(now["notes"]) or hint(now, time.monotonic() - started)
+                display.update(documents, completed=now["documents_done"], total=now["documents"] or None)
+                display.update(chunks, completed=now["chunks_done"], total=now["chunks"] or None, note=note)
+                time.sleep(POLL_SECONDS)
+            display.update(documents, completed=now["documents_done"], total=now["documents"])
+            display.update(chunks, completed=now["chunks_done"], total=now["chunks"])
+    except KeyboardInterrupt:
+        console.print("Stopped watching; the work goes on. See it with: python manage.py status")
+        sys.exit(130)
+
+
+def hint(now: Json, waited: float) -> str:
+    idle = not now["documents_done"] and not now["chunks"]
+    return "No worker has taken it up yet: is `manage.py up` running?" if idle and waited > HINT_SECONDS else ""
+
+
+def sentence(figures: Json) -> str:
+    rate = figures["tokens"] / figures["seconds"] if figures["seconds"] else 0
+    return (
+        f"{figures['documents']} documents: {figures['indexed']} indexed, {figures['unchanged']} unchanged, "
+        f"{figures['failed']} failed, {figures['gone']} gone; {figures['embedded']} chunks embedded, "
+        f"{figures['reused']} reused, in {figures['seconds']} s ({rate:.0f} tokens/s)."
+    )
+
+
+def failures(run_ids: list[int]) -> Iterator[str]:
+    """The first failures, each with its address and reason."""
+    for run in Run.objects.filter(id__in=run_ids).exclude(error=""):
+        yield f"{run.source}: {run.error}"
+    failed = Document.objects.filter(run_id__in=run_ids, state__in=Document.UNSUCCESSFUL)
+    for document in failed[:SHOWN_FAILURES]:
+        yield f"{document.url}: {document.error}"
+    if failed.count() > SHOWN_FAILURES:
+        yield f"... and {failed.count() - SHOWN_FAILURES} more, in the admin under Documents."

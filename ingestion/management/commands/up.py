@@ -1,0 +1,35 @@
+"""``manage.py up``: the whole system on this machine, in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.color import supports_color
+
+from ragproject import stack
+from ragproject.services import StackError
+
+
+class Command(BaseCommand):
+    help = "Run Redis, Milvus Lite, both workers, Beat and the web server, on loopback, until Ctrl-C."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--cpu-workers",
+            type=int,
+            default=settings.CPU_WORKERS,
+            metavar="N",
+            help="processes that fetch and chunk (default: %(default)s)",
+        )
+        parser.add_argument("--no-web", action="store_true", help="leave the web server out")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["cpu_workers"] < 1:
+            raise CommandError("--cpu-workers must be 1 or more.")
+        colour = supports_color() and not options["no_color"]
+        try:
+            stack.run(cpu_workers=options["cpu_workers"], with_web=not options["no_web"], colour=colour)
+        except StackError as error:
+            raise CommandError(str(error)) from error

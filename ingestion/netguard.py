@@ -1,0 +1,161 @@
+"""Which addresses may be connected to: the one gate for every connection to the outside.
+
+In: an address with a port, or a host name. Out: nothing or a connected socket. Public addresses on
+``FETCH_PORTS`` pass. Networks in ``FETCH_PRIVATE_NETWORKS``, the operator's allow-list, pass on any
+port, because intranets serve documentation on odd ones; link-local addresses, cloud metadata services
+and multicast never pass. An IPv6 address that carries an IPv4 address is judged by both.
+
+``connect`` resolves a name once, judges every address it got and connects to one of those very
+addresses, so that a second answer of the resolver cannot lead elsewhere. Messages name the class of the
+refusal and never the resolved address, which would let a reader map the inner network.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from django.conf import settings
+
+from ingestion.exceptions import AddressRefused, FetchFailed
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+# What getaddrinfo() says of one address: family, type, protocol, canonical name, address to connect to.
+Resolved = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+
+# Not even the operator's list opens these: they hand credentials to whoever runs on the machine.
+METADATA_NETWORKS = (
+    ip_network("169.254.0.0/16"),  # link-local, with the metadata service of most clouds
+    ip_network("fe80::/10"),
+    ip_network("fd00:ec2::/32"),  # AWS over IPv6
+    ip_network("100.100.100.200/32"),  # Alibaba Cloud
+    ip_network("168.63.129.16/32"),  # Azure; looks public
+    ip_network("192.0.0.192/32"),  # Oracle Cloud, first generation
+)
+# The only IPv6 ranges with hosts of the public internet (RFC 4291, RFC 6052). This leaves out site-local
+# fec0::/10, the local NAT64 prefix 64:ff9b:1::/48 and whatever is not assigned yet, all of which
+# ``is_global`` of Python 3.11 lets through.
+PUBLIC_IPV6 = (ip_network("2000::/3"), ip_network("64:ff9b::/96"))
+# Special-purpose ranges that ``is_global`` calls public in some supported versions of Python.
+SPECIAL_NETWORKS = (
+    ip_network("192.0.0.0/24"),
+    ip_network("192.88.99.0/24"),
+    ip_network("2001:db8::/32"),
+    ip_network("3fff::/20"),
+)
+# An IPv4 address in the last 32 bits: IPv4-compatible, IPv4-translated, NAT64.
+IPV4_TAILS = (ip_network("::/96"), ip_network("::ffff:0:0:0/96"), ip_network("64:ff9b::/96"))
+
+
+def judge(address: str, port: int) -> None:
+    """Raise AddressRefused unless a connection to ``address`` on ``port`` is allowed."""
+    ip = _unmapped(ip_address(address.partition("%")[0]))  # "fe80::1%eth0" ends in a zone
+    for each in (ip, *_carried(ip)):
+        _judge_address(each)
+    if port not in settings.FETCH_PORTS and not _is_listed(ip):
+        raise AddressRefused(f"port {port} is not one of FETCH_PORTS ({', '.join(map(str, settings.FETCH_PORTS))})")
+
+
+def connect(host: str, port: int, *, timeout: float) -> socket.socket:
+    """A socket connected within ``timeout`` seconds to an address that was judged."""
+    resolved = _resolve(host, port)
+    for *_, target in resolved:
+        _judge_target(host, str(target[0]), port)
+    return _connect_to_any(host, resolved, timeout)
+
+
+def _unmapped(ip: Address) -> Address:
+    """::ffff:10.0.0.1 is a way of writing 10.0.0.1, which is where the packets go."""
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
+        return ip.ipv4_mapped
+    return ip
+
+
+def _carried(ip: Address) -> list[IPv4Address]:
+    """The IPv4 addresses that an IPv6 address carries and a gateway may forward to."""
+    if isinstance(ip, IPv4Address):
+        return []
+    found = [ip.sixtofour, *(ip.teredo or ())]
+    if any(ip in network for network in IPV4_TAILS):
+        found.append(IPv4Address(int(ip) & 0xFFFFFFFF))
+    return [address for address in found if address is not None]
+
+
+def _judge_address(ip: Address) -> None:
+    if any(ip in network for network in METADATA_NETWORKS):
+        raise AddressRefused("link-local addresses and cloud metadata services are never fetched")
+    if ip.is_multicast:
+        raise AddressRefused("multicast addresses are never fetched")
+    if not (_is_public(ip) or _is_listed(ip)):
+        raise AddressRefused(
+            f"{_class_of(ip)} addresses are refused; an operator can allow networks in FETCH_PRIVATE_NETWORKS"
+        )
+
+
+def _is_public(ip: Address) -> bool:
+    if any(ip in network for network in SPECIAL_NETWORKS):
+        return False
+    return ip.is_global and (ip.version == 4 or any(ip in network for network in PUBLIC_IPV6))
+
+
+def _is_listed(ip: Address) -> bool:
+    return any(ip in network for network in _networks(tuple(settings.FETCH_PRIVATE_NETWORKS)))
+
+
+@cache
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ip_network(text, strict=False) for text in texts)
+
+
+def _class_of(ip: Address) -> str:
+    if ip.is_loopback or ip.is_unspecified:
+        return "loopback"
+    return "private" if ip.is_private else "reserved"
+
+
+def _resolve(host: str, port: int) -> list[Resolved]:
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise AddressRefused(f"{host!r} is not a host name") from None
+    except OSError as error:
+        raise FetchFailed(f"{host}: the name does not resolve ({error.strerror})") from error
+    if not found:
+        raise FetchFailed(f"{host}: the name has no address")
+    return list(found)
+
+
+def _judge_target(host: str, address: str, port: int) -> None:
+    try:
+        judge(address, port)
+    except AddressRefused as refusal:
+        raise AddressRefused(f"{host}: {refusal}") from None
+
+
+def _connect_to_any(host: str, resolved: list[Resolved], timeout: float) -> socket.socket:
+    """Try the addresses in the resolver's order; a silent one leaves time for those after it."""
+    end = time.monotonic() + timeout
+    failure = OSError("no address answered")
+    for left, (family, kind, protocol, _, target) in zip(range(len(resolved), 0, -1), resolved, strict=True):
+        try:
+            return _open(family, kind, protocol, target, timeout=max(0.1, (end - time.monotonic()) / left))
+        except OSError as error:
+            failure = error
+    reason = os.strerror(failure.errno) if failure.errno else str(failure)
+    raise FetchFailed(f"{host}: no connection ({reason})") from failure
+
+
+def _open(family: int, kind: int, protocol: int, target: tuple[object, ...], *, timeout: float) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.settimeout(timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.connect(target)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

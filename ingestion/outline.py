@@ -1,0 +1,139 @@
+"""The structure of Markdown that the extractor and the chunker must see alike: blocks, headings, paths.
+
+In: Markdown. Out: blocks with offsets, and sections with the path of headings that leads to them.
+Nothing else of Markdown is understood here, and nothing is changed. Time is linear in the input.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+SEPARATOR = " › "
+HEADING, FENCE, TABLE, TEXT, BLANK = "heading", "fence", "table", "text", "blank"
+
+# A longer line that begins with "#" is text: nobody writes such a heading, and a path must stay short.
+MAX_HEADING_CHARS = 300
+
+_LINE = re.compile(r"[^\n]+\n?|\n")
+# Fences count at any indentation, because those inside list items are indented.
+_FENCE_OPENS = re.compile(r"[ \t]*(`{3,}|~{3,})[^`\n]*$")
+_ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
+_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)")
+_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!<>~|-])")
+_ATTRIBUTES = re.compile(r"\{[^{}]*\}$")
+
+
+class Block(NamedTuple):
+    start: int
+    end: int
+    kind: str
+
+
+class Section(NamedTuple):
+    """What stands under one heading; ``heading`` is None for what stands before the first one."""
+
+    path: str
+    heading: Block | None
+    blocks: list[Block]
+
+
+class _Open(NamedTuple):
+    marker: str
+
+    def closed_by(self, line: str) -> bool:
+        text = line.strip()
+        return len(text) >= len(self.marker) and not text.strip(self.marker[0])
+
+
+def blocks(markdown: str) -> list[Block]:
+    """The document in blocks without gaps: headings, whole fences, tables, paragraphs, blank lines."""
+    found: list[Block] = []
+    fence: _Open | None = None
+    for match in _LINE.finditer(markdown):
+        line, end = match.group(), match.end()
+        if fence:
+            found[-1] = found[-1]._replace(end=end)
+            fence = None if fence.closed_by(line) else fence
+        elif opening := _FENCE_OPENS.match(line):
+            fence = _Open(opening.group(1))
+            found.append(Block(match.start(), end, FENCE))
+        else:
+            _append_line(found, Block(match.start(), end, _kind(line)))
+    return found
+
+
+def _append_line(found: list[Block], line: Block) -> None:
+    """Add a line to the block that it continues, or begin a block with it."""
+    if found and line.kind != HEADING and found[-1].kind == line.kind:
+        found[-1] = found[-1]._replace(end=line.end)
+    else:
+        found.append(line)
+
+
+def _kind(line: str) -> str:
+    if not line or line.isspace():
+        return BLANK
+    if len(line) <= MAX_HEADING_CHARS and _ATX.match(line):
+        return HEADING
+    return TABLE if line.lstrip().startswith("|") else TEXT
+
+
+def plain(text: str) -> str:
+    """A heading's words without the markup around them."""
+    text = _ATTRIBUTES.sub("", text[:MAX_HEADING_CHARS].strip())
+    text = _LINK.sub(r"\1", text).replace("`", "").replace("**", "")
+    return " ".join(_ESCAPE.sub(r"\1", text).split())
+
+
+def read_heading(line: str) -> tuple[int, str]:
+    """Level and words of a heading's line."""
+    match = _ATX.match(line)
+    if not match:
+        return 6, plain(line)
+    return len(match.group(1)), plain(match.group(2).rstrip().rstrip("#")) or plain(match.group(2))
+
+
+def sections(markdown: str, title: str) -> Iterator[Section]:
+    """The document cut at its headings; every path begins with the title."""
+    trail: list[tuple[int, str]] = []
+    current = Section(title, None, [])
+    for block in blocks(markdown):
+        if block.kind != HEADING:
+            current.blocks.append(block)
+            continue
+        yield current
+        level, words = read_heading(markdown[block.start : block.end])
+        trail = [step for step in trail if step[0] < level] + [(level, words)]
+        current = Section(_join(title, trail), block, [])
+    yield current
+
+
+def _join(title: str, trail: list[tuple[int, str]]) -> str:
+    steps = [words for _, words in trail]
+    if title and steps[0] != title:
+        steps.insert(0, title)
+    return SEPARATOR.join(steps)
+
+
+def first_heading(markdown: str, *, deepest: int = 6) -> str:
+    """Words of the first heading of that level or above, or an empty string."""
+    for block in blocks(markdown):
+        if block.kind == HEADING:
+            level, words = read_heading(markdown[block.start : block.end])
+            if level <= deepest:
+                return words
+    return ""
+
+
+def anchors(markdown: str, title: str, anchor_of: Callable[[str], str]) -> dict[str, str]:
+    """Heading path → fragment; ``anchor_of`` is asked once per heading, in order, with its words."""
+    found: dict[str, str] = {}
+    for section in sections(markdown, title):
+        if not section.heading:
+            continue
+        _, words = read_heading(markdown[section.heading.start : section.heading.end])
+        if anchor := anchor_of(words):
+            found.setdefault(section.path, anchor)
+    return found

@@ -1,0 +1,10 @@
+"""Joins stages and rows. Each function does one step of the data flow and returns what should happen
+next; none of them sends a message.
+
+``listing``   a run's source -> Document rows
+``pages``     one document -> Chunk rows
+``embedding`` waiting chunks -> records in the buffer
+``indexing``  records -> Milvus and rows marked indexed; vanished chunks leave
+``progress``  states of documents and runs that follow from their parts
+``runs``      starting runs, their figures
+"""

@@ -1,0 +1,53 @@
+"""States of documents and runs that follow from their parts. Safe to call at any time, any number of times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from ingestion.models import Chunk, Document, DocumentQuerySet, Run
+
+TO_EMBED = (Chunk.State.WAITING, Chunk.State.EMBEDDING)
+
+
+def advance(document_ids: Iterable[int] | None = None) -> None:
+    """Move documents on as far as their chunks allow; all documents when no ids are given."""
+    scope = Document.objects.all() if document_ids is None else Document.objects.filter(id__in=list(document_ids))
+    embedding = scope.filter(state=Document.State.EMBEDDING)
+    indexing = scope.filter(state=Document.State.INDEXING)
+    move(indexing.with_pending_chunks(*TO_EMBED), Document.State.EMBEDDING)
+    move(embedding.without_pending_chunks(*TO_EMBED), Document.State.INDEXING)
+    ready = indexing.without_pending_chunks(*Chunk.PENDING)
+    fail_incomplete(ready.with_pending_chunks(Chunk.State.FAILED))
+    ready.update(state=Document.State.INDEXED, indexed_at=timezone.now(), updated_at=timezone.now())
+
+
+def move(documents: DocumentQuerySet, state: str) -> int:
+    return documents.update(state=state, updated_at=timezone.now())
+
+
+def fail_incomplete(documents: DocumentQuerySet) -> None:
+    """Chunks that could not be embedded fail their document; its other chunks still answer."""
+    for document in documents:
+        failed = document.chunks.filter(state=Chunk.State.FAILED)
+        first = failed.first()
+        reason = (
+            f"{failed.count()} of {document.chunk_count} chunks could not be indexed: {first.error if first else ''}"
+        )
+        Document.objects.filter(id=document.pk, state=Document.State.INDEXING).update(
+            state=Document.State.FAILED, error=reason, updated_at=timezone.now()
+        )
+
+
+def finish_runs() -> int:
+    """Close runs without work left. Returns how many."""
+    busy = Exists(Document.objects.filter(run=OuterRef("pk"), state__in=Document.ACTIVE))
+    done = Run.objects.filter(~busy, state=Run.State.RUNNING)
+    return done.update(state=Run.State.FINISHED, note="", finished_at=timezone.now())
+
+
+def explain_wait(note: str) -> None:
+    """Say on every active run why it waits; an empty note clears it."""
+    Run.objects.active().exclude(note=note).update(note=note)

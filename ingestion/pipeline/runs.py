@@ -1,0 +1,113 @@
+"""Runs: starting them, their figures, and taking a source away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F, Max, Min, Q, Sum
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from ingestion.models import Chunk, Document, Run, Source
+from ingestion.types import Json
+
+STAGES = ("list", "fetch", "extract", "chunk", "embed", "index")
+
+
+def start_run(source: Source) -> Run:
+    """A new run, or the one that is under way."""
+    try:
+        with transaction.atomic():
+            run = Run.objects.create(source=source)
+    except IntegrityError:
+        run = Run.objects.active().get(source=source)
+    interval = source.refresh_seconds
+    due = timezone.now() + timedelta(seconds=interval) if interval else None
+    Source.objects.filter(id=source.pk).update(next_run_at=due)
+    return run
+
+
+def start_due_runs() -> int:
+    """Start sources whose refresh interval has passed. Returns how many."""
+    due = Source.objects.filter(next_run_at__lte=timezone.now(), deleting=False)
+    for source in due:
+        start_run(source)
+    return len(due)
+
+
+def remove_source(source: Source) -> None:
+    """Take a source out of every answer now; its vectors and rows follow in the background."""
+    with transaction.atomic():
+        Source.objects.filter(id=source.pk).update(deleting=True, next_run_at=None)
+        Run.objects.active().filter(source=source).update(
+            state=Run.State.FAILED, error="The source is being deleted.", finished_at=timezone.now()
+        )
+        Chunk.objects.filter(document__source=source).remove()
+        Document.objects.active().filter(source=source).update(state=Document.State.GONE, lease_until=None)
+
+
+def forget_removed_sources() -> int:
+    """Delete the rows of sources whose vectors are gone. Returns how many."""
+    gone = Source.objects.filter(deleting=True).exclude(documents__chunks__isnull=False)
+    ids = list(gone.values_list("id", flat=True))
+    Source.objects.filter(id__in=ids).delete()
+    return len(ids)
+
+
+def summary(run_ids: Sequence[int]) -> Json:
+    """The figures of some runs together, as `manage.py ingest --json` prints them."""
+    documents = Document.objects.filter(run_id__in=run_ids)
+    states = dict(documents.values_list("state").annotate(n=Count("id")))
+    unsuccessful = sum(states.get(s, 0) for s in Document.UNSUCCESSFUL)
+    totals = documents.aggregate(
+        chunks=Coalesce(Sum("chunk_count"), 0),
+        embedded=Coalesce(Sum("new_chunks"), 0),
+        tokens=Coalesce(Sum("new_tokens"), 0),
+    )
+    return {
+        "documents": sum(states.values()),
+        "indexed": states.get(Document.State.INDEXED, 0),
+        "unchanged": states.get(Document.State.UNCHANGED, 0),
+        "failed": unsuccessful,
+        "gone": states.get(Document.State.GONE, 0),
+        **totals,
+        "reused": max(totals["chunks"] - totals["embedded"], 0),
+        "seconds": elapsed(run_ids),
+        "stages": stage_seconds(run_ids),
+    }
+
+
+def elapsed(run_ids: Sequence[int]) -> float:
+    """Wall seconds from the first start to the last end, or until now."""
+    ended = Max(Coalesce(F("finished_at"), Now()))
+    span = Run.objects.filter(id__in=run_ids).aggregate(first=Min("created_at"), last=ended)
+    return round((span["last"] - span["first"]).total_seconds(), 2) if span["first"] else 0.0
+
+
+def stage_seconds(run_ids: Sequence[int]) -> dict[str, float]:
+    """Seconds of work per stage, added up over all workers."""
+    pages = Document.objects.filter(run_id__in=run_ids).aggregate(
+        fetch=Sum("fetch_seconds"), extract=Sum("extract_seconds"), chunk=Sum("chunk_seconds")
+    )
+    rest = Run.objects.filter(id__in=run_ids).aggregate(
+        list=Sum("list_seconds"), embed=Sum("embed_seconds"), index=Sum("index_seconds")
+    )
+    return {stage: round({**pages, **rest}[stage] or 0.0, 3) for stage in STAGES}
+
+
+def progress(run_ids: Sequence[int]) -> Json:
+    """Counts for a progress display: documents done and known, chunks indexed and known, notes."""
+    documents = Document.objects.filter(run_id__in=run_ids)
+    runs = Run.objects.filter(id__in=run_ids)
+    done = ~Q(state__in=Document.ACTIVE)
+    chunks = Chunk.objects.filter(document__run_id__in=run_ids).live()
+    return {
+        "documents": documents.count(),
+        "documents_done": documents.filter(done).count(),
+        "chunks": chunks.count(),
+        "chunks_done": chunks.exclude(state__in=Chunk.PENDING).count(),
+        "active": runs.active().count(),
+        "notes": sorted({n for n in runs.values_list("note", flat=True) if n}),
+    }

@@ -1,0 +1,79 @@
+"""Celery tasks: each calls one function and sends what it returns. Messages carry ids only.
+
+A message is a hint that work waits; the rows decide. Losing one, or receiving one twice, changes
+nothing but the moment.
+"""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+from ingestion import buffer, dispatcher
+from ingestion.dispatcher import Work
+from ingestion.exceptions import BufferUnavailable
+from ingestion.pipeline import embedding, indexing, listing, pages
+
+URGENT = settings.PRIORITY_URGENT
+SOFT_LIMIT = settings.PAGE_TIME_LIMIT_SECONDS
+HARD_LIMIT = SOFT_LIMIT + 15  # for code that never comes back to Python; the row's lease covers it
+
+
+@shared_task
+def dispatch() -> None:
+    send(dispatcher.tick())
+
+
+@shared_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)
+def list_source(run_id: int) -> None:
+    if listing.list_run(run_id):
+        send(Work(documents=dispatcher.start_documents()))
+
+
+@shared_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)
+def process(document_id: int, attempt: int) -> None:
+    if pages.process(document_id, attempt):
+        request_embedding()
+    if dispatcher.runs_short_of_work():
+        send(Work(documents=dispatcher.start_documents()))
+
+
+@shared_task
+def embed() -> None:
+    more = embedding.embed_waiting()
+    send(Work(embed=more, drain=dispatcher.drain_wanted()))
+
+
+@shared_task
+def drain() -> None:
+    indexing.drain()
+
+
+def send(work: Work) -> None:
+    """Turn the dispatcher's decision into messages."""
+    for run_id in work.runs:
+        list_source.apply_async((run_id,), priority=URGENT)
+    for document_id, attempt in work.documents:
+        process.delay(document_id, attempt)
+    if work.embed:
+        request_embedding()
+    if work.drain:
+        drain.apply_async(priority=URGENT, expires=settings.LEASE_SECONDS)
+
+
+def wake() -> None:
+    """Let the dispatcher look at the rows now. Raises BufferUnavailable when the broker is down."""
+    with buffer.available():
+        try:
+            dispatch.apply_async(priority=URGENT, retry=False)
+        except OperationalError as error:
+            raise BufferUnavailable(
+                "Redis does not answer, so no worker could be told; the work starts when it is back."
+            ) from error
+
+
+def request_embedding() -> None:
+    """One message is enough: the embedder takes all chunks that wait."""
+    if buffer.queue_length("gpu") == 0:
+        embed.delay()

@@ -1,0 +1,60 @@
+"""What the embedded stack writes: whole lines on standard output, each behind the name of its process.
+
+Colour only where the caller asks for it. A closed terminal or pipe must not stop the stack, so
+lines that cannot be written are dropped.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+NAME_WIDTH = 6
+COLOURS = {"redis": 31, "milvus": 35, "cpu": 32, "gpu": 33, "beat": 36, "web": 34}
+END_OF_LINE = re.compile(rb"[\r\n]+")  # progress bars end their lines with a carriage return
+# A line longer than this is cut, so that output without line ends cannot fill the memory.
+MAX_LINE_BYTES = 64 * 1024
+
+
+class Console:
+    def __init__(self, *, colour: bool) -> None:
+        self.colour = colour
+
+    def line(self, name: str, text: str) -> None:
+        self.plain(f"{self.label(name)} {text}")
+
+    def plain(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+
+    def label(self, name: str) -> str:
+        label = f"{name:<{NAME_WIDTH}} |"
+        return f"\033[{COLOURS.get(name, 1)}m{label}\033[0m" if self.colour else label
+
+
+class Prefixed:
+    """One output stream of one process, in the form that circus calls."""
+
+    def __init__(self, name: str, console: Console) -> None:
+        self.name = name
+        self.console = console
+        self.rest = b""
+
+    def __call__(self, data: Mapping[str, Any]) -> None:
+        *lines, self.rest = END_OF_LINE.split(self.rest + data["data"])
+        for line in lines:
+            self.write(line)
+        if len(self.rest) > MAX_LINE_BYTES:
+            self.close()
+
+    def close(self) -> None:
+        self.write(self.rest)
+        self.rest = b""
+
+    def write(self, line: bytes) -> None:
+        if line.strip():
+            self.console.line(self.name, line.decode(errors="replace"))

@@ -1,0 +1,289 @@
+"""Every setting of the project, and the only reader of the environment.
+
+Variables may also stand in a ``.env`` file beside ``manage.py``; the environment wins. A value of the
+wrong type stops the process with the variable's name. Durations are seconds and sizes bytes
+unless the name says otherwise. The README's table explains each variable to those who run this.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import django_stubs_ext
+from environs import Env, validate
+from kombu import Queue
+
+django_stubs_ext.monkeypatch()  # ModelAdmin[Source] and the like, which mypy needs, work at run time too
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+env.read_env(str(BASE_DIR / ".env"), recurse=False)
+
+
+def read_secret_key(path: Path) -> str:
+    """The key from ``SECRET_KEY``, or one made on first use and kept readable by its owner only."""
+    if given := env.str("SECRET_KEY", ""):
+        return given
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        fresh = path.with_suffix(f".{secrets.token_hex(4)}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(50))
+        with suppress(FileExistsError):  # another process was first; its key counts
+            path.hardlink_to(fresh)
+        fresh.unlink()
+    return path.read_text()
+
+
+# --- Where things are ------------------------------------------------------------------------
+
+DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var"))).resolve()
+DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
+REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6390/0")
+MILVUS_URI = env.str("MILVUS_URI", "http://127.0.0.1:19540")
+MILVUS_TOKEN = env.str("MILVUS_TOKEN", "")
+MILVUS_COLLECTION = env.str("MILVUS_COLLECTION", "documents", validate=validate.Regexp(r"^[A-Za-z_]\w{0,99}$"))
+
+# --- Django ------------------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", False)
+SECRET_KEY = read_secret_key(DATA_DIR / "secret_key")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+BEHIND_HTTPS = env.bool("BEHIND_HTTPS", False)
+WEB_HOST = env.str("WEB_HOST", "127.0.0.1")
+WEB_PORT = env.int("WEB_PORT", 8000, validate=validate.Range(1, 65535))
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "servestatic.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "ingestion",
+    "search",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+ROOT_URLCONF = "ragproject.urls"
+ASGI_APPLICATION = "ragproject.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+SERVESTATIC_USE_FINDERS = True
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS else None
+SECURE_REFERRER_POLICY = "same-origin"
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+
+def database_settings(url: str) -> dict[str, Any]:
+    """Django's ``DATABASES["default"]``. SQLite gets what several writing processes need: a
+    write-ahead log, transactions that lock at their start, and patience for the lock."""
+    config: dict[str, Any] = env.dj_db_url("DATABASE_URL", url, conn_max_age=60)
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 60,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    return config
+
+
+DATABASES = {"default": database_settings(DATABASE_URL)}
+
+# --- Sources and fetching ------------------------------------------------------------------------
+
+USER_AGENT = env.str("USER_AGENT", "ragproject/0.1 (+documentation ingestion; set USER_AGENT to name a contact)")
+# Networks that the fetcher may reach although they are not public, for example "10.1.0.0/16".
+FETCH_PRIVATE_NETWORKS: list[str] = env.list("FETCH_PRIVATE_NETWORKS", [])
+FETCH_PORTS = env.list("FETCH_PORTS", [80, 443], subcast=int)
+FETCH_TIMEOUT_SECONDS = env.float("FETCH_TIMEOUT_SECONDS", 30.0)
+FETCH_MAX_BYTES = env.int("FETCH_MAX_BYTES", 10 * 1024 * 1024)
+# Folders that staff may name as a source in the admin; the command line is not bound by it.
+FILES_ROOTS: list[Path] = env.list("FILES_ROOTS", [], subcast=lambda p: Path(p).resolve())
+
+# --- Chunks and the model --------------------------------------------------------------------------
+
+# "stand-in" is a small English model that `manage.py standin_model` assembles from a package.
+STAND_IN = "stand-in"
+EMBED_MODEL = env.str("EMBED_MODEL", "BAAI/bge-m3")
+MODEL_PATH = str(DATA_DIR / "models" / STAND_IN) if EMBED_MODEL == STAND_IN else EMBED_MODEL
+EMBED_POOLING = env.str(
+    "EMBED_POOLING", "mean" if EMBED_MODEL == STAND_IN else "cls", validate=validate.OneOf(["cls", "mean"])
+)
+EMBED_DIMENSION = env.int("EMBED_DIMENSION", 384 if EMBED_MODEL == STAND_IN else 1024)
+EMBED_DEVICE = env.str("EMBED_DEVICE", "auto", validate=validate.Regexp(r"^(auto|cpu|mps|cuda(:\d+)?)$"))
+QUERY_DEVICE = env.str("QUERY_DEVICE", "cpu", validate=validate.Regexp(r"^(auto|cpu|mps|cuda(:\d+)?)$"))
+EMBED_DTYPE = env.str("EMBED_DTYPE", "auto", validate=validate.OneOf(["auto", "float32", "float16", "bfloat16"]))
+# Padded tokens in one forward pass. 0 chooses by device: 4 096 on a CPU (7 300-7 600 tokens/s on two
+# cores with the stand-in, against 5 400-6 000 in batches of 8-32 texts) and 16 384 on CUDA (the
+# default of text-embeddings-inference).
+EMBED_BATCH_TOKENS = env.int("EMBED_BATCH_TOKENS", 0)
+# Chunks taken from the rows at once, sorted by length before they are cut into batches.
+EMBED_CLAIM_CHUNKS = env.int("EMBED_CLAIM_CHUNKS", 256, validate=validate.Range(1, 10_000))
+CHUNK_TOKENS = env.int("CHUNK_TOKENS", 320, validate=validate.Range(32, 8192))
+
+# --- Buffer, index and dispatch ----------------------------------------------------------------------
+
+EMBEDDINGS_KEY = env.str("EMBEDDINGS_KEY", "embeddings")
+EMBEDDINGS_FLUSH_SECONDS = env.float("EMBEDDINGS_FLUSH_SECONDS", 60.0)
+# Rows of one upsert; 1 000 rows of 1 024 dimensions and 1.5 KB of text are about 6 MB, far below
+# Milvus' 64 MB message limit.
+EMBEDDINGS_BATCH_ROWS = env.int("EMBEDDINGS_BATCH_ROWS", 1000, validate=validate.Range(1, 5000))
+EMBEDDINGS_MAX_BYTES = env.int("EMBEDDINGS_MAX_BYTES", 256 * 1024 * 1024)
+
+DISPATCH_SECONDS = env.float("DISPATCH_SECONDS", 2.0)
+MAX_DOCUMENTS_IN_FLIGHT = env.int("MAX_DOCUMENTS_IN_FLIGHT", 64)
+# Fetching pauses above this many chunks waiting for the embedder.
+MAX_CHUNKS_WAITING = env.int("MAX_CHUNKS_WAITING", 20_000)
+MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", 4, validate=validate.Range(1, 20))
+# A document that is queued but not started, or a claimed chunk, may be handed out again after this.
+LEASE_SECONDS = env.int("LEASE_SECONDS", 60)
+PAGE_TIME_LIMIT_SECONDS = env.int("PAGE_TIME_LIMIT_SECONDS", 90)
+
+# --- Answering -----------------------------------------------------------------------------------------
+
+LLM_BASE_URL = env.str("LLM_BASE_URL", "")
+LLM_API_KEY = env.str("LLM_API_KEY", "")
+LLM_MODEL = env.str("LLM_MODEL", "")
+LLM_MAX_TOKENS = env.int("LLM_MAX_TOKENS", 700)
+LLM_TIMEOUT_SECONDS = env.float("LLM_TIMEOUT_SECONDS", 60.0)
+# Characters of passages that the language model is given; 12 000 are about 3 000 tokens of English, which
+# leaves room for the answer in a window of 4 096.
+LLM_CONTEXT_CHARS = env.int("LLM_CONTEXT_CHARS", 12_000, validate=validate.Range(500, 1_000_000))
+ANSWER_PASSAGES = env.int("ANSWER_PASSAGES", 5, validate=validate.Range(1, 20))
+QUESTION_MAX_CHARS = env.int("QUESTION_MAX_CHARS", 2000)
+
+# --- Celery: two work queues -----------------------------------------------------------------------------
+
+CPU_WORKERS = env.int("CPU_WORKERS", 2, validate=validate.Range(1, 256))
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_QUEUES = [Queue("cpu"), Queue("gpu")]
+CELERY_TASK_DEFAULT_QUEUE = "cpu"
+CELERY_TASK_ROUTES = {"ingestion.tasks.embed": {"queue": "gpu"}}
+# Redis transport: 0 is served first. Beat's small jobs must not wait behind ten thousand pages.
+PRIORITY_URGENT, PRIORITY_NORMAL = 0, 6
+CELERY_TASK_DEFAULT_PRIORITY = PRIORITY_NORMAL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10.0
+# Importing FlagEmbedding and loading the model takes 7 s with the stand-in and up to a minute with
+# BGE-M3 from a cold disk; Celery's default of 4 s would kill every replacement child for ever.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 180.0
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 5
+# Longer than any task may run, twice over; rows carry leases, so redelivery is a convenience.
+VISIBILITY_TIMEOUT_SECONDS = 3600
+CELERY_VISIBILITY_TIMEOUT = VISIBILITY_TIMEOUT_SECONDS
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+    "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    "unacked_mutex_expire": 30,
+    "queue_order_strategy": "priority",
+    "priority_steps": [PRIORITY_URGENT, PRIORITY_NORMAL],
+    "socket_timeout": 30,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 15,
+}
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "dispatch": {
+        "task": "ingestion.tasks.dispatch",
+        "schedule": DISPATCH_SECONDS,
+        "options": {"priority": PRIORITY_URGENT, "expires": max(DISPATCH_SECONDS, 5)},
+    },
+    "drain": {
+        "task": "ingestion.tasks.drain",
+        "schedule": EMBEDDINGS_FLUSH_SECONDS,
+        "options": {"priority": PRIORITY_URGENT, "expires": max(EMBEDDINGS_FLUSH_SECONDS, 5)},
+    },
+}
+
+# --- Logging: to standard error, with the process, never page text or secrets -------------------------------
+
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "django": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "circus": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        "FlagEmbedding": {"level": "WARNING"},
+        "multiprocessing": {"level": "WARNING"},
+    },
+}
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a service's URL names this machine, so that the embedded stack runs it."""
+    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
+
+
+env.seal()

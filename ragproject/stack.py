@@ -1,0 +1,284 @@
+"""The embedded stack: Redis, Milvus Lite, both workers, Beat and the web server as child processes.
+
+``run()`` starts them in order, waits until each answers, prefixes their output, starts one again that
+ends by itself, and stops them in order on SIGINT, SIGTERM or SIGHUP. One stack per data folder.
+
+Processes are circus' (its ``Watcher``, without its daemon and sockets): a session per child, output
+streams, bounded stop, a Python API. supervisor wants files and cannot prefix, honcho never restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+
+import psutil
+from circus.watcher import Watcher
+from django.conf import settings
+from django.core.management import call_command
+from django.db import DatabaseError, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from ragproject import services
+from ragproject.console import Console, Prefixed
+from ragproject.services import Address, Service, StackError
+
+TETHER = Path(__file__).with_name("tether.py")
+# Often enough that a restart is prompt; six waitpid calls a tick cost nothing measurable.
+TICK_SECONDS = 0.25
+# A cold disk may take half a minute to import Django, Celery and gRPC three times over.
+READY_SECONDS = 120.0
+LONGEST_PAUSE_SECONDS = 30.0
+# A process that ran this long is taken to be healthy, and its next end is the first again.
+STEADY_SECONDS = 60.0
+ENDS_BEFORE_GIVING_UP = 3
+# Lets the event loop read what a process wrote last before circus closes its pipes.
+LAST_WORDS_SECONDS = 0.1
+# Over the supervisor's own environment: lines that are not held back, no thread pool per tokenizer.
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+class StopRequested(Exception):
+    """A signal asked the stack to stop."""
+
+
+def run(*, cpu_workers: int, with_web: bool, colour: bool) -> None:
+    """Runs the stack until a signal stops it. ``StackError`` says why it cannot run."""
+    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    console = Console(colour=colour)
+    with only_stack_in(settings.DATA_DIR):
+        tiers = plan(cpu_workers=cpu_workers, with_web=with_web)
+        migrate(console)
+        asyncio.run(serve(tiers, console))
+
+
+@contextmanager
+def only_stack_in(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock, which ends with the process; refuses while another one has it."""
+    with (folder / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip()
+            raise StackError(f"A stack already runs on {folder} (process {holder}); stop it first.") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def plan(*, cpu_workers: int, with_web: bool) -> list[list[Service]]:
+    """What to start, in tiers; the first must answer before the others start. Stopped in reverse."""
+    backends = services.backends()
+    front = [services.beat(), *([services.web()] if with_web else [])]
+    workers = [services.cpu_worker(cpu_workers), services.gpu_worker()]
+    for service in chain(backends, front):
+        if service.listens:
+            require_free(service.listens)
+    return [backends, front, workers]
+
+
+def require_free(address: Address) -> None:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do, after a stop
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            raise StackError(refusal(address, error)) from None
+
+
+def refusal(address: Address, error: OSError) -> str:
+    what = f"port {address.port} ({address.purpose})"
+    if error.errno != errno.EADDRINUSE:
+        return f"{what} cannot be opened on {address.host}: {error.strerror or error}; {address.remedy}"
+    return f"{what} is already in use by {occupant(address.port)}; stop it or {address.remedy}"
+
+
+def occupant(port: int) -> str:
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
+            if listens and listens.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return "another program"
+
+
+def migrate(console: Console) -> None:
+    """Brings the database's tables up to date; touches nothing where they are."""
+    connection = connections["default"]
+    try:
+        executor = MigrationExecutor(connection)
+        if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            call_command("migrate", interactive=False, verbosity=0)
+            console.line("up", f"database: {len(missing)} migrations applied")
+    except DatabaseError as error:
+        raise StackError(f"The database cannot be used: {str(error).strip()}") from error
+    finally:
+        connections.close_all()
+
+
+async def serve(tiers: list[list[Service]], console: Console) -> None:
+    stack = Stack([[Child(service, console) for service in tier] for tier in tiers], console)
+    stack.listen_for_signals()
+    try:
+        await stack.bring_up()
+        announce(tiers, console)
+        while True:
+            await stack.tend()
+    except StopRequested:
+        console.line("up", "stopping; once more to kill")
+    finally:
+        await stack.stop()
+
+
+def announce(tiers: list[list[Service]], console: Console) -> None:
+    """What to do now, and a last line that a script can wait for."""
+    with_web = any(service.name == "web" for service in chain(*tiers))
+    if with_web:
+        console.line("up", f"questions  {services.web_url()}")
+        console.line("up", f"admin      {services.web_url()}admin/ (user: python manage.py createsuperuser)")
+    console.line("up", "ingest     python manage.py ingest TARGET --wait (a folder, a site, a sitemap)")
+    console.line("up", "stop       Ctrl-C")
+    console.plain(f"ready {services.web_url()}" if with_web else "ready")
+
+
+class Child:
+    """One service and its process: when it ended by itself, and when it is to start again."""
+
+    def __init__(self, service: Service, console: Console) -> None:
+        self.service = service
+        self.console = console
+        self.streams = [Prefixed(service.name, console) for _ in ("stdout", "stderr")]
+        self.watcher = watch(service, *self.streams)
+        self.ends = 0
+        self.started = self.due = 0.0
+
+    async def start(self) -> None:
+        self.started = time.monotonic()
+        await self.watcher.start()
+
+    async def stop(self) -> None:
+        pids = list(self.watcher.processes)
+        await self.watcher.stop()
+        for pid in pids:
+            kill_group(pid)
+
+    async def tend(self) -> None:
+        if self.watcher.is_stopped():
+            if time.monotonic() >= self.due:
+                await self.start()
+            return
+        for pid, process in list(self.watcher.processes.items()):
+            if (code := process.poll()) is not None:
+                await self.bury(pid, code)
+
+    async def bury(self, pid: int, code: int) -> None:
+        await asyncio.sleep(LAST_WORDS_SECONDS)
+        await self.watcher.manage_processes()
+        for stream in self.streams:
+            stream.close()
+        kill_group(pid)
+        pause = self.next_pause()
+        self.due = time.monotonic() + pause
+        cause = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        self.console.line("up", f"{self.service.name} ended ({cause}); starting it again in {pause:.0f} s")
+
+    def next_pause(self) -> float:
+        ran = time.monotonic() - self.started
+        self.ends = 1 if ran > STEADY_SECONDS else self.ends + 1
+        return float(min(2.0 ** (self.ends - 1), LONGEST_PAUSE_SECONDS))
+
+    def kill(self) -> None:
+        for pid in list(self.watcher.processes):
+            kill_group(pid)
+
+
+def watch(service: Service, stdout: Prefixed, stderr: Prefixed) -> Watcher:
+    """circus' watcher in its own session, so that a terminal's Ctrl-C reaches the supervisor alone.
+    Without ``respawn``: circus starts again at once and for ever, we wait longer each time."""
+    return Watcher(
+        service.name,
+        shlex.quote(sys.executable),
+        args=["-I", "-S", str(TETHER), str(os.getpid()), *service.command],
+        working_dir=str(service.directory),
+        copy_env=True,
+        env={**ENVIRONMENT, **service.environment},
+        graceful_timeout=service.stop_seconds,
+        respawn=False,
+        stdout_stream={"stream": stdout},
+        stderr_stream={"stream": stderr},
+    )
+
+
+def kill_group(pid: int) -> None:
+    """What a process left behind in its session; usually nothing."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+class Stack:
+    """All children, in the tiers of ``plan()``."""
+
+    def __init__(self, tiers: list[list[Child]], console: Console) -> None:
+        self.tiers = tiers
+        self.console = console
+        self.stopping = asyncio.Event()
+
+    def listen_for_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.request_stop)
+
+    def request_stop(self) -> None:
+        if self.stopping.is_set():
+            for child in chain(*self.tiers):
+                child.kill()
+        self.stopping.set()
+
+    async def bring_up(self) -> None:
+        first, *others = self.tiers
+        await self.start(first)
+        await self.start(chain(*others))
+
+    async def start(self, children: Iterable[Child]) -> None:
+        children = list(children)
+        for child in children:
+            await child.start()
+        deadline = time.monotonic() + READY_SECONDS
+        for child in children:
+            await self.until_answering(child, deadline)
+
+    async def until_answering(self, child: Child, deadline: float) -> None:
+        name = child.service.name
+        while trouble := await asyncio.to_thread(child.service.trouble):
+            if child.ends >= ENDS_BEFORE_GIVING_UP:
+                raise StackError(f"{name} ended {child.ends} times at its start; its lines above say why.")
+            if time.monotonic() > deadline:
+                raise StackError(f"{name} does not answer after {READY_SECONDS:.0f} s: {trouble}")
+            await self.tend()
+
+    async def tend(self) -> None:
+        for child in chain(*self.tiers):
+            if child.started:
+                await child.tend()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), TICK_SECONDS)
+        if self.stopping.is_set():
+            raise StopRequested
+
+    async def stop(self) -> None:
+        for tier in reversed(self.tiers):
+            await asyncio.gather(*(child.stop() for child in tier))

@@ -1,0 +1,99 @@
+"""A question -> a stream of events: Found, then Tokens, then Timed, then Done.
+
+The one place where retrieval, prompt and model are joined; the page, the API and the command all read this
+stream. Raises SearchError or IngestionError, possibly after Found and some Tokens, which stay valid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from asgiref.sync import sync_to_async
+
+from search import llm
+from search.citations import CitationReader, Token, printable
+from search.extract import Extract, best_extracts
+from search.prompt import build_messages, select_context
+from search.questions import Passage, Question
+from search.retriever import retrieve
+from search.timings import Timings
+
+EXTRACTIVE_NOTICE = "No language model is configured; these are the passages that answer best."
+NOTHING_FOUND = "Nothing in the index answers this question."
+# Words of one token of an extract: enough tokens to show progress, few enough to cost nothing.
+WORDS_PER_TOKEN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The passages, numbered from 1 in this order, and who answers: "llm" or "extractive"."""
+
+    passages: tuple[Passage, ...]
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Milliseconds per stage."""
+
+    timings: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The answer is complete."""
+
+
+Event = Found | Token | Timed | Done
+
+
+async def answer(question: Question, timings: Timings) -> AsyncGenerator[Event, None]:
+    """The events, in order; close the iterator to stop the language model."""
+    passages = await sync_to_async(retrieve)(question, timings)
+    mode = "llm" if llm.configured() and passages else "extractive"
+    yield Found(tuple(passages), mode)
+    generate = generated if mode == "llm" else extracted
+    async with aclosing(generate(question.text, passages, timings)) as tokens:
+        async for token in tokens:
+            yield token
+    yield Timed(timings.milliseconds())
+    yield Done()
+
+
+async def generated(question: str, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Token, None]:
+    """The language model's answer; only passages that it was given can be cited."""
+    with timings.stage("context"):
+        context = select_context(passages)
+        messages = build_messages(question, context)
+    reader = CitationReader(len(context))
+    with timings.stage("generate"):
+        async with aclosing(llm.stream_completion(messages)) as pieces:
+            async for piece in pieces:
+                for token in reader.feed(piece):
+                    yield token
+        for token in reader.finish():
+            yield token
+
+
+async def extracted(question: str, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Token, None]:
+    """The passages' own sentences."""
+    with timings.stage("context"):
+        extracts = best_extracts(question, [p.text for p in passages])
+    with timings.stage("generate"):
+        for token in spoken(extracts):
+            yield token
+
+
+def spoken(extracts: Sequence[Extract]) -> Iterator[Token]:
+    if not extracts:
+        yield Token(NOTHING_FOUND)
+    for n, extract in enumerate(extracts):
+        text = printable(extract.text)
+        yield from (Token(m[0]) for m in re.finditer(rf"(?:\s*\S+){{1,{WORDS_PER_TOKEN}}}", text))
+        yield Token(" ")
+        yield Token(f"[{extract.number}]", extract.number)
+        if n + 1 < len(extracts):
+            yield Token("\n\n")

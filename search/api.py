@@ -1,0 +1,109 @@
+"""JSON over HTTP: /api/search, /api/ask (server-sent events), /api/sources, /healthz, /readyz.
+
+Errors are ``{"error": sentence}`` with 400 for what the caller can mend and 503 for what only the
+operator can.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from search.answer import answer
+from search.catalogue import indexed_sources
+from search.events import event_stream
+from search.exceptions import FAILURES, QuestionRefused, public_message, status_of
+from search.forms import read_question
+from search.health import missing_services
+from search.retriever import retrieve
+from search.timings import Timings
+
+logger = logging.getLogger(__name__)
+
+SEARCH_LIMIT = 10
+
+
+@require_safe
+@never_cache
+async def search(request: HttpRequest) -> JsonResponse:
+    """Passages for ``?q=``, best first."""
+    timings = Timings()
+    try:
+        with timings.stage("parse"):
+            question = read_question(request.GET, limit=SEARCH_LIMIT)
+        passages = await sync_to_async(retrieve)(question, timings)
+    except FAILURES as error:
+        return failure(error)
+    found = [p.as_citation(number) for number, p in enumerate(passages, 1)]
+    return JsonResponse({"passages": found, "timings": timings.milliseconds()})
+
+
+@require_POST
+async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """The answer as a stream of events; see ``events``."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        return JsonResponse({"error": "Questions are taken from this site's own pages only."}, status=403)
+    timings = Timings()
+    try:
+        with timings.stage("parse"):
+            question = read_question(body_of(request), limit=settings.ANSWER_PASSAGES)
+    except QuestionRefused as error:
+        return failure(error)
+    response = StreamingHttpResponse(
+        event_stream(answer(question, timings)), content_type="text/event-stream; charset=utf-8"
+    )
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"  # nginx would hold the tokens back otherwise
+    return response
+
+
+@require_safe
+@never_cache
+async def sources(request: HttpRequest) -> JsonResponse:
+    """Every source with the documents and chunks that can be found in it."""
+    return JsonResponse({"sources": await sync_to_async(indexed_sources)()})
+
+
+@require_safe
+@never_cache
+async def healthz(request: HttpRequest) -> JsonResponse:
+    """The process lives."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@never_cache
+async def readyz(request: HttpRequest) -> JsonResponse:
+    """Everything that an answer and new documents need is there."""
+    missing = await sync_to_async(missing_services)()
+    if missing:
+        return JsonResponse({"status": "unavailable", "missing": missing}, status=503)
+    return JsonResponse({"status": "ok"})
+
+
+def body_of(request: HttpRequest) -> Mapping[str, Any]:
+    """The fields of a JSON object or of a form."""
+    if request.content_type != "application/json":
+        return request.POST
+    try:
+        body = json.loads(request.body)
+    except (ValueError, RecursionError) as error:
+        raise QuestionRefused("The body is not valid JSON.") from error
+    if not isinstance(body, dict):
+        raise QuestionRefused('The body is to be a JSON object such as {"q": "…"}.')
+    return body
+
+
+def failure(error: Exception) -> JsonResponse:
+    status = status_of(error)
+    if status >= 500:
+        logger.warning("a question was not answered: %s", error)
+    return JsonResponse({"error": public_message(error)}, status=status)

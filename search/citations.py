@@ -1,0 +1,74 @@
+"""Generated text, piece by piece -> clean text with citations that exist.
+
+A model writes citations as [2] or [1, 3], possibly split over several pieces. Those of passages that exist
+come out as tokens of their own, the others vanish; what stands between two runs of backticks is code, and
+its square brackets are left alone. A run of backticks is never split over two tokens. Control
+characters, bidirectional overrides, lone surrogates and U+FFFD never come out.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MARKS = re.compile(r"(`+|[ \t]?\[[1-9]\d{0,2}(?:\s{0,2},\s{0,2}\d{1,3}){0,9}\])")
+# A tail that may become a citation, or a longer run of backticks, once more text is here.
+UNFINISHED = re.compile(r"(?:`+|[ \t]?(?:\[[\d,\s]{0,60})?)\Z")
+OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufffd")
+KEPT_CONTROLS = frozenset("\n\t")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of an answer; ``citation`` is a passage's number when ``text`` refers to one, else 0."""
+
+    text: str
+    citation: int = 0
+
+
+class CitationReader:
+    """Feed it the pieces in order, then ``finish``."""
+
+    def __init__(self, passages: int) -> None:
+        self._passages = passages
+        self._held = ""
+        self._code = False
+
+    def feed(self, piece: str) -> Iterator[Token]:
+        text = self._held + printable(piece)
+        cut = UNFINISHED.search(text)
+        end = cut.start() if cut else len(text)
+        self._held = text[end:]
+        yield from self._read(text[:end])
+
+    def finish(self) -> Iterator[Token]:
+        held, self._held = self._held, ""
+        yield from self._read(held)
+
+    def _read(self, text: str) -> Iterator[Token]:
+        for part in MARKS.split(text):
+            self._code ^= part.startswith("`")
+            if not self._code and MARKS.fullmatch(part) and "[" in part:
+                yield from self._cited(part)
+            elif part:
+                yield Token(part)
+
+    def _cited(self, mark: str) -> Iterator[Token]:
+        """A space before the mark stays only if something follows it."""
+        numbers = [int(n) for n in re.findall(r"\d+", mark)]
+        known = [n for n in numbers if 1 <= n <= self._passages]
+        if known and mark[0] != "[":
+            yield Token(mark[0])
+        yield from (Token(f"[{n}]", n) for n in known)
+
+
+def printable(text: str) -> str:
+    return "".join(c for c in text if is_printable(c))
+
+
+def is_printable(character: str) -> bool:
+    if character in KEPT_CONTROLS:
+        return True
+    return character not in OVERRIDES and unicodedata.category(character) not in ("Cc", "Cs")

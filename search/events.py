@@ -1,0 +1,86 @@
+"""Answer events -> the bytes of a server-sent event stream.
+
+passages  {"mode", "passages": [citation, …]}
+token     {"text", "citation"}        citation is a passage's number or 0
+timings   {stage: ms, …, "total": ms}
+done      {}
+error     {"message"}                 for readers; what came before stays valid
+
+A comment goes out whenever HEARTBEAT_SECONDS pass in silence, so that proxies keep the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Any
+
+from search.answer import Done, Event, Found, Timed
+from search.citations import Token
+from search.exceptions import FAILURES, public_message
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 15.0
+HEARTBEAT = ": still here\n\n"
+END = ""
+# Events made ahead of a slow reader before the language model has to wait.
+AHEAD = 64
+
+
+async def event_stream(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, None]:
+    """The stream. Closing it stops whatever makes the events."""
+    queue: asyncio.Queue[str] = asyncio.Queue(AHEAD)
+    producer = asyncio.create_task(produce(events, queue))
+    try:
+        while text := await next_text(queue, producer):
+            yield text
+        await producer
+    finally:
+        producer.cancel()
+        await asyncio.wait({producer})
+
+
+async def produce(events: AsyncGenerator[Event, None], queue: asyncio.Queue[str]) -> None:
+    """One task runs the whole answer, so that the reader's pauses never cancel a step of it."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                await queue.put(encode(*described(event)))
+    except FAILURES as error:
+        logger.warning("a question was not answered: %s", error)
+        await queue.put(encode("error", {"message": public_message(error)}))
+    finally:
+        with suppress(asyncio.QueueFull):  # then the reader is busy and sees that we are done
+            queue.put_nowait(END)
+
+
+async def next_text(queue: asyncio.Queue[str], producer: asyncio.Task[None]) -> str:
+    if queue.empty() and producer.done():
+        return END
+    try:
+        async with asyncio.timeout(HEARTBEAT_SECONDS):
+            return await queue.get()
+    except TimeoutError:
+        return HEARTBEAT
+
+
+def described(event: Event) -> tuple[str, dict[str, Any]]:
+    match event:
+        case Found(passages, mode):
+            citations = [p.as_citation(n) for n, p in enumerate(passages, 1)]
+            return "passages", {"mode": mode, "passages": citations}
+        case Token(text, citation):
+            return "token", {"text": text, "citation": citation}
+        case Timed(timings):
+            return "timings", timings
+        case Done():
+            return "done", {}
+
+
+def encode(name: str, data: dict[str, Any]) -> str:
+    """JSON escapes line ends, so one data line is always enough."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"

@@ -1,0 +1,56 @@
+"""Reads a question from a query string, a request body or command-line options.
+
+In: a mapping of strings. Out: a ``Question``, or QuestionRefused with a sentence for the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.conf import settings
+
+from search.exceptions import QuestionRefused
+from search.questions import Question
+
+MODES = ("hybrid", "dense", "sparse")
+MAX_LIMIT = 50
+
+
+class QuestionForm(forms.Form):
+    """``q`` is the question; the others may be left out."""
+
+    q = forms.CharField(error_messages={"required": "Ask a question first."})
+    source = forms.CharField(required=False, max_length=200)
+    mode = forms.ChoiceField(
+        choices=[(m, m) for m in MODES],
+        required=False,
+        error_messages={"invalid_choice": f"mode is one of {', '.join(MODES)}."},
+    )
+    limit = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_LIMIT,
+        error_messages=dict.fromkeys(
+            ("invalid", "min_value", "max_value"), f"limit is a number from 1 to {MAX_LIMIT}."
+        ),
+    )
+
+    def clean_q(self) -> str:
+        # A lone surrogate, possible in JSON, is no character and no tokenizer takes it.
+        text = str(self.cleaned_data["q"]).encode(errors="replace").decode()
+        if len(text) <= settings.QUESTION_MAX_CHARS:
+            return text
+        raise forms.ValidationError(
+            f"The question has {len(text)} characters; at most {settings.QUESTION_MAX_CHARS} are read. Shorten it."
+        )
+
+
+def read_question(data: Mapping[str, Any], *, limit: int) -> Question:
+    """``limit`` counts when ``data`` names none."""
+    form = QuestionForm(data)
+    if not form.is_valid():
+        raise QuestionRefused(next(iter(form.errors.values()))[0])
+    read = form.cleaned_data
+    return Question(text=read["q"], source=read["source"], mode=read["mode"] or MODES[0], limit=read["limit"] or limit)

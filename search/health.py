@@ -1,0 +1,62 @@
+"""Which of the services behind the site answer. In: nothing. Out: the names of those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from redis import Redis, RedisError
+
+from ingestion.exceptions import PermanentError, VectorStoreUnavailable
+from ingestion.models import Collection
+
+PROBE_SECONDS = 3.0
+
+
+def missing_services() -> list[str]:
+    """Names of what does not answer, in a fixed order; no addresses and no error texts."""
+    probes: dict[str, Callable[[], bool]] = {
+        "database": database_answers,
+        "redis": redis_answers,
+        "milvus": milvus_answers,
+    }
+    return [name for name, answers in probes.items() if not answers()]
+
+
+def database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return bool(cursor.fetchone())
+    except DatabaseError:
+        return False
+
+
+def redis_answers() -> bool:
+    client = Redis.from_url(settings.REDIS_URL, socket_connect_timeout=PROBE_SECONDS, socket_timeout=PROBE_SECONDS)
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def milvus_answers() -> bool:
+    """A real query on the collection that is searched; before the first one, any answer will do."""
+    from ingestion.vector_store import open_store
+
+    try:
+        collection = Collection.objects.filter(active=True).first()
+    except DatabaseError:
+        collection = None
+    name = collection.name if collection else settings.MILVUS_COLLECTION
+    dimension = collection.dimension if collection else settings.EMBED_DIMENSION
+    try:
+        open_store(name, dimension).existing(["readiness"])
+    except VectorStoreUnavailable:
+        return False
+    except PermanentError:  # Milvus answers, but does not have the collection
+        return collection is None
+    return True

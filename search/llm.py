@@ -1,0 +1,128 @@
+"""Messages -> the text that an OpenAI-compatible server generates, as it comes.
+
+The only module that speaks to a language model. One retry, before the first token only; the whole answer
+has LLM_TIMEOUT_SECONDS. Every failure is LLMFailed. Whoever stops listening closes the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+
+from search.exceptions import LLMFailed
+from search.prompt import Message
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, AsyncStream
+    from openai.types.chat import ChatCompletionChunk
+
+CONNECT_SECONDS = 5.0
+
+# One client per event loop keeps connections alive between answers and spares ~45 ms, most of it
+# reading certificates, on every answer.
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = WeakKeyDictionary()
+
+
+def configured() -> bool:
+    return bool(settings.LLM_BASE_URL)
+
+
+async def stream_completion(messages: list[Message]) -> AsyncGenerator[str, None]:
+    """Pieces of the answer, never empty."""
+    deadline = asyncio.get_running_loop().time() + settings.LLM_TIMEOUT_SECONDS
+    finished = False
+    async with opened(messages, deadline) as stream:
+        while chunk := await next_chunk(stream, deadline):
+            text, ended = read_chunk(chunk)
+            finished = finished or ended
+            if text:
+                yield text
+    if not finished:
+        raise LLMFailed(f"The language model at {settings.LLM_BASE_URL} broke off in the middle of its answer.")
+
+
+@asynccontextmanager
+async def opened(messages: list[Message], deadline: float) -> AsyncIterator[AsyncStream[ChatCompletionChunk]]:
+    """The stream, closed on every way out."""
+    request = client().chat.completions.create(
+        model=settings.LLM_MODEL,
+        messages=cast(Any, messages),
+        max_tokens=settings.LLM_MAX_TOKENS,
+        stream=True,
+    )
+    stream = await before(deadline, request)
+    try:
+        yield stream
+    finally:
+        await stream.close()
+
+
+async def next_chunk(stream: AsyncStream[ChatCompletionChunk], deadline: float) -> ChatCompletionChunk | None:
+    try:
+        chunk: ChatCompletionChunk = await before(deadline, anext(stream))
+    except StopAsyncIteration:
+        return None
+    return chunk
+
+
+async def before(deadline: float, awaitable: Any) -> Any:
+    """The result, or LLMFailed when the server refuses, breaks off or is too slow."""
+    import openai
+
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await awaitable
+    except (TimeoutError, openai.APITimeoutError) as error:
+        raise LLMFailed(
+            f"The language model at {settings.LLM_BASE_URL} took longer than LLM_TIMEOUT_SECONDS "
+            f"({settings.LLM_TIMEOUT_SECONDS:g} s)."
+        ) from error
+    except openai.APIStatusError as error:
+        raise LLMFailed(
+            f"The language model at {settings.LLM_BASE_URL} refused: HTTP {error.status_code}. Check LLM_MODEL "
+            "and LLM_API_KEY, and the server's log."
+        ) from error
+    except (openai.OpenAIError, ValueError) as error:  # ValueError: a chunk that is no JSON
+        raise LLMFailed(
+            f"The language model at {settings.LLM_BASE_URL} does not answer: {error}. Check that it runs and "
+            "that LLM_BASE_URL is right."
+        ) from error
+
+
+def read_chunk(chunk: ChatCompletionChunk) -> tuple[str, bool]:
+    """The text in it, and whether it says that the answer is complete. The first chunk of some servers
+    holds a role only, the last one of others no choice at all."""
+    choices = getattr(chunk, "choices", None) or []
+    if not choices:
+        return "", False
+    delta = choices[0].delta
+    return (delta and delta.content) or "", bool(choices[0].finish_reason)
+
+
+def client() -> AsyncOpenAI:
+    loop = asyncio.get_running_loop()
+    if loop not in _clients:
+        _clients[loop] = new_client()
+    return _clients[loop]
+
+
+def new_client() -> AsyncOpenAI:
+    import openai
+
+    return openai.AsyncOpenAI(
+        base_url=settings.LLM_BASE_URL,
+        api_key=settings.LLM_API_KEY or "none",
+        timeout=openai.Timeout(settings.LLM_TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
+        max_retries=1,
+    )
+
+
+async def close_client() -> None:
+    """Close this event loop's connections, for loops that end."""
+    if closing := _clients.pop(asyncio.get_running_loop(), None):
+        await closing.close()

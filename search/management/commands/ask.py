@@ -1,0 +1,69 @@
+"""`manage.py ask QUESTION`: an answer with its sources and the time of every stage."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from contextlib import aclosing
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from search import llm
+from search.answer import EXTRACTIVE_NOTICE, Found, Timed, answer
+from search.citations import Token
+from search.exceptions import FAILURES
+from search.forms import read_question
+from search.questions import Question
+from search.timings import Timings
+
+
+class Command(BaseCommand):
+    help = "Answer a question from the indexed documents."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("question")
+        parser.add_argument("--source", default="", help="the name of the one source to search")
+        parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        timings = Timings()
+        try:
+            with timings.stage("parse"):
+                fields = {"q": options["question"], "source": options["source"]}
+                question = read_question(fields, limit=settings.ANSWER_PASSAGES)
+            result = async_to_sync(collect)(question, timings)
+        except FAILURES as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(json.dumps(result) if options["json"] else readable(result))
+
+
+async def collect(question: Question, timings: Timings) -> dict[str, Any]:
+    """All events of one answer as one object."""
+    result: dict[str, Any] = {"answer": "", "citations": [], "timings": {}, "mode": ""}
+    try:
+        async with aclosing(answer(question, timings)) as events:
+            async for event in events:
+                match event:
+                    case Found(passages, mode):
+                        citations = [{"number": n, **p.as_row(), "link": p.link} for n, p in enumerate(passages, 1)]
+                        result |= {"citations": citations, "mode": mode}
+                    case Token(text):
+                        result["answer"] += text
+                    case Timed(stages):
+                        result["timings"] = stages
+    finally:
+        await llm.close_client()
+    return result
+
+
+def readable(result: dict[str, Any]) -> str:
+    notice = f"{EXTRACTIVE_NOTICE}\n\n" if result["mode"] == "extractive" and result["citations"] else ""
+    sources = "\n".join(
+        f"  [{c['number']}] {c['title']}{' › ' if c['heading'] else ''}{c['heading']}\n      {c['url']}"
+        for c in result["citations"]
+    )
+    stages = "  ".join(f"{name} {value:g} ms" for name, value in result["timings"].items())
+    return f"{notice}{result['answer']}\n\n{sources}\n\n{stages}"

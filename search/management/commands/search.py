@@ -1,0 +1,47 @@
+"""`manage.py search QUESTION`: ranked passages with their scores."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from search.exceptions import FAILURES
+from search.forms import MODES, read_question
+from search.questions import Passage
+from search.retriever import retrieve
+from search.timings import Timings
+
+LIMIT = 10
+SHOWN_CHARS = 300
+
+
+class Command(BaseCommand):
+    help = "Find the passages that answer a question."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("question")
+        parser.add_argument("--limit", type=int, default=LIMIT, help=f"passages to show ({LIMIT})")
+        parser.add_argument("--source", default="", help="the name of the one source to search")
+        parser.add_argument("--mode", choices=MODES, default=MODES[0])
+        parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        fields = {"q": options["question"], **{k: options[k] for k in ("limit", "source", "mode")}}
+        try:
+            passages = retrieve(read_question(fields, limit=LIMIT), Timings())
+        except FAILURES as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps([p.as_row() for p in passages]))
+        else:
+            self.stdout.write("\n\n".join(map(shown, passages)) or "Nothing found.")
+
+
+def shown(passage: Passage) -> str:
+    place = " › ".join(dict.fromkeys(filter(None, [passage.title, *passage.heading.split(" › ")])))
+    text = " ".join(passage.text.split())
+    excerpt = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
+    return f"{passage.score:.4f}  {place}\n        {passage.url}\n        {excerpt}"

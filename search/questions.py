@@ -1,0 +1,78 @@
+"""What goes into a search and what comes out: a question, and passages with their addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urldefrag, urlsplit
+
+from django.urls import reverse
+
+from search.extract import preview
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """``source`` is a name, or empty for all; ``mode`` is "hybrid", "dense" or "sparse"."""
+
+    text: str
+    source: str = ""
+    limit: int = 5
+    mode: str = "hybrid"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stored chunk that answers; every field but ``score`` comes from the database."""
+
+    score: float
+    title: str
+    url: str
+    heading: str
+    anchor: str
+    text: str
+    document: int
+    source: str
+    position: int
+
+    @property
+    def external(self) -> bool:
+        """Whether a browser can follow ``url``; anything but http(s) could run or leak."""
+        parts = urlsplit(self.url)
+        return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+    @property
+    def link(self) -> str:
+        """The section of the original page, or of our own copy of it."""
+        if not self.external:
+            return f"{reverse('document', args=[self.document])}#p{self.position}"
+        page = urldefrag(self.url).url
+        return f"{page}#{quote(self.anchor, safe=FRAGMENT_SAFE)}" if self.anchor else page
+
+    def as_row(self) -> dict[str, Any]:
+        """For the command line, where the address of a file may be told."""
+        return {
+            "score": self.score,
+            "title": self.title,
+            "url": self.url,
+            "heading": self.heading,
+            "text": self.text,
+            "document": self.document,
+            "source": self.source,
+            "position": self.position,
+        }
+
+    def as_citation(self, number: int) -> dict[str, Any]:
+        """For browsers: paths of files on the server stay here."""
+        return {
+            **self.as_row(),
+            "number": number,
+            "preview": preview(self.text),
+            "url": self.url if self.external else "",
+            "link": self.link,
+            "external": self.external,
+        }
+
+
+# What RFC 3986 allows in a fragment besides letters and digits; "%" stays for anchors quoted already.
+FRAGMENT_SAFE = "!$&'()*+,;=:@/?-._~%"

@@ -1,0 +1,31 @@
+"""How long the stages of one question took.
+
+Stages: parse, embed, search, context, generate. A stage entered twice adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+
+class Timings:
+    """One question's clock; it starts when it is made."""
+
+    def __init__(self) -> None:
+        self._started = perf_counter()
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + perf_counter() - started
+
+    def milliseconds(self) -> dict[str, float]:
+        """Every stage so far and ``total``, to a tenth."""
+        seconds = {**self._seconds, "total": perf_counter() - self._started}
+        return {name: round(1000 * value, 1) for name, value in seconds.items()}

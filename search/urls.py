@@ -1,0 +1,15 @@
+"""Routes of the public site."""
+
+from django.urls import path
+
+from search import api, views
+
+urlpatterns = [
+    path("", views.page, name="page"),
+    path("documents/<int:document_id>/", views.document, name="document"),
+    path("api/search", api.search, name="api-search"),
+    path("api/ask", api.ask, name="api-ask"),
+    path("api/sources", api.sources, name="api-sources"),
+    path("healthz", api.healthz, name="healthz"),
+    path("readyz", api.readyz, name="readyz"),
+]

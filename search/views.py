@@ -1,0 +1,81 @@
+"""The pages: the question and its answer, and our copy of a document that no browser can open.
+
+``/`` works without JavaScript: ``?q=`` renders the extractive answer's passages on the server.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from search import llm
+from search.answer import EXTRACTIVE_NOTICE, NOTHING_FOUND
+from search.catalogue import overview, stored_document
+from search.exceptions import FAILURES, public_message, status_of
+from search.forms import read_question
+from search.questions import Passage
+from search.retriever import retrieve, warm_up
+from search.timings import Timings
+
+logger = logging.getLogger(__name__)
+
+
+@require_safe
+async def page(request: HttpRequest) -> HttpResponse:
+    """The question page; with ``?q=`` also what was found."""
+    shown: dict[str, Any] = {
+        "overview": await sync_to_async(overview)(),
+        "stand_in": settings.EMBED_MODEL == settings.STAND_IN,
+        "extractive": not llm.configured(),
+        "extractive_notice": EXTRACTIVE_NOTICE,
+        "question": request.GET.get("q", ""),
+        "source": request.GET.get("source", ""),
+        "max_chars": settings.QUESTION_MAX_CHARS,
+        "limit": settings.ANSWER_PASSAGES,
+    }
+    if shown["overview"].documents:
+        warm_up()
+    status: int = HTTPStatus.OK
+    if "q" in request.GET:
+        status, found = await find(request)
+        shown |= found
+    return render(request, "search/page.html", shown, status=status)
+
+
+async def find(request: HttpRequest) -> tuple[int, dict[str, Any]]:
+    """The status and what the page shows of the result."""
+    timings = Timings()
+    try:
+        with timings.stage("parse"):
+            question = read_question(request.GET, limit=settings.ANSWER_PASSAGES)
+        passages = await sync_to_async(retrieve)(question, timings)
+    except FAILURES as error:
+        logger.warning("a question was not answered: %s", error)
+        return status_of(error), {"error": public_message(error)}
+    return HTTPStatus.OK, {
+        "results": numbered(passages),
+        "timings": timings.milliseconds(),
+        "nothing_found": "" if passages else NOTHING_FOUND,
+    }
+
+
+def numbered(passages: list[Passage]) -> list[dict[str, Any]]:
+    return [p.as_citation(number) for number, p in enumerate(passages, 1)]
+
+
+@require_safe
+async def document(request: HttpRequest, document_id: int) -> HttpResponse:
+    """The text of one document, each passage with an id that citations lead to."""
+    found = await sync_to_async(stored_document)(document_id)
+    if found is None:
+        raise Http404("There is no such document in the index.")
+    row, chunks = found
+    original = row.url if row.url.startswith(("http://", "https://")) else ""
+    return render(request, "search/document.html", {"document": row, "chunks": chunks, "original": original})

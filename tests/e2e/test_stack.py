@@ -1,0 +1,328 @@
+"""``manage.py up`` with real processes: Redis, Milvus Lite, Celery, Beat and uvicorn on free ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+import requests
+from django.conf import settings
+
+from ragproject import services
+
+pytestmark = pytest.mark.e2e
+
+START_SECONDS = 90
+# What the slowest service is allowed, and something for the others.
+STOP_SECONDS = services.WORKER_STOP_SECONDS + 20
+ORPHAN_SECONDS = 20
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[bytes]
+    log: Path
+    environment: dict[str, str]
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def tree(self) -> list[psutil.Process]:
+        me = psutil.Process(self.process.pid)
+        return [me, *me.children(recursive=True)]
+
+    def service(self, *words: str) -> psutil.Process:
+        """The process directly under the supervisor whose command line has all the words."""
+        for child in psutil.Process(self.process.pid).children():
+            if set(words) <= set(command_words(child)):
+                return child
+        raise AssertionError(f"no process with {words}:\n{self.output()}")
+
+    def until(self, reached: Callable[[], object]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not reached():
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.05)
+
+    def ready(self) -> bool:
+        return any(line.startswith("ready") for line in self.output().splitlines())
+
+
+def command_words(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        # Redis puts its address into the same argument as its name.
+        parts = " ".join(process.cmdline()).split()
+        return [word for part in parts for word in (part, Path(part).name)]
+    return []
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    redis_port, milvus_port, web_port = free_ports(3)
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "ragproject.settings",
+        "DATA_DIR": str(folder),
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "REDIS_URL": f"redis://:secret%20word@127.0.0.1:{redis_port}/0",
+        "MILVUS_URI": f"http://127.0.0.1:{milvus_port}",
+        "WEB_PORT": str(web_port),
+        "EMBED_MODEL": "stand-in",
+    }
+
+
+def up(*options: str) -> list[str]:
+    return [sys.executable, str(settings.BASE_DIR / "manage.py"), "up", *options]
+
+
+def start(folder: Path, *options: str) -> Running:
+    folder.mkdir(exist_ok=True)
+    log, variables = folder / "up.log", environment(folder)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            up(*options), env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    return Running(process, log, variables)
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def launch(*options: str) -> Running:
+        started.append(start(tmp_path / "data", *options))
+        return started[-1]
+
+    yield launch
+    for running in started:
+        destroy(running)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
+    stacks: list[Running] = []
+    yield stacks
+    for stack in stacks:
+        destroy(stack)
+
+
+@pytest.fixture
+def running(shared: list[Running], tmp_path_factory: pytest.TempPathFactory) -> Running:
+    """A stack that earlier tests used too; a new one if one of them ended it."""
+    if not shared or shared[-1].process.poll() is not None:
+        shared.append(start(tmp_path_factory.mktemp("stack")))
+    shared[-1].until(shared[-1].ready)
+    return shared[-1]
+
+
+def destroy(running: Running) -> None:
+    with suppress(psutil.Error):
+        for process in running.tree():
+            process.kill()
+    running.process.wait()
+
+
+def refused(variables: dict[str, str]) -> str:
+    result = subprocess.run(up(), env=variables, capture_output=True, text=True, timeout=START_SECONDS)
+    assert result.returncode == 1, result.stdout + result.stderr
+    return result.stderr.strip().splitlines()[-1]
+
+
+def still_there(tree: list[psutil.Process], seconds: float) -> list[str]:
+    """Who lives after so long; a zombie has ended, whoever has not collected it."""
+    deadline = time.monotonic() + seconds
+    while (alive := [p for p in tree if lives(p)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [" ".join(command_words(process)) for process in alive]
+
+
+def lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def test_it_says_where_the_page_is_once_it_answers(running: Running) -> None:
+    url = f"http://127.0.0.1:{running.environment['WEB_PORT']}/"
+    assert f"ready {url}" in running.output().splitlines()
+    assert requests.get(f"{url}admin/login/", timeout=30).status_code == 200
+
+
+def test_its_redis_keeps_what_it_was_given(running: Running) -> None:
+    with redis.Redis.from_url(running.environment["REDIS_URL"], decode_responses=True) as client:
+        kept = client.config_get("append*")
+        assert (kept["appendonly"], kept["appendfsync"]) == ("yes", "everysec")
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert Path(client.config_get("dir")["dir"]) == Path(running.environment["DATA_DIR"], "redis")
+
+
+def test_it_listens_on_loopback_only(running: Running) -> None:
+    listening = {
+        (connection.laddr.ip.removeprefix("::ffff:"), str(connection.laddr.port))
+        for process in running.tree()
+        for connection in process.net_connections("all")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    ports = {service.rsplit(":", 1)[1].removesuffix("/0") for service in backend_urls(running)}
+    assert listening == {("127.0.0.1", port) for port in {*ports, running.environment["WEB_PORT"]}}
+
+
+def backend_urls(running: Running) -> list[str]:
+    return [running.environment["REDIS_URL"], running.environment["MILVUS_URI"]]
+
+
+def test_a_password_is_on_no_command_line(running: Running) -> None:
+    assert not [word for process in running.tree() for word in process.cmdline() if "secret" in word]
+
+
+def test_no_child_shares_the_terminals_process_group(running: Running) -> None:
+    supervisor, *others = running.tree()
+    assert os.getpgid(supervisor.pid) not in {os.getpgid(process.pid) for process in others}
+
+
+def test_its_lines_carry_the_process_they_come_from_without_colour(running: Running) -> None:
+    assert "redis  | " in running.output()
+    assert "gpu    | " in running.output()
+    assert "\033[" not in running.output()
+
+
+def test_the_gpu_child_alone_is_spawned_and_may_have_torch(running: Running) -> None:
+    gpu, cpu = running.service("worker", "gpu"), running.service("worker", "cpu")
+    assert spawned(gpu)
+    assert not spawned(cpu)
+    loaded = [p for p in running.tree() if "libtorch" in Path(f"/proc/{p.pid}/maps").read_text()]
+    assert {process.pid for process in loaded} <= {process.pid for process in spawned(gpu)}
+
+
+def spawned(worker: psutil.Process) -> list[psutil.Process]:
+    return [child for child in worker.children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_only_the_cpu_worker_is_kept_to_one_thread_per_child(running: Running) -> None:
+    assert running.service("worker", "cpu").environ()["OMP_NUM_THREADS"] == "1"
+    given = running.environment.get("OMP_NUM_THREADS")
+    assert running.service("worker", "gpu").environ().get("OMP_NUM_THREADS") == given
+
+
+def test_a_second_stack_on_the_same_data_is_refused_by_the_firsts_pid(running: Running) -> None:
+    ports = environment(Path(running.environment["DATA_DIR"]))
+    message = refused(ports)
+    assert "already runs" in message
+    assert f"process {running.process.pid}" in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "purpose", "occupant", "words"),
+    [
+        ("REDIS_URL", "Redis", "redis-server", ("redis-server",)),
+        ("MILVUS_URI", "Milvus", "milvus", ("milvus",)),
+        ("WEB_PORT", "web", "", ("uvicorn",)),
+    ],
+)
+def test_a_port_in_use_is_named_with_its_occupant_and_the_setting(
+    running: Running, tmp_path: Path, setting: str, purpose: str, occupant: str, words: tuple[str, ...]
+) -> None:
+    message = refused({**environment(tmp_path), setting: running.environment[setting]})
+    assert f"({purpose}) is already in use by {occupant}" in message
+    assert f"(process {running.service(*words).pid})" in message
+    assert f"set {setting}=" in message
+
+
+def test_a_server_elsewhere_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    message = refused({**environment(tmp_path), "REDIS_URL": f"rediss://:secret@127.0.0.1:{port}/0"})
+    assert f"rediss://127.0.0.1:{port} does not answer" in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize("words", [("redis-server",), ("worker", "gpu")])
+def test_a_killed_process_is_started_again(running: Running, words: tuple[str, ...]) -> None:
+    killed = running.service(*words)
+    family = [killed, *killed.children(recursive=True)]
+    killed.kill()
+    assert still_there(family, ORPHAN_SECONDS) == []
+    running.until(lambda: any(set(words) <= set(command_words(c)) for c in children(running)))
+    assert running.service(*words).pid != killed.pid
+    assert "ended (SIGKILL); starting it again" in running.output()
+
+
+def children(running: Running) -> list[psutil.Process]:
+    return psutil.Process(running.process.pid).children()
+
+
+def test_a_restarted_redis_still_has_what_was_queued(running: Running) -> None:
+    with redis.Redis.from_url(running.environment["REDIS_URL"]) as client:
+        running.until(lambda: answers(client))
+        client.rpush("kept", "one")
+        time.sleep(1.5)  # appendfsync everysec
+        running.service("redis-server").kill()
+        running.until(lambda: answers(client) and client.lrange("kept", 0, -1) == [b"one"])
+
+
+def answers(client: redis.Redis) -> bool:
+    with suppress(redis.RedisError):
+        return bool(client.ping())
+    return False
+
+
+def test_sigterm_ends_everything_with_status_0(running: Running) -> None:
+    tree = running.tree()
+    running.process.terminate()
+    assert running.process.wait(STOP_SECONDS) == 0, running.output()
+    assert still_there(tree, 0) == []
+    assert running.output().count("Warm shutdown") == 2
+
+
+def test_ctrl_c_during_the_start_ends_everything_with_status_0(launch: Callable[..., Running]) -> None:
+    stack = launch("--no-web")
+    stack.until(lambda: spawn_child(stack))
+    tree = stack.tree()
+    os.killpg(stack.process.pid, signal.SIGINT)
+    assert stack.process.wait(STOP_SECONDS) == 0, stack.output()
+    assert still_there(tree, 0) == []
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_process_that_hangs(launch: Callable[..., Running]) -> None:
+    stack = launch("--no-web", "--cpu-workers", "1")
+    stack.until(stack.ready)
+    assert "ready" in stack.output().splitlines()
+    tree = stack.tree()
+    stack.service("worker", "cpu").suspend()
+    os.killpg(stack.process.pid, signal.SIGINT)
+    stack.until(lambda: "stopping" in stack.output())
+    os.killpg(stack.process.pid, signal.SIGINT)
+    assert stack.process.wait(services.WORKER_STOP_SECONDS / 2) == 0, stack.output()
+    assert still_there(tree, 0) == []
+
+
+@pytest.mark.parametrize("moment", ["while its children start", "when all runs"])
+def test_kill_9_of_the_supervisor_leaves_no_process(launch: Callable[..., Running], moment: str) -> None:
+    stack = launch("--no-web")
+    stack.until(stack.ready if moment == "when all runs" else lambda: spawn_child(stack))
+    tree = stack.tree()
+    assert len(tree) > 6
+    stack.process.kill()
+    assert still_there(tree, ORPHAN_SECONDS) == []
+
+
+def spawn_child(stack: Running) -> bool:
+    return any("spawn_main" in word for process in stack.tree() for word in command_words(process))

@@ -1,0 +1,118 @@
+"""A real HTTP server on loopback whose pages a test writes as functions."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import NamedTuple
+
+Answer = Callable[["Handler"], None]
+
+
+class Seen(NamedTuple):
+    path: str
+    headers: Mapping[str, str]
+    client: tuple[str, int]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.seen.append(Seen(self.path, dict(self.headers), self.client_address))
+        answer = self.server.pages.get(self.path, lambda handler: handler.reply(404, b"no such page"))
+        try:
+            answer(self)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def reply(self, status: int = 200, body: bytes = b"", **headers: str) -> None:
+        self.start(status, **({"Content_Length": str(len(body))} | headers))
+        self.wfile.write(body)
+
+    def start(self, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in ({"Content_Type": "text/html"} | headers).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def drip(self, data: bytes) -> None:
+        """A byte every tenth of a second, until all is sent or the test is over."""
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            if self.server.stopping.wait(0.1):
+                return
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.pages: dict[str, Answer] = {}
+        self.seen: list[Seen] = []
+        self.stopping = threading.Event()
+        self.accepted: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        connection, address = super().get_request()
+        self.accepted.append(connection)
+        return connection, address
+
+    def hang_up(self) -> None:
+        for connection in self.accepted:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:  # closed already
+                continue
+
+
+class LocalSite:
+    """``with LocalSite() as site: site.page("/a", b"...")``; ``site.url("/a")`` is its address."""
+
+    def __init__(self) -> None:
+        self._server = Server()
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self) -> LocalSite:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stopping.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.hang_up()
+        self._server.server_close()
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    def url(self, path: str = "/", *, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port}{path}"
+
+    def page(self, path: str, body: bytes = b"", status: int = 200, **headers: str) -> str:
+        return self.answer(path, lambda handler: handler.reply(status, body, **headers))
+
+    def answer(self, path: str, answer: Answer) -> str:
+        self._server.pages[path] = answer
+        return self.url(path)
+
+    @property
+    def seen(self) -> list[Seen]:
+        return self._server.seen
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.path for request in self._server.seen]

@@ -1,0 +1,30 @@
+"""The project's settings on a private data folder and private ports, so that tests never touch ``var/``."""
+
+import atexit
+import os
+import shutil
+import socket
+import tempfile
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+TEST_DIR = tempfile.mkdtemp(prefix="rag-tests-")
+atexit.register(shutil.rmtree, TEST_DIR, ignore_errors=True)
+os.environ.update(
+    DATA_DIR=TEST_DIR,
+    DATABASE_URL=f"sqlite:///{TEST_DIR}/db.sqlite3",
+    REDIS_URL=f"redis://127.0.0.1:{free_port()}/0",
+    MILVUS_URI=f"http://127.0.0.1:{free_port()}",
+    WEB_PORT=str(free_port()),
+    EMBED_MODEL="stand-in",
+    EMBED_DEVICE="cpu",
+    HF_HUB_OFFLINE="1",
+    TOKENIZERS_PARALLELISM="false",
+)
+
+from ragproject.settings import *  # noqa: E402, F403

@@ -1,0 +1,229 @@
+"""Requirements, images and compose.yaml against the code that they are to run."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from ragproject import services, stack
+
+ROOT = Path(__file__).resolve().parent.parent
+OWN = {"ragproject", "ingestion", "search"}
+MODEL_PACKAGES = {"torch", "flagembedding", "transformers", "sentence-transformers"}
+# Set by the image, or meant for the embedded stack alone: compose.yaml need not name them.
+NOT_FOR_COMPOSE = {"DATA_DIR", "WEB_HOST", "WEB_PORT", "CPU_WORKERS"}
+# Variables of compose.yaml itself, read by no program of ours.
+OF_COMPOSE = {
+    *("POSTGRES_PASSWORD", "REDIS_PASSWORD", "MILVUS_PASSWORD", "MINIO_PASSWORD", "REDIS_MAXMEMORY"),
+    *("MODELS_DIR", "FILES_DIR", "WEB_BIND"),
+}
+APP_SERVICES = ["migrate", "web", "cpu-worker", "gpu-worker", "beat"]
+
+
+def pins() -> dict[str, str]:
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    return {canonicalize_name(name): version for name, _, version in (x.partition("==") for x in lines if x)}
+
+
+def cpu_names() -> set[str]:
+    lines = (ROOT / "docker" / "cpu-worker.txt").read_text().splitlines()
+    return {canonicalize_name(line) for line in lines if line and not line.startswith("#")}
+
+
+def settings_read() -> set[str]:
+    """The variables that settings.py reads: ``env.str("NAME", ...)`` and its siblings."""
+    tree = ast.parse((ROOT / "ragproject" / "settings.py").read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    readers = [c for c in calls if isinstance(c.func, ast.Attribute) and ast.unparse(c.func.value) == "env"]
+    names = [c.args[0].value for c in readers if c.args and isinstance(c.args[0], ast.Constant)]
+    return {str(name) for name in names}
+
+
+def compose_text() -> str:
+    return (ROOT / "compose.yaml").read_text()
+
+
+def interpolated(text: str) -> str:
+    """As compose does with an empty environment, but with "secret" behind every required variable."""
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+    return re.sub(r"\$\{\w+:\?[^}]*\}", "secret", text)
+
+
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(interpolated(compose_text()))
+    return loaded
+
+
+def service(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = compose()["services"][name]
+    return found
+
+
+def dockerfile_commands() -> dict[str, list[str]]:
+    text = (ROOT / "docker" / "Dockerfile").read_text().replace("\\\n", " ")
+    stages = re.split(r"^FROM \S+ AS ", text, flags=re.MULTILINE)[1:]
+    found = {stage.split()[0]: re.search(r"^CMD (\[.*?\])\s*$", stage, re.MULTILINE) for stage in stages}
+    return {name: json.loads(match.group(1)) for name, match in found.items() if match}
+
+
+def imported_packages(tree: ast.Module, *, everywhere: bool) -> Iterator[str]:
+    """Top-level packages that a module imports when it is imported, or ``everywhere`` in it."""
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def distributions_imported(*, everywhere: bool, without: set[str]) -> set[str]:
+    modules = [path for name in sorted(OWN) for path in (ROOT / name).rglob("*.py")]
+    trees = [ast.parse(path.read_text()) for path in modules if path.name not in without]
+    names = {name for tree in trees for name in imported_packages(tree, everywhere=everywhere)}
+    known = packages_distributions()
+    third_party = names - OWN - set(sys.stdlib_module_names)
+    return {canonicalize_name(known[name][0] if name in known else name) for name in third_party}
+
+
+def closure(names: set[str]) -> set[str]:
+    """These distributions and all that pip would install for them, from the installed metadata."""
+    found, waiting = set(), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += required_by(name)
+    return found
+
+
+def required_by(name: str) -> list[str]:
+    requirements = [Requirement(line) for line in distribution(name).requires or []]
+    environment = {**default_environment(), "extra": ""}
+    return [canonicalize_name(r.name) for r in requirements if not r.marker or r.marker.evaluate(environment)]
+
+
+def test_it_pins_every_requirement_exactly() -> None:
+    loose = {name: version for name, version in pins().items() if not re.fullmatch(r"\d[\w.]*", version)}
+    assert not loose
+
+
+def test_it_pins_every_package_that_the_code_imports() -> None:
+    assert distributions_imported(everywhere=True, without=set()) <= pins().keys()
+
+
+def test_it_gives_the_cpu_image_every_package_that_importing_the_code_needs() -> None:
+    """``stack`` is the embedded stack, which no image runs."""
+    assert distributions_imported(everywhere=False, without={"stack.py"}) <= cpu_names()
+
+
+def test_it_takes_the_cpu_images_versions_from_the_pins() -> None:
+    assert cpu_names() <= pins().keys()
+
+
+def test_it_keeps_the_model_out_of_the_cpu_image() -> None:
+    assert not closure(cpu_names()) & MODEL_PACKAGES
+
+
+def test_it_sees_the_model_among_what_a_package_would_install() -> None:
+    """Guards the test above: a closure that finds nothing would pass it."""
+    assert "torch" in closure({"flagembedding"})
+
+
+@pytest.mark.parametrize(
+    ("schema", "file"),
+    [("compose-spec", "compose.yaml"), ("github-workflows", ".github/workflows/ci.yml")],
+)
+def test_it_is_valid_by_the_published_schema(schema: str, file: str) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(ROOT / file)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", APP_SERVICES)
+def test_it_sets_only_variables_that_the_settings_read(name: str) -> None:
+    assert service(name)["environment"].keys() <= settings_read()
+
+
+def test_it_passes_every_setting_to_every_container() -> None:
+    for name in APP_SERVICES:
+        missing = settings_read() - NOT_FOR_COMPOSE - service(name)["environment"].keys()
+        assert not missing, f"name them under x-app.environment in compose.yaml: {sorted(missing)}"
+
+
+def test_it_explains_in_the_example_only_variables_that_something_reads() -> None:
+    example = (ROOT / "docker" / "env.example").read_text()
+    named = set(re.findall(r"^#?([A-Z][A-Z_]+)=", example, re.MULTILINE))
+    assert named <= settings_read() | OF_COMPOSE
+    assert named >= OF_COMPOSE
+
+
+def test_it_asks_for_each_secret_and_knows_no_default() -> None:
+    example = (ROOT / "docker" / "env.example").read_text()
+    to_be_filled = set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE))
+    assert to_be_filled == set(re.findall(r"\$\{(\w+):\?", compose_text()))
+    assert not re.search(r"\$\{\w*(PASSWORD|SECRET|TOKEN)\w*(:?-|\})", compose_text())
+
+
+def test_the_examples_own_command_fills_every_secret_with_another_value(tmp_path: Path) -> None:
+    example = (ROOT / "docker" / "env.example").read_text()
+    command = next(line.lstrip("# ") for line in example.splitlines() if "openssl" in line)
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "env.example").write_text(example)
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    filled = re.findall(r"^[A-Z_]+=(\w+)$", (tmp_path / ".env").read_text(), re.MULTILINE)
+    assert len(filled) == len(set(filled)) == 5
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+
+
+def test_the_containers_run_the_commands_of_the_embedded_stack(settings: Any) -> None:
+    settings.LOG_LEVEL, settings.WEB_HOST, settings.WEB_PORT = "INFO", "0.0.0.0", 8000
+    assert service("cpu-worker")["command"] == ["celery", *services.cpu_worker(2).command[3:]]
+    assert service("gpu-worker")["command"] == ["celery", *services.gpu_worker().command[3:]]
+    assert service("beat")["command"] == ["celery", *services.beat().command[3:], "--enable-remote-control"]
+    assert service("web")["command"] == list(services.web().command[2:])
+
+
+@pytest.mark.parametrize("name", ["web", "cpu-worker", "gpu-worker"])
+def test_an_image_runs_the_same_command_by_itself(name: str) -> None:
+    assert dockerfile_commands()[name] == service(name)["command"]
+
+
+def test_the_images_set_the_environment_of_the_embedded_stack() -> None:
+    expected = {**stack.ENVIRONMENT, **services.cpu_worker(2).environment}
+    dockerfile = (ROOT / "docker" / "Dockerfile").read_text()
+    assert not [f"{name}={value}" for name, value in expected.items() if f"{name}={value}" not in dockerfile]
+
+
+def test_it_publishes_the_web_port_alone_and_on_loopback() -> None:
+    published = {name: s["ports"] for name, s in compose()["services"].items() if "ports" in s}
+    assert published == {"web": ["127.0.0.1:8000:8000"]}
+
+
+@pytest.mark.parametrize("name", ["cpu-worker", "gpu-worker"])
+def test_a_worker_has_time_to_hand_back_its_work(name: str, settings: Any) -> None:
+    grace = int(service(name)["stop_grace_period"].removesuffix("s"))
+    assert grace >= settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT + 10
+
+
+def test_one_gpu_worker_reserves_one_gpu() -> None:
+    devices = service("gpu-worker")["deploy"]["resources"]["reservations"]["devices"]
+    assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+
+
+def test_redis_keeps_what_it_accepted() -> None:
+    command = service("redis")["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--appendonly"] == "yes"
+    assert options["--maxmemory-policy"] == "noeviction"
