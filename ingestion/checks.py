@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,14 @@ def check_cpu_precision(**kwargs: Any) -> list[CheckMessage]:
             id="ingestion.E003",
         )
     ]
+
+
+@register()
+def check_private_networks(**kwargs: Any) -> list[CheckMessage]:
+    """The operator's allow-list must be readable before the first fetch depends on it."""
+    try:
+        [ip_network(network) for network in settings.FETCH_PRIVATE_NETWORKS]
+    except ValueError as error:
+        hint = "Write networks like 10.1.0.0/16, separated by commas."
+        return [Error(f"FETCH_PRIVATE_NETWORKS: {error}.", hint=hint, id="ingestion.E004")]
+    return []

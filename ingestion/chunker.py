@@ -12,6 +12,7 @@ once more, because counts of parts need not add up, and what is over is cut agai
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ HEADING_SHARE = 4
 # A tokenizer may see megabytes without a space as one unknown token. Prose has 4-5 characters per token and
 # deeply indented code about 8. The second figure keeps four bytes per character below Milvus' 65 535.
 MAX_CHARS_PER_TOKEN, MAX_CHARS = 16, 16_000
+
+# A tokenizer needs about 300 bytes per token while it works: 1.7 GB for 5 MB of text at once, without these.
+SLICE_CHARS, BATCH_TEXTS = 200_000, 512
 
 Span = tuple[int, int]
 Splitter = Callable[[str, Span], Iterator[Span]]
@@ -91,10 +95,23 @@ class Cutter:
         return self.extracted.markdown
 
     @cached_property
-    def token_ends(self) -> list[int]:
+    def token_ends(self) -> array[int]:
         """Where each token ends: a token belongs to the part in which it ends, as some begin with the space before."""
-        encoding = self.tokenizer.encode(self.markdown, add_special_tokens=False)
-        return [end for _, end in encoding.offsets]
+        ends = array("L")
+        for start, end in pairwise(self._slices()):
+            encoding = self.tokenizer.encode(self.markdown[start:end], add_special_tokens=False)
+            ends.extend(start + stop for _, stop in encoding.offsets)
+        return ends
+
+    def _slices(self) -> Iterator[int]:
+        """Cuts between which the document is tokenised, at white space where there is any."""
+        start = 0
+        while start < len(self.markdown):
+            yield start
+            limit = start + SLICE_CHARS
+            cut = max(self.markdown.rfind(space, start, limit) for space in "\n ")
+            start = limit if cut <= start or limit >= len(self.markdown) else cut
+        yield len(self.markdown)
 
     @cached_property
     def sections(self) -> list[outline.Section]:
@@ -130,7 +147,11 @@ class Cutter:
         return short[: offsets[allowed - 1][1] if len(offsets) > allowed else None][:limit].strip()
 
     def _count(self, texts: list[str], *, special: bool = False) -> list[int]:
-        return [len(found) for found in self.tokenizer.encode_batch_fast(texts, add_special_tokens=special)]
+        counts: list[int] = []
+        for start in range(0, len(texts), BATCH_TEXTS):
+            batch = self.tokenizer.encode_batch_fast(texts[start : start + BATCH_TEXTS], add_special_tokens=special)
+            counts.extend(map(len, batch))
+        return counts
 
     # --- Cutting -----------------------------------------------------------------------------------
 

@@ -9,13 +9,13 @@ Does not fetch, chunk or store.
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable
 
 from bs4.dammit import EncodingDetector, UnicodeDammit
 
 from ingestion.exceptions import UnsupportedContent
 from ingestion.extractors import hypertext, markdown, plain, restructuredtext
+from ingestion.extractors.characters import clean, looks_binary
 from ingestion.types import Extracted, Page
 
 READERS: dict[str, Callable[[str, str], Extracted]] = {
@@ -43,11 +43,6 @@ REFUSED_CODECS = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicod
 VAGUE_CODECS = {"ascii", "iso8859-1", "cp1252"}
 # A detector needs no more than this, and charset detection of megabytes takes seconds.
 SAMPLE_BYTES = 64 * 1024
-# Text has hardly any control characters; of random bytes about one in eight is one.
-BINARY_SAMPLE_CHARS, BINARY_SHARE = 4096, 0.05
-
-_NEWLINE = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def extract(page: Page) -> Extracted:
@@ -105,13 +100,3 @@ def _detected(body: bytes) -> str:
         return "utf-8"
     guess = UnicodeDammit(body[:SAMPLE_BYTES]).original_encoding
     return _usable(guess or "") or "cp1252"
-
-
-def looks_binary(text: str) -> bool:
-    sample = text[:BINARY_SAMPLE_CHARS]
-    return len(_CONTROL.findall(sample)) > BINARY_SHARE * len(sample)
-
-
-def clean(text: str) -> str:
-    """Line ends become ``\\n``; control characters, lone surrogates and marks inside the text go."""
-    return _CONTROL.sub("", _NEWLINE.sub("\n", text))

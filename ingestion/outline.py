@@ -16,10 +16,10 @@ HEADING, FENCE, TABLE, TEXT, BLANK = "heading", "fence", "table", "text", "blank
 # A longer line that begins with "#" is text: nobody writes such a heading, and a path must stay short.
 MAX_HEADING_CHARS = 300
 
-_LINE = re.compile(r"[^\n]+\n?|\n")
 # Fences count at any indentation, because those inside list items are indented.
 _FENCE_OPENS = re.compile(r"[ \t]*(`{3,}|~{3,})[^`\n]*$")
 _ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
+_CLOSING = re.compile(r"[ \t]+#+[ \t]*$")
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!<>~|-])")
 _ATTRIBUTES = re.compile(r"\{[^{}]*\}$")
@@ -39,37 +39,29 @@ class Section(NamedTuple):
     blocks: list[Block]
 
 
-class _Open(NamedTuple):
-    marker: str
-
-    def closed_by(self, line: str) -> bool:
-        text = line.strip()
-        return len(text) >= len(self.marker) and not text.strip(self.marker[0])
-
-
 def blocks(markdown: str) -> list[Block]:
     """The document in blocks without gaps: headings, whole fences, tables, paragraphs, blank lines."""
     found: list[Block] = []
-    fence: _Open | None = None
-    for match in _LINE.finditer(markdown):
-        line, end = match.group(), match.end()
-        if fence:
-            found[-1] = found[-1]._replace(end=end)
-            fence = None if fence.closed_by(line) else fence
-        elif opening := _FENCE_OPENS.match(line):
-            fence = _Open(opening.group(1))
-            found.append(Block(match.start(), end, FENCE))
+    start = end = 0
+    kind = marker = ""
+    for line in markdown.split("\n"):
+        if marker:  # inside a fence everything belongs to it, up to the line that closes it
+            marker = "" if _closes(line, marker) else marker
         else:
-            _append_line(found, Block(match.start(), end, _kind(line)))
-    return found
+            opening = _FENCE_OPENS.match(line)
+            marker = opening.group(1) if opening else ""
+            begun = FENCE if opening else _kind(line)
+            if begun != kind or begun in (FENCE, HEADING):
+                found.append(Block(start, end, kind))
+                start, kind = end, begun
+        end += len(line) + 1
+    found.append(Block(start, len(markdown), kind))
+    return [block for block in found if block.start < block.end]
 
 
-def _append_line(found: list[Block], line: Block) -> None:
-    """Add a line to the block that it continues, or begin a block with it."""
-    if found and line.kind != HEADING and found[-1].kind == line.kind:
-        found[-1] = found[-1]._replace(end=line.end)
-    else:
-        found.append(line)
+def _closes(line: str, marker: str) -> bool:
+    text = line.strip()
+    return len(text) >= len(marker) and not text.strip(marker[0])
 
 
 def _kind(line: str) -> str:
@@ -92,7 +84,7 @@ def read_heading(line: str) -> tuple[int, str]:
     match = _ATX.match(line)
     if not match:
         return 6, plain(line)
-    return len(match.group(1)), plain(match.group(2).rstrip().rstrip("#")) or plain(match.group(2))
+    return len(match.group(1)), plain(_CLOSING.sub("", match.group(2)))
 
 
 def sections(markdown: str, title: str) -> Iterator[Section]:

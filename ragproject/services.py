@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import redis
 from celery.utils.nodenames import gethostname
 from django.conf import settings
+from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -191,9 +192,12 @@ def worker(name: str, options: tuple[str, ...], environment: Mapping[str, str]) 
 
 
 def worker_trouble(name: str) -> str:
+    """On a connection of its own: Celery's pooled ones retry for ever, and nobody would tend the rest."""
     try:
-        replies = app.control.ping(destination=[f"{name}@{gethostname()}"], timeout=PING_SECONDS)
-    except (OSError, redis.RedisError) as error:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+            replies = app.control.ping([f"{name}@{gethostname()}"], timeout=PING_SECONDS, connection=connection)
+    except (OSError, redis.RedisError, OperationalError) as error:
         return str(error)
     return "" if replies else "it does not take commands from Redis yet"
 

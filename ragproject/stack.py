@@ -171,10 +171,13 @@ class Child:
         await self.watcher.start()
 
     async def stop(self) -> None:
-        pids = list(self.watcher.processes)
+        pids, asked = list(self.watcher.processes), time.monotonic()
         await self.watcher.stop()
         for pid in pids:
             kill_group(pid)
+        if time.monotonic() - asked >= self.service.stop_seconds:
+            bound = f"{self.service.stop_seconds:.0f} s"
+            self.console.line("up", f"{self.service.name} did not stop within {bound} and was killed")
 
     async def tend(self) -> None:
         if self.watcher.is_stopped():

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 # More than three extracts read like the list of passages below them.
 EXTRACTS = 3
@@ -35,9 +36,10 @@ STOP_WORDS = frozenset(
 
 CODE = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)[^\n]*$)", re.DOTALL | re.MULTILINE)
 PARAGRAPH = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*+]|\d{1,3}[.)])\s)")
-SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=[^\sa-z])|(?<=[。！？])")
+SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^\sa-z])|(?<=[。！？])")
 LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)")
 EMPHASIS = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|^\s*[-*+]\s+|^\s*>\s?")
+BACKTICKS = re.compile(r"`+")
 WORD = re.compile(r"[^\W_]+")
 # Scripts without spaces: every two neighbouring characters count as a word.
 SPACELESS = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
@@ -65,16 +67,25 @@ def best_extracts(question: str, texts: Sequence[str]) -> list[Extract]:
 
 def preview(markdown: str) -> str:
     """The beginning of a passage as plain text."""
-    return shortened(" ".join(" ".join(units(markdown)).split()), PREVIEW_CHARS)
+    return shortened(" ".join(" ".join(units(markdown)).replace("`", "").split()), PREVIEW_CHARS)
 
 
 def units(markdown: str) -> Iterator[str]:
-    """Sentences and whole blocks of code, in order, without headings and markup."""
+    """Sentences and whole blocks of code (between backticks), in order, without headings and markup."""
     for n, part in enumerate(CODE.split(markdown)):
         if n % 2:
-            yield "\n".join(part.strip().splitlines()[1:-1])
+            yield code("\n".join(part.splitlines()[1:-1]))
         else:
             yield from sentences(part)
+
+
+def code(block: str) -> str:
+    """Between backticks, which readers of an answer understand as code."""
+    return f"`{block.replace('`', '').strip()}`"
+
+
+def is_code(unit: str) -> bool:
+    return unit.startswith("`") and unit.find("`", 1) == len(unit) - 1
 
 
 def sentences(prose: str) -> Iterator[str]:
@@ -114,19 +125,34 @@ def best_unit(passage: Sequence[str], wanted: dict[str, float]) -> tuple[float, 
 
 
 def score(unit: str, wanted: dict[str, float]) -> float:
-    """What the unit says of the question, a little less for every doubling of its length."""
+    """What the unit says of the question, a little less for every doubling of its length, and half in code,
+    which shows how but does not say what."""
     said = words(unit)
-    return sum(wanted[w] for w in said & wanted.keys()) / (1 + 0.1 * math.log2(1 + len(said)))
+    weight = (0.5 if is_code(unit) else 1) / (1 + 0.1 * math.log2(1 + len(said)))
+    return weight * sum(wanted[w] for w in said & wanted.keys())
 
 
 def around(passage: Sequence[str], at: int) -> str:
     """The unit, and what follows while it is short or announces something."""
-    text = passage[at]
+    chosen = [passage[at]]
     for following in passage[at + 1 : at + 1 + FOLLOWING]:
-        if not text.endswith(":") and len(text) >= SHORT_CHARS:
+        if not chosen[-1].endswith(":") and sum(map(len, chosen)) >= SHORT_CHARS:
             break
-        text += ("\n" if text.endswith(":") or "\n" in following else " ") + following
-    return shortened(text, EXTRACT_CHARS)
+        chosen.append(following)
+    return balanced(shortened(joined(chosen), EXTRACT_CHARS))
+
+
+def joined(chosen: Sequence[str]) -> str:
+    """One text, in which code has its own lines."""
+    text = chosen[0]
+    for before, unit in pairwise(chosen):
+        text += ("\n" if is_code(before) or is_code(unit) else " ") + unit
+    return text
+
+
+def balanced(text: str) -> str:
+    """Without backticks when one of them opens code that nothing closes."""
+    return text if len(BACKTICKS.findall(text)) % 2 == 0 else text.replace("`", "")
 
 
 def shortened(text: str, size: int) -> str:

@@ -49,7 +49,7 @@ async def stream_completion(messages: list[Message]) -> AsyncGenerator[str, None
 @asynccontextmanager
 async def opened(messages: list[Message], deadline: float) -> AsyncIterator[AsyncStream[ChatCompletionChunk]]:
     """The stream, closed on every way out."""
-    request = client().chat.completions.create(
+    request = (await client()).chat.completions.create(
         model=settings.LLM_MODEL,
         messages=cast(Any, messages),
         max_tokens=settings.LLM_MAX_TOKENS,
@@ -104,10 +104,11 @@ def read_chunk(chunk: ChatCompletionChunk) -> tuple[str, bool]:
     return (delta and delta.content) or "", bool(choices[0].finish_reason)
 
 
-def client() -> AsyncOpenAI:
+async def client() -> AsyncOpenAI:
+    """This event loop's client. Importing the library takes over a second: not in the loop."""
     loop = asyncio.get_running_loop()
     if loop not in _clients:
-        _clients[loop] = new_client()
+        _clients.setdefault(loop, await asyncio.to_thread(new_client))
     return _clients[loop]
 
 

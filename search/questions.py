@@ -36,6 +36,11 @@ class Passage:
     position: int
 
     @property
+    def section(self) -> str:
+        """The heading path without the title that many pages begin it with."""
+        return " › ".join(p for n, p in enumerate(self.heading.split(" › ")) if n or p != self.title)
+
+    @property
     def external(self) -> bool:
         """Whether a browser can follow ``url``; anything but http(s) could run or leak."""
         parts = urlsplit(self.url)
@@ -67,6 +72,7 @@ class Passage:
         return {
             **self.as_row(),
             "number": number,
+            "section": self.section,
             "preview": preview(self.text),
             "url": self.url if self.external else "",
             "link": self.link,

@@ -39,6 +39,7 @@ MAX_HITS = 1000
 MODEL_RETRY_SECONDS = 30.0
 
 _model_lock = threading.Lock()
+_model_loaded = threading.Event()
 _model_failure: tuple[float, str] = (-MODEL_RETRY_SECONDS, "")
 
 
@@ -46,8 +47,9 @@ def retrieve(question: Question, timings: Timings) -> list[Passage]:
     """At most ``question.limit`` passages. Raises SearchError or IngestionError."""
     collection = active_collection()
     source_ids = searched_sources(question.source)
+    embedder = ready_embedder(timings)
     with timings.stage("embed"):
-        vectors = load_embedder().embed([question.text])[0]
+        vectors = embedder.embed([question.text])[0]
     with timings.stage("search"):
         return search(open_collection(collection), vectors, question, source_ids)
 
@@ -128,6 +130,14 @@ def open_collection(collection: Collection) -> VectorStore:
     return open_store(collection.name, collection.dimension)
 
 
+def ready_embedder(timings: Timings) -> Embedder:
+    """The first question of a process may wait for the model; that is no time of embedding."""
+    if _model_loaded.is_set():
+        return load_embedder()
+    with timings.stage("load"):
+        return load_embedder()
+
+
 def load_embedder() -> Embedder:
     """The process's one model; whoever comes while it loads waits instead of loading a second."""
     global _model_failure
@@ -138,10 +148,12 @@ def load_embedder() -> Embedder:
         from ingestion.embedder import load_model
 
         try:
-            return load_model(settings.QUERY_DEVICE)
+            embedder = load_model(settings.QUERY_DEVICE)
         except ModelError as error:
             _model_failure = (monotonic(), str(error))
             raise
+        _model_loaded.set()
+        return embedder
 
 
 @functools.cache

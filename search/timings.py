@@ -1,6 +1,7 @@
 """How long the stages of one question took.
 
-Stages: parse, embed, search, context, generate. A stage entered twice adds up.
+Stages: parse, embed, search, context, generate; load, when the question had to wait for the model.
+A stage entered twice adds up.
 """
 
 from __future__ import annotations

@@ -67,7 +67,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ).stdout.strip()
     port = str(urlsplit(django_settings.REDIS_URL).port)
     folder = tmp_path_factory.mktemp("redis")
-    process = subprocess.Popen([binary, "--port", port, "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""])
+    process = subprocess.Popen(
+        [binary, "--port", port, "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""], stdout=subprocess.DEVNULL
+    )
     wait_until(lambda: redis.Redis.from_url(django_settings.REDIS_URL).ping())
     yield django_settings.REDIS_URL
     stop(process)

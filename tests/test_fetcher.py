@@ -8,7 +8,6 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from local_site import Handler, LocalSite
 from pytest_django import Settings
 
 from ingestion import fetcher
@@ -20,6 +19,7 @@ from ingestion.exceptions import (
     PageRefused,
     UnsupportedContent,
 )
+from tests.local_site import Handler, LocalSite
 
 PAGE = b"<html><body><p>Models map to tables.</p></body></html>"
 

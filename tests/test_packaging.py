@@ -120,12 +120,14 @@ def test_it_pins_every_requirement_exactly() -> None:
 
 
 def test_it_pins_every_package_that_the_code_imports() -> None:
-    assert distributions_imported(everywhere=True, without=set()) <= pins().keys()
+    missing = distributions_imported(everywhere=True, without=set()) - pins().keys()
+    assert not missing, f"pin them in requirements.txt: {sorted(missing)}"
 
 
 def test_it_gives_the_cpu_image_every_package_that_importing_the_code_needs() -> None:
     """``stack`` is the embedded stack, which no image runs."""
-    assert distributions_imported(everywhere=False, without={"stack.py"}) <= cpu_names()
+    missing = distributions_imported(everywhere=False, without={"stack.py"}) - cpu_names()
+    assert not missing, f"name them in docker/cpu-worker.txt: {sorted(missing)}"
 
 
 def test_it_takes_the_cpu_images_versions_from_the_pins() -> None:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from local_site import LocalSite
 from pytest_django import Settings
 
 from ingestion import fetcher, politeness
 from ingestion.exceptions import AddressRefused, FetchFailed
 from ingestion.types import Page
+from tests.local_site import LocalSite
 
 RULES = b"""User-agent: *
 Disallow: /private/

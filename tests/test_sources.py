@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_site import LocalSite
 from pytest_django import Settings
 
 from ingestion import fetcher, politeness, sources
@@ -18,6 +17,7 @@ from ingestion.exceptions import (
     UnsupportedContent,
 )
 from ingestion.types import SourceSpec
+from tests.local_site import LocalSite
 
 RST = b"======\nModels\n======\n\nA model maps to a table.\n"
 

@@ -10,96 +10,36 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from textwrap import indent
 
 from ingestion import outline
+from ingestion.extractors import rst_directives as directives
 from ingestion.extractors.inline import Inline
 from ingestion.extractors.links import absolute, file_name
 from ingestion.extractors.markdown import BARE_LINK
+from ingestion.extractors.rst_lines import (
+    dedent,
+    dedent_by,
+    end_of_indented,
+    end_of_paragraph,
+    fence,
+    is_adornment,
+)
 from ingestion.types import Extracted
 
 # Deeper content is kept as text; real pages stay below ten levels.
 MAX_DEPTH = 40
 
-CODE = {
-    "code",
-    "code-block",
-    "sourcecode",
-    "console",
-    "parsed-literal",
-    "math",
-    "doctest",
-    "testcode",
-    "prompt",
-}
-LANGUAGE_OF = {
-    "console": "console",
-    "math": "math",
-    "doctest": "pycon",
-    "testcode": "python",
-    "prompt": "console",
-}
-DROPPED = {
-    "contents", "currentmodule", "default-domain", "default-role", "highlight", "include", "index", "literalinclude",
-    "meta", "module", "program", "py:currentmodule", "py:module", "raw", "role", "sectionauthor", "tags", "toctree",
-}  # fmt: skip
-# Targets for references in Django's documentation: nothing is shown where they stand.
-INVISIBLE = {"setting", "templatetag", "templatefilter", "fieldlookup"}
-IMAGES = {"image", "figure"}
-CONTAINERS = {
-    "only",
-    "container",
-    "glossary",
-    "hlist",
-    "epigraph",
-    "compound",
-    "tabs",
-    "tab-set",
-    "tabularcolumns",
-}
-LABELS = {
-    "versionadded": "New in version",
-    "versionchanged": "Changed in version",
-    "versionremoved": "Removed in version",
-    "deprecated": "Deprecated since version",
-    "seealso": "See also",
-}
-NOTES = {
-    "note",
-    "warning",
-    "tip",
-    "hint",
-    "important",
-    "caution",
-    "danger",
-    "attention",
-    "error",
-    "todo",
-    "seealso",
-}
-VERSIONS = {"versionadded", "versionchanged", "versionremoved", "deprecated"}
-TITLED = {
-    "admonition",
-    "rubric",
-    "topic",
-    "sidebar",
-    "table",
-    "list-table",
-    "csv-table",
-    "tab",
-    "tab-item",
-    "dropdown",
-}
-SIGNATURE_PREFIX = {name: f"{name} " for name in ("class", "exception", "classmethod", "staticmethod", "django-admin")}
-
-_ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}[ \t]*$")
 _DIRECTIVE = re.compile(r"\.\.[ \t]+(?:\|[^|]+\|[ \t]+)?([A-Za-z][\w:+.-]{0,60}?)::(?:[ \t]+(.*))?$")
 _FOOTNOTE = re.compile(r"\.\.[ \t]+(\[[^\]]{1,80}\])[ \t]*(.*)$")
-_OPTION = re.compile(r":([\w-]{1,40}):(?:[ \t]+(.*))?$")
 _ITEM = re.compile(r"(?:[*+•-]|\(?(?:\d{1,9}|#|[a-zA-Z])[.)])(?:[ \t]+|$)")
 _TABLE = re.compile(r"\+[-=]{2,}|={2,}[ \t]+=|\|[ \t]")
 _SIMPLE_TABLE = re.compile(r"={2,}[ \t]+=")
-_TICKS = re.compile(r"`{3,}")
 _NOT_ID = re.compile(r"[^a-z0-9]+")
+
+BULLETS = "*+•-"
+# A block that begins like this cannot follow a label on its line.
+NO_PARAGRAPH = ("```", "- ", "1. ", "**", "|", "+")
 
 Lines = list[str]
 
@@ -125,45 +65,6 @@ def identifiers() -> Callable[[str], str]:
         return name if fresh else ""
 
     return identifier
-
-
-# --- Lines ------------------------------------------------------------------------------------------
-
-
-def indent_of(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
-def dedent(lines: Lines) -> Lines:
-    """Without the common indentation and without blank lines around."""
-    width = min((indent_of(line) for line in lines if line), default=0)
-    lines = [line[width:] for line in lines]
-    first = next((i for i, line in enumerate(lines) if line), len(lines))
-    last = next((i for i in range(len(lines), 0, -1) if lines[i - 1]), 0)
-    return lines[first:last]
-
-
-def end_of_indented(lines: Lines, start: int, width: int = 1) -> int:
-    """Where the run of blank lines and lines indented by ``width`` ends, trailing blank lines left out."""
-    end = position = start
-    while position < len(lines) and (not lines[position] or indent_of(lines[position]) >= width):
-        position += 1
-        end = position if lines[position - 1] else end
-    return end
-
-
-def end_of_paragraph(lines: Lines, start: int) -> int:
-    return next((i for i in range(start, len(lines)) if not lines[i]), len(lines))
-
-
-def fence(lines: Lines, language: str = "") -> str:
-    code = "\n".join(dedent(lines))
-    marks = "`" * max(3, 1 + max(map(len, _TICKS.findall(code)), default=2))
-    return f"{marks}{language}\n{code}\n{marks}"
-
-
-def is_adornment(line: str) -> bool:
-    return bool(_ADORNMENT.match(line))
 
 
 # --- Blocks --------------------------------------------------------------------------------------------
@@ -241,16 +142,17 @@ class Reader:
         while at < len(lines) and (marker := _ITEM.match(lines[at])):
             width = len(marker.group())
             end = end_of_indented(lines, at + 1, min(width, 2))
-            body = dedent([" " * width + lines[at][width:], *lines[at + 1 : end]])
+            body = [lines[at][width:], *dedent_by(width, lines[at + 1 : end])]
             items.append(self._item(marker.group().strip(), body, len(items) + 1, depth))
             at = next((i for i in range(end, len(lines)) if lines[i]), len(lines))
         out.append(("\n\n" if any("\n\n" in item for item in items) else "\n").join(items))
         return at
 
     def _item(self, marker: str, body: Lines, number: int, depth: int) -> str:
-        bullet = f"{number}. " if "#" in marker else "- " if marker in "*+•-" else f"{marker.strip('()').rstrip('.')}. "
+        counted = str(number) if "#" in marker else marker.strip("().")
+        bullet = "- " if marker in BULLETS else f"{counted}. "
         text = "\n\n".join(self.render(body, depth + 1))
-        return bullet + "\n".join(" " * len(bullet) + line if line else "" for line in text.split("\n"))[len(bullet) :]
+        return bullet + indent(text, " " * len(bullet))[len(bullet) :]
 
     def _read_paragraph(self, lines: Lines, at: int, depth: int, out: Lines) -> int:
         if at + 1 < len(lines) and lines[at + 1].startswith(" "):
@@ -267,7 +169,7 @@ class Reader:
         return after
 
     def _add_paragraph(self, text: str, out: Lines) -> None:
-        if text and not _OPTION.fullmatch(text):
+        if text and not directives.OPTION.fullmatch(text):
             out.append(self.inline.convert(text))
 
     def _read_definition(self, lines: Lines, at: int, depth: int, out: Lines) -> int:
@@ -293,17 +195,18 @@ class Reader:
         return end
 
     def _add_directive(self, name: str, argument: str, body: Lines, depth: int, out: Lines) -> None:
-        if name in DROPPED or (name in INVISIBLE and not any(body)):
+        if name in directives.DROPPED or (name in directives.INVISIBLE and not any(body)):
             return
-        options, head, rest = split_body(body)
-        if name in CODE:
-            self._add_code(name, argument, options, head + [""] + rest if head else rest, out)
-        elif name in IMAGES:
+        options, head, rest = directives.split_body(body)
+        if name in directives.CODE:
+            self._add_code(name, argument, options, head + rest, out)
+        elif name in directives.IMAGES:
             out.extend([self.inline.convert(options["alt"])] if options.get("alt") else [])
             out.extend(self.render(dedent(rest), depth + 1))
-        elif label := label_of(name, argument):
-            out.extend(self._labelled(label, name, argument, head, rest, depth))
-        elif name in CONTAINERS:
+        elif directives.label_of(name, argument):
+            beside = directives.beside_name(name, argument)
+            out.extend(self._labelled(name, argument, directives.content_of(beside, head, rest), depth))
+        elif name in directives.CONTAINERS:
             out.extend(self.render(dedent(body), depth + 1))
         elif name != "replace":
             self._add_object(name, [argument, *head], rest, depth, out)
@@ -312,50 +215,17 @@ class Reader:
         if caption := options.get("caption"):
             out.append(self.inline.convert(caption))
         if any(code):
-            out.append(fence(code, LANGUAGE_OF.get(name, "" if name == "parsed-literal" else argument.split(" ")[0])))
+            out.append(fence(code, directives.LANGUAGE_OF.get(name, argument.partition(" ")[0])))
 
-    def _labelled(self, label: str, name: str, argument: str, head: Lines, rest: Lines, depth: int) -> Lines:
+    def _labelled(self, name: str, argument: str, lines: Lines, depth: int) -> Lines:
         """A paragraph that starts with the label, then what else the directive holds."""
-        if name in NOTES:
-            head = [argument, *head]
-        elif name in VERSIONS:
-            head = [argument.partition(" ")[2], *head]
-        content = self.render([*dedent([line.strip() for line in head]), "", *dedent(rest)], depth + 1)
-        label = f"**{self.inline.convert(label)}**"
-        if not content or content[0].startswith(("```", "- ", "1. ", "**", "|", "+")) or name in TITLED:
+        label = f"**{self.inline.convert(directives.label_of(name, argument))}**"
+        content = self.render(lines, depth + 1)
+        if not content or name in directives.TITLED or content[0].startswith(NO_PARAGRAPH):
             return [label, *content]
         return [f"{label} {content[0]}", *content[1:]]
 
     def _add_object(self, name: str, signatures: Lines, rest: Lines, depth: int, out: Lines) -> None:
-        prefix = SIGNATURE_PREFIX.get(name.rpartition(":")[2], "")
-        shown = [prefix + re.sub(r"\\(.)", r"\1", line.strip()) for line in joined(signatures) if line.strip()]
-        if shown:
+        if shown := directives.shown_signatures(name, signatures):
             out.append("\n".join(f"`{signature}`" for signature in shown))
         out.extend(self.render(dedent(rest), depth + 1))
-
-
-def label_of(name: str, argument: str) -> str:
-    """What a note, a version mark or a titled box begins with; empty for other directives."""
-    if name in TITLED:
-        return argument
-    if name in VERSIONS:
-        return f"{LABELS[name]} {argument.partition(' ')[0]}:"
-    return f"{LABELS.get(name, name.capitalize())}:" if name in NOTES else ""
-
-
-def split_body(body: Lines) -> tuple[dict[str, str], Lines, Lines]:
-    """(options, lines that continue the first one, what follows the first blank line or option)."""
-    end = next((i for i, line in enumerate(body) if not line), len(body))
-    options: dict[str, str] = {}
-    head: Lines = []
-    for line in body[:end]:
-        if option := _OPTION.match(line.strip()):
-            options[option.group(1)] = option.group(2) or ""
-        elif not options:
-            head.append(line)
-    return options, head, body[end:]
-
-
-def joined(signatures: Lines) -> Lines:
-    """A signature that goes on after a backslash is one signature."""
-    return "\n".join(signatures).replace("\\\n", " ").split("\n")

@@ -20,7 +20,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ingestion.chunker import chunk, load_tokenizer
-from ingestion.exceptions import PageGone, PermanentError, TransientError
+from ingestion.exceptions import AddressRefused, PageGone, PermanentError, TransientError, UnsupportedContent
 from ingestion.extractor import extract
 from ingestion.models import Chunk, Document, Source
 from ingestion.pipeline.listing import register
@@ -47,6 +47,8 @@ def process(document_id: int, attempt: int) -> bool:
         return absorb(document)
     except PageGone as error:
         note_missing(document, str(error))
+    except (AddressRefused, UnsupportedContent) as error:
+        leave_out(document, str(error))
     except PermanentError as error:
         Document.objects.settle(document_id, state=Document.State.FAILED, error=str(error))
     except TransientError as error:
@@ -185,6 +187,14 @@ def note_missing(document: Document, error: str) -> None:
         return
     kept = f"{error} Its last version is kept until the next run confirms that it is gone."
     Document.objects.settle(document.pk, state=Document.State.UNCHANGED, error=kept)
+
+
+def leave_out(document: Document, error: str) -> None:
+    """Something a page merely links to, and that is not ours to read or not readable, is no failure."""
+    state = Document.State.GONE if document.depth else Document.State.FAILED
+    if document.depth:
+        document.chunks.all().remove()
+    Document.objects.settle(document.pk, state=state, error=error)
 
 
 def try_again(document: Document, error: str, *, wish: float | None = None) -> None:

@@ -135,9 +135,12 @@ def running(shared: list[Running], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def destroy(running: Running) -> None:
-    with suppress(psutil.Error):
-        for process in running.tree():
-            process.kill()
+    """Whatever a failed test left, found by the data folder that only its processes know."""
+    running.process.kill()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get("DATA_DIR") == running.environment["DATA_DIR"]:
+                process.kill()
     running.process.wait()
 
 

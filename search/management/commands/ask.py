@@ -48,7 +48,10 @@ async def collect(question: Question, timings: Timings) -> dict[str, Any]:
             async for event in events:
                 match event:
                     case Found(passages, mode):
-                        citations = [{"number": n, **p.as_row(), "link": p.link} for n, p in enumerate(passages, 1)]
+                        citations = [
+                            {"number": n, **p.as_row(), "section": p.section, "link": p.link}
+                            for n, p in enumerate(passages, 1)
+                        ]
                         result |= {"citations": citations, "mode": mode}
                     case Token(text):
                         result["answer"] += text
@@ -62,7 +65,7 @@ async def collect(question: Question, timings: Timings) -> dict[str, Any]:
 def readable(result: dict[str, Any]) -> str:
     notice = f"{EXTRACTIVE_NOTICE}\n\n" if result["mode"] == "extractive" and result["citations"] else ""
     sources = "\n".join(
-        f"  [{c['number']}] {c['title']}{' › ' if c['heading'] else ''}{c['heading']}\n      {c['url']}"
+        f"  [{c['number']}] {' › '.join(filter(None, [c['title'], c['section']]))}\n      {c['url']}"
         for c in result["citations"]
     )
     stages = "  ".join(f"{name} {value:g} ms" for name, value in result["timings"].items())

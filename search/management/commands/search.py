@@ -41,7 +41,7 @@ class Command(BaseCommand):
 
 
 def shown(passage: Passage) -> str:
-    place = " › ".join(dict.fromkeys(filter(None, [passage.title, *passage.heading.split(" › ")])))
+    place = " › ".join(filter(None, [passage.title, passage.section]))
     text = " ".join(passage.text.split())
     excerpt = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
     return f"{passage.score:.4f}  {place}\n        {passage.url}\n        {excerpt}"

@@ -149,7 +149,7 @@ function passageElement(passage) {
     item.querySelector(selector).textContent = text;
   };
   fill(".number", passage.number);
-  fill(".passage-place", passage.heading);
+  fill(".passage-place", passage.section);
   fill(".preview", passage.preview);
   fill(".passage-text", passage.text);
   fill(".source", passage.source);

@@ -1,0 +1,82 @@
+"""What the directives of reStructuredText are, by name, and how the lines under them are divided."""
+
+from __future__ import annotations
+
+import re
+
+from ingestion.extractors.rst_lines import dedent
+
+CODE = {"code", "code-block", "sourcecode", "console", "parsed-literal", "math", "doctest", "testcode", "prompt"}
+# Those whose argument is no language.
+LANGUAGE_OF = {
+    "parsed-literal": "",
+    "console": "console",
+    "math": "math",
+    "doctest": "pycon",
+    "testcode": "python",
+    "prompt": "console",
+}
+DROPPED = {
+    "contents", "currentmodule", "default-domain", "default-role", "highlight", "include", "index", "literalinclude",
+    "meta", "module", "program", "py:currentmodule", "py:module", "raw", "role", "sectionauthor", "tags", "toctree",
+}  # fmt: skip
+# Targets for references in Django's documentation: nothing is shown where they stand.
+INVISIBLE = {"setting", "templatetag", "templatefilter", "fieldlookup"}
+IMAGES = {"image", "figure"}
+CONTAINERS = {"only", "container", "glossary", "hlist", "epigraph", "compound", "tabs", "tab-set", "tabularcolumns"}
+LABELS = {
+    "versionadded": "New in version",
+    "versionchanged": "Changed in version",
+    "versionremoved": "Removed in version",
+    "deprecated": "Deprecated since version",
+    "seealso": "See also",
+}
+NOTES = {"note", "warning", "tip", "hint", "important", "caution", "danger", "attention", "error", "todo", "seealso"}
+VERSIONS = {"versionadded", "versionchanged", "versionremoved", "deprecated"}
+TITLED = {"admonition", "rubric", "topic", "sidebar", "table", "list-table", "csv-table", "tab", "tab-item", "dropdown"}
+SIGNATURE_PREFIX = {name: f"{name} " for name in ("class", "exception", "classmethod", "staticmethod", "django-admin")}
+
+OPTION = re.compile(r":([\w-]{1,40}):(?:[ \t]+(.*))?$")
+_ESCAPE = re.compile(r"\\(.)")
+
+
+def label_of(name: str, argument: str) -> str:
+    """What a note, a version mark or a titled box begins with; empty for other directives."""
+    if name in TITLED:
+        return argument
+    if name in VERSIONS:
+        return f"{LABELS[name]} {argument.partition(' ')[0]}:"
+    return f"{LABELS.get(name, name.capitalize())}:" if name in NOTES else ""
+
+
+def beside_name(name: str, argument: str) -> str:
+    """What of the argument belongs to the text."""
+    if name in VERSIONS:
+        return argument.partition(" ")[2]
+    return argument if name in NOTES else ""
+
+
+def split_body(body: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """(options, lines that continue the first one, what follows the first blank line or option)."""
+    end = next((i for i, line in enumerate(body) if not line), len(body))
+    options: dict[str, str] = {}
+    head: list[str] = []
+    for line in body[:end]:
+        if option := OPTION.match(line.strip()):
+            options[option.group(1)] = option.group(2) or ""
+        elif not options:
+            head.append(line)
+    return options, head, body[end:]
+
+
+def content_of(argument: str, head: list[str], rest: list[str]) -> list[str]:
+    """All lines of a directive's text; the first may stand beside the directive's name."""
+    body = dedent([*head, *rest])
+    return [argument, *body] if head else [argument, "", *body]
+
+
+def shown_signatures(name: str, lines: list[str]) -> list[str]:
+    """The signatures of an object as a reader writes them; one that goes on after a backslash is one."""
+    prefix = SIGNATURE_PREFIX.get(name.rpartition(":")[2], "")
+    whole = "\n".join(lines).replace("\\\n", " ").split("\n")
+    return [prefix + _ESCAPE.sub(r"\1", line.strip()) for line in whole if line.strip()]

@@ -1,0 +1,50 @@
+"""Runs of lines and indentation: the ground that reStructuredText stands on."""
+
+from __future__ import annotations
+
+import re
+
+_TICKS = re.compile(r"`{3,}")
+_ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}[ \t]*$")
+
+
+def indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def dedent(lines: list[str]) -> list[str]:
+    """Without the common indentation and without blank lines around."""
+    width = min((indent_of(line) for line in lines if line), default=0)
+    lines = [line[width:] for line in lines]
+    first = next((i for i, line in enumerate(lines) if line), len(lines))
+    last = next((i for i in range(len(lines), 0, -1) if lines[i - 1]), 0)
+    return lines[first:last]
+
+
+def dedent_by(width: int, lines: list[str]) -> list[str]:
+    """Without ``width`` columns of indentation, or as many as all lines have."""
+    width = min([width, *(indent_of(line) for line in lines if line)])
+    return [line[width:] for line in lines]
+
+
+def end_of_indented(lines: list[str], start: int, width: int = 1) -> int:
+    """Where the run of blank lines and lines indented by ``width`` ends, trailing blank lines left out."""
+    end = position = start
+    while position < len(lines) and (not lines[position] or indent_of(lines[position]) >= width):
+        position += 1
+        end = position if lines[position - 1] else end
+    return end
+
+
+def end_of_paragraph(lines: list[str], start: int) -> int:
+    return next((i for i in range(start, len(lines)) if not lines[i]), len(lines))
+
+
+def fence(lines: list[str], language: str = "") -> str:
+    code = "\n".join(dedent(lines))
+    marks = "`" * max(3, 1 + max(map(len, _TICKS.findall(code)), default=2))
+    return f"{marks}{language}\n{code}\n{marks}"
+
+
+def is_adornment(line: str) -> bool:
+    return bool(_ADORNMENT.match(line))

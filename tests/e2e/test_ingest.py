@@ -1,0 +1,266 @@
+"""The whole path with real processes, and what is killed on the way: nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psutil
+import pytest
+import redis
+from django.conf import settings
+
+from tests.conftest import wait_until
+from tests.e2e.running import Running, destroy, start
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+PATIENCE = {
+    "EMBEDDINGS_FLUSH_SECONDS": "5",
+    "DISPATCH_SECONDS": "0.5",
+    "LEASE_SECONDS": "5",
+    "PAGE_TIME_LIMIT_SECONDS": "5",
+    "MAX_ATTEMPTS": "3",
+    "EMBED_CLAIM_CHUNKS": "16",
+    "FETCH_PRIVATE_NETWORKS": "127.0.0.0/8",
+}
+WORDS = "model query field index cache template form view signal migration session token queue worker".split()
+
+
+@pytest.fixture(scope="module")
+def stack(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("ingest")
+    (folder / "models").mkdir()
+    (folder / "models" / settings.STAND_IN).symlink_to(model_path)
+    running = start(folder, **PATIENCE)
+    running.until(running.ready)
+    yield running
+    destroy(running)
+
+
+def manage(stack: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(
+        command, cwd=settings.BASE_DIR, env=stack.environment, capture_output=True, text=True, check=False
+    )
+
+
+def ingest(stack: Running, target: object, *options: str) -> dict[str, Any]:
+    done = manage(stack, "ingest", str(target), "--json", *options)
+    assert done.stdout, done.stderr
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return {**figures, "code": done.returncode, "said": done.stderr}
+
+
+def started(stack: Running, target: object) -> subprocess.Popen[str]:
+    """An ingest under way, with chunks already in the index or on their way."""
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "ingest", str(target), "--json"],
+        cwd=settings.BASE_DIR, env=stack.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    before = indexed(stack)
+    wait_until(lambda: indexed(stack) > before + 8, every=0.3)
+    assert process.poll() is None, "the run was over before it could be disturbed"
+    return process
+
+
+def indexed(stack: Running) -> int:
+    chunks = status(stack)["chunks"]
+    return int(chunks.get("indexed", 0) + chunks.get("buffered", 0))
+
+
+def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    figures: dict[str, Any] = json.loads(output)
+    return figures
+
+
+def status(stack: Running) -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads(manage(stack, "status", "--json").stdout)
+    return figures
+
+
+def assert_index_is_exact(stack: Running) -> None:
+    """Every chunk row is indexed and is exactly one row in Milvus; nothing is left on the way."""
+    now = status(stack)
+    assert set(now["chunks"]) == {"indexed"}
+    assert now["index"]["rows"] == now["chunks"]["indexed"]
+    assert now["buffer"]["records"] == now["buffer"]["unusable"] == 0
+
+
+def corpus(folder: Path, pages: int, *, seed: int) -> Path:
+    """Markdown of about 1 500 tokens a page, none like another."""
+    random.seed(seed)
+    folder.mkdir()
+    for page in range(pages):
+        sections = (f"## Part {n}\n\n{' '.join(random.choices(WORDS, k=280))}." for n in range(5))
+        (folder / f"{page:03}.md").write_text(f"# Page {page} of {seed}\n\n" + "\n\n".join(sections))
+    return folder
+
+
+def gpu_child(stack: Running) -> psutil.Process:
+    (child,) = (c for c in stack.service("worker", "gpu").children() if "spawn_main" in " ".join(c.cmdline()))
+    return child
+
+
+def test_a_folder_is_indexed_completely_and_a_second_time_nothing_is_embedded(stack: Running, tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "first", 6, seed=1)
+    (folder / "broken.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
+    first = ingest(stack, folder)
+    assert (first["code"], first["indexed"], first["failed"]) == (1, 6, 1)
+    assert "broken.txt" in first["said"]
+    assert first["embedded"] == first["chunks"] > 0
+    assert set(first["stages"]) == {"list", "fetch", "extract", "chunk", "embed", "index"}
+    assert_index_is_exact(stack)
+    (folder / "broken.txt").unlink()
+    second = ingest(stack, folder)
+    assert (second["code"], second["unchanged"], second["embedded"]) == (0, 6, 0)
+    assert second["reused"] == first["chunks"]
+
+
+def test_during_a_run_torch_is_in_the_spawned_gpu_child_only(stack: Running, tmp_path: Path) -> None:
+    run = started(stack, corpus(tmp_path / "tree", 20, seed=2))
+    loaded = [p.pid for p in stack.tree() if "libtorch" in Path(f"/proc/{p.pid}/maps").read_text()]
+    assert loaded == [gpu_child(stack).pid]
+    finished(run)
+
+
+@pytest.mark.parametrize("fault", ["gpu child", "gpu worker", "cpu worker", "redis", "milvus", "flushall"])
+def test_a_run_survives(fault: str, stack: Running, tmp_path: Path) -> None:
+    run = started(stack, corpus(tmp_path / "faulty", 30, seed=hash(fault)))
+    FAULTS[fault](stack)
+    figures = finished(run)
+    assert (figures["indexed"], figures["failed"]) == (30, 0)
+    assert_index_is_exact(stack)
+
+
+def kill_gpu_child(stack: Running) -> None:
+    old = gpu_child(stack)
+    old.kill()
+    wait_until(lambda: gpu_child(stack).pid != old.pid)
+
+
+def flush(stack: Running) -> None:
+    with redis.Redis.from_url(stack.environment["REDIS_URL"]) as client:
+        client.flushall()
+
+
+FAULTS: dict[str, Callable[[Running], object]] = {
+    "gpu child": kill_gpu_child,
+    "gpu worker": lambda stack: stack.service("worker", "gpu").kill(),
+    "cpu worker": lambda stack: stack.service("worker", "cpu").kill(),
+    "redis": lambda stack: stack.service("redis-server").kill(),
+    "milvus": lambda stack: stack.service("milvus").kill(),
+    "flushall": flush,
+}
+
+
+class Site(BaseHTTPRequestHandler):
+    """/ links to a few pages; /poison kills, with SIGKILL, whichever process asks for it."""
+
+    asked: list[int] = []
+
+    def do_GET(self) -> None:
+        if self.path == "/docs/poison":
+            self.kill_client()
+            return
+        if self.path == "/docs/missing":
+            self.send_error(404)
+            return
+        links = "".join(f'<a href="{name}">{name}</a> ' for name in ("one", "two", "poison", "missing"))
+        body = f"<html><title>{self.path}</title><main><h1>Page {self.path}</h1><p>About {self.path}.</p>{links}</main>"
+        self.send_response(404 if self.path == "/robots.txt" else 200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body.encode())))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def kill_client(self) -> None:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr.port == self.client_address[1] and connection.pid != os.getpid() and connection.pid:
+                self.asked.append(connection.pid)
+                os.kill(connection.pid, signal.SIGKILL)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/docs/"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_page_that_kills_its_worker_is_quarantined_and_the_others_are_indexed(stack: Running, site: str) -> None:
+    figures = ingest(stack, site)
+    assert (figures["indexed"], figures["failed"], figures["gone"]) == (3, 1, 1)
+    assert len(Site.asked) == int(PATIENCE["MAX_ATTEMPTS"])
+    assert "poison: The worker died each time" in " ".join(figures["said"].split())
+    assert_index_is_exact(stack)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("/no/such/folder", "does not exist"),
+        ("ftp://example.org/", "no known kind"),
+        ("@/no/such/list.txt", "one target per line"),
+        ("http://user:pw@127.0.0.1/", "user"),
+    ],
+)
+def test_a_bad_target_is_refused_in_one_clear_line(stack: Running, target: str, words: str) -> None:
+    done = manage(stack, "ingest", target)
+    assert done.returncode == 1
+    assert words in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unreachable_site_fails_with_its_reason(stack: Running) -> None:
+    figures = ingest(stack, "http://127.0.0.1:9/")
+    assert (figures["code"], figures["failed"]) == (1, 1)
+    assert "127.0.0.1:9" in figures["said"]
+
+
+def test_targets_given_twice_are_one_source(stack: Running, tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "twice", 2, seed=3)
+    (tmp_path / "list.txt").write_text(f"# ours\n{folder}\n\n{folder}/\n")
+    figures = ingest(stack, f"@{tmp_path / 'list.txt'}", str(folder))
+    assert (figures["code"], figures["documents"]) == (0, 2)
+
+
+def test_a_deleted_source_leaves_milvus_and_the_database(stack: Running, tmp_path: Path) -> None:
+    ingest(stack, corpus(tmp_path / "gone", 2, seed=4), "--name", "to be deleted")
+    code = "from ingestion.models import Source as S; from ingestion.pipeline.runs import remove_source as r"
+    manage(stack, "shell", "-c", f"{code}; r(S.objects.get(name='to be deleted'))")
+    wait_until(lambda: "to be deleted" not in {s["name"] for s in status(stack)["sources"]}, seconds=60)
+    assert_index_is_exact(stack)
+
+
+def test_without_redis_the_rows_stand_and_the_command_says_so(stack: Running, tmp_path: Path) -> None:
+    lonely = Running(stack.process, stack.log, {**stack.environment, "REDIS_URL": "redis://127.0.0.1:9/0"})
+    done = manage(lonely, "ingest", str(corpus(tmp_path / "later", 2, seed=5)), "--name", "later")
+    assert done.returncode == 0
+    assert "Redis does not answer" in " ".join(done.stderr.split())
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and indexed_documents(stack, "later") < 2:
+        time.sleep(0.5)
+    assert indexed_documents(stack, "later") == 2
+
+
+def indexed_documents(stack: Running, name: str) -> int:
+    (source,) = (s for s in status(stack)["sources"] if s["name"] == name)
+    return int(source["documents"].get("indexed", 0))

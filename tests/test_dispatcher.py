@@ -1,0 +1,165 @@
+"""What may start now: bounds, fairness, retry times, leases and quarantine."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import redis
+from django.utils import timezone
+
+from ingestion import dispatcher
+from ingestion.models import Chunk, Document, Run, Source
+from ingestion.pipeline.runs import remove_source, start_run
+from tests.rows import make_chunk, make_document, make_source
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
+
+PAST = timedelta(seconds=-1)
+
+
+def at(delta: timedelta):  # type: ignore[no-untyped-def]
+    return timezone.now() + delta
+
+
+def test_it_starts_no_more_than_may_be_in_flight(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.MAX_DOCUMENTS_IN_FLIGHT = 3
+    source = make_source()
+    for n in range(5):
+        make_document(source, f"file:///{n}")
+    assert len(dispatcher.tick().documents) == 3
+    assert dispatcher.tick().documents == ()
+
+
+def test_it_shares_the_room_between_sources(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.MAX_DOCUMENTS_IN_FLIGHT = 10
+    big, small = make_source("big"), make_source("small")
+    for n in range(50):
+        make_document(big, f"file:///big/{n}")
+    for n in range(4):
+        make_document(small, f"file:///small/{n}")
+    started = [d for d, _ in dispatcher.tick().documents]
+    assert Document.objects.filter(id__in=started, source=small).count() == 4
+    assert Document.objects.filter(id__in=started, source=big).count() == 5
+
+
+def test_shallow_pages_start_first(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.MAX_DOCUMENTS_IN_FLIGHT = 1
+    source = make_source()
+    make_document(source, "file:///deep", depth=3)
+    shallow = make_document(source, "file:///shallow", depth=1)
+    assert dispatcher.tick().documents == ((shallow.pk, 0),)
+
+
+def test_a_retry_waits_for_its_time() -> None:
+    document = make_document(make_source(), next_attempt_at=at(timedelta(minutes=5)))
+    assert dispatcher.tick().documents == ()
+    Document.objects.filter(id=document.pk).update(next_attempt_at=at(PAST))
+    assert dispatcher.tick().documents == ((document.pk, 0),)
+
+
+def test_fetching_pauses_and_says_so_while_the_embedder_is_far_behind(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.MAX_CHUNKS_WAITING = 2
+    source = make_source()
+    done = make_document(source, "file:///a", state=Document.State.EMBEDDING)
+    make_document(source, "file:///b")
+    for n in range(2):
+        make_chunk(done, n)
+    assert dispatcher.tick().documents == ()
+    assert "chunks wait for the embedder" in Run.objects.get().note
+
+
+def test_a_document_whose_worker_vanished_starts_again() -> None:
+    document = make_document(make_source(), state=Document.State.FETCHING, attempts=1, lease_until=at(PAST))
+    assert dispatcher.tick().documents == ((document.pk, 1),)
+
+
+def test_a_document_that_kills_its_worker_each_time_is_quarantined(settings) -> None:  # type: ignore[no-untyped-def]
+    source = make_source()
+    spent = settings.MAX_ATTEMPTS
+    document = make_document(source, state=Document.State.FETCHING, attempts=spent, lease_until=at(PAST))
+    assert dispatcher.tick().documents == ()
+    document.refresh_from_db()
+    assert document.state == Document.State.QUARANTINED
+    assert "ingest now" in document.error
+    assert Run.objects.get().state == Run.State.FINISHED
+
+
+def test_one_attempt_is_started_by_one_worker_only() -> None:
+    document = make_document(make_source(), state=Document.State.FETCHING)
+    until = at(timedelta(minutes=1))
+    assert Document.objects.start_attempt(document.pk, attempt=0, until=until)
+    assert not Document.objects.start_attempt(document.pk, attempt=0, until=until)
+
+
+def test_chunks_of_a_dead_embedder_wait_again() -> None:
+    document = make_document(make_source(), state=Document.State.EMBEDDING)
+    make_chunk(document, 0, state=Chunk.State.EMBEDDING, owner="gone", lease_until=at(PAST), attempts=1)
+    assert dispatcher.tick().embed
+    assert Chunk.objects.get().state == Chunk.State.WAITING
+
+
+def test_a_chunk_that_kills_the_embedder_each_time_fails_alone(settings) -> None:  # type: ignore[no-untyped-def]
+    document = make_document(make_source(), state=Document.State.EMBEDDING, chunk_count=2)
+    spent = {"state": Chunk.State.EMBEDDING, "owner": "gone", "lease_until": at(PAST)}
+    make_chunk(document, 0, attempts=settings.MAX_ATTEMPTS, **spent)
+    make_chunk(document, 1, state=Chunk.State.INDEXED)
+    dispatcher.tick()
+    document.refresh_from_db()
+    assert document.state == Document.State.FAILED
+    assert "1 of 2 chunks" in document.error
+    assert Chunk.objects.get(position=1).state == Chunk.State.INDEXED
+
+
+def test_a_full_batch_is_drained_at_once(settings, clean_redis: redis.Redis) -> None:  # type: ignore[no-untyped-def]
+    settings.EMBEDDINGS_BATCH_ROWS = 2
+    make_chunk(make_document(make_source(), state=Document.State.EMBEDDING), 0)
+    clean_redis.rpush(settings.EMBEDDINGS_KEY, b"one")
+    assert not dispatcher.tick().drain
+    clean_redis.rpush(settings.EMBEDDINGS_KEY, b"two")
+    assert dispatcher.tick().drain
+
+
+def test_the_end_of_a_run_is_drained_at_once() -> None:
+    document = make_document(make_source(), state=Document.State.INDEXING)
+    make_chunk(document, 0, state=Chunk.State.BUFFERED, buffered_at=timezone.now())
+    assert dispatcher.tick().drain
+
+
+def test_one_embed_message_is_enough(clean_redis: redis.Redis) -> None:
+    make_chunk(make_document(make_source(), state=Document.State.EMBEDDING), 0)
+    assert dispatcher.tick().embed
+    clean_redis.rpush("gpu\x06\x166", b"{}")
+    assert not dispatcher.tick().embed
+
+
+def test_a_run_is_listed_once_and_again_when_its_lister_vanished() -> None:
+    run = start_run(make_source())
+    assert dispatcher.tick().runs == (run.pk,)
+    assert dispatcher.tick().runs == ()
+    Run.objects.update(lease_until=at(PAST))
+    assert dispatcher.tick().runs == (run.pk,)
+
+
+def test_a_source_that_is_due_starts_by_itself_and_keeps_its_rhythm() -> None:
+    source = make_source(refresh_seconds=3600, next_run_at=at(PAST))
+    assert len(dispatcher.tick().runs) == 1
+    source.refresh_from_db()
+    assert source.next_run_at is not None
+    assert source.next_run_at > at(timedelta(seconds=3500))
+
+
+def test_starting_a_source_twice_gives_the_run_under_way() -> None:
+    source = make_source()
+    assert start_run(source) == start_run(source)
+
+
+def test_a_deleted_source_leaves_after_its_vectors() -> None:
+    source = make_source()
+    chunk = make_chunk(make_document(source, state=Document.State.INDEXED), 0, state=Chunk.State.INDEXED)
+    remove_source(source)
+    assert dispatcher.tick().drain
+    assert Source.objects.exists()
+    Chunk.objects.filter(id=chunk.pk).delete()
+    dispatcher.tick()
+    assert not Source.objects.exists()

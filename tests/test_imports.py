@@ -1,0 +1,112 @@
+"""The one-way import rule, and heavy libraries that stay out of processes that do not embed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = {"netguard", "fetcher", "politeness", "extractor", "chunker", "embedder", "buffer", "vector_store"}
+PLAIN = {"types", "exceptions"}
+HTTP_CLIENTS = {"requests", "urllib3", "urllib.request", "http.client", "httpx", "aiohttp"}
+SPEAKS_HTTP = {"ingestion/fetcher.py", "ingestion/netguard.py"}
+
+
+def modules(*folders: str) -> Iterator[tuple[str, set[str]]]:
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if "migrations" not in path.parts:
+                yield str(path.relative_to(ROOT)), set(imported(path))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def under(names: set[str], *packages: str) -> set[str]:
+    return {n for n in names for p in packages if n == p or n.startswith(f"{p}.")}
+
+
+def test_ingestion_never_imports_search() -> None:
+    assert {m: found for m, names in modules("ingestion") if (found := under(names, "search"))} == {}
+
+
+def test_ragproject_imports_neither_application() -> None:
+    found = {m: under(names, "ingestion", "search") for m, names in modules("ragproject")}
+    assert {m: names for m, names in found.items() if names} == {}
+
+
+def test_search_uses_only_the_doors_of_ingestion() -> None:
+    doors = tuple(f"ingestion.{name}" for name in (*PLAIN, "embedder", "vector_store", "models"))
+    for module, names in modules("search"):
+        used = under(names, "ingestion") - {"ingestion"}
+        assert used == under(used, *doors), module
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_types_and_exceptions_import_nothing_of_ours(name: str) -> None:
+    names = set(imported(ROOT / "ingestion" / f"{name}.py"))
+    assert under(names, "ingestion", "search", "ragproject") == set()
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_a_stage_imports_no_other_stage_and_no_rows(stage: str) -> None:
+    files = [m for m in modules("ingestion") if m[0] == f"ingestion/{stage}.py" or f"/{stage}s/" in m[0]]
+    assert files
+    allowed = {"fetcher": {"netguard"}, "extractor": {"extractors", "outline"}}.get(stage, set())
+    others = {s for s in (*STAGES, "models", "pipeline", "tasks", "dispatcher") if s != stage} - allowed
+    for module, names in files:
+        assert under(names, *(f"ingestion.{o}" for o in others)) == set(), module
+
+
+def test_pipeline_never_imports_tasks() -> None:
+    for module, names in modules("ingestion/pipeline"):
+        assert under(names, "ingestion.tasks", "celery") == set(), module
+
+
+def test_only_the_fetcher_speaks_http_to_the_outside() -> None:
+    for module, names in modules("ingestion", "search", "ragproject"):
+        if module not in SPEAKS_HTTP:
+            assert under(names, *HTTP_CLIENTS) == set(), module
+
+
+def test_only_the_vector_store_speaks_to_milvus_and_never_inserts() -> None:
+    for module, names in modules("ingestion", "search"):
+        assert module == "ingestion/vector_store.py" or under(names, "pymilvus") == set(), module
+    assert ".insert(" not in (ROOT / "ingestion/vector_store.py").read_text()
+
+
+def test_only_settings_read_the_environment() -> None:
+    readers = {"ragproject/settings.py", "ragproject/asgi.py", "ragproject/celery.py"}
+    for module, _ in modules("ingestion", "search", "ragproject"):
+        text = (ROOT / module).read_text()
+        if module in readers:
+            continue
+        assert "os.getenv" not in text, module
+        assert "environ[" not in text, module
+        assert "environ.get" not in text, module
+
+
+def test_django_admin_and_cpu_worker_do_not_load_torch() -> None:
+    code = (
+        "import os, sys, django\n"
+        "django.setup()\n"
+        "from django.contrib import admin; admin.autodiscover()\n"
+        "import ragproject.urls, ingestion.tasks, ingestion.sources\n"
+        "from django.core.management import get_commands, load_command_class\n"
+        "[load_command_class(a, n) for n, a in get_commands().items() if a in ('ingestion', 'search')]\n"
+        "heavy = {'torch', 'FlagEmbedding', 'transformers', 'sentence_transformers'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,201 @@
+"""One document -> chunk rows: what is new, what stays, what leaves, and how errors end on the row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from ingestion.exceptions import FetchFailed
+from ingestion.models import Chunk, Document, Run, Source
+from ingestion.pipeline import pages
+from ingestion.pipeline.listing import list_run
+from ingestion.pipeline.runs import start_run, summary
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]
+
+PARAGRAPHS = "\n\n".join(f"## Section {n}\n\n" + f"Sentence {n} about topic {n}. " * 30 for n in range(6))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "guide.md").write_text(f"# Guide\n\n{PARAGRAPHS}")
+    return tmp_path
+
+
+@pytest.fixture
+def source(folder: Path) -> Source:
+    return Source.objects.create(name="docs", kind="files", target=str(folder))
+
+
+def ingest(source: Source) -> Run:
+    """List and process everything as the workers would."""
+    run = start_run(source)
+    Run.objects.lease_for_listing(until=timezone.now())
+    list_run(run.pk)
+    for document in Document.objects.filter(run=run, state=Document.State.WAITING):
+        Document.objects.lease([document.pk], until=timezone.now())
+        pages.process(document.pk, document.attempts)
+    run.refresh_from_db()
+    return run
+
+
+def pretend_indexed() -> None:
+    Chunk.objects.update(state=Chunk.State.INDEXED)
+    Document.objects.update(state=Document.State.INDEXED)
+    Run.objects.update(state=Run.State.FINISHED)
+
+
+def test_a_new_document_has_all_its_chunks_waiting(source: Source) -> None:
+    ingest(source)
+    document = Document.objects.get()
+    assert document.state == Document.State.EMBEDDING
+    assert document.title == "Guide"
+    assert document.chunks.count() == document.new_chunks >= 6
+    for chunk in document.chunks.all():
+        assert document.markdown[chunk.start : chunk.end] == chunk.text
+        assert chunk.state == Chunk.State.WAITING
+
+
+def test_unchanged_bytes_are_not_extracted_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest(source)
+    pretend_indexed()
+    monkeypatch.setattr(pages, "extract", lambda page: pytest.fail("extracted again"))
+    run = ingest(source)
+    assert Document.objects.get().state == Document.State.UNCHANGED
+    figures = summary([run.pk])
+    assert (figures["unchanged"], figures["embedded"]) == (1, 0)
+    assert figures["reused"] == figures["chunks"] > 0
+
+
+def test_one_changed_paragraph_embeds_only_its_chunks(source: Source, folder: Path) -> None:
+    ingest(source)
+    pretend_indexed()
+    total = Chunk.objects.count()
+    (folder / "guide.md").write_text(
+        f"# Guide\n\nA new opening.\n\n{PARAGRAPHS}".replace("Sentence 3 about", "Word 3 on", 1)
+    )
+    ingest(source)
+    waiting = Chunk.objects.filter(state=Chunk.State.WAITING).count()
+    assert 1 <= waiting <= 3
+    assert Chunk.objects.filter(state=Chunk.State.REMOVING).count() >= 1
+    assert Chunk.objects.filter(state=Chunk.State.INDEXED).count() >= total - 2
+    live = list(Chunk.objects.live().values_list("position", flat=True))
+    assert live == list(range(len(live)))
+
+
+def test_text_that_comes_back_before_it_was_deleted_keeps_its_vector(source: Source, folder: Path) -> None:
+    original = (folder / "guide.md").read_text()
+    ingest(source)
+    pretend_indexed()
+    (folder / "guide.md").write_text("# Guide\n\nAll gone.")
+    ingest(source)
+    removing = Chunk.objects.filter(state=Chunk.State.REMOVING)
+    deleting = removing.first()
+    assert deleting is not None
+    Chunk.objects.filter(id=deleting.pk).update(state=Chunk.State.DELETING)
+    Document.objects.update(state=Document.State.INDEXED)
+    Run.objects.update(state=Run.State.FINISHED)
+    (folder / "guide.md").write_text(original)
+    ingest(source)
+    assert not removing.exclude(text="All gone.").exists()
+    deleting.refresh_from_db()
+    assert deleting.state == Chunk.State.WAITING
+
+
+def test_a_deleted_file_is_gone_with_its_chunks(source: Source, folder: Path) -> None:
+    (folder / "other.md").write_text("# Other\n\nText.")
+    ingest(source)
+    pretend_indexed()
+    (folder / "other.md").unlink()
+    run = ingest(source)
+    gone = Document.objects.get(url__endswith="other.md")
+    assert gone.state == Document.State.GONE
+    assert set(gone.chunks.values_list("state", flat=True)) == {Chunk.State.REMOVING}
+    assert summary([run.pk])["gone"] == 1
+
+
+def bad_bytes(path: Path) -> None:
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 100)
+
+
+def blank(path: Path) -> None:
+    path.write_text(" \n\n ")
+
+
+@pytest.mark.parametrize(("spoil", "words"), [(bad_bytes, "binary"), (blank, "no text")])
+def test_a_bad_file_fails_alone_with_a_reason(
+    spoil: Callable[[Path], None], words: str, source: Source, folder: Path
+) -> None:
+    spoil(folder / "bad.txt")
+    ingest(source)
+    bad = Document.objects.get(url__endswith="bad.txt")
+    assert bad.state == Document.State.FAILED
+    assert words in bad.error.lower()
+    assert Document.objects.get(url__endswith="guide.md").state == Document.State.EMBEDDING
+
+
+@pytest.mark.parametrize("content", [b"x" * 5_000_000, b"word " * 1_000_000, "caf\xe9 ".encode("latin-1") * 50])
+def test_a_page_of_one_huge_line_or_broken_utf8_is_indexed(content: bytes, source: Source, folder: Path) -> None:
+    (folder / "huge.txt").write_bytes(content)
+    ingest(source)
+    huge = Document.objects.get(url__endswith="huge.txt")
+    assert huge.state == Document.State.EMBEDDING, huge.error
+    assert huge.chunks.count() > 0
+
+
+def test_an_empty_folder_fails_its_run(source: Source, folder: Path) -> None:
+    (folder / "guide.md").unlink()
+    run = ingest(source)
+    assert run.state == Run.State.FAILED
+    assert "nothing to index" in run.error
+
+
+def test_a_vanished_folder_fails_its_run_and_keeps_the_documents(source: Source, folder: Path) -> None:
+    ingest(source)
+    pretend_indexed()
+    Source.objects.update(target=str(folder / "elsewhere"))
+    source.refresh_from_db()
+    run = ingest(source)
+    assert run.state == Run.State.FAILED
+    assert Document.objects.get().state == Document.State.INDEXED
+
+
+def test_a_passing_trouble_is_tried_again_later_and_then_fails(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(page: object) -> None:
+        raise FetchFailed("https://x/ answered 503", retry_after=100)
+
+    monkeypatch.setattr(pages, "extract", broken)
+    ingest(source)
+    document = Document.objects.get()
+    assert document.state == Document.State.WAITING
+    assert document.next_attempt_at is not None
+    assert (document.next_attempt_at - timezone.now()).total_seconds() > 90
+    for attempt in range(1, 4):
+        Document.objects.lease([document.pk], until=timezone.now())
+        pages.process(document.pk, attempt)
+    document.refresh_from_db()
+    assert (document.state, document.attempts) == (Document.State.FAILED, 4)
+    assert "503" in document.error
+
+
+def test_an_unexpected_error_ends_on_the_row_not_in_the_worker(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "extract", lambda page: 1 / 0)
+    ingest(source)
+    assert "ZeroDivisionError" in Document.objects.get().error
+
+
+def test_a_missing_model_is_named_on_the_row(source: Source, settings) -> None:  # type: ignore[no-untyped-def]
+    settings.MODEL_PATH = "/nowhere/bge-m3"
+    ingest(source)
+    document = Document.objects.get()
+    assert document.state == Document.State.FAILED
+    assert "/nowhere/bge-m3" in document.error
+
+
+def test_two_equal_paragraphs_are_two_chunks(source: Source, folder: Path) -> None:
+    (folder / "guide.md").write_text("# Guide\n\n## Same\n\nEqual text.\n\n## Other\n\nX.\n\n## Same\n\nEqual text.\n")
+    ingest(source)
+    assert Chunk.objects.filter(text__contains="Equal text").count() == 2

@@ -1,0 +1,250 @@
+"""From a question to passages, through the real model, a real Milvus and real rows."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from django.conf import settings as project
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from ingestion import embedder
+from ingestion.exceptions import ModelError, VectorStoreUnavailable
+from ingestion.models import Chunk, Collection, Document, Source
+from ingestion.types import Hit, Vectors
+from search import retriever
+from search.exceptions import NothingIndexed, QuestionRefused, WrongModel
+from search.questions import Passage, Question
+from search.retriever import retrieve
+from search.timings import Timings
+from tests.search_services import COLLECTION, HANDBOOK, ROWS, SITE, write_vectors
+
+
+def ask(text: str, **options: object) -> list[Passage]:
+    return retrieve(Question(text, **options), Timings())  # type: ignore[arg-type]
+
+
+class FakeStore:
+    """Answers with keys in a fixed order; remembers what it was asked."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self.keys = keys
+        self.asked: list[int] = []
+
+    def search(self, vectors: Vectors, *, limit: int, mode: str, source_ids: list[int]) -> list[Hit]:
+        self.asked.append(limit)
+        return [Hit(k, 1.0 / n, 0, 0, "", "", "", 0, "") for n, k in enumerate(self.keys[:limit], 1)]
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "sparse"])
+def test_it_finds_the_passage_that_answers(index: None, mode: str) -> None:
+    best = ask("How do I create migrations after changing a model?", mode=mode)[0]
+    assert (best.document, best.position, best.source) == (911, 0, "Handbook")
+
+
+def test_words_come_from_the_rows_not_from_milvus(index: None) -> None:
+    best = ask("How do I cache in Redis?")[0]
+    row = ROWS[4]
+    assert (best.title, best.url, best.heading, best.anchor, best.text) == (
+        row.title, row.url, row.heading, row.anchor, row.text,
+    )  # fmt: skip
+
+
+def test_it_searches_one_source_only(index: None) -> None:
+    found = ask("How do I create migrations?", source="Site", limit=50)
+    assert {p.source for p in found} == {"Site"}
+    assert len(found) == 3
+
+
+def test_it_refuses_an_unknown_source(index: None) -> None:
+    with pytest.raises(QuestionRefused, match="no source named 'Nowhere'"):
+        ask("migrations", source="Nowhere")
+
+
+def test_a_chunk_without_an_indexed_row_is_never_shown(index: None) -> None:
+    Chunk.objects.filter(key=ROWS[0].key).update(state=Chunk.State.REMOVING)
+    Chunk.objects.filter(key=ROWS[1].key).delete()
+    found = ask("How do I create migrations?", limit=50)
+    assert len(found) == len(ROWS) - 2
+    assert not {(911, 0), (911, 1)} & {(p.document, p.position) for p in found}
+
+
+def test_a_source_on_its_way_out_is_not_searched(index: None) -> None:
+    Source.objects.filter(id=HANDBOOK).update(deleting=True)
+    assert {p.source for p in ask("How do I create migrations?", limit=50)} == {"Site"}
+    with pytest.raises(QuestionRefused):
+        ask("migrations", source="Handbook")
+    Source.objects.filter(id=SITE).update(deleting=True)
+    with pytest.raises(NothingIndexed):
+        ask("migrations")
+
+
+def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
+    store = FakeStore([f"orphan-{n}" for n in range(300)] + [r.key for r in ROWS])
+    found = retriever.search(store, None, Question("q", limit=3), [])  # type: ignore[arg-type]
+    assert [(p.document, p.position) for p in found] == [(911, 0), (911, 1), (911, 2)]
+    assert store.asked == [23, 92, 368]
+
+
+def test_it_stops_asking_when_milvus_has_no_more(rows: None) -> None:
+    store = FakeStore([ROWS[0].key])
+    assert len(retriever.search(store, None, Question("q", limit=3), [])) == 1  # type: ignore[arg-type]
+    assert store.asked == [23]
+
+
+def test_it_never_asks_for_more_than_the_maximum(rows: None) -> None:
+    store = FakeStore([f"orphan-{n}" for n in range(5000)])
+    assert retriever.search(store, None, Question("q", limit=3), []) == []  # type: ignore[arg-type]
+    assert max(store.asked) == retriever.MAX_HITS
+
+
+def test_it_says_that_nothing_is_indexed(db: None) -> None:
+    with pytest.raises(NothingIndexed, match="Nothing has been indexed yet"):
+        ask("anything")
+
+
+def test_it_names_the_model_to_set(rows: None) -> None:
+    Collection.objects.update(model="BAAI/bge-m3")
+    with pytest.raises(WrongModel, match="Set EMBED_MODEL=BAAI/bge-m3"):
+        ask("anything")
+
+
+def test_it_names_the_dimension_to_set(rows: None) -> None:
+    Collection.objects.update(dimension=1024)
+    with pytest.raises(WrongModel, match="Set EMBED_DIMENSION=1024"):
+        ask("anything")
+
+
+def test_milvus_down_is_named(index: None, settings: Settings) -> None:
+    settings.MILVUS_URI = "http://127.0.0.1:9"
+    Collection.objects.update(name="another_handle")
+    with pytest.raises(VectorStoreUnavailable, match="MILVUS_URI"):
+        ask("anything")
+
+
+def test_two_threads_load_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[int] = []
+    overlaps: list[int] = []
+
+    def load(device: str) -> object:
+        inside.append(1)
+        overlaps.append(len(inside))
+        time.sleep(0.05)
+        inside.pop()
+        return object()
+
+    monkeypatch.setattr(embedder, "load_model", load)
+    threads = [threading.Thread(target=retriever.load_embedder) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert overlaps == [1, 1, 1]
+
+
+def test_a_model_that_failed_is_not_tried_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def load(device: str) -> object:
+        tried.append(device)
+        raise ModelError("the folder is empty")
+
+    monkeypatch.setattr(embedder, "load_model", load)
+    for _ in range(2):
+        with pytest.raises(ModelError, match="the folder is empty"):
+            retriever.load_embedder()
+    assert tried == [project.QUERY_DEVICE]
+
+
+def test_timings_cover_embedding_and_search(index: None) -> None:
+    timings = Timings()
+    retrieve(Question("migrations"), timings)
+    spent = timings.milliseconds()
+    assert set(spent) == {"embed", "search", "total"}
+    assert spent["total"] >= spent["embed"] > 0
+
+
+def link_of(**changes: object) -> tuple[str, bool]:
+    fields = {"score": 1.0, "title": "", "url": "", "heading": "", "anchor": "", "text": "", "document": 7,
+              "source": "", "position": 3, **changes}  # fmt: skip
+    passage = Passage(**fields)  # type: ignore[arg-type]
+    return passage.link, passage.external
+
+
+def test_a_web_page_is_linked_with_its_section() -> None:
+    assert link_of(url="https://a.example/p", anchor="per-view cache") == ("https://a.example/p#per-view%20cache", True)
+    assert link_of(url="https://a.example/p#old", anchor="new") == ("https://a.example/p#new", True)
+    assert link_of(url="https://a.example/p") == ("https://a.example/p", True)
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/x.txt", "javascript:alert(1)", "data:text/html,x", "http:", "x", "//a.b/c"]
+)
+def test_everything_else_is_linked_to_our_copy(url: str) -> None:
+    assert link_of(url=url, anchor="a") == ("/documents/7/#p3", False)
+
+
+def test_browsers_are_not_told_where_files_are() -> None:
+    fields = (1.0, "t", "file:///srv/secret/x.txt", "", "", "text", 7, "s", 0)
+    assert "secret" not in str(Passage(*fields).as_citation(1))
+    assert Passage(*fields).as_row()["url"] == "file:///srv/secret/x.txt"
+
+
+def test_the_command_prints_passages_as_json(index: None, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    call_command("search", "How do I create migrations?", "--limit", "2", "--source", "Handbook", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert len(found) == 2
+    assert set(found[0]) == {"score", "title", "url", "heading", "text", "document", "source", "position"}
+    assert (found[0]["document"], found[0]["url"]) == (911, ROWS[0].url)
+
+
+def test_the_command_prints_readable_passages(index: None, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("search", "How do I create migrations?", "--limit", "1")
+    out = capsys.readouterr().out
+    assert "Migrations › Creating" in out and ROWS[0].url in out and "makemigrations" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([" "], "Ask a question first"),
+        (["x" * 2001], "2001 characters; at most 2000"),
+        (["x", "--limit", "0"], "limit is a number from 1 to 50"),
+        (["x"], "Nothing has been indexed yet"),
+    ],
+)
+def test_the_command_says_in_one_line_what_to_do(db: None, arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message) as caught:
+        call_command("search", *arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_model_is_a_command_error(rows: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder.load_model.cache_clear()
+    settings.MODEL_PATH = "/nowhere/model"
+    Collection.objects.update(model="/nowhere/model")
+    with pytest.raises(CommandError, match="/nowhere/model does not exist. Set EMBED_MODEL"):
+        call_command("search", "anything")
+
+
+def test_a_collection_that_vanished_is_one_line(index: None) -> None:
+    Collection.objects.update(name=f"{COLLECTION}_gone")
+    with pytest.raises(CommandError) as caught:
+        call_command("search", "anything")
+    assert "collection" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_question_may_hold_any_characters(index: None) -> None:
+    write_vectors()
+    for text in ("\ud800", "🦓" * 100, "' OR 1=1 --", "\x1b[31m", "}{"):
+        assert ask(text.encode(errors="replace").decode(), limit=1)
+
+
+def test_a_document_that_is_gone_is_not_found(index: None) -> None:
+    Document.objects.filter(id=911).delete()
+    assert 911 not in {p.document for p in ask("How do I create migrations?", limit=50)}
