@@ -190,8 +190,7 @@ def dead_length() -> int:
 def queue_length(queue: str) -> int:
     """Messages waiting in a Celery queue, over all priorities (kombu keeps one list for each)."""
     with available() as client:
-        steps = settings.CELERY_BROKER_TRANSPORT_OPTIONS["priority_steps"]
-        names = [queue, *(f"{queue}\x06\x16{step}" for step in steps)]
+        names = [queue, *(f"{queue}\x06\x16{step}" for step in settings.PRIORITY_STEPS)]
         return sum(int(client.llen(name)) for name in names)
 
 

@@ -188,7 +188,7 @@ def read_weights(device: str, dtype: str) -> Any:
     from FlagEmbedding import BGEM3FlagModel
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model = BGEM3FlagModel(
         settings.MODEL_PATH,
         pooling_method=settings.EMBED_POOLING,

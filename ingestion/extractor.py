@@ -81,7 +81,7 @@ def _usable(charset: str) -> str:
     """The codec's own name, or an empty string for one that is unknown, refused or not of text."""
     try:
         name = codecs.lookup(charset.strip(" \"'")).name if charset else ""
-        b"".decode(name or "utf-8")
+        b"a".decode(name or "utf-8", "ignore")  # refuses codecs that do not make text
     except (LookupError, ValueError):
         return ""
     return "" if name in REFUSED_CODECS else name

@@ -21,6 +21,9 @@ _FENCE_OPENS = re.compile(r"[ \t]*(`{3,}|~{3,})[^`\n]*$")
 _ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 _CLOSING = re.compile(r"[ \t]+#+[ \t]*$")
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)")
+# Only in pairs: "(*args, **kwargs)" is no emphasis.
+_STRONG = re.compile(r"(?<![\w*])\*\*([^\s*][^*]*(?<!\s))\*\*(?![\w*])")
+_EMPHASIS = re.compile(r"(?<![\w*])\*([^\s*][^*]*(?<!\s))\*(?![\w*])")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!<>~|-])")
 _ATTRIBUTES = re.compile(r"\{[^{}]*\}$")
 
@@ -75,7 +78,8 @@ def _kind(line: str) -> str:
 def plain(text: str) -> str:
     """A heading's words without the markup around them."""
     text = _ATTRIBUTES.sub("", text[:MAX_HEADING_CHARS].strip())
-    text = _LINK.sub(r"\1", text).replace("`", "").replace("**", "")
+    text = _LINK.sub(r"\1", text).replace("`", "")
+    text = _EMPHASIS.sub(r"\1", _STRONG.sub(r"\1", text))
     return " ".join(_ESCAPE.sub(r"\1", text).split())
 
 

@@ -131,7 +131,7 @@ CONTENT_SECURITY_POLICY = {
 def database_settings(url: str) -> dict[str, Any]:
     """Django's ``DATABASES["default"]``. SQLite gets what several writing processes need: a
     write-ahead log, transactions that lock at their start, and patience for the lock."""
-    config: dict[str, Any] = env.dj_db_url("DATABASE_URL", url, conn_max_age=60)
+    config: dict[str, Any] = env.dj_db_url("DATABASE_URL", url)
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
@@ -214,7 +214,7 @@ CELERY_TASK_QUEUES = [Queue("cpu"), Queue("gpu")]
 CELERY_TASK_DEFAULT_QUEUE = "cpu"
 CELERY_TASK_ROUTES = {"ingestion.tasks.embed": {"queue": "gpu"}}
 # Redis transport: 0 is served first. Beat's small jobs must not wait behind ten thousand pages.
-PRIORITY_URGENT, PRIORITY_NORMAL = 0, 6
+PRIORITY_URGENT, PRIORITY_NORMAL = PRIORITY_STEPS = [0, 6]
 CELERY_TASK_DEFAULT_PRIORITY = PRIORITY_NORMAL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -239,7 +239,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "unacked_restore_throttle": 1,
     "unacked_mutex_expire": 30,
     "queue_order_strategy": "priority",
-    "priority_steps": [PRIORITY_URGENT, PRIORITY_NORMAL],
+    "priority_steps": PRIORITY_STEPS,
     "socket_timeout": 30,
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
@@ -277,6 +277,8 @@ LOGGING = {
         "httpx": {"level": "WARNING"},
         "FlagEmbedding": {"level": "WARNING"},
         "multiprocessing": {"level": "WARNING"},
+        # Logs each refused call with a traceback; our own message says what to do.
+        "pymilvus": {"level": "CRITICAL"},
     },
 }
 

@@ -17,6 +17,8 @@ from pymilvus import MilvusClient
 from ingestion import buffer, vector_store
 from ingestion.standin import assemble
 
+pytest_plugins = ["tests.search_fixtures"]
+
 MILVUS = """
 import sys, signal
 from milvus_lite.server import Server

@@ -58,6 +58,12 @@ def test_it_picks_the_sentence_that_answers() -> None:
     assert best_extracts("How do I release a lock?", texts)[0].text.startswith("A lock is released by")
 
 
+def test_the_words_of_every_question_do_not_count() -> None:
+    texts = ["How is the day, and how is the night that follows when the day is done and the night is young? "
+             "Any lock can be opened by turning its own key twice to the left, then to the right."]  # fmt: skip
+    assert best_extracts("How is the lock?", texts)[0].text.startswith("Any lock")
+
+
 def test_a_sentence_that_announces_code_brings_it() -> None:
     text = "Intro.\n\nTo create migrations run:\n\n```console\n$ manage.py makemigrations\n```\n\nThe end."
     extract = best_extracts("create migrations", [text])[0]

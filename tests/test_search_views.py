@@ -46,7 +46,7 @@ def test_without_javascript_the_passages_are_rendered(index: None, client: Clien
     html = html_of(client, q=QUESTION)
     assert '<li class="passage" tabindex="-1" id="source-1">' in html
     assert 'href="/documents/911/#p0"' in html
-    assert "Migrations › Creating" in html
+    assert '<p class="passage-place">Creating</p>' in html
     assert re.search(r"<dt>embed</dt><dd>[\d.]+ ms</dd>", html)
     assert QUESTION in html.split("<textarea")[1].split("</textarea>")[0]
 

@@ -7,7 +7,7 @@ import re
 _NEWLINE = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 # Text has hardly any control characters; of random bytes about one in eight is one.
-SAMPLE_CHARS, BINARY_SHARE = 4096, 0.05
+SAMPLE_CHARS, BINARY_LEAST, BINARY_SHARE = 4096, 8, 0.05
 
 
 def clean(text: str) -> str:
@@ -17,4 +17,4 @@ def clean(text: str) -> str:
 
 def looks_binary(text: str) -> bool:
     sample = text[:SAMPLE_CHARS]
-    return len(_CONTROL.findall(sample)) > BINARY_SHARE * len(sample)
+    return len(_CONTROL.findall(sample)) > BINARY_LEAST + BINARY_SHARE * len(sample)

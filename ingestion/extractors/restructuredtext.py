@@ -139,7 +139,8 @@ class Reader:
 
     def _read_list(self, lines: Lines, at: int, depth: int, out: Lines) -> int:
         items: Lines = []
-        while at < len(lines) and (marker := _ITEM.match(lines[at])):
+        bulleted = lines[at][0] in BULLETS
+        while at < len(lines) and (marker := _ITEM.match(lines[at])) and (lines[at][0] in BULLETS) == bulleted:
             width = len(marker.group())
             end = end_of_indented(lines, at + 1, min(width, 2))
             body = [lines[at][width:], *dedent_by(width, lines[at + 1 : end])]
