@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ragproject.celery import app
+from ragproject.preflight import Address, StackError
 from ragproject.settings import is_loopback
 
 PROBE_SECONDS = 2.0
@@ -40,20 +41,6 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0
 HTTP2_SETTINGS = 4
 # What only costs with one worker per queue: events of other workers, and a second's wait for them.
 ALONE = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-
-
-class StackError(Exception):
-    """The stack cannot run; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a process listens. ``remedy`` says which setting moves it."""
-
-    host: str
-    port: int
-    purpose: str
-    remedy: str
 
 
 @dataclass(frozen=True, kw_only=True)

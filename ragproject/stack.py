@@ -10,29 +10,23 @@ streams, bounded stop, a Python API. supervisor wants files and cannot prefix, h
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
 import os
 import shlex
 import signal
-import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-import psutil
 from circus.watcher import Watcher
 from django.conf import settings
-from django.core.management import call_command
-from django.db import DatabaseError, connections
-from django.db.migrations.executor import MigrationExecutor
 
 from ragproject import services
 from ragproject.console import Console, Prefixed
-from ragproject.services import Address, Service, StackError
+from ragproject.preflight import StackError, migrate, only_stack_in, require_free
+from ragproject.services import Service
 
 TETHER = Path(__file__).with_name("tether.py")
 # Often enough that a restart is prompt; six waitpid calls a tick cost nothing measurable.
@@ -63,22 +57,6 @@ def run(*, cpu_workers: int, with_web: bool, colour: bool) -> None:
         asyncio.run(serve(tiers, console))
 
 
-@contextmanager
-def only_stack_in(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, which ends with the process; refuses while another one has it."""
-    with (folder / "up.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip()
-            raise StackError(f"A stack already runs on {folder} (process {holder}); stop it first.") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
 def plan(*, cpu_workers: int, with_web: bool) -> list[list[Service]]:
     """What to start, in tiers; the first must answer before the others start. Stopped in reverse."""
     backends = services.backends()
@@ -88,46 +66,6 @@ def plan(*, cpu_workers: int, with_web: bool) -> list[list[Service]]:
         if service.listens:
             require_free(service.listens)
     return [backends, front, workers]
-
-
-def require_free(address: Address) -> None:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do, after a stop
-        try:
-            probe.bind((address.host, address.port))
-        except OSError as error:
-            raise StackError(refusal(address, error)) from None
-
-
-def refusal(address: Address, error: OSError) -> str:
-    what = f"port {address.port} ({address.purpose})"
-    if error.errno != errno.EADDRINUSE:
-        return f"{what} cannot be opened on {address.host}: {error.strerror or error}; {address.remedy}"
-    return f"{what} is already in use by {occupant(address.port)}; stop it or {address.remedy}"
-
-
-def occupant(port: int) -> str:
-    with suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if listens and listens.port == port and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
-    return "another program"
-
-
-def migrate(console: Console) -> None:
-    """Brings the database's tables up to date; touches nothing where they are."""
-    connection = connections["default"]
-    try:
-        executor = MigrationExecutor(connection)
-        if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            call_command("migrate", interactive=False, verbosity=0)
-            console.line("up", f"database: {len(missing)} migrations applied")
-    except DatabaseError as error:
-        raise StackError(f"The database cannot be used: {str(error).strip()}") from error
-    finally:
-        connections.close_all()
 
 
 async def serve(tiers: list[list[Service]], console: Console) -> None:

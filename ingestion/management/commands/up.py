@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.color import supports_color
 
 from ragproject import stack
-from ragproject.services import StackError
+from ragproject.preflight import StackError
 
 
 class Command(BaseCommand):
