@@ -21,7 +21,6 @@ from ingestion.exceptions import FetchFailed, PageGone, PageRefused, Unsupported
 from ingestion.types import Page
 
 KEEP_SECONDS = 3600.0  # RFC 9309 allows a day; a site owner who closes a folder waits an hour at most
-RETRY_SECONDS = 60.0  # all pages of a site share one failed attempt; without it each would wait out a time-out
 MAX_SITES = 1000  # some KB each
 MAX_ROBOTS_BYTES = 512 * 1024  # RFC 9309 asks for 500 KiB at least
 
@@ -74,7 +73,8 @@ def _ask(site: str, fetch: Callable[[str], Page]) -> _Robots:
     except (PageGone, PageRefused, UnsupportedContent):
         text = ""
     except FetchFailed as error:
-        wait = RETRY_SECONDS if error.retry_after is None else max(error.retry_after, RETRY_SECONDS)
+        # All pages of a site share one failed attempt; without it each would wait out a time-out.
+        wait = max(error.retry_after or 0, settings.RETRY_SECONDS)
         failure = f"{site}: its rules for crawlers cannot be read, so it is left alone for now ({error})"
         return _Robots(Protego(), failure, time.monotonic() + wait)
     return _Robots(Protego.parse(text), "", time.monotonic() + KEEP_SECONDS)

@@ -13,14 +13,16 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc
 from django.conf import settings
-from pymilvus import AnnSearchRequest, DataType, MilvusClient, MilvusException, RRFRanker
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.types import EmbeddedChunk, Hit, Vectors
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
 
 T = TypeVar("T")
 
@@ -51,7 +53,7 @@ class VectorStore:
 
     @functools.cached_property
     def client(self) -> MilvusClient:
-        return MilvusClient(
+        return library().MilvusClient(
             uri=settings.MILVUS_URI,
             token=settings.MILVUS_TOKEN,
             timeout=TIMEOUT_SECONDS,
@@ -99,16 +101,17 @@ class VectorStore:
         self.client.load_collection(self.name)
 
     def _create(self) -> None:
-        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("key", DataType.VARCHAR, is_primary=True, max_length=32)
-        schema.add_field("source_id", DataType.INT64)
-        schema.add_field("document_id", DataType.INT64)
-        schema.add_field("position", DataType.INT64)
+        kinds = library().DataType
+        schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("key", kinds.VARCHAR, is_primary=True, max_length=32)
+        schema.add_field("source_id", kinds.INT64)
+        schema.add_field("document_id", kinds.INT64)
+        schema.add_field("position", kinds.INT64)
         for field, size in (("url", URL_BYTES), ("title", TITLE_BYTES), ("heading", HEADING_BYTES)):
-            schema.add_field(field, DataType.VARCHAR, max_length=size)
-        schema.add_field("text", DataType.VARCHAR, max_length=TEXT_BYTES)
-        schema.add_field("dense", DataType.FLOAT_VECTOR, dim=self.dimension)
-        schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
+            schema.add_field(field, kinds.VARCHAR, max_length=size)
+        schema.add_field("text", kinds.VARCHAR, max_length=TEXT_BYTES)
+        schema.add_field("dense", kinds.FLOAT_VECTOR, dim=self.dimension)
+        schema.add_field("sparse", kinds.SPARSE_FLOAT_VECTOR)
         index = self.client.prepare_index_params()
         index.add_index("dense", index_type="AUTOINDEX", metric_type="IP")
         index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
@@ -133,14 +136,12 @@ class VectorStore:
     def _search(self, query: Vectors, limit: int, mode: str, where: str) -> list[dict[str, Any]]:
         sides = {"dense": [query.dense.tolist()], "sparse": [sparse_of(query)]}
         if mode == "hybrid" and len(query.indices):
-            requests = [
-                AnnSearchRequest(v, f, {"metric_type": "IP"}, limit=max(limit, CANDIDATES), expr=where or None)
-                for f, v in sides.items()
-            ]
+            metric, depth = {"metric_type": "IP"}, max(limit, CANDIDATES)
+            requests = [library().AnnSearchRequest(v, f, metric, depth, where or None) for f, v in sides.items()]
             found = self.client.hybrid_search(
                 self.name,
                 requests,
-                RRFRanker(RRF_K),
+                library().RRFRanker(RRF_K),
                 limit=limit,
                 output_fields=OUTPUT_FIELDS,
                 timeout=TIMEOUT_SECONDS,
@@ -158,7 +159,7 @@ class VectorStore:
         with unavailable_named():
             try:
                 return request()
-            except (MilvusException, grpc.RpcError) as error:
+            except failures() as error:
                 if not is_unavailable(error):
                     raise
                 self._reconnect()
@@ -174,11 +175,28 @@ class VectorStore:
             client.close()
 
 
+@functools.cache
+def library() -> ModuleType:
+    """pymilvus, imported on first use: with gRPC and pandas it takes 0.65 s and 100 MB, which the processes
+    that never talk to Milvus are spared."""
+    import pymilvus
+
+    module: Any = pymilvus
+    return module
+
+
+@functools.cache
+def failures() -> tuple[type[Exception], ...]:
+    import grpc
+
+    return library().MilvusException, grpc.RpcError
+
+
 @contextmanager
 def unavailable_named() -> Iterator[None]:
     try:
         yield
-    except (MilvusException, grpc.RpcError) as error:
+    except failures() as error:
         if is_unavailable(error):
             raise VectorStoreUnavailable(
                 f"Milvus does not answer at {settings.MILVUS_URI}. Check that it runs and that MILVUS_URI "
@@ -188,7 +206,7 @@ def unavailable_named() -> Iterator[None]:
 
 
 def is_unavailable(error: Exception) -> bool:
-    if isinstance(error, grpc.RpcError):
+    if not isinstance(error, library().MilvusException):  # gRPC's own
         return True
     text = str(error).lower()
     return any(word in text for word in UNAVAILABLE_WORDS)

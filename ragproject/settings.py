@@ -188,6 +188,8 @@ DISPATCH_SECONDS = env.float("DISPATCH_SECONDS", 2.0)
 MAX_DOCUMENTS_IN_FLIGHT = env.int("MAX_DOCUMENTS_IN_FLIGHT", 64)
 # Fetching pauses above this many chunks waiting for the embedder.
 MAX_CHUNKS_WAITING = env.int("MAX_CHUNKS_WAITING", 20_000)
+# After a passing trouble a document is tried again, first after about this long, then twice as long each time.
+RETRY_SECONDS = env.float("RETRY_SECONDS", 5.0)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", 4, validate=validate.Range(1, 20))
 # A document that is queued but not started, or a claimed chunk, may be handed out again after this.
 LEASE_SECONDS = env.int("LEASE_SECONDS", 60)

@@ -6,144 +6,244 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Collection',
+            name="Collection",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True)),
-                ('model', models.CharField(max_length=500)),
-                ('dimension', models.PositiveIntegerField()),
-                ('active', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200, unique=True)),
+                ("model", models.CharField(max_length=500)),
+                ("dimension", models.PositiveIntegerField()),
+                ("active", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(condition=models.Q(('active', True)), fields=('active',), name='one_active_collection')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("active", True)), fields=("active",), name="one_active_collection"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Source',
+            name="Source",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True)),
-                ('kind', models.CharField(choices=[('files', 'Folder or file'), ('website', 'Website')], max_length=20)),
-                ('target', models.CharField(help_text='A folder, a file, or the first page of a website.', max_length=2048)),
-                ('include', models.JSONField(blank=True, default=list, help_text='Globs; empty means everything.')),
-                ('exclude', models.JSONField(blank=True, default=list, help_text='Globs that win over include.')),
-                ('max_pages', models.PositiveIntegerField(default=5000)),
-                ('max_depth', models.PositiveIntegerField(default=8, help_text='Links followed from the first page (websites).')),
-                ('refresh_seconds', models.PositiveIntegerField(blank=True, help_text='Empty: only on request.', null=True)),
-                ('next_run_at', models.DateTimeField(blank=True, null=True)),
-                ('deleting', models.BooleanField(default=False, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200, unique=True)),
+                (
+                    "kind",
+                    models.CharField(choices=[("files", "Folder or file"), ("website", "Website")], max_length=20),
+                ),
+                (
+                    "target",
+                    models.CharField(help_text="A folder, a file, or the first page of a website.", max_length=2048),
+                ),
+                ("include", models.JSONField(blank=True, default=list, help_text="Globs; empty means everything.")),
+                ("exclude", models.JSONField(blank=True, default=list, help_text="Globs that win over include.")),
+                ("max_pages", models.PositiveIntegerField(default=5000)),
+                (
+                    "max_depth",
+                    models.PositiveIntegerField(default=8, help_text="Links followed from the first page (websites)."),
+                ),
+                (
+                    "refresh_seconds",
+                    models.PositiveIntegerField(blank=True, help_text="Empty: only on request.", null=True),
+                ),
+                ("next_run_at", models.DateTimeField(blank=True, null=True)),
+                ("deleting", models.BooleanField(default=False, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['name'],
-                'constraints': [models.UniqueConstraint(fields=('kind', 'target'), name='source_target_once')],
+                "ordering": ["name"],
+                "constraints": [models.UniqueConstraint(fields=("kind", "target"), name="source_target_once")],
             },
         ),
         migrations.CreateModel(
-            name='Run',
+            name="Run",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('listing', 'Listing'), ('running', 'Running'), ('finished', 'Finished'), ('failed', 'Failed')], default='waiting', max_length=20)),
-                ('error', models.TextField(blank=True)),
-                ('note', models.TextField(blank=True, help_text='Why it waits just now, if it does.')),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('list_seconds', models.FloatField(default=0)),
-                ('embed_seconds', models.FloatField(default=0)),
-                ('index_seconds', models.FloatField(default=0)),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='ingestion.source')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("listing", "Listing"),
+                            ("running", "Running"),
+                            ("finished", "Finished"),
+                            ("failed", "Failed"),
+                        ],
+                        default="waiting",
+                        max_length=20,
+                    ),
+                ),
+                ("error", models.TextField(blank=True)),
+                ("note", models.TextField(blank=True, help_text="Why it waits just now, if it does.")),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("list_seconds", models.FloatField(default=0)),
+                ("embed_seconds", models.FloatField(default=0)),
+                ("index_seconds", models.FloatField(default=0)),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="runs", to="ingestion.source"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Document',
+            name="Document",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('url', models.CharField(max_length=2048)),
-                ('title', models.CharField(blank=True, max_length=500)),
-                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('fetching', 'Fetching'), ('embedding', 'Embedding'), ('indexing', 'Indexing'), ('indexed', 'Indexed'), ('unchanged', 'Unchanged'), ('failed', 'Failed'), ('quarantined', 'Quarantined'), ('gone', 'Gone')], default='waiting', max_length=20)),
-                ('depth', models.PositiveIntegerField(default=0)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('error', models.TextField(blank=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('next_attempt_at', models.DateTimeField(blank=True, null=True)),
-                ('content_hash', models.CharField(blank=True, help_text='Of the fetched bytes and the settings that shape chunks.', max_length=64)),
-                ('misses', models.PositiveIntegerField(default=0, help_text='Runs in a row that found the page missing.')),
-                ('etag', models.CharField(blank=True, max_length=512)),
-                ('last_modified', models.CharField(blank=True, max_length=100)),
-                ('markdown', models.TextField(blank=True)),
-                ('chunk_count', models.PositiveIntegerField(default=0)),
-                ('new_chunks', models.PositiveIntegerField(default=0, help_text='Chunks that had to be embedded in the last run.')),
-                ('new_tokens', models.PositiveIntegerField(default=0)),
-                ('fetch_seconds', models.FloatField(default=0)),
-                ('extract_seconds', models.FloatField(default=0)),
-                ('chunk_seconds', models.FloatField(default=0)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('indexed_at', models.DateTimeField(blank=True, null=True)),
-                ('run', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='documents', to='ingestion.run')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='documents', to='ingestion.source')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("url", models.CharField(max_length=2048)),
+                ("title", models.CharField(blank=True, max_length=500)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("fetching", "Fetching"),
+                            ("embedding", "Embedding"),
+                            ("indexing", "Indexing"),
+                            ("indexed", "Indexed"),
+                            ("unchanged", "Unchanged"),
+                            ("failed", "Failed"),
+                            ("quarantined", "Quarantined"),
+                            ("gone", "Gone"),
+                        ],
+                        default="waiting",
+                        max_length=20,
+                    ),
+                ),
+                ("depth", models.PositiveIntegerField(default=0)),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("error", models.TextField(blank=True)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("next_attempt_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "content_hash",
+                    models.CharField(
+                        blank=True, help_text="Of the fetched bytes and the settings that shape chunks.", max_length=64
+                    ),
+                ),
+                (
+                    "misses",
+                    models.PositiveIntegerField(default=0, help_text="Runs in a row that found the page missing."),
+                ),
+                ("etag", models.CharField(blank=True, max_length=512)),
+                ("last_modified", models.CharField(blank=True, max_length=100)),
+                ("markdown", models.TextField(blank=True)),
+                ("chunk_count", models.PositiveIntegerField(default=0)),
+                (
+                    "new_chunks",
+                    models.PositiveIntegerField(default=0, help_text="Chunks that had to be embedded in the last run."),
+                ),
+                ("new_tokens", models.PositiveIntegerField(default=0)),
+                ("fetch_seconds", models.FloatField(default=0)),
+                ("extract_seconds", models.FloatField(default=0)),
+                ("chunk_seconds", models.FloatField(default=0)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("indexed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="documents",
+                        to="ingestion.run",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="documents", to="ingestion.source"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Chunk',
+            name="Chunk",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=32, unique=True)),
-                ('position', models.PositiveIntegerField()),
-                ('text', models.TextField()),
-                ('heading', models.CharField(blank=True, max_length=1000)),
-                ('anchor', models.CharField(blank=True, max_length=500)),
-                ('start', models.PositiveIntegerField()),
-                ('end', models.PositiveIntegerField()),
-                ('tokens', models.PositiveIntegerField()),
-                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('embedding', 'Embedding'), ('buffered', 'Buffered'), ('indexed', 'Indexed'), ('failed', 'Failed'), ('removing', 'Removing'), ('deleting', 'Deleting')], default='waiting', max_length=20)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('owner', models.CharField(blank=True, max_length=200)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('buffered_at', models.DateTimeField(blank=True, null=True)),
-                ('error', models.TextField(blank=True)),
-                ('document', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='ingestion.document')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=32, unique=True)),
+                ("position", models.PositiveIntegerField()),
+                ("text", models.TextField()),
+                ("heading", models.CharField(blank=True, max_length=1000)),
+                ("anchor", models.CharField(blank=True, max_length=500)),
+                ("start", models.PositiveIntegerField()),
+                ("end", models.PositiveIntegerField()),
+                ("tokens", models.PositiveIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("embedding", "Embedding"),
+                            ("buffered", "Buffered"),
+                            ("indexed", "Indexed"),
+                            ("failed", "Failed"),
+                            ("removing", "Removing"),
+                            ("deleting", "Deleting"),
+                        ],
+                        default="waiting",
+                        max_length=20,
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("owner", models.CharField(blank=True, max_length=200)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("buffered_at", models.DateTimeField(blank=True, null=True)),
+                ("error", models.TextField(blank=True)),
+                (
+                    "document",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="chunks", to="ingestion.document"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['document_id', 'position'],
-                'indexes': [models.Index(fields=['state', 'id'], name='chunk_state_order'), models.Index(fields=['document', 'state'], name='chunk_document_state')],
+                "ordering": ["document_id", "position"],
+                "indexes": [
+                    models.Index(fields=["state", "id"], name="chunk_state_order"),
+                    models.Index(fields=["document", "state"], name="chunk_document_state"),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('waiting', 'listing', 'running'))), fields=('source',), name='one_active_run_per_source'),
+            model_name="run",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ("waiting", "listing", "running"))),
+                fields=("source",),
+                name="one_active_run_per_source",
+            ),
         ),
         migrations.AddIndex(
-            model_name='document',
-            index=models.Index(fields=['source', 'state', 'depth', 'id'], name='document_start_order'),
+            model_name="document",
+            index=models.Index(fields=["source", "state", "depth", "id"], name="document_start_order"),
         ),
         migrations.AddIndex(
-            model_name='document',
-            index=models.Index(fields=['state', 'lease_until'], name='document_lease'),
+            model_name="document",
+            index=models.Index(fields=["state", "lease_until"], name="document_lease"),
         ),
         migrations.AddIndex(
-            model_name='document',
-            index=models.Index(fields=['run', 'state'], name='document_run_state'),
+            model_name="document",
+            index=models.Index(fields=["run", "state"], name="document_run_state"),
         ),
         migrations.AddConstraint(
-            model_name='document',
-            constraint=models.UniqueConstraint(fields=('source', 'url'), name='document_url_once'),
+            model_name="document",
+            constraint=models.UniqueConstraint(fields=("source", "url"), name="document_url_once"),
         ),
     ]

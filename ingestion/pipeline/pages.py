@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 # Changes whenever extraction or cutting changes what the same bytes become.
 PROCESSING_VERSION = "1"
-RETRY_BASE_SECONDS, RETRY_CAP_SECONDS = 5.0, 3600.0
+RETRY_CAP_SECONDS = 3600.0
 MISSES_UNTIL_GONE = 2
 CONTENT_FIELDS = ("position", "heading", "anchor", "start", "end", "tokens")
 
@@ -202,7 +202,7 @@ def try_again(document: Document, error: str, *, wish: float | None = None) -> N
     if document.attempts >= settings.MAX_ATTEMPTS:
         Document.objects.settle(document.pk, state=Document.State.FAILED, error=error)
         return
-    backoff = RETRY_BASE_SECONDS * 2 ** (document.attempts - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+    backoff = settings.RETRY_SECONDS * 2 ** (document.attempts - 1) * random.uniform(0.5, 1.5)  # noqa: S311
     delay = timedelta(seconds=min(max(backoff, wish or 0), RETRY_CAP_SECONDS))
     Document.objects.retry_later(document.pk, error=error, delay=delay)
 

@@ -103,6 +103,7 @@ def progress(run_ids: Sequence[int]) -> Json:
     runs = Run.objects.filter(id__in=run_ids)
     done = ~Q(state__in=Document.ACTIVE)
     chunks = Chunk.objects.filter(document__run_id__in=run_ids).live()
+    retry = documents.filter(state=Document.State.WAITING).exclude(error="").first()
     return {
         "documents": documents.count(),
         "documents_done": documents.filter(done).count(),
@@ -110,4 +111,5 @@ def progress(run_ids: Sequence[int]) -> Json:
         "chunks_done": chunks.exclude(state__in=Chunk.PENDING).count(),
         "active": runs.active().count(),
         "notes": sorted({n for n in runs.values_list("note", flat=True) if n}),
+        "retry": f"Trying again later: {retry.error}" if retry else "",
     }

@@ -29,12 +29,28 @@ PATIENCE = {
     "EMBEDDINGS_FLUSH_SECONDS": "5",
     "DISPATCH_SECONDS": "0.5",
     "LEASE_SECONDS": "5",
+    "RETRY_SECONDS": "0.5",
     "PAGE_TIME_LIMIT_SECONDS": "5",
     "MAX_ATTEMPTS": "3",
     "EMBED_CLAIM_CHUNKS": "16",
     "FETCH_PRIVATE_NETWORKS": "127.0.0.0/8",
 }
-WORDS = "model query field index cache template form view signal migration session token queue worker".split()
+WORDS = [
+    "model",
+    "query",
+    "field",
+    "index",
+    "cache",
+    "template",
+    "form",
+    "view",
+    "signal",
+    "migration",
+    "session",
+    "token",
+    "queue",
+    "worker",
+]
 
 
 @pytest.fixture(scope="module")
@@ -237,8 +253,8 @@ def test_an_unreachable_site_fails_with_its_reason(stack: Running) -> None:
 
 def test_targets_given_twice_are_one_source(stack: Running, tmp_path: Path) -> None:
     folder = corpus(tmp_path / "twice", 2, seed=3)
-    (tmp_path / "list.txt").write_text(f"# ours\n{folder}\n\n{folder}/\n")
-    figures = ingest(stack, f"@{tmp_path / 'list.txt'}", str(folder))
+    (tmp_path / "list.txt").write_text(f"# ours\n{folder}\n\n{folder}/\n  {folder}\n")
+    figures = ingest(stack, f"@{tmp_path / 'list.txt'}")
     assert (figures["code"], figures["documents"]) == (0, 2)
 
 

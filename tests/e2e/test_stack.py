@@ -4,104 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import redis
 import requests
-from django.conf import settings
 
 from ragproject import services
+from tests.e2e.running import START_SECONDS, Running, command_words, destroy, environment, free_ports, start, up
 
 pytestmark = pytest.mark.e2e
 
-START_SECONDS = 90
 # What the slowest service is allowed, and something for the others.
 STOP_SECONDS = services.WORKER_STOP_SECONDS + 20
 ORPHAN_SECONDS = 20
-
-
-@dataclass
-class Running:
-    process: subprocess.Popen[bytes]
-    log: Path
-    environment: dict[str, str]
-
-    def output(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    def tree(self) -> list[psutil.Process]:
-        me = psutil.Process(self.process.pid)
-        return [me, *me.children(recursive=True)]
-
-    def service(self, *words: str) -> psutil.Process:
-        """The process directly under the supervisor whose command line has all the words."""
-        for child in psutil.Process(self.process.pid).children():
-            if set(words) <= set(command_words(child)):
-                return child
-        raise AssertionError(f"no process with {words}:\n{self.output()}")
-
-    def until(self, reached: Callable[[], object]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not reached():
-            assert self.process.poll() is None, self.output()
-            assert time.monotonic() < deadline, self.output()
-            time.sleep(0.05)
-
-    def ready(self) -> bool:
-        return any(line.startswith("ready") for line in self.output().splitlines())
-
-
-def command_words(process: psutil.Process) -> list[str]:
-    with suppress(psutil.Error):
-        # Redis puts its address into the same argument as its name.
-        parts = " ".join(process.cmdline()).split()
-        return [word for part in parts for word in (part, Path(part).name)]
-    return []
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-def environment(folder: Path) -> dict[str, str]:
-    redis_port, milvus_port, web_port = free_ports(3)
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "ragproject.settings",
-        "DATA_DIR": str(folder),
-        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
-        "REDIS_URL": f"redis://:secret%20word@127.0.0.1:{redis_port}/0",
-        "MILVUS_URI": f"http://127.0.0.1:{milvus_port}",
-        "WEB_PORT": str(web_port),
-        "EMBED_MODEL": "stand-in",
-    }
-
-
-def up(*options: str) -> list[str]:
-    return [sys.executable, str(settings.BASE_DIR / "manage.py"), "up", *options]
-
-
-def start(folder: Path, *options: str) -> Running:
-    folder.mkdir(exist_ok=True)
-    log, variables = folder / "up.log", environment(folder)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            up(*options), env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    return Running(process, log, variables)
 
 
 @pytest.fixture
@@ -132,16 +53,6 @@ def running(shared: list[Running], tmp_path_factory: pytest.TempPathFactory) -> 
         shared.append(start(tmp_path_factory.mktemp("stack")))
     shared[-1].until(shared[-1].ready)
     return shared[-1]
-
-
-def destroy(running: Running) -> None:
-    """Whatever a failed test left, found by the data folder that only its processes know."""
-    running.process.kill()
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.environ().get("DATA_DIR") == running.environment["DATA_DIR"]:
-                process.kill()
-    running.process.wait()
 
 
 def refused(variables: dict[str, str]) -> str:

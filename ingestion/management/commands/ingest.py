@@ -118,7 +118,7 @@ def watch(run_ids: list[int], console: Console) -> None:
             documents = display.add_task("documents", total=None, note="")
             chunks = display.add_task("chunks", total=None, note="")
             while (now := progress(run_ids))["active"]:
-                note = " ".join(now["notes"]) or hint(now, time.monotonic() - started)
+                note = " ".join(now["notes"]) or now["retry"] or hint(now, time.monotonic() - started)
                 display.update(documents, completed=now["documents_done"], total=now["documents"] or None)
                 display.update(chunks, completed=now["chunks_done"], total=now["chunks"] or None, note=note)
                 time.sleep(POLL_SECONDS)
