@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
@@ -176,13 +175,12 @@ class VectorStore:
 
 
 @functools.cache
-def library() -> ModuleType:
+def library() -> Any:
     """pymilvus, imported on first use: with gRPC and pandas it takes 0.65 s and 100 MB, which the processes
     that never talk to Milvus are spared."""
     import pymilvus
 
-    module: Any = pymilvus
-    return module
+    return pymilvus
 
 
 @functools.cache
