@@ -148,7 +148,7 @@ POINTS = ("indexing.write", "indexing.charge_runs", "indexing.remove_vanished")
 def test_a_drain_killed_at_any_point_loses_and_doubles_nothing(tmp_path: Path) -> None:
     points = ["ingestion.buffer.confirm", *(f"ingestion.pipeline.{p}" for p in POINTS)]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.killed_drains", "5", *points],
+        [sys.executable, "-W", "ignore", "-m", "tests.killed_drains", "20", *points],
         env={
             **os.environ,
             "DATABASE_URL": f"sqlite:///{tmp_path}/kill.sqlite3",
