@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -220,6 +221,17 @@ def web_trouble() -> str:
 def web_url() -> str:
     host = reachable_web_host()
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.WEB_PORT}/"
+
+
+def manage(words: str) -> str:
+    """The command line that reaches this stack's data, as it is typed beside manage.py."""
+    python = os.path.relpath(sys.executable, settings.BASE_DIR)
+    if python.startswith(".."):
+        python = sys.executable
+    if settings.DATA_DIR == settings.BASE_DIR / "var":
+        return f"{python} manage.py {words}"
+    folder = os.path.relpath(settings.DATA_DIR, settings.BASE_DIR)
+    return f"DATA_DIR={folder} EMBED_MODEL={settings.EMBED_MODEL} {python} manage.py {words}"
 
 
 def reachable_web_host() -> str:

@@ -87,8 +87,8 @@ def announce(tiers: list[list[Service]], console: Console) -> None:
     with_web = any(service.name == "web" for service in chain(*tiers))
     if with_web:
         console.line("up", f"questions  {services.web_url()}")
-        console.line("up", f"admin      {services.web_url()}admin/ (user: python manage.py createsuperuser)")
-    console.line("up", "ingest     python manage.py ingest TARGET --wait (a folder, a site, a sitemap)")
+        console.line("up", f"admin      {services.web_url()}admin/ (user: {services.manage('createsuperuser')})")
+    console.line("up", f"ingest     {services.manage('ingest TARGET --wait')} (a folder, a file, a site's first page)")
     console.line("up", "stop       Ctrl-C")
     console.plain(f"ready {services.web_url()}" if with_web else "ready")
 

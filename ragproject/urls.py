@@ -1,9 +1,12 @@
 """Routes: the admin, and everything else in ``search``."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("favicon.ico", RedirectView.as_view(url=static("search/icon.svg"))),
     path("", include("search.urls")),
 ]

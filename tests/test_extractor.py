@@ -265,6 +265,7 @@ def test_rst_literal_blocks_in_items_are_code() -> None:
         ("|v| it\n\n.. |v| replace:: five", "five it"),
         ("# no heading", "\\# no heading"),
         ("``a``\\ s", "`a`s"),
+        (":class:`QuerySet`\\s", "`QuerySet`s"),
         (":func:`spread over\n<x>` lines", "spread over lines"),
     ],
 )

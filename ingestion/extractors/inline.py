@@ -19,7 +19,7 @@ _INLINE = re.compile(
     r"|`(?P<link>[^`]+)`(?P<reference>__?)?"
     r"|\|(?P<substitution>[^|\s][^|\n]{0,60})\|_?"
     r"|(?<![\w`./-])(?P<name>[A-Za-z][\w.-]{0,60})_(?![\w`])"
-    r"|\\(?P<escaped>\s)"
+    r"|\\(?P<escaped>[\s\w])"
     r"|^(?P<hashes>#{1,6}[ ])",
     re.MULTILINE,
 )
@@ -56,7 +56,9 @@ class Inline:
         if kind == "name":
             url = self.targets.get(_key(match["name"]))
             return f"[{match['name']}]({url})" if url else whole
-        return f"\\{whole}" if kind == "hashes" else ""
+        if kind == "escaped":  # a backslash takes the meaning from a mark, and a space away altogether
+            return str(match["escaped"]).strip()
+        return f"\\{whole}"
 
     def _code(self, words: str) -> str:
         words = " ".join(words.split())

@@ -83,7 +83,7 @@ class Command(BaseCommand):
         for line in reply["answer"].strip().splitlines():
             self.stdout.write(f"   {line}")
         for citation in reply["citations"]:
-            self.stdout.write(f"   [{citation['number']}] {citation['title']}: {citation['url']}")
+            self.stdout.write(f"   [{citation['number']}] {citation['heading']}\n       {citation['url']}")
         spent = ", ".join(f"{stage} {ms}" for stage, ms in reply["timings"].items())
         self.stdout.write(f"   milliseconds: {spent}")
 
