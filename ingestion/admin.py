@@ -24,7 +24,22 @@ DONE = ~Q(documents__state__in=Document.ACTIVE)
 FAILED = Q(documents__state__in=Document.UNSUCCESSFUL)
 
 
+class GlobsField(forms.CharField):
+    """A list of globs, one per line."""
+
+    widget = forms.Textarea(attrs={"rows": 3, "cols": 60, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: str | None) -> list[str]:  # type: ignore[override]
+        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+
+
 class SourceForm(forms.ModelForm[Source]):
+    include = GlobsField(required=False, help_text="Only these, one glob per line, such as *.md; empty: everything.")
+    exclude = GlobsField(required=False, help_text="Never these, one glob per line.")
+
     class Meta:
         model = Source
         fields = ("name", "kind", "target", "include", "exclude", "max_pages", "max_depth", "refresh_seconds")
@@ -55,7 +70,7 @@ def check_root(target: str) -> None:
 @admin.register(Source)
 class SourceAdmin(admin.ModelAdmin[Source]):
     form = SourceForm
-    list_display = ("name", "kind", "state", "progress", "failed", "last_error", "target")
+    list_display = ("name", "state", "progress", "failed", "last_error", "kind", "target")
     list_filter = ("kind",)
     search_fields = ("name", "target")
     actions = ("ingest_now", "delete_with_vectors")
@@ -148,7 +163,7 @@ class ChunkInline(admin.TabularInline[Chunk, Document]):
 
 @admin.register(Document)
 class DocumentAdmin(ReadOnlyAdmin):
-    list_display = ("title_or_url", "source", "state", "chunk_count", "attempts", "error", "updated_at")
+    list_display = ("title_or_url", "state", "error", "source", "chunk_count", "attempts", "updated_at")
     list_filter = ("state", "source")
     search_fields = ("url", "title")
     list_select_related = ("source",)
@@ -170,7 +185,7 @@ class DocumentAdmin(ReadOnlyAdmin):
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("source", "state", "created_at", "finished_at", "documents_of", "error", "note")
+    list_display = ("source", "state", "documents_of", "error", "note", "created_at", "finished_at")
     list_filter = ("state", "source")
     list_select_related = ("source",)
 

@@ -21,7 +21,7 @@ DOCUMENTS = "admin:ingestion_document_changelist"
 
 
 def form(**fields: Any) -> dict[str, Any]:
-    blank = {"name": "docs", "kind": "website", "include": "[]", "exclude": "[]", "max_pages": 10, "max_depth": 2}
+    blank = {"name": "docs", "kind": "website", "include": "", "exclude": "", "max_pages": 10, "max_depth": 2}
     return {**blank, "target": "https://docs.example.org/guide/", "refresh_seconds": "", **fields}
 
 
@@ -40,6 +40,14 @@ def test_a_source_that_is_added_is_enqueued(admin_client: Client) -> None:
     assert Source.objects.get().target == "https://docs.example.org/guide/"
     assert Run.objects.get().state == Run.State.WAITING
     assert buffer.queue_length("cpu") == 1
+
+
+def test_globs_are_written_one_per_line_and_come_back_so(admin_client: Client) -> None:
+    add(admin_client, include="*.md\r\n\r\n guide/* ", exclude="*draft*")
+    source = Source.objects.get()
+    assert (source.include, source.exclude) == (["*.md", "guide/*"], ["*draft*"])
+    page = admin_client.get(reverse("admin:ingestion_source_change", args=[source.pk])).content.decode()
+    assert "*.md\nguide/*" in page
 
 
 def test_the_same_target_twice_is_refused(admin_client: Client) -> None:
