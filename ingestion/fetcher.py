@@ -11,31 +11,20 @@ It does not decode text, read robots.txt, or wait between requests.
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import threading
 from collections.abc import Callable, Collection
-from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
-from http.cookiejar import DefaultCookiePolicy
 from ipaddress import IPv6Address
-from types import TracebackType
-from typing import Any
 from urllib.parse import urljoin
 
 import requests
 from django.conf import settings
-from requests.adapters import HTTPAdapter
 from requests.utils import requote_uri
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Url, parse_url
 
-from ingestion import netguard
+from ingestion.connections import Deadline, session
 from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, PageRefused, UnsupportedContent
 from ingestion.types import Page
 
@@ -71,7 +60,7 @@ def fetch(url: str, *, permit: Permit | None = None, content_types: Collection[s
     """Fetch one page. ``permit`` is called with every address before it is requested, redirects
     included, and raises to forbid it; empty ``content_types`` accept any text."""
     address = canonical(url)
-    with _Deadline(address):
+    with Deadline(address):
         try:
             return _follow(address, permit or _permit_all, content_types)
         except (OSError, HTTPError) as error:
@@ -151,7 +140,7 @@ def _follow(url: str, permit: Permit, content_types: Collection[str]) -> Page:
 def _get(url: str) -> requests.Response:
     """The response to one request, its body still unread."""
     try:
-        return _session().get(
+        return session().get(
             url,
             headers={
                 "User-Agent": settings.USER_AGENT,
@@ -256,119 +245,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.exceptions.Timeout) or "timed out" in str(error):
         return f"no answer within {settings.FETCH_TIMEOUT_SECONDS:g} s"
     return "the connection broke"
-
-
-# --- One deadline over everything -----------------------------------------------------------------------
-
-
-class _Deadline:
-    """Ends one fetch when its time is up, by shutting its connections down.
-
-    The time-outs of ``requests`` bound a single read, so that a server which drips a byte a second holds a
-    worker for hours. A connection shut down in the middle of the headers looks like an empty page, so
-    the outcome is replaced, whatever it was.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._seconds = settings.FETCH_TIMEOUT_SECONDS
-        self._expired = False
-        self._lock = threading.Lock()
-        self._sockets: list[socket.socket] = []
-        self._timer = threading.Timer(self._seconds, self._expire)
-        self._timer.daemon = True
-        self._token: Token[_Deadline | None] | None = None
-
-    def __enter__(self) -> None:
-        self._token = _deadline.set(self)
-        self._timer.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        if self._token is not None:
-            _deadline.reset(self._token)
-        with self._lock:
-            self._close_twins()
-            if self._expired:
-                raise FetchFailed(f"{self._url} took longer than {self._seconds:g} s; it will be tried again")
-
-    def watch(self, sock: socket.socket) -> None:
-        """Remember a twin of ``sock``: the original is detached when TLS wraps it, and a closed
-        file number may be another connection's by the time the timer fires."""
-        with self._lock:
-            self._sockets.append(socket.socket(fileno=os.dup(sock.fileno())))
-            if self._expired:
-                self._shut_down()
-
-    def _expire(self) -> None:
-        with self._lock:
-            self._expired = True
-            self._shut_down()
-
-    def _shut_down(self) -> None:
-        for twin in self._sockets:
-            try:
-                twin.shutdown(socket.SHUT_RDWR)
-            except OSError:  # the server was first
-                continue
-
-    def _close_twins(self) -> None:
-        while self._sockets:
-            self._sockets.pop().close()
-
-
-_deadline: ContextVar[_Deadline | None] = ContextVar("deadline", default=None)
-
-
-def _watch(sock: socket.socket) -> None:
-    if deadline := _deadline.get():
-        deadline.watch(sock)
-
-
-# --- requests, with our connections in it ---------------------------------------------------------------
-
-
-class _GuardedConnection(HTTPConnection):
-    """Connects through netguard, and judges a kept connection again before it is used again."""
-
-    def _new_conn(self) -> socket.socket:
-        sock = netguard.connect(self._dns_host, self.port, timeout=settings.FETCH_TIMEOUT_SECONDS)
-        _watch(sock)
-        return sock
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None:
-            netguard.judge(self.sock.getpeername()[0], self.port)
-            _watch(self.sock)
-        super().request(*args, **kwargs)
-
-
-class _GuardedTLSConnection(_GuardedConnection, HTTPSConnection):
-    pass
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _GuardedConnection
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _GuardedTLSConnection
-
-
-class _GuardedAdapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-
-
-@cache
-def _session() -> requests.Session:
-    """One per process. Without cookies, and deaf to proxies and netrc of the environment."""
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.mount("http://", _GuardedAdapter())
-    session.mount("https://", _GuardedAdapter())
-    return session

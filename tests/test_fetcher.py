@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from ingestion import fetcher
+from ingestion import connections, fetcher
 from ingestion.exceptions import (
     AddressRefused,
     FetchFailed,
@@ -29,7 +29,7 @@ def loopback_allowed(settings: Settings) -> Iterator[None]:
     settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
     settings.FETCH_TIMEOUT_SECONDS = 20.0
     yield
-    fetcher._session().close()
+    connections.session().close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from pytest_django import Settings
 
-from ingestion import fetcher, politeness
+from ingestion import connections, fetcher, politeness
 from ingestion.exceptions import AddressRefused, FetchFailed
 from ingestion.types import Page
 from tests.local_site import LocalSite
@@ -29,7 +29,7 @@ def clean(settings: Settings) -> Iterator[None]:
     politeness.forget()
     yield
     politeness.forget()
-    fetcher._session().close()
+    connections.session().close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from ingestion import fetcher, politeness, sources
+from ingestion import connections, politeness, sources
 from ingestion.exceptions import (
     AddressRefused,
     FetchFailed,
@@ -28,7 +28,7 @@ def clean(settings: Settings) -> Iterator[None]:
     politeness.forget()
     yield
     politeness.forget()
-    fetcher._session().close()
+    connections.session().close()
 
 
 @pytest.fixture

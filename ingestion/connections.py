@@ -1,0 +1,139 @@
+"""The connections that the fetcher uses: judged by ``netguard``, and ended by one deadline.
+
+``session()`` is a requests session whose every connection, fresh or kept, is judged before it is used.
+Inside ``with Deadline(url)`` all connections of this context are shut down when the time is up, and the
+outcome becomes FetchFailed. Only ``fetcher`` imports this.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextvars import ContextVar, Token
+from functools import cache
+from http.cookiejar import DefaultCookiePolicy
+from types import TracebackType
+from typing import Any
+
+import requests
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from ingestion import netguard
+from ingestion.exceptions import FetchFailed
+
+
+class Deadline:
+    """Ends one fetch when its time is up, by shutting its connections down.
+
+    The time-outs of ``requests`` bound a single read, so that a server which drips a byte a second holds a
+    worker for hours. A connection shut down in the middle of the headers looks like an empty page, so
+    the outcome is replaced, whatever it was.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._seconds = settings.FETCH_TIMEOUT_SECONDS
+        self._expired = False
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(self._seconds, self._expire)
+        self._timer.daemon = True
+        self._token: Token[Deadline | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _deadline.set(self)
+        self._timer.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._token is not None:
+            _deadline.reset(self._token)
+        with self._lock:
+            self._close_twins()
+            if self._expired:
+                raise FetchFailed(f"{self._url} took longer than {self._seconds:g} s; it will be tried again")
+
+    def watch(self, sock: socket.socket) -> None:
+        """Remember a twin of ``sock``: the original is detached when TLS wraps it, and a closed
+        file number may be another connection's by the time the timer fires."""
+        with self._lock:
+            self._sockets.append(socket.socket(fileno=os.dup(sock.fileno())))
+            if self._expired:
+                self._shut_down()
+
+    def _expire(self) -> None:
+        with self._lock:
+            self._expired = True
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        for twin in self._sockets:
+            try:
+                twin.shutdown(socket.SHUT_RDWR)
+            except OSError:  # the server was first
+                continue
+
+    def _close_twins(self) -> None:
+        while self._sockets:
+            self._sockets.pop().close()
+
+
+_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+
+
+def _watch(sock: socket.socket) -> None:
+    if deadline := _deadline.get():
+        deadline.watch(sock)
+
+
+# --- requests, with our connections in it ---------------------------------------------------------------
+
+
+class _GuardedConnection(HTTPConnection):
+    """Connects through netguard, and judges a kept connection again before it is used again."""
+
+    def _new_conn(self) -> socket.socket:
+        sock = netguard.connect(self._dns_host, self.port, timeout=settings.FETCH_TIMEOUT_SECONDS)
+        _watch(sock)
+        return sock
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None:
+            netguard.judge(self.sock.getpeername()[0], self.port)
+            _watch(self.sock)
+        super().request(*args, **kwargs)
+
+
+class _GuardedTLSConnection(_GuardedConnection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _GuardedConnection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _GuardedTLSConnection
+
+
+class _GuardedAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+
+@cache
+def session() -> requests.Session:
+    """One per process. Without cookies, and deaf to proxies and netrc of the environment."""
+    guarded = requests.Session()
+    guarded.trust_env = False
+    guarded.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    guarded.mount("http://", _GuardedAdapter())
+    guarded.mount("https://", _GuardedAdapter())
+    return guarded
