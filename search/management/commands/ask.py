@@ -11,10 +11,11 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from ingestion.exceptions import IngestionError
 from search import llm
 from search.answer import EXTRACTIVE_NOTICE, Found, Timed, answer
 from search.citations import Token
-from search.exceptions import FAILURES
+from search.exceptions import SearchError
 from search.forms import read_question
 from search.questions import Question
 from search.timings import Timings
@@ -35,7 +36,7 @@ class Command(BaseCommand):
                 fields = {"q": options["question"], "source": options["source"]}
                 question = read_question(fields, limit=settings.ANSWER_PASSAGES)
             result = async_to_sync(collect)(question, timings)
-        except FAILURES as error:
+        except (SearchError, IngestionError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(json.dumps(result) if options["json"] else readable(result))
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from search.exceptions import FAILURES
+from ingestion.exceptions import IngestionError
+from search.exceptions import SearchError
 from search.forms import MODES, read_question
 from search.questions import Passage
 from search.retriever import retrieve
@@ -32,7 +33,7 @@ class Command(BaseCommand):
         fields = {"q": options["question"], **{k: options[k] for k in ("limit", "source", "mode")}}
         try:
             passages = retrieve(read_question(fields, limit=LIMIT), Timings())
-        except FAILURES as error:
+        except (SearchError, IngestionError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps([p.as_row() for p in passages]))
