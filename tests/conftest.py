@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -16,16 +17,10 @@ from pymilvus import MilvusClient
 
 from ingestion import buffer, vector_store
 from ingestion.standin import assemble
+from ragproject import services
+from ragproject.stack import TETHER
 
 pytest_plugins = ["tests.search_fixtures"]
-
-MILVUS = """
-import sys, signal
-from milvus_lite.server import Server
-server = Server(sys.argv[1], sys.argv[2])
-assert server.init() and server.start()
-signal.pause()
-"""
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 60.0, every: float = 0.1) -> None:
@@ -40,6 +35,12 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 60.0, every:
                 raise
         assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(every)
+
+
+def tethered(command: tuple[str, ...], *, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+    """A server that ends with the tests, however they end."""
+    tether = (sys.executable, "-I", "-S", str(TETHER), str(os.getpid()))
+    return subprocess.Popen([*tether, *command], cwd=cwd, stdout=subprocess.DEVNULL)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -69,9 +70,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ).stdout.strip()
     port = str(urlsplit(django_settings.REDIS_URL).port)
     folder = tmp_path_factory.mktemp("redis")
-    process = subprocess.Popen(
-        [binary, "--port", port, "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""], stdout=subprocess.DEVNULL
-    )
+    process = tethered((binary, "--port", port, "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""))
     wait_until(lambda: redis.Redis.from_url(django_settings.REDIS_URL).ping())
     yield django_settings.REDIS_URL
     stop(process)
@@ -86,10 +85,9 @@ def clean_redis(redis_server: str) -> redis.Redis:
 
 
 @pytest.fixture(scope="session")
-def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    address = urlsplit(django_settings.MILVUS_URI).netloc
-    file = tmp_path_factory.mktemp("milvus") / "milvus.db"
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", MILVUS, str(file), address])
+def milvus_server() -> Iterator[str]:
+    service = services.milvus_server()
+    process = tethered(service.command, cwd=service.directory)
     wait_until(lambda: MilvusClient(django_settings.MILVUS_URI).list_collections() is not None)
     yield django_settings.MILVUS_URI
     stop(process)
