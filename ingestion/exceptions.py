@@ -25,8 +25,6 @@ from __future__ import annotations
 class IngestionError(Exception):
     """Base of all errors that a stage raises on purpose."""
 
-    permanent = True
-
 
 class PermanentError(IngestionError):
     """Trying again cannot help."""
@@ -62,8 +60,6 @@ class BadRecord(PermanentError):
 
 class TransientError(IngestionError):
     """Worth another try; ``retry_after`` is the server's own wish in seconds, if it said one."""
-
-    permanent = False
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -91,9 +91,6 @@ class VectorStore:
         found = self._call(lambda: self._search(query, limit, mode, where))
         return [hit_of(row) for row in found]
 
-    def drop(self) -> None:
-        self._call(lambda: self.client.drop_collection(self.name))
-
     def _ensure(self) -> None:
         if not self.client.has_collection(self.name):
             self._create()

@@ -154,7 +154,7 @@ def test_during_a_run_torch_is_in_the_spawned_gpu_child_only(stack: Running, tmp
 
 @pytest.mark.parametrize("fault", ["gpu child", "gpu worker", "cpu worker", "redis", "milvus", "flushall"])
 def test_a_run_survives(fault: str, stack: Running, tmp_path: Path) -> None:
-    run = started(stack, corpus(tmp_path / "faulty", 30, seed=hash(fault)))
+    run = started(stack, corpus(tmp_path / "faulty", 30, seed=100 + list(FAULTS).index(fault)))
     FAULTS[fault](stack)
     figures = finished(run)
     assert (figures["indexed"], figures["failed"]) == (30, 0)
