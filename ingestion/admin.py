@@ -12,13 +12,15 @@ from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from ingestion import tasks
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, Run, Source
-from ingestion.pipeline.runs import remove_source, start_run
+from ingestion.pipeline.missing import accept_missing
+from ingestion.pipeline.runs import remove_source, saved_sentence, start_run
 from ingestion.sources import normalise
+from ingestion.upload_form import UploadForm
 
 DONE = ~Q(documents__state__in=Document.ACTIVE)
 FAILED = Q(documents__state__in=Document.UNSUCCESSFUL)
@@ -36,26 +38,51 @@ class GlobsField(forms.CharField):
         return [line.strip() for line in (value or "").splitlines() if line.strip()]
 
 
-class SourceForm(forms.ModelForm[Source]):
+class SourceForm(UploadForm, forms.ModelForm[Source]):
+    target = forms.CharField(
+        required=False,
+        max_length=2048,
+        widget=forms.TextInput(attrs={"size": 100}),
+        help_text="The first page of a website, a sitemap's address, github:owner/repo[@ref][/path], or a folder or "
+        "file of the server. For uploaded files leave it empty.",
+    )
     include = GlobsField(required=False, help_text="Only these, one glob per line, such as *.md; empty: everything.")
     exclude = GlobsField(required=False, help_text="Never these, one glob per line.")
 
     class Meta:
         model = Source
-        fields = ("name", "kind", "target", "include", "exclude", "max_pages", "max_depth", "refresh_seconds")
+        fields = (
+            "name",
+            "kind",
+            "target",
+            "include",
+            "exclude",
+            "max_pages",
+            "max_depth",
+            "delay_seconds",
+            "connections",
+            "refresh_seconds",
+            "trusts_dates",
+        )
 
     def clean(self) -> dict[str, Any]:
-        """The target in its one normal form, inside FILES_ROOTS when it is a folder."""
+        """The target in its one normal form, inside FILES_ROOTS when it is of this machine."""
         data = super().clean() or self.cleaned_data
-        if "kind" not in data or "target" not in data:
+        if self.errors:
             return data
+        if data["kind"] == Source.Kind.UPLOADS:
+            data["target"] = self.store_files(name=data["name"], target=self.instance.target)
         try:
             data["target"] = normalise(data["kind"], data["target"])
         except IngestionError as error:
             raise forms.ValidationError({"target": str(error)}) from error
-        if data["kind"] == Source.Kind.FILES:
+        if data["kind"] in Source.LOCAL and not is_address(data["target"]):
             check_root(data["target"])
         return data
+
+
+def is_address(target: str) -> bool:
+    return target.startswith(("http://", "https://"))
 
 
 def check_root(target: str) -> None:
@@ -73,7 +100,7 @@ class SourceAdmin(admin.ModelAdmin[Source]):
     list_display = ("name", "state", "progress", "failed", "last_error", "kind", "target")
     list_filter = ("kind",)
     search_fields = ("name", "target")
-    actions = ("ingest_now", "delete_with_vectors")
+    actions = ("ingest_now", "remove_missing_pages", "delete_with_vectors")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Source]:
         counted = super().get_queryset(request).prefetch_related("runs")
@@ -116,6 +143,12 @@ class SourceAdmin(admin.ModelAdmin[Source]):
             start_run(source)
         tell_workers(request)
 
+    @admin.action(description="Remove missing pages", permissions=["delete"])
+    def remove_missing_pages(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        removed = sum(accept_missing(source) for source in queryset)
+        messages.info(request, f"{removed} missing pages leave the index.")
+        tell_workers(request)
+
     @admin.action(description="Delete with its vectors", permissions=["delete"])
     def delete_with_vectors(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
         for source in queryset:
@@ -124,7 +157,9 @@ class SourceAdmin(admin.ModelAdmin[Source]):
 
     def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if not change:
+        if form.stored:
+            messages.info(request, form.stored.sentence())
+        if not change or form.stored:
             start_run(obj)
             tell_workers(request)
 
@@ -185,13 +220,32 @@ class DocumentAdmin(ReadOnlyAdmin):
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("source", "state", "documents_of", "error", "note", "created_at", "finished_at")
+    list_display = (
+        "source",
+        "state",
+        "documents_of",
+        "saved",
+        "left_out",
+        "error",
+        "note",
+        "created_at",
+        "finished_at",
+    )
     list_filter = ("state", "source")
     list_select_related = ("source",)
+    show_full_result_count = False
 
     @admin.display(description="documents")
     def documents_of(self, run: Run) -> int:
         return run.documents.count()
+
+    @admin.display(description="saved")
+    def saved(self, run: Run) -> str:
+        return saved_sentence([run.pk])
+
+    @admin.display(description="left out")
+    def left_out(self, run: Run) -> str:
+        return format_html_join("", "<div>{} {}</div>", run.remarks.items())
 
 
 @admin.register(Collection)

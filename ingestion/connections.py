@@ -1,8 +1,9 @@
 """The connections that the fetcher uses: judged by ``netguard``, and ended by one deadline.
 
 ``session()`` is a requests session whose every connection, fresh or kept, is judged before it is used.
-Inside ``with Deadline(url)`` all connections of this context are shut down when the time is up, and the
-outcome becomes FetchFailed. Only ``fetcher`` imports this.
+Inside ``with Deadline(url, seconds)`` look-ups and connecting take no longer than is left, all connections of
+this context are shut down when the time is up, and the outcome becomes FetchFailed. Only ``fetcher`` imports
+this.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from contextvars import ContextVar, Token
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +24,7 @@ from django.conf import settings
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context
 
 from ingestion import netguard
 from ingestion.exceptions import FetchFailed
@@ -34,9 +38,10 @@ class Deadline:
     the outcome is replaced, whatever it was.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seconds: float) -> None:
         self._url = url
-        self._seconds = settings.FETCH_TIMEOUT_SECONDS
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
         self._expired = False
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
@@ -44,9 +49,10 @@ class Deadline:
         self._timer.daemon = True
         self._token: Token[Deadline | None] | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Deadline:
         self._token = _deadline.set(self)
         self._timer.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -56,8 +62,15 @@ class Deadline:
             _deadline.reset(self._token)
         with self._lock:
             self._close_twins()
-            if self._expired:
-                raise FetchFailed(f"{self._url} took longer than {self._seconds:g} s; it will be tried again")
+        self.judge()
+
+    def judge(self) -> None:
+        """Raise FetchFailed when the time is up."""
+        if self._expired:
+            raise FetchFailed(f"{self._url} took longer than {self._seconds:g} s; it will be tried again")
+
+    def left(self) -> float:
+        return max(0.0, self._end - time.monotonic())
 
     def watch(self, sock: socket.socket) -> None:
         """Remember a twin of ``sock``: the original is detached when TLS wraps it, and a closed
@@ -87,6 +100,11 @@ class Deadline:
 _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
+def _seconds_left() -> float:
+    deadline = _deadline.get()
+    return deadline.left() if deadline else float(settings.FETCH_TIMEOUT_SECONDS)
+
+
 def _watch(sock: socket.socket) -> None:
     if deadline := _deadline.get():
         deadline.watch(sock)
@@ -99,7 +117,7 @@ class _GuardedConnection(HTTPConnection):
     """Connects through netguard, and judges a kept connection again before it is used again."""
 
     def _new_conn(self) -> socket.socket:
-        sock = netguard.connect(self._dns_host, self.port, timeout=settings.FETCH_TIMEOUT_SECONDS)
+        sock = netguard.connect(self._dns_host, self.port, timeout=_seconds_left())
         _watch(sock)
         return sock
 
@@ -123,17 +141,40 @@ class _TLSPool(HTTPSConnectionPool):
 
 
 class _GuardedAdapter(HTTPAdapter):
+    def __init__(self, trusted: SSLContext) -> None:
+        self._trusted = trusted
+        super().__init__()
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._trusted)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
-@cache
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nothing to follow: ``requests`` prepares the next request even when it is told not to send it, and
+        reads and unpacks the whole body of the redirect for that."""
+
+
 def session() -> requests.Session:
     """One per process. Without cookies, and deaf to proxies and netrc of the environment."""
-    guarded = requests.Session()
+    return _session(settings.FETCH_CA_BUNDLE)
+
+
+@cache
+def _session(ca_bundle: str) -> requests.Session:
+    guarded = _Session()
     guarded.trust_env = False
     guarded.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    guarded.mount("http://", _GuardedAdapter())
-    guarded.mount("https://", _GuardedAdapter())
+    adapter = _GuardedAdapter(_trusting(ca_bundle))
+    guarded.mount("http://", adapter)
+    guarded.mount("https://", adapter)
     return guarded
+
+
+def _trusting(ca_bundle: str) -> SSLContext:
+    """``requests`` adds the public authorities itself; an operator's own stand beside them."""
+    context = create_urllib3_context()
+    if ca_bundle:
+        context.load_verify_locations(cafile=ca_bundle)
+    return context

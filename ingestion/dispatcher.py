@@ -6,12 +6,14 @@ itself. Beat calls it every DISPATCH_SECONDS, and workers when they run short of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Count
 from django.utils import timezone
 
 from ingestion import buffer
@@ -61,7 +63,7 @@ def recover() -> None:
 
 
 def runs_to_list() -> Iterator[int]:
-    leased = Run.objects.lease_for_listing(until=lease_end(settings.PAGE_TIME_LIMIT_SECONDS))
+    leased = Run.objects.lease_for_listing(until=lease_end(settings.LIST_TIME_LIMIT_SECONDS + settings.LEASE_SECONDS))
     yield from leased.values_list("id", flat=True)
 
 
@@ -84,13 +86,30 @@ def room() -> int:
 
 
 def choose_documents(room: int) -> list[tuple[int, int]]:
+    """Those that may take least choose first, so that what they leave goes to the others."""
     startable = Document.objects.startable()
-    sources = list(Source.objects.filter(id__in=startable.order_by().values("source")))
+    flying = in_flight_by_source()
+    sources = Source.objects.filter(id__in=startable.order_by().values("source"))
+    limits = sorted((allowance(source) - flying.get(source.pk, 0), source.pk) for source in sources)
     chosen: list[tuple[int, int]] = []
-    for left, source in zip(range(len(sources), 0, -1), sources, strict=True):
-        share = -(-(room - len(chosen)) // left)
-        chosen += startable.filter(source=source).values_list("id", "attempts")[:share]
+    for left, (limit, source_id) in zip(range(len(limits), 0, -1), limits, strict=True):
+        share = min(-(-(room - len(chosen)) // left), limit)
+        chosen += startable.filter(source_id=source_id).values_list("id", "attempts")[: max(share, 0)]
     return chosen
+
+
+def in_flight_by_source() -> dict[int, int]:
+    rows = Document.objects.filter(state=Document.State.FETCHING).order_by()
+    return dict(rows.values_list("source").annotate(n=Count("id")))
+
+
+def allowance(source: Source) -> int:
+    """How many documents of a source may be in flight: what its host takes until the next tick but one. More
+    would only stand in line, and take the room of sources that are faster."""
+    delay = settings.CRAWL_DELAY_SECONDS if source.delay_seconds is None else source.delay_seconds
+    if source.kind not in Source.WEB or not delay:
+        return int(settings.MAX_DOCUMENTS_IN_FLIGHT)
+    return max(1, math.ceil(2 * settings.DISPATCH_SECONDS / delay))
 
 
 def runs_short_of_work() -> bool:

@@ -9,10 +9,13 @@
     │   ├── PageGone              404 or 410
     │   ├── PageRefused           401, 403, another 4xx, endless redirects, no permission
     │   ├── UnsupportedContent    binary, an unknown format, or a page without text
+    │   │   └── PageSuspect       a soft 404, a login wall, a blank shell of scripts
     │   ├── ModelError            the embedding model cannot be loaded
     │   └── BadRecord             a record in the buffer cannot be read
     └── TransientError            worth another try later
-        ├── FetchFailed           time-out, reset, 5xx, 429
+        ├── FetchFailed           time-out, reset, 5xx
+        │   └── Throttled         429, 503 or a spent allowance: the whole host is to be left alone
+        ├── HostBusy              our own manners: this host's turn comes later
         ├── BufferUnavailable     Redis does not answer
         └── VectorStoreUnavailable  Milvus does not answer
 
@@ -50,6 +53,10 @@ class UnsupportedContent(PermanentError):
     """Nothing to index: a binary, an unknown format, or no text."""
 
 
+class PageSuspect(UnsupportedContent):
+    """A page that looks like an error, a login or an empty shell; it never replaces good text."""
+
+
 class ModelError(PermanentError):
     """The embedding model is missing, damaged or of another dimension."""
 
@@ -68,6 +75,14 @@ class TransientError(IngestionError):
 
 class FetchFailed(TransientError):
     """The page could not be fetched this time."""
+
+
+class Throttled(FetchFailed):
+    """The server wants to be left alone for ``retry_after`` seconds, whatever the page."""
+
+
+class HostBusy(TransientError):
+    """This host's next turn comes in ``retry_after`` seconds. Nobody's fault, and no attempt."""
 
 
 class BufferUnavailable(TransientError):

@@ -1,7 +1,8 @@
 """Page → Extracted: the main text of one document as Markdown, with its title, links and anchors.
 
 In: a ``Page`` as fetched (bytes). Out: an ``Extracted``. Bytes become text in the order byte order mark,
-transport's charset, the page's own declaration, detection; what cannot be decoded becomes U+FFFD.
+transport's charset, the page's own declaration, detection; a declaration that the bytes themselves disprove is
+passed over. What cannot be decoded becomes U+FFFD.
 Raises ``UnsupportedContent`` for a format nobody reads here, a binary, and a page without text.
 Does not fetch, chunk or store.
 """
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from bs4.dammit import EncodingDetector, UnicodeDammit
 
 from ingestion.exceptions import UnsupportedContent
-from ingestion.extractors import hypertext, markdown, plain, restructuredtext
+from ingestion.extractors import hypertext, markdown, notebook, pdf, plain, restructuredtext
 from ingestion.extractors.characters import clean, looks_binary
 from ingestion.types import Extracted, Page
 
@@ -26,7 +27,9 @@ READERS: dict[str, Callable[[str, str], Extracted]] = {
     "text/x-rst": restructuredtext.read,
     "text/prs.fallenstein.rst": restructuredtext.read,
     "text/plain": plain.read,
+    "application/x-ipynb+json": notebook.read,
 }
+BINARY_READERS: dict[str, Callable[[str, bytes], Extracted]] = {"application/pdf": pdf.read}
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 # Longest first: UTF-32's mark begins with UTF-16's.
@@ -41,12 +44,28 @@ BYTE_ORDER_MARKS = (
 REFUSED_CODECS = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7"}
 # What servers declare when they do not know; a body that is valid UTF-8 proves them wrong.
 VAGUE_CODECS = {"ascii", "iso8859-1", "cp1252"}
+# Browsers read these names as the larger encodings, and pages are written for browsers.
+READ_AS = {
+    "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932", "big5": "big5hkscs",
+    "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
+}  # fmt: skip
+ALIASES = {
+    "x-sjis": "cp932", "x-gbk": "gb18030", "x-euc-jp": "euc_jp", "windows-874": "cp874", "x-big5": "big5hkscs",
+    "unicode-1-1-utf-8": "utf-8", "x-mac-cyrillic": "mac-cyrillic", "x-cp1251": "cp1251", "x-cp1252": "cp1252",
+    "iso-8859-8-i": "iso8859-8", "dos-874": "cp874", "macintosh": "mac-roman",
+}  # fmt: skip
+# So many bytes beyond ASCII that are valid UTF-8 are no other encoding by chance; four of GBK may be.
+PROOF_BYTES = 12
+# Fewer errors are damage.
+PROOF_ERRORS = 4
 # A detector needs no more than this, and charset detection of megabytes takes seconds.
 SAMPLE_BYTES = 64 * 1024
 
 
 def extract(page: Page) -> Extracted:
     """The page's text, or UnsupportedContent with the address and the reason."""
+    if binary_reader := BINARY_READERS.get(page.content_type):
+        return binary_reader(page.url, page.body)
     reader = READERS.get(page.content_type)
     if reader is None:
         raise UnsupportedContent(f"{page.content_type or 'no content type'} is no format we read: {page.url}")
@@ -70,21 +89,40 @@ def _by_mark(body: bytes) -> str:
 
 
 def _declared(body: bytes, charset: str, is_html: bool) -> str:
-    in_page = EncodingDetector.find_declared_encoding(body[:SAMPLE_BYTES], is_html=is_html) if is_html else ""
-    name = _usable(charset) or _usable(in_page or "")
-    if name in VAGUE_CODECS:
-        return "utf-8" if _is_utf8(body) else "cp1252"
-    return name
+    for name in (_usable(charset), _in_page(body) if is_html else ""):
+        if name in VAGUE_CODECS:
+            return "utf-8" if _is_utf8(body) else "cp1252"
+        if name and not _is_disproved(body, name):
+            return name
+    return ""
+
+
+def _in_page(body: bytes) -> str:
+    """A declaration that can be read as ASCII cannot mean UTF-16."""
+    name = _usable(EncodingDetector.find_declared_encoding(body[:SAMPLE_BYTES], is_html=True) or "")
+    return "utf-8" if name.startswith(("utf-16", "utf-32")) else name
 
 
 def _usable(charset: str) -> str:
     """The codec's own name, or an empty string for one that is unknown, refused or not of text."""
+    label = charset.strip(" \"'").lower()
     try:
-        name = codecs.lookup(charset.strip(" \"'")).name if charset else ""
+        name = codecs.lookup(ALIASES.get(label, label)).name if label else ""
         b"a".decode(name or "utf-8", "ignore")  # refuses codecs that do not make text
     except (LookupError, ValueError):
         return ""
-    return "" if name in REFUSED_CODECS else name
+    return "" if name in REFUSED_CODECS else READ_AS.get(name, name)
+
+
+def _is_disproved(body: bytes, name: str) -> bool:
+    """By a body that is UTF-8 where it says otherwise, or that makes more noise than letters where it says so."""
+    sample = body[:SAMPLE_BYTES]
+    if name == "utf-8":
+        text = sample.decode(name, "replace")
+        noise = text.count("\ufffd")
+        return noise >= PROOF_ERRORS and noise > sum(character > "\x7f" for character in text) / 2
+    beyond_ascii = len(sample.translate(None, bytes(range(128))))
+    return beyond_ascii >= PROOF_BYTES and not name.startswith(("utf-16", "utf-32")) and _is_utf8(body)
 
 
 def _is_utf8(body: bytes) -> bool:

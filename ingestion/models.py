@@ -3,9 +3,10 @@
 States move by conditional updates in the QuerySets below; every caller looks at the count. A state
 in flight carries a lease (``lease_until``): when it has passed, the dispatcher takes the work back.
 
-Document: waiting → fetching → embedding → indexing → indexed | unchanged | failed | quarantined | gone
+Document: waiting → fetching → embedding → indexing → indexed | unchanged | duplicate | missing | failed
+          | quarantined | gone
 Chunk:    waiting → embedding → buffered → indexed | failed;  removing → deleting → (row deleted)
-Run:      waiting → listing → running → finished | failed
+Run:      waiting → listing → running → finished | held | failed
 """
 
 from __future__ import annotations
@@ -14,29 +15,62 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from ingestion.types import SourceSpec
+from ingestion.types import Manners, SourceSpec, Validators
+
+WEBSITE_PAGES = 5000
 
 
 class Source(models.Model):
     """A place documents come from. Deleting goes through ``deleting`` so that vectors go first."""
 
     class Kind(models.TextChoices):
-        FILES = "files", "Folder or file"
         WEBSITE = "website", "Website"
+        SITEMAP = "sitemap", "Sitemap"
+        GITHUB = "github", "GitHub repository"
+        FILES = "files", "Folder or file"
+        URLS = "urls", "List of addresses"
+        JSONL = "jsonl", "JSON lines"
+        UPLOADS = "uploads", "Uploaded files"
+
+    # Their pages come from servers of others: aliases, soft errors and politeness concern only them.
+    WEB: ClassVar = (Kind.WEBSITE, Kind.SITEMAP, Kind.URLS)
+    # They are read from this machine, which staff may see only below FILES_ROOTS.
+    LOCAL: ClassVar = (Kind.FILES, Kind.JSONL, Kind.URLS)
+    # All their requests go to one host, so that a host's pause is the source's.
+    ONE_HOST: ClassVar = (Kind.WEBSITE, Kind.SITEMAP, Kind.GITHUB)
 
     name = models.CharField(max_length=200, unique=True)
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    target = models.CharField(max_length=2048, help_text="A folder, a file, or the first page of a website.")
+    target = models.CharField(
+        max_length=2048,
+        help_text="The first page of a website, a sitemap's address, github:owner/repo[@ref][/path], a folder or file.",
+    )
     include = models.JSONField(default=list, blank=True, help_text="Globs; empty means everything.")
     exclude = models.JSONField(default=list, blank=True, help_text="Globs that win over include.")
-    max_pages = models.PositiveIntegerField(default=5000)
+    max_pages = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Empty: 5000 for websites, no bound for others; 0: no bound."
+    )
     max_depth = models.PositiveIntegerField(default=8, help_text="Links followed from the first page (websites).")
+    delay_seconds = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.0)],
+        help_text="Between two requests to one host. Empty: CRAWL_DELAY_SECONDS; robots.txt may ask for more.",
+    )
+    connections = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests at a time to one host; 0: no bound. Empty: CRAWL_CONNECTIONS."
+    )
     refresh_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: only on request.")
     next_run_at = models.DateTimeField(null=True, blank=True)
+    paused_until = models.DateTimeField(null=True, blank=True, editable=False)
+    trusts_dates = models.BooleanField(
+        default=True, help_text="Skip pages whose date in the sitemap is the stored one. Unset when a date lied."
+    )
     deleting = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -47,14 +81,21 @@ class Source(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def page_bound(self) -> int:
+        """A website may have no end; what others list has one. 0: no bound."""
+        if self.max_pages is not None:
+            return self.max_pages
+        return WEBSITE_PAGES if self.kind == Source.Kind.WEBSITE else 0
+
     def spec(self) -> SourceSpec:
         return SourceSpec(
             kind=self.kind,
             target=self.target,
             include=tuple(self.include),
             exclude=tuple(self.exclude),
-            max_pages=self.max_pages,
+            max_pages=self.page_bound(),
             max_depth=self.max_depth,
+            manners=Manners(self.delay_seconds, self.connections),
         )
 
 
@@ -88,6 +129,7 @@ class Run(models.Model):
         LISTING = "listing"
         RUNNING = "running"
         FINISHED = "finished"
+        HELD = "held"
         FAILED = "failed"
 
     ACTIVE: ClassVar = (State.WAITING, State.LISTING, State.RUNNING)
@@ -96,11 +138,17 @@ class Run(models.Model):
     state = models.CharField(max_length=20, choices=State.choices, default=State.WAITING)
     error = models.TextField(blank=True)
     note = models.TextField(blank=True, help_text="Why it waits just now, if it does.")
+    remarks = models.JSONField(default=dict, help_text="What was left out and why, each with an example.")
+    complete = models.BooleanField(default=False, help_text="The listing named every document.")
+    attempts = models.PositiveIntegerField(default=0, help_text="Listings that failed.")
     lease_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    copied_chunks = models.PositiveIntegerField(default=0, help_text="Chunks that took the vector of an equal text.")
+    copied_tokens = models.PositiveIntegerField(default=0)
     list_seconds = models.FloatField(default=0)
     embed_seconds = models.FloatField(default=0)
+    embed_tokens = models.PositiveIntegerField(default=0)
     index_seconds = models.FloatField(default=0)
 
     objects = RunQuerySet.as_manager()
@@ -127,8 +175,11 @@ class DocumentQuerySet(QuerySet["Document"]):
 
     def startable(self) -> DocumentQuerySet:
         """Waiting documents whose time has come, shallow pages first."""
-        due = Q(next_attempt_at=None) | Q(next_attempt_at__lte=timezone.now())
-        return self.filter(due, state=Document.State.WAITING, source__deleting=False).order_by("depth", "id")
+        now = timezone.now()
+        due = Q(next_attempt_at=None) | Q(next_attempt_at__lte=now)
+        open_now = Q(source__paused_until=None) | Q(source__paused_until__lte=now)
+        waiting = self.filter(due, open_now, state=Document.State.WAITING, source__deleting=False)
+        return waiting.order_by("depth", "id")
 
     def lease(self, ids: Iterable[int], *, until: datetime) -> int:
         return self.filter(id__in=list(ids), state=Document.State.WAITING).update(
@@ -155,8 +206,22 @@ class DocumentQuerySet(QuerySet["Document"]):
             )
         )
 
+    def keep_turn(self, document_id: int, *, attempt: int, until: datetime) -> bool:
+        """The host is busy: the attempt did not count, and the same message comes again before ``until``."""
+        return bool(
+            self.filter(id=document_id, state=Document.State.FETCHING).update(attempts=attempt, lease_until=until)
+        )
+
+    def wait_for_host(self, document_id: int, *, attempt: int, error: str, until: datetime) -> bool:
+        """The host wants a longer pause; not an attempt either."""
+        return bool(
+            self.filter(id=document_id, state=Document.State.FETCHING).update(
+                state=Document.State.WAITING, attempts=attempt, error=error, lease_until=None, next_attempt_at=until
+            )
+        )
+
     def settle(self, document_id: int, *, state: str, error: str) -> bool:
-        """End an attempt without new text: failed, quarantined or gone."""
+        """End an attempt without new text."""
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING).update(
                 state=state, error=error, lease_until=None, updated_at=timezone.now()
@@ -175,6 +240,32 @@ class DocumentQuerySet(QuerySet["Document"]):
             updated_at=timezone.now(),
         )
 
+    def keep(self, *, run_id: int) -> int:
+        """The listing alone shows that these are unchanged."""
+        figures = {"new_chunks": 0, "new_tokens": 0, "fetch_seconds": 0, "extract_seconds": 0, "chunk_seconds": 0}
+        said = {"run_id": run_id, "unchanged_by": Document.Layer.LISTING, "error": "", "misses": 0, **figures}
+        ids = list(self.values_list("id", flat=True))
+        rows = Document.objects.filter(id__in=ids)
+        return rows.filter(state=Document.State.DUPLICATE).update(updated_at=timezone.now(), **said) + rows.exclude(
+            state__in=(*Document.ACTIVE, Document.State.DUPLICATE)
+        ).update(state=Document.State.UNCHANGED, updated_at=timezone.now(), **said)
+
+    def current(self, shape: str) -> DocumentQuerySet:
+        """Documents whose stored text is what this shape would make, and wholly in the index; duplicates
+        while the document that they repeat answers."""
+        live = Chunk.objects.live().filter(document=OuterRef("pk"))
+        whole = Exists(live) & ~Exists(live.exclude(state=Chunk.State.INDEXED))
+        repeats = Exists(Document.objects.answering().filter(pk=OuterRef("duplicate_of")))
+        return self.filter(Q(whole) | Q(repeats), shape=shape)
+
+    def holding_text(self) -> DocumentQuerySet:
+        """Documents that answers may come from."""
+        return self.filter(chunk_count__gt=0).exclude(state=Document.State.GONE)
+
+    def answering(self) -> DocumentQuerySet:
+        """Documents that others may be duplicates of, also while they are looked at again."""
+        return self.holding_text().exclude(state=Document.State.MISSING)
+
     def with_pending_chunks(self, *states: str) -> DocumentQuerySet:
         return self.filter(_has_chunks(states))
 
@@ -192,9 +283,19 @@ class Document(models.Model):
         INDEXING = "indexing"
         INDEXED = "indexed"
         UNCHANGED = "unchanged"
+        DUPLICATE = "duplicate"
+        MISSING = "missing"
         FAILED = "failed"
         QUARANTINED = "quarantined"
         GONE = "gone"
+
+    class Layer(models.TextChoices):
+        """What showed that a document is unchanged, cheapest first."""
+
+        LISTING = "listing"
+        NOT_MODIFIED = "304"
+        BYTES = "bytes"
+        TEXT = "text"
 
     ACTIVE: ClassVar = (State.WAITING, State.FETCHING, State.EMBEDDING, State.INDEXING)
     UNSUCCESSFUL: ClassVar = (State.FAILED, State.QUARANTINED)
@@ -209,6 +310,16 @@ class Document(models.Model):
     error = models.TextField(blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
+    unchanged_by = models.CharField(max_length=20, choices=Layer.choices, blank=True)
+    duplicate_of = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="duplicates"
+    )
+    template = models.CharField(max_length=300, blank=True, help_text="The address without its variable parts.")
+    listed_version = models.CharField(max_length=200, blank=True, help_text="What the last listing said.")
+    version = models.CharField(max_length=200, blank=True, help_text="What the listing said of the stored text.")
+    shape = models.CharField(max_length=32, blank=True, help_text="Hash of everything but the bytes that makes chunks.")
+    text_hash = models.CharField(max_length=64, blank=True)
+    suspect_hash = models.CharField(max_length=64, blank=True, help_text="Of a far shorter text, seen once.")
     content_hash = models.CharField(
         max_length=64, blank=True, help_text="Of the fetched bytes and the settings that shape chunks."
     )
@@ -235,11 +346,16 @@ class Document(models.Model):
             models.Index(fields=["source", "state", "depth", "id"], name="document_start_order"),
             models.Index(fields=["state", "lease_until"], name="document_lease"),
             models.Index(fields=["run", "state"], name="document_run_state"),
+            models.Index(fields=["run", "template"], name="document_template"),
+            models.Index(fields=["source", "text_hash"], name="document_text"),
         ]
         ordering: ClassVar = ["id"]
 
     def __str__(self) -> str:
         return self.title or self.url
+
+    def validators(self) -> Validators:
+        return Validators(self.etag, self.last_modified)
 
 
 class ChunkQuerySet(QuerySet["Chunk"]):
@@ -301,6 +417,9 @@ class Chunk(models.Model):
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="chunks")
     key = models.CharField(max_length=32, unique=True)
+    digest = models.CharField(
+        max_length=32, default="", blank=True, db_index=True, help_text="Of what the model reads."
+    )
     position = models.PositiveIntegerField()
     text = models.TextField()
     heading = models.CharField(max_length=1000, blank=True)

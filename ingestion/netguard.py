@@ -3,7 +3,8 @@
 In: an address with a port, or a host name. Out: nothing or a connected socket. Public addresses on
 ``FETCH_PORTS`` pass. Networks in ``FETCH_PRIVATE_NETWORKS``, the operator's allow-list, pass on any
 port, because intranets serve documentation on odd ones; link-local addresses, cloud metadata services
-and multicast never pass. An IPv6 address that carries an IPv4 address is judged by both.
+and multicast never pass. This machine's own addresses count as private, whatever they are. An IPv6 address that
+carries an IPv4 address is judged by both.
 
 ``connect`` resolves a name once, judges every address it got and connects to one of those very
 addresses, so that a second answer of the resolver cannot lead elsewhere. Messages name the class of the
@@ -20,12 +21,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from django.conf import settings
 
+from ingestion import lookups
 from ingestion.exceptions import AddressRefused, FetchFailed
+from ingestion.lookups import Resolved
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-# What getaddrinfo() says of one address: family, type, protocol, canonical name, address to connect to.
-Resolved = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 
 # Not even the operator's list opens these: they hand credentials to whoever runs on the machine.
 METADATA_NETWORKS = (
@@ -62,10 +63,11 @@ def judge(address: str, port: int) -> None:
 
 def connect(host: str, port: int, *, timeout: float) -> socket.socket:
     """A socket connected within ``timeout`` seconds to an address that was judged."""
-    resolved = _resolve(host, port)
+    end = time.monotonic() + timeout
+    resolved = lookups.resolve(host, port, timeout=timeout)
     for *_, target in resolved:
         _judge_target(host, str(target[0]), port)
-    return _connect_to_any(host, resolved, timeout)
+    return _connect_to_any(host, resolved, end)
 
 
 def _unmapped(ip: Address) -> Address:
@@ -94,12 +96,24 @@ def _judge_address(ip: Address) -> None:
         raise AddressRefused(
             f"{_class_of(ip)} addresses are refused; an operator can allow networks in FETCH_PRIVATE_NETWORKS"
         )
+    if _is_own(ip) and not _is_listed(ip):
+        raise AddressRefused("this machine's own addresses are refused; allow them in FETCH_PRIVATE_NETWORKS")
 
 
 def _is_public(ip: Address) -> bool:
     if any(ip in network for network in SPECIAL_NETWORKS):
         return False
     return ip.is_global and (ip.version == 4 or any(ip in network for network in PUBLIC_IPV6))
+
+
+def _is_own(ip: Address) -> bool:
+    """Whether the packets would stay here: the kernel then answers from the very address. (Nothing is sent.)"""
+    try:
+        with socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(ip), 9))
+            return ip_address(probe.getsockname()[0]) == ip
+    except OSError:  # no way there
+        return False
 
 
 def _is_listed(ip: Address) -> bool:
@@ -117,18 +131,6 @@ def _class_of(ip: Address) -> str:
     return "private" if ip.is_private else "reserved"
 
 
-def _resolve(host: str, port: int) -> list[Resolved]:
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    except UnicodeError:
-        raise AddressRefused(f"{host!r} is not a host name") from None
-    except OSError as error:
-        raise FetchFailed(f"{host}: the name does not resolve ({error.strerror})") from error
-    if not found:
-        raise FetchFailed(f"{host}: the name has no address")
-    return list(found)
-
-
 def _judge_target(host: str, address: str, port: int) -> None:
     try:
         judge(address, port)
@@ -136,9 +138,8 @@ def _judge_target(host: str, address: str, port: int) -> None:
         raise AddressRefused(f"{host}: {refusal}") from None
 
 
-def _connect_to_any(host: str, resolved: list[Resolved], timeout: float) -> socket.socket:
+def _connect_to_any(host: str, resolved: list[Resolved], end: float) -> socket.socket:
     """Try the addresses in the resolver's order; a silent one leaves time for those after it."""
-    end = time.monotonic() + timeout
     failure = OSError("no address answered")
     for left, (family, kind, protocol, _, target) in zip(range(len(resolved), 0, -1), resolved, strict=True):
         try:

@@ -35,9 +35,11 @@ class Block(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What stands under one heading; ``heading`` is None for what stands before the first one."""
+    """What stands under one heading; ``heading`` is None for what stands before the first one. ``parent`` is
+    the path above, empty where there is none."""
 
     path: str
+    parent: str
     heading: Block | None
     blocks: list[Block]
 
@@ -51,9 +53,7 @@ def blocks(markdown: str) -> list[Block]:
         if marker:  # inside a fence everything belongs to it, up to the line that closes it
             marker = "" if _closes(line, marker) else marker
         else:
-            opening = _FENCE_OPENS.match(line)
-            marker = opening.group(1) if opening else ""
-            begun = FENCE if opening else _kind(line)
+            begun, marker = _kind(line)
             if begun != kind or begun in (FENCE, HEADING):
                 found.append(Block(start, end, kind))
                 start, kind = end, begun
@@ -67,12 +67,16 @@ def _closes(line: str, marker: str) -> bool:
     return len(text) >= len(marker) and not text.strip(marker[0])
 
 
-def _kind(line: str) -> str:
-    if not line or line.isspace():
-        return BLANK
-    if len(line) <= MAX_HEADING_CHARS and _ATX.match(line):
-        return HEADING
-    return TABLE if line.lstrip().startswith("|") else TEXT
+def _kind(line: str) -> tuple[str, str]:
+    """What the line begins, and the marker if that is a fence. Lines are many: most are known by one character."""
+    first = line.lstrip()[:1]
+    if not first:
+        return BLANK, ""
+    if first in "`~" and (opening := _FENCE_OPENS.match(line)):
+        return FENCE, opening.group(1)
+    if first == "#" and len(line) <= MAX_HEADING_CHARS and _ATX.match(line):
+        return HEADING, ""
+    return (TABLE if first == "|" else TEXT), ""
 
 
 def plain(text: str) -> str:
@@ -94,21 +98,24 @@ def read_heading(line: str) -> tuple[int, str]:
 def sections(markdown: str, title: str) -> Iterator[Section]:
     """The document cut at its headings; every path begins with the title."""
     trail: list[tuple[int, str]] = []
-    current = Section(title, None, [])
+    current = Section(title, "", None, [])
     for block in blocks(markdown):
         if block.kind != HEADING:
             current.blocks.append(block)
             continue
         yield current
         level, words = read_heading(markdown[block.start : block.end])
-        trail = [step for step in trail if step[0] < level] + [(level, words)]
-        current = Section(_join(title, trail), block, [])
+        above = [step for step in trail if step[0] < level]
+        trail = [*above, (level, words)]
+        path = _join(title, trail)
+        parent = _join(title, above)
+        current = Section(path, parent if parent != path else "", block, [])
     yield current
 
 
 def _join(title: str, trail: list[tuple[int, str]]) -> str:
     steps = [words for _, words in trail]
-    if title and steps[0] != title:
+    if title and steps[:1] != [title]:
         steps.insert(0, title)
     return SEPARATOR.join(steps)
 

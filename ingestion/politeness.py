@@ -1,87 +1,141 @@
-"""Whether a site's robots.txt lets us fetch an address.
+"""How hosts are treated by all processes together: one pace, one back-off, one reading of robots.txt.
 
-In: an address and the function that fetches. Out: yes or no. The rules are those of RFC 9309: without a
-robots.txt (any 4xx) everything is allowed; while it cannot be had (5xx, time-out) nothing is, and
-FetchFailed says that the page is to be tried later. Rules are kept per process and site for an hour.
+``turn(url, manners)`` is entered around every request. It keeps a host's requests ``delay_seconds`` apart and no more
+than ``connections`` in flight, and leaves the host alone after it said 429 or 503, or broke off several times. When
+it is not the caller's turn, HostBusy says after how many seconds it is; coming back then with the same token, the
+caller finds the turn reserved. No worker waits here, but for a few hundredths of a second.
 
-It does not fetch by itself, and it does not slow anything down.
+A turn inside a turn belongs to the same errand (the target of a redirect): it does not queue again, because
+starting over would never get beyond the redirect.
+
+``allowed`` and ``sitemaps`` answer from the site's robots.txt by RFC 9309: without one (any 4xx) everything is
+allowed; while it cannot be had (5xx, time-out) nothing is, and FetchFailed says that the page is to be tried later.
+
+It does not fetch by itself. Without Redis there is no turn: BufferUnavailable.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from django.conf import settings
-from protego import Protego
 
-from ingestion.exceptions import FetchFailed, PageGone, PageRefused, UnsupportedContent
-from ingestion.types import Page
+from ingestion import hosts, robots_store
+from ingestion.exceptions import BufferUnavailable, FetchFailed, HostBusy, PermanentError, Throttled
+from ingestion.hosts import Outcome
+from ingestion.types import Manners, Page
 
-KEEP_SECONDS = 3600.0  # RFC 9309 allows a day; a site owner who closes a folder waits an hour at most
-MAX_SITES = 1000  # some KB each
-MAX_ROBOTS_BYTES = 512 * 1024  # RFC 9309 asks for 500 KiB at least
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class _Robots:
-    """What is known of one site until ``until``: its rules, or why there are none yet."""
-
-    rules: Protego
-    failure: str
-    until: float
+# Less than what giving a document back and taking it up again costs (a row, a message, a task).
+NAP_SECONDS = 0.05
+# The target of a redirect waits for up to eight default delays; for a longer one it goes at once, and the next
+# turn comes the later.
+FOLLOWING_NAP_SECONDS = 2.0
 
 
-_known: dict[str, _Robots] = {}
+@dataclass(slots=True)
+class _Turn:
+    """One request of this process; ``told`` once its outcome is known."""
+
+    host: str
+    lease: str
+    started: float
+    told: bool = False
+
+
+_current: ContextVar[_Turn | None] = ContextVar("turn", default=None)
+
+
+@contextmanager
+def turn(url: str, manners: Manners = Manners(), *, token: str = "") -> Iterator[None]:
+    """Enter it around one request; ``token`` names the work for which a turn is reserved (the address)."""
+    host, outer = hosts.host_of(url), _current.get()
+    if outer is not None:
+        _tell(outer, Outcome.OK, keep_lease=outer.host == host)
+    mine = _take(host, manners, token or url, outer)
+    reset = _current.set(mine)
+    try:
+        yield
+    except BaseException as error:
+        _tell(mine, _outcome_of(error), error)
+        raise
+    else:
+        _tell(mine, Outcome.OK)
+    finally:
+        _current.reset(reset)
 
 
 def allowed(url: str, *, fetch: Callable[[str], Page]) -> bool:
-    """Whether ``url`` may be fetched; raises FetchFailed while robots.txt cannot be had."""
-    parts = urlsplit(url)
-    robots = _robots_of(f"{parts.scheme}://{parts.netloc}", fetch)
-    if robots.failure:
-        raise FetchFailed(robots.failure, retry_after=max(0.0, robots.until - time.monotonic()))
-    return bool(robots.rules.can_fetch(url, _agent()))
+    """Whether robots.txt lets us fetch ``url``; raises FetchFailed while it cannot be had."""
+    return robots_store.rules_of(url, fetch=_in_turn(fetch)).allow(url)
+
+
+def sitemaps(url: str, *, fetch: Callable[[str], Page]) -> tuple[str, ...]:
+    """The sitemaps that the robots.txt of ``url``'s site names."""
+    return robots_store.rules_of(url, fetch=_in_turn(fetch)).sitemaps
 
 
 def forget() -> None:
-    """Drop every site's rules, so that the next address asks again."""
-    _known.clear()
+    """Drop what this process remembers, so that the next address asks Redis again."""
+    robots_store.forget()
 
 
-def _agent() -> str:
-    """The product token: what stands before the version in our User-Agent."""
-    return settings.USER_AGENT.partition("/")[0].partition(" ")[0]
+def _in_turn(fetch: Callable[[str], Page]) -> Callable[[str], Page]:
+    def fetch_in_turn(url: str) -> Page:
+        with turn(url):
+            return fetch(url)
+
+    return fetch_in_turn
 
 
-def _robots_of(site: str, fetch: Callable[[str], Page]) -> _Robots:
-    known = _known.pop(site, None)
-    if known is None or known.until <= time.monotonic():
-        known = _ask(site, fetch)
-    if len(_known) >= MAX_SITES:
-        _known.pop(next(iter(_known)))
-    _known[site] = known
-    return known
+def _take(host: str, manners: Manners, token: str, outer: _Turn | None) -> _Turn:
+    """A turn, after a nap if it is that near."""
+    lease = outer.lease if outer and outer.host == host else uuid.uuid4().hex
+    patience = NAP_SECONDS if outer is None else FOLLOWING_NAP_SECONDS
+    until = time.monotonic() + patience
+    while True:
+        reply = hosts.take(
+            host,
+            lease=lease,
+            token=token,
+            delay=settings.CRAWL_DELAY_SECONDS if manners.delay_seconds is None else manners.delay_seconds,
+            connections=settings.CRAWL_CONNECTIONS if manners.connections is None else manners.connections,
+            nap=patience,
+            following=outer is not None,
+        )
+        if not reply.granted and time.monotonic() + reply.wait > until:
+            raise HostBusy(f"{host} is to be asked again in {reply.wait:.1f} s", retry_after=reply.wait)
+        time.sleep(reply.wait)
+        if reply.granted:
+            return _Turn(host, lease, reply.at + 1000 * reply.wait)
 
 
-def _ask(site: str, fetch: Callable[[str], Page]) -> _Robots:
-    address = f"{site}/robots.txt"
+def _outcome_of(error: BaseException) -> Outcome:
+    if isinstance(error, Throttled):
+        return Outcome.THROTTLED
+    if isinstance(error, FetchFailed):
+        return Outcome.FAULT
+    return Outcome.OK if isinstance(error, PermanentError) else Outcome.NOTHING
+
+
+def _tell(turn: _Turn, outcome: Outcome, error: BaseException | None = None, *, keep_lease: bool = False) -> None:
+    """Report an outcome once; afterwards only the lease is given back. A lease that cannot be ends by itself."""
+    outcome = Outcome.NOTHING if turn.told else outcome
+    turn.told = True
+    wish = getattr(error, "retry_after", None) or 0.0 if outcome is Outcome.THROTTLED else 0.0
     try:
-        text = _text(fetch(address).body)
-    except (PageGone, PageRefused, UnsupportedContent):
-        text = ""
-    except FetchFailed as error:
-        # All pages of a site share one failed attempt; without it each would wait out a time-out.
-        wait = max(error.retry_after or 0, settings.RETRY_SECONDS)
-        failure = f"{site}: its rules for crawlers cannot be read, so it is left alone for now ({error})"
-        return _Robots(Protego(), failure, time.monotonic() + wait)
-    return _Robots(Protego.parse(text), "", time.monotonic() + KEEP_SECONDS)
-
-
-def _text(body: bytes) -> str:
-    """Whole lines only: half a rule at the cut could forbid or allow too much."""
-    if len(body) > MAX_ROBOTS_BYTES:
-        body = body[:MAX_ROBOTS_BYTES].rpartition(b"\n")[0]
-    return body.decode("utf-8-sig", "replace")
+        pause = hosts.give(
+            turn.host, lease="" if keep_lease else turn.lease, started=turn.started, outcome=outcome, wish=wish
+        )
+    except BufferUnavailable as trouble:
+        logger.warning("the turn at %s is left to end by itself: %s", turn.host, trouble)
+        return
+    if pause:
+        logger.warning("host %s is left alone for %.0f s: %s", turn.host, pause, error)

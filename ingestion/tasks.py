@@ -25,7 +25,7 @@ def dispatch() -> None:
     send(dispatcher.tick())
 
 
-@shared_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)
+@shared_task(soft_time_limit=settings.LIST_TIME_LIMIT_SECONDS, time_limit=settings.LIST_TIME_LIMIT_SECONDS + 15)
 def list_source(run_id: int) -> None:
     if listing.list_run(run_id):
         send(Work(documents=dispatcher.start_documents()))
@@ -33,8 +33,11 @@ def list_source(run_id: int) -> None:
 
 @shared_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)
 def process(document_id: int, attempt: int) -> None:
-    if pages.process(document_id, attempt):
+    after = pages.process(document_id, attempt)
+    if after.embed:
         request_embedding()
+    if after.again_in is not None:
+        process.apply_async((document_id, attempt), countdown=after.again_in)
     if dispatcher.runs_short_of_work():
         send(Work(documents=dispatcher.start_documents()))
 

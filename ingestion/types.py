@@ -5,6 +5,7 @@ A stage receives one of these and returns another; no stage sees a database row.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,14 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How the hosts of a source are to be treated; None means the settings' defaults."""
+
+    delay_seconds: float | None = None  # between the starts of two requests to one host
+    connections: int | None = None  # requests in flight to one host; 0: no bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,34 @@ class SourceSpec:
     exclude: tuple[str, ...] = ()
     max_pages: int = 0
     max_depth: int = 0
+    manners: Manners = Manners()
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A document that a source names before it is fetched. ``version`` changes with its content (a
+    sitemap's lastmod, a blob's SHA); while it is the stored one, nothing is fetched."""
+
+    url: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a source holds now. ``complete``: nothing else belongs to it, so that links are not followed
+    and what is not named is gone. ``notes`` tell staff what was left out and why."""
+
+    documents: Iterable[Listed]
+    complete: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server said of the version that is stored; either may be empty."""
+
+    etag: str = ""
+    last_modified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +69,8 @@ class Page:
     """One fetched document as bytes.
 
     ``url`` is the final address (after redirects); ``content_type`` is a bare media type in
-    lower case; ``charset`` is what the transport declared, or an empty string.
+    lower case; ``charset`` is what the transport declared, or an empty string; ``title`` is what
+    the source calls the document, if it says so.
     """
 
     url: str
@@ -41,19 +79,25 @@ class Page:
     charset: str = ""
     etag: str = ""
     last_modified: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """A page as Markdown; ``links`` are absolute addresses found in it, in order, without fragments.
+    """A page as Markdown; ``links`` are absolute addresses found in it, in order, without fragments,
+    without the page's own translations and without those that nobody is meant to follow.
 
-    ``anchors`` maps a heading path (``"Models › Fields"``) to the fragment that leads there.
+    ``anchors`` maps a heading path (``"Models › Fields"``) to the fragment that leads there;
+    ``canonical`` is the absolute address that the page names as its own, if it names one; a page that
+    is not ``indexable`` asks to be left out of answers.
     """
 
     title: str
     markdown: str
     links: tuple[str, ...] = ()
     anchors: dict[str, str] = field(default_factory=dict)
+    canonical: str = ""
+    indexable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 from django.conf import settings
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
@@ -83,6 +84,13 @@ class VectorStore:
         if not keys:
             return set()
         return {r["key"] for r in self._query(f"key in {json.dumps(list(keys))}", ["key"])}
+
+    def vectors(self, keys: Sequence[str]) -> dict[str, Vectors]:
+        """The stored vectors of those ``keys`` that are there."""
+        if not keys:
+            return {}
+        rows = self._query(f"key in {json.dumps(list(keys))}", ["key", "dense", "sparse"])
+        return {row["key"]: vectors_of(row) for row in rows}
 
     def search(self, query: Vectors, *, limit: int, mode: str = "hybrid", source_ids: Sequence[int] = ()) -> list[Hit]:
         """The best ``limit`` rows, best first. ``mode`` is "hybrid", "dense" or "sparse"; a hybrid score is
@@ -224,6 +232,15 @@ def row_of(chunk: EmbeddedChunk) -> dict[str, Any]:
 
 def sparse_of(vectors: Vectors) -> dict[int, float]:
     return dict(zip(vectors.indices.tolist(), vectors.weights.tolist(), strict=True))
+
+
+def vectors_of(row: dict[str, Any]) -> Vectors:
+    weights = row["sparse"]
+    return Vectors(
+        np.asarray(row["dense"], np.float32),
+        np.fromiter(weights.keys(), np.uint32, len(weights)),
+        np.fromiter(weights.values(), np.float32, len(weights)),
+    )
 
 
 def cut(text: str, size: int) -> str:

@@ -151,6 +151,17 @@ FETCH_PRIVATE_NETWORKS: list[str] = env.list("FETCH_PRIVATE_NETWORKS", [])
 FETCH_PORTS = env.list("FETCH_PORTS", [80, 443], subcast=int)
 FETCH_TIMEOUT_SECONDS = env.float("FETCH_TIMEOUT_SECONDS", 30.0)
 FETCH_MAX_BYTES = env.int("FETCH_MAX_BYTES", 10 * 1024 * 1024)
+# A file of certificates to trust beside the public ones, for an intranet with its own authority.
+FETCH_CA_BUNDLE = env.str("FETCH_CA_BUNDLE", "")
+# Per host, over all workers, unless the source or the site's robots.txt says otherwise. Four requests a second on
+# two connections is what a reader who opens pages in tabs does.
+CRAWL_DELAY_SECONDS = env.float("CRAWL_DELAY_SECONDS", 0.25, validate=validate.Range(0, 3600))
+CRAWL_CONNECTIONS = env.int("CRAWL_CONNECTIONS", 2, validate=validate.Range(0, 1000))
+GITHUB_API_URL = env.str("GITHUB_API_URL", "https://api.github.com")
+GITHUB_TOKEN = env.str("GITHUB_TOKEN", "")
+GITHUB_MAX_ARCHIVE_BYTES = env.int("GITHUB_MAX_ARCHIVE_BYTES", 1024 * 1024 * 1024)
+UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 200 * 1024 * 1024)
+DATA_UPLOAD_MAX_NUMBER_FILES = 1000  # Django's 100 is fewer than a folder of notes has
 # Folders that staff may name as a source in the admin; the command line is not bound by it.
 FILES_ROOTS: list[Path] = env.list("FILES_ROOTS", [], subcast=lambda p: Path(p).resolve())
 
@@ -194,6 +205,8 @@ MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", 4, validate=validate.Range(1, 20))
 # A document that is queued but not started, or a claimed chunk, may be handed out again after this.
 LEASE_SECONDS = env.int("LEASE_SECONDS", 60)
 PAGE_TIME_LIMIT_SECONDS = env.int("PAGE_TIME_LIMIT_SECONDS", 90)
+# A listing may read a hundred sitemaps, each in its turn.
+LIST_TIME_LIMIT_SECONDS = env.int("LIST_TIME_LIMIT_SECONDS", 300)
 
 # --- Answering -----------------------------------------------------------------------------------------
 

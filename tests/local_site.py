@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import SSLContext, SSLError
 from types import TracebackType
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ class Seen(NamedTuple):
     path: str
     headers: Mapping[str, str]
     client: tuple[str, int]
+    at: float = 0.0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -25,8 +28,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        self.server.seen.append(Seen(self.path, dict(self.headers), self.client_address))
-        answer = self.server.pages.get(self.path, lambda handler: handler.reply(404, b"no such page"))
+        self.server.seen.append(Seen(self.path, dict(self.headers), self.client_address, time.monotonic()))
+        answer = self.server.pages.get(self.path, _no_such_page)
         try:
             answer(self)
         except (BrokenPipeError, ConnectionResetError):
@@ -53,11 +56,17 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def _no_such_page(handler: Handler) -> None:
+    handler.reply(404, b"no such page")
+
+
 class Server(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self) -> None:
+    def __init__(self, tls: SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.pages: dict[str, Answer] = {}
         self.seen: list[Seen] = []
         self.stopping = threading.Event()
@@ -70,7 +79,7 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that go away in the middle are what these tests are about."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | SSLError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     def hang_up(self) -> None:
@@ -84,8 +93,9 @@ class Server(ThreadingHTTPServer):
 class LocalSite:
     """``with LocalSite() as site: site.page("/a", b"...")``; ``site.url("/a")`` is its address."""
 
-    def __init__(self) -> None:
-        self._server = Server()
+    def __init__(self, tls: SSLContext | None = None) -> None:
+        self._scheme = "https" if tls else "http"
+        self._server = Server(tls)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     def __enter__(self) -> LocalSite:
@@ -106,7 +116,7 @@ class LocalSite:
         return self._server.server_port
 
     def url(self, path: str = "/", *, host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.port}{path}"
+        return f"{self._scheme}://{host}:{self.port}{path}"
 
     def page(self, path: str, body: bytes = b"", status: int = 200, **headers: str) -> str:
         return self.answer(path, lambda handler: handler.reply(status, body, **headers))

@@ -21,6 +21,8 @@ os.environ.update(
     REDIS_URL=f"redis://127.0.0.1:{free_port()}/0",
     MILVUS_URI=f"http://127.0.0.1:{free_port()}",
     WEB_PORT=str(free_port()),
+    CRAWL_DELAY_SECONDS="0",
+    CRAWL_CONNECTIONS="0",
     EMBED_MODEL="stand-in",
     EMBED_DEVICE="cpu",
     HF_HUB_OFFLINE="1",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from ingestion import buffer
 from ingestion.models import Chunk, Document, Run, Source
+from ingestion.pipeline.runs import forget_removed_sources
+from ingestion.sources import KINDS
 from tests.rows import make_chunk, make_document, make_source
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("clean_redis")]
@@ -167,3 +173,45 @@ def test_without_redis_the_source_is_saved_and_the_page_says_so(
     page = add(admin_client)
     assert "Saved. Redis does not answer" in page
     assert Run.objects.exists()
+
+
+def test_uploaded_files_become_a_source_and_leave_with_it(admin_client: Client) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr("guide/intro.md", "# Intro")
+        files.writestr("logo.png", b"\x89PNG")
+    given = [SimpleUploadedFile("one.md", b"# One"), SimpleUploadedFile("more.zip", archive.getvalue())]
+    page = add(admin_client, kind="uploads", target="", upload=given)
+    assert "2 added" in page
+    assert "logo.png" in page
+    source = Source.objects.get()
+    assert len(list(KINDS["uploads"].list_documents(source.spec()).documents)) == 2
+    act(admin_client, SOURCES, "delete_with_vectors", source.pk)
+    assert forget_removed_sources() == 1
+    assert not (settings.DATA_DIR / "uploads" / source.target).exists()
+
+
+def test_an_upload_without_files_is_refused_on_its_field(admin_client: Client) -> None:
+    assert "Choose at least one file" in add(admin_client, kind="uploads", target="")
+    assert not Source.objects.exists()
+
+
+def test_missing_pages_are_removed_when_staff_say_so(admin_client: Client) -> None:
+    source = make_source()
+    document = make_document(source, state=Document.State.MISSING, misses=2, chunk_count=1)
+    make_chunk(document, 0, state=Chunk.State.INDEXED)
+    Run.objects.update(state=Run.State.HELD, error="12 of 20 pages are missing")
+    assert "12 of 20 pages" in admin_client.get(reverse(SOURCES)).content.decode()
+    assert "1 missing pages leave" in act(admin_client, SOURCES, "remove_missing_pages", source.pk)
+    document.refresh_from_db()
+    assert document.state == Document.State.GONE
+
+
+def test_the_list_of_runs_says_what_was_left_out_and_saved(admin_client: Client) -> None:
+    document = make_document(make_source(), state=Document.State.UNCHANGED, unchanged_by="304", chunk_count=1)
+    make_chunk(document, 0, state=Chunk.State.INDEXED)
+    Run.objects.update(remarks={"The bound of 5 pages is reached (max_pages).": "https://x.example/<b>"})
+    page = admin_client.get(reverse("admin:ingestion_run_changelist")).content.decode()
+    assert "max_pages" in page
+    assert "https://x.example/&lt;b&gt;" in page
+    assert "unchanged pages: 1 by the server&#x27;s 304" in page

@@ -163,3 +163,34 @@ def test_a_deleted_source_leaves_after_its_vectors() -> None:
     Chunk.objects.filter(id=chunk.pk).delete()
     dispatcher.tick()
     assert not Source.objects.exists()
+
+
+def test_a_slow_host_does_not_take_the_room_of_others(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.MAX_DOCUMENTS_IN_FLIGHT, settings.DISPATCH_SECONDS = 40, 2.0
+    slow = make_source("slow", kind="website", target="https://slow.example/", delay_seconds=1.0)
+    fast = make_source("fast")
+    for n in range(50):
+        make_document(slow, f"https://slow.example/{n}")
+        make_document(fast, f"file:///{n}")
+    for _ in range(3):
+        dispatcher.tick()
+    flying = Document.objects.filter(state=Document.State.FETCHING)
+    assert flying.filter(source=slow).count() == 4
+    assert flying.filter(source=fast).count() == 36
+
+
+def test_a_source_whose_host_wants_a_pause_starts_nothing_until_then() -> None:
+    source = make_source(kind="website", target="https://x.example/", paused_until=at(timedelta(minutes=1)))
+    document = make_document(source, "https://x.example/a")
+    assert dispatcher.tick().documents == ()
+    Source.objects.update(paused_until=at(PAST))
+    assert dispatcher.tick().documents == ((document.pk, 0),)
+
+
+def test_pages_that_are_missing_for_certain_leave_with_the_run() -> None:
+    document = make_document(make_source(), state=Document.State.MISSING, misses=2, chunk_count=1)
+    make_chunk(document, 0, state=Chunk.State.INDEXED)
+    assert dispatcher.tick().drain
+    document.refresh_from_db()
+    assert document.state == Document.State.GONE
+    assert Run.objects.get().state == Run.State.FINISHED

@@ -12,10 +12,14 @@ from django.utils import timezone
 
 from ingestion import buffer
 from ingestion.embedder import load_model
-from ingestion.models import Chunk, Document, Run
+from ingestion.exceptions import VectorStoreUnavailable
+from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.pipeline import embedding
 from ingestion.pipeline.embedding import embed_waiting
-from tests.rows import make_chunk, make_document, make_source
+from ingestion.pipeline.indexing import active_store
+from ingestion.pipeline.shape import embedding_digest
+from ingestion.vector_store import VectorStore
+from tests.rows import make_chunk, make_document, make_source, record
 
 pytestmark = [
     pytest.mark.django_db,
@@ -118,3 +122,59 @@ def test_a_model_that_cannot_be_loaded_fails_the_documents_with_the_reason(
 def test_nothing_waiting_does_not_load_the_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(embedding, "load_model", lambda device: pytest.fail("loaded"))
     assert not embed_waiting()
+
+
+def same_text(chunks: list[Chunk], text: str) -> None:
+    digest = embedding_digest("", text)
+    Chunk.objects.filter(id__in=[c.pk for c in chunks]).update(text=text, heading="", digest=digest)
+
+
+def test_equal_texts_are_embedded_once(documents: list[Document], monkeypatch: pytest.MonkeyPatch) -> None:
+    same_text(list(Chunk.objects.filter(position=0)), "Said on every page.")
+    model, read = load_model(django_settings.EMBED_DEVICE), []
+    batches = model.embed_batches
+    monkeypatch.setattr(model, "embed_batches", lambda texts: read.extend(texts) or batches(texts))
+    embed_waiting()
+    assert read.count("Said on every page.") == 1
+    records = [buffer.unpack(r) for r in (buffer.claim(20) or ("", []))[1]]
+    alike = [r.vectors.dense for r in records if r.text == "Said on every page."]
+    assert len(alike) == 3
+    assert all((vector == alike[0]).all() for vector in alike)
+    assert Run.objects.get().copied_chunks == 2
+
+
+def test_a_text_that_the_index_holds_takes_its_vector_from_there(
+    documents: list[Document], clean_milvus: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = Chunk.objects.filter(position=0)
+    same_text([first, *others], "Said on every page.")
+    store = active_store()
+    store.upsert([record(first)])
+    Chunk.objects.filter(id=first.pk).update(state=Chunk.State.INDEXED)
+    Chunk.objects.exclude(position=0).delete()
+    model = load_model(django_settings.EMBED_DEVICE)
+    monkeypatch.setattr(model, "embed_batches", lambda texts: pytest.fail("embedded again") if texts else [])
+    embed_waiting()
+    records = [buffer.unpack(r) for r in (buffer.claim(20) or ("", []))[1]]
+    assert {r.key for r in records} == {c.key for c in others}
+    for found in records:
+        assert found.vectors.dense == pytest.approx(record(first).vectors.dense)
+        assert found.vectors.indices.tolist() == record(first).vectors.indices.tolist()
+    run = Run.objects.get()
+    assert (run.copied_chunks, run.copied_tokens, run.embed_tokens) == (2, 10, 0)
+
+
+def test_without_milvus_a_known_text_is_embedded_again(
+    documents: list[Document], settings, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    first, *others = Chunk.objects.filter(position=0)
+    same_text([first, *others], "Said on every page.")
+    Chunk.objects.filter(id=first.pk).update(state=Chunk.State.INDEXED)
+    Collection.objects.create(name="away", model=settings.MODEL_PATH, dimension=384, active=True)
+
+    def unavailable(self: object, keys: object) -> object:
+        raise VectorStoreUnavailable("Milvus does not answer")
+
+    monkeypatch.setattr(VectorStore, "vectors", unavailable)
+    embed_waiting()
+    assert buffer.length() == 11

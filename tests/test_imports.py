@@ -12,9 +12,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = {
+    "lookups",
     "netguard",
     "connections",
+    "responses",
+    "weburl",
     "fetcher",
+    "hosts",
+    "robots",
+    "robots_store",
     "politeness",
     "extractor",
     "chunker",
@@ -23,8 +29,24 @@ STAGES = {
     "vector_store",
 }
 PLAIN = {"types", "exceptions"}
-HTTP_CLIENTS = {"requests", "urllib3", "urllib.request", "http.client", "httpx", "aiohttp"}
-SPEAKS_HTTP = {"ingestion/fetcher.py", "ingestion/connections.py"}
+# What a stage is made of, where it is more than one module.
+PARTS = {
+    "fetcher": {"connections", "responses", "weburl"},
+    "connections": {"netguard"},
+    "netguard": {"lookups"},
+    "politeness": {"hosts", "robots_store"},
+    "robots_store": {"hosts", "robots"},
+    "extractor": {"extractors", "outline"},
+}
+HTTP_CLIENTS = {
+    *("requests", "urllib3", "urllib.request", "http.client", "httpx", "httpcore", "httplib2", "aiohttp"),
+    *("pycurl", "curl_cffi", "websockets", "xmlrpc", "ftplib", "smtplib", "telnetlib", "paramiko"),
+}
+SPEAKS_HTTP = {f"ingestion/{name}.py" for name in ("fetcher", "connections", "responses", "weburl")}
+OPENS_CONNECTIONS = {
+    *("socket.socket", "socket.create_connection", "asyncio.open_connection", "urllib.request.urlopen"),
+    *("socket.getaddrinfo", "socket.gethostbyname", "ssl.wrap_socket"),
+}
 
 
 def modules(*folders: str) -> Iterator[tuple[str, set[str]]]:
@@ -41,6 +63,11 @@ def imported(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def calls(path: Path) -> set[str]:
+    tree = ast.walk(ast.parse(path.read_text()))
+    return {ast.unparse(node.func) for node in tree if isinstance(node, ast.Call)}
 
 
 def under(names: set[str], *packages: str) -> set[str]:
@@ -73,10 +100,7 @@ def test_types_and_exceptions_import_nothing_of_ours(name: str) -> None:
 def test_a_stage_imports_no_other_stage_and_no_rows(stage: str) -> None:
     files = [m for m in modules("ingestion") if m[0] == f"ingestion/{stage}.py" or f"/{stage}s/" in m[0]]
     assert files
-    allowed = {"fetcher": {"connections"}, "connections": {"netguard"}, "extractor": {"extractors", "outline"}}.get(
-        stage, set()
-    )
-    others = {s for s in (*STAGES, "models", "pipeline", "tasks", "dispatcher") if s != stage} - allowed
+    others = {s for s in (*STAGES, "models", "pipeline", "tasks", "dispatcher") if s != stage} - PARTS.get(stage, set())
     for module, names in files:
         assert under(names, *(f"ingestion.{o}" for o in others)) == set(), module
 
@@ -90,6 +114,22 @@ def test_only_the_fetcher_speaks_http_to_the_outside() -> None:
     for module, names in modules("ingestion", "search", "ragproject"):
         if module not in SPEAKS_HTTP:
             assert under(names, *HTTP_CLIENTS) == set(), module
+
+
+def test_only_the_guard_opens_connections_and_looks_up_names() -> None:
+    guards = {"ingestion/netguard.py", "ingestion/lookups.py"}
+    found = {m: calls(ROOT / m) & OPENS_CONNECTIONS for m, _ in modules("ingestion", "search") if m not in guards}
+    # The twin of a connection that netguard opened.
+    assert {m: names for m, names in found.items() if names} == {"ingestion/connections.py": {"socket.socket"}}
+
+
+def test_no_other_program_is_run_that_might_download() -> None:
+    runners = {"os.system", "os.popen", "os.execvp", "os.posix_spawn", "asyncio.create_subprocess_exec"}
+    ourselves = {"ingestion/management/commands/demo.py", "ingestion/extractors/pdf.py"}  # they start Python
+    for module, names in modules("ingestion", "search"):
+        if module in ourselves:
+            continue
+        assert under(names, "subprocess", "pty", "pexpect") | calls(ROOT / module) & runners == set(), module
 
 
 def test_only_the_vector_store_speaks_to_milvus_and_never_inserts() -> None:

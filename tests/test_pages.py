@@ -12,6 +12,7 @@ from ingestion.exceptions import FetchFailed
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline import pages
 from ingestion.pipeline.listing import list_run
+from ingestion.pipeline.progress import finish_runs
 from ingestion.pipeline.runs import start_run, summary
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]
@@ -111,6 +112,7 @@ def test_a_deleted_file_is_gone_with_its_chunks(source: Source, folder: Path) ->
     pretend_indexed()
     (folder / "other.md").unlink()
     run = ingest(source)
+    finish_runs()
     gone = Document.objects.get(url__endswith="other.md")
     assert gone.state == Document.State.GONE
     assert set(gone.chunks.values_list("state", flat=True)) == {Chunk.State.REMOVING}
@@ -196,6 +198,7 @@ def test_a_missing_model_is_named_on_the_row(source: Source, settings) -> None: 
 
 
 def test_two_equal_paragraphs_are_two_chunks(source: Source, folder: Path) -> None:
-    (folder / "guide.md").write_text("# Guide\n\n## Same\n\nEqual text.\n\n## Other\n\nX.\n\n## Same\n\nEqual text.\n")
+    same = "## Same\n\n" + "Equal text. " * 90
+    (folder / "guide.md").write_text(f"# Guide\n\n{same}\n\n## Other\n\nX.\n\n{same}\n")
     ingest(source)
     assert Chunk.objects.filter(text__contains="Equal text").count() == 2

@@ -1,150 +1,408 @@
+"""One process against Redis. Time does not pass here: ``later`` moves everything that is stored into the past."""
+
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+import contextvars
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import pytest
 from pytest_django import Settings
 
-from ingestion import connections, fetcher, politeness
-from ingestion.exceptions import AddressRefused, FetchFailed
-from ingestion.types import Page
-from tests.local_site import LocalSite
+from ingestion import hosts, politeness
+from ingestion.exceptions import (
+    AddressRefused,
+    BufferUnavailable,
+    FetchFailed,
+    HostBusy,
+    IngestionError,
+    PageGone,
+    Throttled,
+)
+from ingestion.types import Manners
+from tests.settings import free_port
 
-RULES = b"""User-agent: *
-Disallow: /private/
-Allow: /private/open
-
-User-agent: docs-of-ours
-Disallow: /not-for-us
-"""
-
-fetch = partial(fetcher.fetch, content_types=())
+T = TypeVar("T")
+STATE, SLOTS = (f"{hosts.PREFIX}:{{docs.example:80}}:{part}" for part in ("host", "slots"))
+URL = "http://docs.example/a"
+SLOW = Manners(delay_seconds=5.0, connections=0)
+NARROW = Manners(delay_seconds=0.0, connections=2)
+CROWD = Manners(delay_seconds=0.0, connections=0)
+ALONE = Manners(delay_seconds=0.0, connections=1)
 
 
 @pytest.fixture(autouse=True)
-def clean(settings: Settings) -> Iterator[None]:
-    settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
-    settings.USER_AGENT = "ragproject/0.1 (+https://example.com)"
-    politeness.forget()
+def defaults(settings: Settings, clean_redis: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings.CRAWL_DELAY_SECONDS, settings.CRAWL_CONNECTIONS = 5.0, 2
+    settings.FETCH_TIMEOUT_SECONDS = 20.0
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)
     yield
-    politeness.forget()
-    connections.session().close()
+    while under_way:
+        under_way[-1].end()
+    hosts.connect.cache_clear()
+    hosts._script.cache_clear()
 
 
-@pytest.fixture
-def site() -> Iterator[LocalSite]:
-    with LocalSite() as site:
-        yield site
+class Elsewhere:
+    """A request of another process, which knows nothing of the turns of this one."""
+
+    def __init__(self, url: str = URL, manners: Manners = SLOW) -> None:
+        self._context = contextvars.Context()
+        self._turn = politeness.turn(url, manners)
+        self._context.run(self._turn.__enter__)
+        under_way.append(self)
+
+    def end(self, error: Exception | None = None) -> None:
+        under_way.remove(self)
+        with suppress(*([type(error)] if error else [])):
+            self._context.run(self._turn.__exit__, type(error) if error else None, error, None)
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [1000.0]
-    monkeypatch.setattr(politeness.time, "monotonic", lambda: now[0])
-    return now
+under_way: list[Elsewhere] = []
 
 
-def given(body: bytes) -> Page:
-    return Page(url="http://example.com/robots.txt", body=body, content_type="text/plain")
+def elsewhere(work: Callable[[], T]) -> T:
+    return contextvars.Context().run(work)
 
 
-def test_it_obeys_the_rules_for_everybody(site: LocalSite) -> None:
-    site.page("/robots.txt", RULES, Content_Type="text/plain")
-    assert politeness.allowed(site.url("/open"), fetch=fetch)
-    assert politeness.allowed(site.url("/private/open"), fetch=fetch)
-    assert not politeness.allowed(site.url("/private/a"), fetch=fetch)
+def go(url: str = URL, manners: Manners = SLOW, token: str = "", error: Exception | None = None) -> None:
+    with suppress(*([type(error)] if error else [])), politeness.turn(url, manners, token=token):
+        if error:
+            raise error
 
 
-def test_it_obeys_the_rules_for_its_own_name(settings: Settings) -> None:
-    settings.USER_AGENT = "docs-of-ours/2.0 (+mailto:docs@example.com)"
-    assert not politeness.allowed("http://example.com/not-for-us", fetch=lambda url: given(RULES))
-    assert politeness.allowed("http://example.com/private/a", fetch=lambda url: given(RULES))
+def wait(url: str = URL, manners: Manners = SLOW, token: str = "") -> float:
+    """For how long the caller is sent away."""
+    with pytest.raises(HostBusy) as busy, politeness.turn(url, manners, token=token):
+        pass
+    assert busy.value.retry_after is not None
+    return busy.value.retry_after
 
 
-def test_it_asks_a_site_once_an_hour(clock: list[float], site: LocalSite) -> None:
-    site.page("/robots.txt", RULES)
-    for path in ("/a", "/b", "/private/c"):
-        politeness.allowed(site.url(path), fetch=fetch)
-    assert site.paths == ["/robots.txt"]
-    clock[0] += 3601
-    site.page("/robots.txt", b"User-agent: *\nDisallow: /")
-    assert not politeness.allowed(site.url("/a"), fetch=fetch)
+def later(client: Any, seconds: float) -> None:
+    past = -round(seconds * 1000)
+    for key in client.keys(f"{hosts.PREFIX}:*"):
+        if key.endswith(b":host"):
+            for field in {b"last", b"pause", b"event"} & set(client.hkeys(key)):
+                client.hincrbyfloat(key, field, past)
+        elif key.endswith((b":leases", b":slots")):
+            for member in client.zrange(key, 0, -1):
+                client.zincrby(key, past, member)
 
 
-def test_it_asks_every_host_port_and_scheme_by_itself() -> None:
-    asked: list[str] = []
-
-    def remember(url: str) -> Page:
-        asked.append(url)
-        return given(b"")
-
-    for url in ("http://a.example/x", "https://a.example/x", "http://a.example:81/x", "http://b.example/x"):
-        politeness.allowed(url, fetch=remember)
-    assert asked == [
-        "http://a.example/robots.txt",
-        "https://a.example/robots.txt",
-        "http://a.example:81/robots.txt",
-        "http://b.example/robots.txt",
-    ]
+def about(seconds: float) -> object:
+    return pytest.approx(seconds, abs=0.6)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
-def test_without_a_robots_txt_everything_is_allowed(site: LocalSite, status: int) -> None:
-    site.page("/robots.txt", b"User-agent: *\nDisallow: /", status=status)
-    assert politeness.allowed(site.url("/a"), fetch=fetch)
+# --- Pace ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [b"<html><title>Not found</title>", b"\x89PNG\r\n", b"", b"\xff\xfe\xfd"])
-def test_nonsense_forbids_nothing(site: LocalSite, body: bytes) -> None:
-    site.page("/robots.txt", body)
-    assert politeness.allowed(site.url("/a"), fetch=fetch)
+def test_it_sends_a_second_request_away_until_its_time() -> None:
+    go()
+    assert wait() == about(5)
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_site_that_cannot_say_is_left_alone_for_now(site: LocalSite, status: int) -> None:
-    site.page("/robots.txt", status=status, Retry_After="300")
-    with pytest.raises(FetchFailed, match="left alone for now") as failure:
-        politeness.allowed(site.url("/a"), fetch=fetch)
-    assert failure.value.retry_after == pytest.approx(300, abs=30)
+def test_it_lets_it_go_when_the_time_has_come(clean_redis: Any) -> None:
+    go()
+    seconds = wait()
+    later(clean_redis, seconds)
+    go()
 
 
-def test_an_unreachable_site_is_left_alone_for_now(site: LocalSite) -> None:
-    def unreachable(url: str) -> Page:
-        raise FetchFailed("no connection")
+def test_the_last_hundredths_of_a_second_are_slept(clean_redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    go()
+    later(clean_redis, 4.97)
+    go()
+    assert 0 < slept[-1] <= 0.03
 
-    with pytest.raises(FetchFailed, match="no connection"):
-        politeness.allowed("http://example.com/a", fetch=unreachable)
+
+def test_everyone_who_waits_has_a_time_of_its_own() -> None:
+    go()
+    assert [wait(token=name) for name in "abc"] == [about(5), about(10), about(15)]
 
 
-def test_a_failure_is_shared_for_a_minute_and_then_asked_again(clock: list[float], site: LocalSite) -> None:
-    site.page("/robots.txt", status=503)
+def test_coming_back_early_or_again_does_not_lose_the_place(clean_redis: Any) -> None:
+    go()
+    wait(token="a"), wait(token="b")
+    later(clean_redis, 2)
+    assert [wait(token="b"), wait(token="a")] == [about(8), about(3)]
+    later(clean_redis, 3)
+    go(token="a")
+    assert wait(token="b") == about(5)
+
+
+def test_a_reservation_is_kept_from_others(clean_redis: Any) -> None:
+    go()
+    wait(token="a")
+    later(clean_redis, 4.9)
+    assert wait(token="late") == about(5.1)
+
+
+def test_a_reservation_that_nobody_comes_for_lapses(clean_redis: Any) -> None:
+    go()
+    for name in "abc":
+        wait(token=name)
+    later(clean_redis, 15 + hosts.GRACE_SECONDS + 1)
+    go(token="new")
+    assert clean_redis.zcard(SLOTS) == 0
+
+
+def test_whoever_comes_after_a_late_one_keeps_the_distance(clean_redis: Any) -> None:
+    go()
+    for name in "abc":
+        wait(token=name)  # at 5, 10 and 15
+    later(clean_redis, 8)
+    go(token="a")
+    assert wait(token="b") == about(5)
+    assert wait(token="c") == about(7)
+
+
+def test_nothing_is_reserved_more_than_half_a_minute_ahead(clean_redis: Any) -> None:
+    go()
+    assert [wait(token=str(n)) for n in range(10)][-1] == about(35)
+    assert clean_redis.zcard(SLOTS) == 6
+
+
+def test_a_gap_between_reservations_is_used(clean_redis: Any) -> None:
+    go()
+    wait(token="a"), wait(token="b"), wait(token="c")  # at 5, 10 and 15
+    later(clean_redis, 5)
+    go(token="a")
+    clean_redis.zrem(SLOTS, "b")
+    assert wait(token="new") == about(5)
+
+
+def test_hosts_and_ports_have_their_own_pace_and_schemes_do_not() -> None:
+    go("http://docs.example/a")
+    go("https://docs.example/a")
+    go("http://other.example/a")
+    assert wait("http://docs.example:80/b") == about(5)
+    assert wait("https://docs.example:443/b") == about(5)
+
+
+def test_the_settings_say_what_a_source_leaves_open(settings: Settings) -> None:
+    go(manners=Manners())
+    assert wait(manners=Manners()) == about(5)
+    settings.CRAWL_CONNECTIONS = 1
+    _busy = Elsewhere("http://b.example/", Manners())
+    assert wait("http://b.example/", Manners(delay_seconds=0.0)) < 1
+    go("http://b.example/", Manners(delay_seconds=0.0, connections=0))
+
+
+def test_a_crawl_delay_makes_it_slower_but_never_faster() -> None:
+    hosts.ask_for_delay("docs.example:80", 12.0)
+    hosts.ask_for_delay("quick.example:80", 1.0)
+    go()
+    go("http://quick.example/")
+    assert wait() == about(12)
+    assert wait("http://quick.example/") == about(5)
+
+
+# --- Requests in flight -------------------------------------------------------------------------------
+
+
+def test_it_bounds_the_requests_in_flight() -> None:
+    first, _second = Elsewhere(manners=NARROW), Elsewhere(manners=NARROW)
+    wait(manners=NARROW, token="x")
+    first.end()
+    go(manners=NARROW, token="x")
+
+
+def test_no_bound_is_no_bound() -> None:
+    assert [Elsewhere(manners=CROWD) for _ in range(50)]
+
+
+def test_a_failure_gives_the_turn_back() -> None:
+    for error in (FetchFailed("reset"), PageGone("404"), AddressRefused("no"), ValueError("a bug")):
+        go(manners=ALONE, error=error)
+    go(manners=ALONE)
+
+
+def test_the_turn_of_a_killed_worker_ends_by_itself(clean_redis: Any) -> None:
+    _killed = Elsewhere(manners=NARROW), Elsewhere(manners=NARROW)
+    later(clean_redis, 20)
+    wait(manners=NARROW, token="x")  # it may still be at it, the deadline of a fetch is 20 s
+    later(clean_redis, 11)
+    go(manners=NARROW, token="x")
+
+
+def test_nobody_comes_back_sooner_than_a_slow_host_can_answer(clean_redis: Any) -> None:
+    clean_redis.hset(STATE, "duration", 3000)
+    _busy = Elsewhere(manners=NARROW), Elsewhere(manners=NARROW)
+    assert [wait(manners=NARROW, token=name) for name in "ab"] == [about(1.5), about(3)]
+
+
+# --- Back-off -----------------------------------------------------------------------------------------
+
+
+def test_a_host_that_wants_fewer_requests_is_left_alone_by_all() -> None:
+    go(error=Throttled("429", retry_after=120.0))
+    assert wait(token="another") == about(120)
+
+
+@pytest.mark.parametrize(("wish", "seconds"), [(None, 2), (0.0, 2), (1.0, 2), (7.0, 7), (1e9, 3600)])
+def test_the_servers_wish_counts_where_it_is_longer_than_ours_up_to_an_hour(wish: float | None, seconds: float) -> None:
+    go(error=Throttled("429", retry_after=wish))
+    assert wait() == about(seconds)
+
+
+def throttle(client: Any, times: int) -> list[float]:
+    """Each time as soon as it may."""
+    waits = []
+    for _ in range(times):
+        go(manners=NARROW, error=Throttled("429"))
+        waits.append(wait(manners=NARROW))
+        later(client, waits[-1] + 1)
+    return waits
+
+
+def test_it_doubles_its_patience_up_to_a_quarter_of_an_hour(clean_redis: Any) -> None:
+    waits = throttle(clean_redis, 12)
+    assert waits[:4] == [about(2), about(4), about(8), about(16)]
+    assert waits[-1] == about(900)
+
+
+def test_a_success_makes_it_begin_anew(clean_redis: Any) -> None:
+    throttle(clean_redis, 4)
+    go(manners=NARROW)
+    assert throttle(clean_redis, 1) == [about(2)]
+
+
+def test_its_pauses_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+    go(error=Throttled("429"))
+    assert wait() == about(3)
+
+
+def test_requests_in_flight_that_are_refused_together_count_once() -> None:
+    for request in [Elsewhere(manners=CROWD) for _ in range(8)]:
+        request.end(Throttled("429"))
+    assert wait() == about(2)
+
+
+def test_an_answer_to_an_older_request_does_not_end_the_pause_or_the_streak(clean_redis: Any) -> None:
+    old = Elsewhere(manners=NARROW)
+    go(manners=NARROW, error=Throttled("429"))
+    old.end()
+    assert wait(manners=NARROW) == about(2)
+    later(clean_redis, 3)
+    assert throttle(clean_redis, 1) == [about(4)]
+
+
+def test_a_pause_drops_what_was_reserved(clean_redis: Any) -> None:
+    request = Elsewhere()
+    wait(token="a")
+    request.end(Throttled("503", retry_after=60.0))
+    assert wait(token="a") == about(60)
+    assert clean_redis.zcard(SLOTS) == 0
+
+
+def test_a_host_that_breaks_off_three_times_is_given_a_rest(clean_redis: Any) -> None:
+    for _ in range(2):
+        go(manners=CROWD, error=FetchFailed("reset"))
+        later(clean_redis, 0.1)
+    go(manners=CROWD)
     for _ in range(3):
-        with pytest.raises(FetchFailed):
-            politeness.allowed(site.url("/a"), fetch=fetch)
-    assert site.paths == ["/robots.txt"]
-    site.page("/robots.txt", RULES)
-    clock[0] += 61
-    assert politeness.allowed(site.url("/a"), fetch=fetch)
+        later(clean_redis, 0.1)
+        go(manners=CROWD, error=FetchFailed("reset"))
+    assert wait(manners=CROWD) == about(1)
 
 
-def test_a_refused_address_stays_refused(settings: Settings, site: LocalSite) -> None:
-    settings.FETCH_PRIVATE_NETWORKS = []
-    with pytest.raises(AddressRefused):
-        politeness.allowed(site.url("/a"), fetch=fetch)
+@pytest.mark.parametrize("error", [PageGone("404"), AddressRefused("no"), ValueError("a bug of ours")])
+def test_what_is_not_the_hosts_fault_is_not_held_against_it(error: Exception) -> None:
+    for _ in range(10):
+        go(manners=CROWD, error=error)
+    go(manners=CROWD)
 
 
-def test_it_reads_half_a_megabyte_of_rules_in_whole_lines() -> None:
-    start = b"\xef\xbb\xbfUser-agent: *\nDisallow: /early\n"
-    filler = b"# " + b"x" * (politeness.MAX_ROBOTS_BYTES - len(start) - 2 - len(b"\nDisallow: /pub")) + b"\n"
-    rules = start + filler + b"Disallow: /public-only-this\nDisallow: /late\n"
-    assert rules[: politeness.MAX_ROBOTS_BYTES].endswith(b"Disallow: /pub")
-    for path, verdict in (("/early", False), ("/public", True), ("/late", True)):
-        assert politeness.allowed(f"http://a.example{path}", fetch=lambda url: given(rules)) is verdict
+# --- Redirects ----------------------------------------------------------------------------------------
 
 
-def test_it_remembers_a_bounded_number_of_sites(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(politeness, "MAX_SITES", 3)
-    for number in range(10):
-        politeness.allowed(f"http://{number}.example/", fetch=lambda url: given(b""))
-    assert len(politeness._known) == 3
+def test_the_target_of_a_redirect_waits_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    two = Manners(delay_seconds=1.5, connections=1)
+    with politeness.turn(URL, two), politeness.turn("http://docs.example/b", two):
+        assert slept[-1] == about(1.5)
+        elsewhere(lambda: wait(manners=two))
+
+
+def test_a_redirect_passes_those_who_wait() -> None:
+    two = Manners(delay_seconds=0.05, connections=1)
+    with politeness.turn(URL, two):
+        [elsewhere(lambda name=name: wait(manners=SLOW, token=name)) for name in "abcd"]  # type: ignore[misc]
+        with politeness.turn("http://docs.example/b", two):
+            pass
+
+
+def test_one_that_would_wait_long_goes_at_once_and_the_next_turn_comes_the_later() -> None:
+    with politeness.turn(URL, SLOW), politeness.turn("http://docs.example/b", SLOW):
+        pass
+    assert wait() == about(10)
+
+
+def test_a_redirect_to_another_host_takes_a_turn_there_and_frees_the_one_here() -> None:
+    with politeness.turn(URL, ALONE), politeness.turn("http://b.example/", ALONE):
+        elsewhere(lambda: go(manners=ALONE))
+        elsewhere(lambda: wait("http://b.example/", ALONE))
+    go("http://b.example/", ALONE)
+
+
+def test_only_the_host_that_refuses_is_left_alone() -> None:
+    with suppress(Throttled), politeness.turn(URL, NARROW), politeness.turn("http://b.example/", NARROW):
+        raise Throttled("429", retry_after=100.0)
+    go(manners=NARROW)
+    assert wait("http://b.example/", NARROW) == about(100)
+
+
+def test_a_redirect_into_a_host_that_is_left_alone_keeps_no_turn() -> None:
+    go("http://b.example/", error=Throttled("429", retry_after=60.0))
+    with pytest.raises(HostBusy), politeness.turn(URL, ALONE), politeness.turn("http://b.example/", ALONE):
+        pass
+    go(manners=ALONE)
+
+
+# --- Redis --------------------------------------------------------------------------------------------
+
+
+def test_without_redis_nothing_is_fetched(settings: Settings) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    hosts.connect.cache_clear()
+    hosts._script.cache_clear()
+    with pytest.raises(BufferUnavailable, match="Nothing is fetched"), politeness.turn(URL, SLOW):
+        pass
+
+
+@pytest.mark.parametrize("error", [None, Throttled("429")])
+def test_a_page_that_is_there_is_not_lost_with_redis(
+    settings: Settings, error: IngestionError | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with suppress(Throttled), politeness.turn(URL, SLOW):
+        settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+        hosts.connect.cache_clear()
+        if error:
+            raise error
+    assert "left to end by itself" in caplog.text
+
+
+def test_what_it_keeps_in_redis_does_not_stay_for_ever(clean_redis: Any) -> None:
+    go()
+    wait(token="a")
+    _held = Elsewhere("http://b.example/", NARROW)
+    go("http://c.example/", error=Throttled("429"))
+    hosts.ask_for_delay("d.example:80", 3.0)
+    kept = clean_redis.keys("*")
+    assert len(kept) == 6
+    assert all(0 < clean_redis.pttl(key) <= 86_400_000 for key in kept)
+
+
+def test_it_does_not_mind_that_redis_forgot_everything(clean_redis: Any) -> None:
+    with politeness.turn(URL, SLOW):
+        clean_redis.flushall()
+        clean_redis.script_flush()
+    go()

@@ -9,13 +9,14 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 def absolute(base: str, references: Iterable[str]) -> tuple[str, ...]:
     """References that cannot be parsed, or lead to another scheme, are left out."""
-    resolved = (_resolve(base, reference) for reference in references)
+    targets = dict.fromkeys(reference.partition("#")[0].strip() for reference in references)
+    resolved = (_resolve(base, target) for target in targets)
     return tuple(dict.fromkeys(link for link in resolved if link))
 
 
 def _resolve(base: str, reference: str) -> str:
     try:
-        link = urldefrag(urljoin(base, reference.strip())).url
+        link = urldefrag(urljoin(base, reference)).url
         parts = urlsplit(link)
     except ValueError:
         return ""

@@ -1,37 +1,103 @@
-"""Markdown → Markdown: front matter removed, underlined headings made ATX, links and anchors collected."""
+"""Markdown of any dialect → plain Markdown, with the links and the anchors of its headings.
+
+Read are CommonMark and what MkDocs, GitHub, Docusaurus, VitePress, MyST, Jekyll, Hugo and GitBook add to it.
+Notes become a paragraph with their name and then their text, tabs their label and their text, underlined
+headings ``#``; imports, comments, template tags and attributes go. Fences are never changed inside.
+Files that a page includes cannot be read here: a line names those that hold code.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Iterator
 
 from ingestion import outline
+from ingestion.extractors import markdown_marks as marks
+from ingestion.extractors.inline import BARE_LINK
 from ingestion.extractors.links import absolute, file_name
+from ingestion.extractors.markdown_blocks import Pass
+from ingestion.extractors.markdown_inline import Inline
+from ingestion.extractors.slugs import github_slugger
 from ingestion.types import Extracted
 
+# Deeper content is kept as text; real pages stay below ten levels.
+MAX_DEPTH = 30
+
 # Each stops at what may begin the next match, so that no input makes them quadratic.
-BARE_LINK = re.compile(r"https?://[^\s<>()\[\]{}`\"'|\\]+(?<![.,;:!?])")
 _INLINE_LINK = re.compile(r"\]\(\s*<?([^\s<>()\]]+)")
 _REFERENCE = re.compile(r"^ {0,3}\[[^\[\]\n]+\]:[ \t]*<?([^\s<>]+)", re.MULTILINE)
+_HREF = re.compile(r"""\b(?:href|to)=["']([^"'\s<>{}]+)["']""")
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?\n)??(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_FRONT_KEY = re.compile(r"\s*[\w-]+[ \t]*[:=]")
-_FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(\S.*)$", re.MULTILINE)
+_FRONT_KEY = re.compile(r"\s*(?:#[^\n]*\n\s*)*[\w\"'-]+[ \t]*[:=]")
+_FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(?:[>|][+-]?[ \t]*\n[ \t]+)?(\S.*)$", re.MULTILINE)
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
+MAX_TABS = 40
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*(?:\n|\Z)")
-_NOT_SLUG = re.compile(r"[^\w\- ]")
+_COMPONENT = re.compile(r"^[ \t]*</?[A-Z][\w.]*[\s/>]|^import [^\n]{1,200}? from ['\"]|\{/\*", re.MULTILINE)
 
 
 def read(url: str, text: str) -> Extracted:
     front, body = split_front_matter(text)
-    body = atx_headings(body).strip("\n")
-    title = _front_title(front) or outline.first_heading(body) or file_name(url)
-    prose = "".join(body[b.start : b.end] for b in outline.blocks(body) if b.kind != outline.FENCE)
-    return Extracted(
-        title=title,
-        markdown=body,
-        links=links_of(url, prose),
-        anchors=outline.anchors(body, title, github_slugger()),
-    )
+    reader = Reader(body, jsx=url.lower().endswith(".mdx") or bool(_COMPONENT.search(_prose(body))))
+    markdown = atx_headings("\n".join(reader.render(untabbed(body).split("\n")))).strip("\n")
+    title = _front_title(front) or outline.first_heading(markdown) or file_name(url)
+    slug = github_slugger()
+    anchors = outline.anchors(markdown, title, lambda words: reader.anchor_of(words) or slug(words))
+    return Extracted(title=title, markdown=markdown, links=links_of(url, _prose(body)), anchors=anchors)
+
+
+class Reader:
+    """What a document knows of itself: its links' definitions, and the fragments that its headings name."""
+
+    def __init__(self, body: str, *, jsx: bool) -> None:
+        self.inline = Inline(marks.definitions(body), jsx=jsx)
+        self.jsx = jsx
+        self._pending = ""
+        self._anchors: dict[str, list[str]] = defaultdict(list)
+
+    def anchor_of(self, words: str) -> str:
+        """The fragment that the next heading with these words names for itself, if it does."""
+        return self._anchors[words].pop(0) if self._anchors[words] else ""
+
+    def render(self, lines: list[str], depth: int = 0) -> list[str]:
+        return Pass(self, lines, depth).run() if depth <= MAX_DEPTH else lines
+
+    def convert(self, text: str) -> str:
+        return self.inline.convert(text)
+
+    def add_heading(self, line: str) -> str:
+        """The heading's line without the marks around its words; its own fragment is noted."""
+        line, own = marks.heading_target(line)
+        shown = " ".join(self.convert(line).split())
+        self._anchors[outline.read_heading(shown)[1]].append(own or self._pending)
+        self._pending = ""
+        return shown
+
+    def note_target(self, name: str) -> None:
+        self._pending = name
+
+
+def untabbed(body: str) -> str:
+    """Indentation in spaces. A fence loses only the tabs that its first line begins with, not those of the code."""
+    parts = []
+    for block in outline.blocks(body) if "\t" in body else ():
+        part = body[block.start : block.end]
+        tabs = len(part) - len(part.lstrip("\t"))
+        parts.append(_spaces_for_tabs(part, tabs if block.kind == outline.FENCE else MAX_TABS))
+    return "".join(parts) or body
+
+
+def _spaces_for_tabs(text: str, most: int) -> str:
+    def spaces(found: re.Match[str]) -> str:
+        tabs = found.group()
+        return " " * 4 * min(len(tabs), most) + tabs[most:]
+
+    return _LEADING_TABS.sub(spaces, text)
+
+
+def _prose(body: str) -> str:
+    return "".join(body[b.start : b.end] for b in outline.blocks(body) if b.kind != outline.FENCE)
 
 
 def split_front_matter(text: str) -> tuple[str, str]:
@@ -44,7 +110,8 @@ def split_front_matter(text: str) -> tuple[str, str]:
 
 def _front_title(front: str) -> str:
     match = _FRONT_TITLE.search(front)
-    return match.group(1).strip().strip("\"'").strip() if match else ""
+    title = match.group(1).strip() if match else ""
+    return title[1:-1].strip() if title[:1] in ("'", '"') and title[-1:] == title[:1] else title
 
 
 def atx_headings(text: str) -> str:
@@ -66,21 +133,10 @@ def _atx_block(paragraph: str) -> str:
 
 
 def links_of(url: str, prose: str) -> tuple[str, ...]:
-    found = [
-        (match.start(), match.group(match.lastindex or 0))
-        for pattern in (_INLINE_LINK, _REFERENCE, BARE_LINK)
-        for match in pattern.finditer(prose)
-    ]
-    return absolute(url, [link for _, link in sorted(found)])
+    return absolute(url, [link for _, link in sorted(_links(prose))])
 
 
-def github_slugger() -> Callable[[str], str]:
-    """Makes the fragments that GitHub gives to headings; the second of a name ends in ``-1``."""
-    seen: Counter[str] = Counter()
-
-    def slug(words: str) -> str:
-        name = _NOT_SLUG.sub("", words.lower()).replace(" ", "-")
-        seen[name] += 1
-        return name if seen[name] == 1 else f"{name}-{seen[name] - 1}"
-
-    return slug
+def _links(prose: str) -> Iterator[tuple[int, str]]:
+    for pattern in (_INLINE_LINK, _REFERENCE, _HREF, BARE_LINK):
+        for match in pattern.finditer(prose):
+            yield match.start(), match.group(match.lastindex or 0)

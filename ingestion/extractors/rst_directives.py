@@ -6,7 +6,10 @@ import re
 
 from ingestion.extractors.rst_lines import dedent
 
-CODE = {"code", "code-block", "sourcecode", "console", "parsed-literal", "math", "doctest", "testcode", "prompt"}
+CODE = {
+    "code", "code-block", "sourcecode", "console", "parsed-literal", "math", "doctest", "testcode", "prompt",
+    "ipython", "jupyter-execute", "code-cell", "productionlist", "mermaid",
+}  # fmt: skip
 # Those whose argument is no language.
 LANGUAGE_OF = {
     "parsed-literal": "",
@@ -15,15 +18,25 @@ LANGUAGE_OF = {
     "doctest": "pycon",
     "testcode": "python",
     "prompt": "console",
+    "ipython": "pycon",
+    "jupyter-execute": "python",
+    "productionlist": "",
+    "mermaid": "mermaid",
 }
+# Those whose argument is the first line of what they show.
+ARGUMENT_IS_CODE = {"math"}
 DROPPED = {
-    "contents", "currentmodule", "default-domain", "default-role", "highlight", "include", "index", "literalinclude",
-    "meta", "module", "program", "py:currentmodule", "py:module", "raw", "role", "sectionauthor", "tags", "toctree",
+    "autosummary", "bibliography", "codeauthor", "contents", "cssclass", "default-domain", "default-role", "digraph",
+    "graphviz", "include", "index", "inheritance-diagram", "meta", "raw", "rst-class", "role", "sectionauthor",
+    "sectnum", "tabularcolumns", "tags", "target-notes", "testcleanup", "testsetup", "toctree", "unicode",
 }  # fmt: skip
 # Targets for references in Django's documentation: nothing is shown where they stand.
 INVISIBLE = {"setting", "templatetag", "templatefilter", "fieldlookup"}
 IMAGES = {"image", "figure"}
-CONTAINERS = {"only", "container", "glossary", "hlist", "epigraph", "compound", "tabs", "tab-set", "tabularcolumns"}
+CONTAINERS = {
+    "compound", "container", "epigraph", "glossary", "grid", "highlights", "hlist", "ifconfig", "only", "pull-quote",
+    "tab-set", "tab-set-code", "tabs",
+}  # fmt: skip
 LABELS = {
     "versionadded": "New in version",
     "versionchanged": "Changed in version",
@@ -33,11 +46,13 @@ LABELS = {
 }
 NOTES = {"note", "warning", "tip", "hint", "important", "caution", "danger", "attention", "error", "todo", "seealso"}
 VERSIONS = {"versionadded", "versionchanged", "versionremoved", "deprecated"}
-TITLED = {"admonition", "rubric", "topic", "sidebar", "table", "list-table", "csv-table", "tab", "tab-item", "dropdown"}
-SIGNATURE_PREFIX = {name: f"{name} " for name in ("class", "exception", "classmethod", "staticmethod", "django-admin")}
+TITLED = {
+    "admonition", "card", "centered", "dropdown", "grid-item-card", "grid-item", "group-tab", "rubric", "sidebar",
+    "tab", "tab-item", "topic",
+}  # fmt: skip
+TABLES = {"table", "list-table", "csv-table"}
 
 OPTION = re.compile(r":([\w-]{1,40}):(?:[ \t]+(.*))?$")
-_ESCAPE = re.compile(r"\\(.)")
 
 
 def label_of(name: str, argument: str) -> str:
@@ -46,7 +61,7 @@ def label_of(name: str, argument: str) -> str:
         return argument
     if name in VERSIONS:
         return f"{LABELS[name]} {argument.partition(' ')[0]}:"
-    return f"{LABELS.get(name, name.capitalize())}:" if name in NOTES else ""
+    return LABELS.get(name, name.capitalize()) if name in NOTES else ""
 
 
 def beside_name(name: str, argument: str) -> str:
@@ -73,10 +88,3 @@ def content_of(argument: str, head: list[str], rest: list[str]) -> list[str]:
     """All lines of a directive's text; the first may stand beside the directive's name."""
     body = dedent([*head, *rest])
     return [argument, *body] if head else [argument, "", *body]
-
-
-def shown_signatures(name: str, lines: list[str]) -> list[str]:
-    """The signatures of an object as a reader writes them; one that goes on after a backslash is one."""
-    prefix = SIGNATURE_PREFIX.get(name.rpartition(":")[2], "")
-    whole = "\n".join(lines).replace("\\\n", " ").split("\n")
-    return [prefix + _ESCAPE.sub(r"\1", line.strip()) for line in whole if line.strip()]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 _TICKS = re.compile(r"`{3,}")
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}[ \t]*$")
+_TARGET = re.compile(r"\.\.[ \t]+_([^:\n`]+|`[^`\n]+`):$")
 
 
 def indent_of(line: str) -> int:
@@ -40,6 +42,11 @@ def end_of_paragraph(lines: list[str], start: int) -> int:
     return next((i for i in range(start, len(lines)) if not lines[i]), len(lines))
 
 
+def end_of_run(lines: list[str], start: int, belongs: Callable[[str], object]) -> int:
+    """The first line from ``start`` on that does not belong."""
+    return next((i for i in range(start, len(lines)) if not belongs(lines[i])), len(lines))
+
+
 def fence(lines: list[str], language: str = "") -> str:
     code = "\n".join(dedent(lines))
     marks = "`" * max(3, 1 + max(map(len, _TICKS.findall(code)), default=2))
@@ -48,3 +55,29 @@ def fence(lines: list[str], language: str = "") -> str:
 
 def is_adornment(line: str) -> bool:
     return bool(_ADORNMENT.match(line))
+
+
+def title_at(lines: list[str], at: int) -> tuple[str, str, int]:
+    """(words, style, lines taken) of the section title that stands here; no lines are taken by none."""
+    here = lines[at : at + 3]
+    if len(here) == 3 and is_adornment(here[0]) and here[0] == here[2] and here[1]:
+        return here[1].strip(), "over" + here[0][0], 3
+    if len(here) < 2 or not here[0] or here[0][0] == " " or is_adornment(here[0]) or not is_adornment(here[1]):
+        return "", "", 0
+    if len(here[1]) < min(4, len(here[0])):
+        return "", "", 0
+    return here[0], here[1][0], 2
+
+
+def labels(lines: list[str]) -> dict[int, list[str]]:
+    """The number of each title's first line → the targets (``.. _label:``) that stand before it."""
+    found: dict[int, list[str]] = {}
+    waiting: list[str] = []
+    for at, line in enumerate(lines):
+        if target := _TARGET.match(line):
+            waiting.append(target.group(1).strip("`"))
+        elif line and waiting:
+            if title_at(lines, at)[2]:
+                found[at] = waiting
+            waiting = []
+    return found

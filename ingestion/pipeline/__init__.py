@@ -6,5 +6,9 @@ next; none of them sends a message.
 ``embedding`` waiting chunks -> records in the buffer
 ``indexing``  records -> Milvus and rows marked indexed; vanished chunks leave
 ``progress``  states of documents and runs that follow from their parts
+``missing``   what a source seems to hold no more: confirmed, held or removed
 ``runs``      starting runs, their figures
+``preview``, ``estimate``  what documents would become and cost, without rows
+
+``shape``, ``aliases``, ``passages``, ``outcomes``, ``following`` and ``twins`` are parts of these steps.
 """

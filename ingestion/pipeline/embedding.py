@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -24,6 +24,7 @@ from ingestion.embedder import Embedder, load_model
 from ingestion.exceptions import BadRecord, ModelError
 from ingestion.models import Chunk, ChunkQuerySet, Run
 from ingestion.pipeline.progress import advance, explain_wait
+from ingestion.pipeline.twins import credit_runs, known_vectors
 from ingestion.types import EmbeddedChunk, Vectors, embedding_text
 
 logger = logging.getLogger(__name__)
@@ -77,16 +78,33 @@ def embed_claim(embedder: Embedder) -> int:
 
 
 def embed_and_deliver(embedder: Embedder, chunks: Sequence[Chunk]) -> None:
-    texts = [embedding_text(c.heading, c.text) for c in chunks]
+    """Embed each text once; chunks whose text has a vector already, here or in the index, take that one."""
+    known = known_vectors(chunks)
+    copies = [chunk for chunk in chunks if chunk.digest in known]
+    deliver([(chunk, known[chunk.digest]) for chunk in copies], seconds=0.0, copied=True)
+    alike: dict[str, list[Chunk]] = defaultdict(list)
+    for chunk in chunks:
+        if chunk.digest not in known:
+            alike[chunk.digest or chunk.key].append(chunk)
+    embed_groups(embedder, list(alike.values()))
+
+
+def embed_groups(embedder: Embedder, groups: Sequence[Sequence[Chunk]]) -> None:
+    """One text a group. Records are pushed at least once a second."""
+    texts = [embedding_text(group[0].heading, group[0].text) for group in groups]
     outbox: list[tuple[Chunk, Vectors]] = []
+    twins: list[tuple[Chunk, Vectors]] = []
     last = time.monotonic()
     for positions, vectors in embedder.embed_batches(texts):
-        outbox += zip((chunks[i] for i in positions), vectors, strict=True)
+        for position, vector in zip(positions, vectors, strict=True):
+            first, *others = groups[position]
+            outbox.append((first, vector))
+            twins += [(other, vector) for other in others]
         if time.monotonic() - last >= PUSH_EVERY_SECONDS:
             deliver(outbox, seconds=time.monotonic() - last)
             outbox, last = [], time.monotonic()
-    if outbox:
-        deliver(outbox, seconds=time.monotonic() - last)
+    deliver(outbox, seconds=time.monotonic() - last)
+    deliver(twins, seconds=0.0, copied=True)
 
 
 def give_up() -> int:
@@ -111,8 +129,10 @@ def claim() -> list[Chunk]:
     return list(mine.select_related("document"))
 
 
-def deliver(outbox: Sequence[tuple[Chunk, Vectors]], *, seconds: float) -> None:
+def deliver(outbox: Sequence[tuple[Chunk, Vectors]], *, seconds: float, copied: bool = False) -> None:
     """Push records, mark their rows, renew the lease on what is still to be embedded."""
+    if not outbox:
+        return
     records = []
     for chunk, vectors in outbox:
         record = record_of(chunk, vectors)
@@ -125,8 +145,12 @@ def deliver(outbox: Sequence[tuple[Chunk, Vectors]], *, seconds: float) -> None:
     buffer.push(records)
     Chunk.objects.buffered([r.chunk_id for r in records], owner=owner())
     Chunk.objects.renew(owner=owner(), until=lease_end())
-    charge_runs([chunk for chunk, _ in outbox], seconds)
-    advance({chunk.document_id for chunk, _ in outbox})
+    chunks = [chunk for chunk, _ in outbox]
+    if copied:
+        credit_runs(chunks)
+    else:
+        charge_runs(chunks, seconds)
+    advance({chunk.document_id for chunk in chunks})
 
 
 def record_of(chunk: Chunk, vectors: Vectors) -> EmbeddedChunk:
@@ -152,7 +176,9 @@ def charge_runs(chunks: Sequence[Chunk], seconds: float) -> None:
         tokens[chunk.document.run_id or 0] += chunk.tokens
     for run_id, share in tokens.items():
         spent = seconds * share / max(tokens.total(), 1)
-        Run.objects.filter(id=run_id).update(embed_seconds=F("embed_seconds") + spent)
+        Run.objects.filter(id=run_id).update(
+            embed_seconds=F("embed_seconds") + spent, embed_tokens=F("embed_tokens") + share
+        )
 
 
 def fail_waiting(error: str) -> None:

@@ -1,19 +1,31 @@
-"""A run's source -> Document rows that wait to be fetched."""
+"""A run's source -> Document rows that wait to be fetched, or that are known to be unchanged already."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from itertools import islice
 
+from django.conf import settings
 from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
 
-from ingestion.exceptions import IngestionError
-from ingestion.models import Chunk, Document, Run
-from ingestion.sources import KINDS
+from ingestion.exceptions import HostBusy, IngestionError, Throttled, TransientError
+from ingestion.models import Document, DocumentQuerySet, Run, Source
+from ingestion.pipeline.missing import retire, unlisted
+from ingestion.pipeline.shape import shape_of
+from ingestion.sources import follow, list_documents
+from ingestion.sources.addresses import template
+from ingestion.types import Listed, Listing
 
 # One INSERT and one UPDATE for this many addresses; SQLite allows 32 766 parameters.
 ROWS_AT_ONCE = 500
+# This share of the pages whose date in the sitemap is unchanged is fetched all the same: a site that forgets to
+# change its dates is noticed within a few runs, at the price of every twentieth request saved.
+SAMPLE_SHARE = 0.05
 
 
 def list_run(run_id: int) -> bool:
@@ -23,48 +35,105 @@ def list_run(run_id: int) -> bool:
         return False
     started = time.perf_counter()
     try:
-        found = register(run, KINDS[run.source.kind].list_documents(run.source.spec()))
+        found = register_listing(run, list_documents(run.source.spec()))
+    except TransientError as error:
+        return list_later(run, error)
     except (IngestionError, OSError) as error:
-        Run.objects.finish(run_id, state=Run.State.FAILED, error=str(error))
-        return False
+        return fail(run, str(error))
     if not found:
-        Run.objects.finish(run_id, state=Run.State.FAILED, error=f"{run.source.target} holds nothing to index.")
-        return False
-    if run.source.kind == run.source.Kind.FILES:
-        retire_unlisted(run)
+        return fail(run, f"{run.source.target} holds nothing to index.")
     Run.objects.filter(id=run_id, state=Run.State.LISTING).update(
-        state=Run.State.RUNNING, lease_until=None, list_seconds=time.perf_counter() - started
+        state=Run.State.RUNNING, lease_until=None, note="", list_seconds=time.perf_counter() - started
     )
     return True
 
 
-def register(run: Run, urls: Iterable[str], *, depth: int = 0) -> int:
-    """Queue these addresses for the run, creating rows for new ones. Returns how many were given."""
+def fail(run: Run, error: str) -> bool:
+    Run.objects.finish(run.pk, state=Run.State.FAILED, error=error)
+    return False
+
+
+def list_later(run: Run, error: TransientError) -> bool:
+    """Let the lease end when it is time for the next try: the dispatcher takes the run up again."""
+    counted = 0 if isinstance(error, HostBusy | Throttled) else 1
+    if run.attempts + counted >= settings.MAX_ATTEMPTS:
+        return fail(run, str(error))
+    wait = timedelta(seconds=max(error.retry_after or 0, settings.RETRY_SECONDS * 2**run.attempts))
+    Run.objects.filter(id=run.pk, state=Run.State.LISTING).update(
+        lease_until=timezone.now() + wait, note=str(error), attempts=F("attempts") + counted
+    )
+    return False
+
+
+# --- Rows ---------------------------------------------------------------------------------------------
+
+
+def register_listing(run: Run, listing: Listing) -> int:
+    """Queue what is listed, then deal with known documents that are not. Returns how many were listed."""
+    Run.objects.filter(id=run.pk).update(complete=listing.complete, remarks=dict.fromkeys(listing.notes, ""))
+    found = register(run, listing.documents)
+    if found and listing.complete:
+        unlisted(run)
+    elif found:
+        visit_known(run)
+    return found
+
+
+def register(run: Run, documents: Iterable[Listed], *, depth: int = 0) -> int:
+    """Queue these documents for the run, creating rows for new ones. Returns how many were given."""
     total = 0
-    for batch in batched(urls, ROWS_AT_ONCE):
+    for batch in batched(documents, ROWS_AT_ONCE):
         register_batch(run, batch, depth=depth)
         total += len(batch)
     return total
 
 
 @transaction.atomic
-def register_batch(run: Run, urls: list[str], *, depth: int) -> None:
-    rows = [Document(source_id=run.source_id, run=run, url=url, depth=depth) for url in urls]
+def register_batch(run: Run, listed: list[Listed], *, depth: int) -> None:
+    versions = {each.url: each.version[:200] for each in listed}
+    rows = [new_row(run, url, version, depth) for url, version in versions.items()]
     Document.objects.bulk_create(rows, ignore_conflicts=True)
-    known = Document.objects.filter(source_id=run.source_id, url__in=urls).exclude(run=run)
+    known = Document.objects.filter(source_id=run.source_id, url__in=versions).exclude(run=run)
+    note_versions(known, versions)
+    known.filter(id__in=unchanged_by_listing(run, known)).keep(run_id=run.pk)
     known.queue(run_id=run.pk)
 
 
-def retire_unlisted(run: Run) -> int:
-    """A complete listing without a known document means that it is gone."""
-    missing = Document.objects.filter(source_id=run.source_id).exclude(run=run).exclude(state=Document.State.GONE)
-    ids = list(missing.values_list("id", flat=True))
-    with transaction.atomic():
-        Chunk.objects.filter(document_id__in=ids).remove()
-        return Document.objects.filter(id__in=ids).update(state=Document.State.GONE, run=run, chunk_count=0)
+def new_row(run: Run, url: str, version: str, depth: int) -> Document:
+    shaped = template(url)[:300] if depth and run.source.kind in Source.WEB else ""  # a listed page is no trap
+    return Document(source_id=run.source_id, run=run, url=url, depth=depth, listed_version=version, template=shaped)
 
 
-def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
+def note_versions(known: DocumentQuerySet, versions: dict[str, str]) -> None:
+    changed = [row for row in known.only("id", "url", "listed_version") if row.listed_version != versions[row.url]]
+    for row in changed:
+        row.listed_version = versions[row.url]
+    Document.objects.bulk_update(changed, ["listed_version"], batch_size=ROWS_AT_ONCE)
+
+
+def unchanged_by_listing(run: Run, known: DocumentQuerySet) -> list[int]:
+    """Documents whose listed version is the stored one, less a sample where versions are a site's dates."""
+    dated = run.source.kind in Source.WEB
+    if dated and not run.source.trusts_dates:
+        return []
+    same = known.current(shape_of(run.source)).filter(version=F("listed_version")).exclude(version="")
+    ids = list(same.values_list("id", flat=True))
+    return [i for i in ids if random.random() >= SAMPLE_SHARE] if dated else ids  # noqa: S311
+
+
+def visit_known(run: Run) -> None:
+    """A listing that is not complete says nothing of what it leaves out: visit that too, unless the source
+    does not cover it any more."""
+    rows = Document.objects.filter(source_id=run.source_id).exclude(run=run).exclude(state=Document.State.GONE)
+    urls = list(rows.values_list("url", flat=True))
+    spec = run.source.spec()
+    covered = follow(spec, "", urls) if run.source.kind == Source.Kind.WEBSITE else urls
+    register(run, map(Listed, covered))
+    outside = rows.filter(Q(run=None) | ~Q(run=run))
+    retire(outside, error=f"{spec.target} does not cover this address any more.", run=run)
+
+
+def batched(items: Iterable[Listed], size: int) -> Iterator[list[Listed]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

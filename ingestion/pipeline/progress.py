@@ -8,6 +8,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from ingestion.models import Chunk, Document, DocumentQuerySet, Run
+from ingestion.pipeline.missing import settle_missing
 
 TO_EMBED = (Chunk.State.WAITING, Chunk.State.EMBEDDING)
 
@@ -43,9 +44,19 @@ def fail_incomplete(documents: DocumentQuerySet) -> None:
 
 def finish_runs() -> int:
     """Close runs without work left. Returns how many."""
-    busy = Exists(Document.objects.filter(run=OuterRef("pk"), state__in=Document.ACTIVE))
-    done = Run.objects.filter(~busy, state=Run.State.RUNNING)
-    return done.update(state=Run.State.FINISHED, note="", finished_at=timezone.now())
+    return sum(map(finish, Run.objects.filter(~busy(), state=Run.State.RUNNING)))
+
+
+def finish(run: Run) -> int:
+    """Remove what is certainly gone, or hold it; a document that this sets free keeps the run open."""
+    held = settle_missing(run)
+    done = Run.objects.filter(~busy(), id=run.pk, state=Run.State.RUNNING)
+    state = Run.State.HELD if held else Run.State.FINISHED
+    return done.update(state=state, error=held, note="", finished_at=timezone.now())
+
+
+def busy() -> Exists:
+    return Exists(Document.objects.filter(run=OuterRef("pk"), state__in=Document.ACTIVE))
 
 
 def explain_wait(note: str) -> None:

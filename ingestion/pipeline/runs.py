@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from ingestion.models import Chunk, Document, Run, Source
+from ingestion.sources import forget
 from ingestion.types import Json
 
 STAGES = ("list", "fetch", "extract", "chunk", "embed", "index")
@@ -51,32 +52,87 @@ def remove_source(source: Source) -> None:
 def forget_removed_sources() -> int:
     """Delete the rows of sources whose vectors are gone. Returns how many."""
     gone = Source.objects.filter(deleting=True).exclude(documents__chunks__isnull=False)
-    ids = list(gone.values_list("id", flat=True))
-    Source.objects.filter(id__in=ids).delete()
-    return len(ids)
+    removed = list(gone)
+    Source.objects.filter(id__in=[source.pk for source in removed]).delete()
+    for source in removed:
+        forget(source.spec())
+    return len(removed)
 
 
 def summary(run_ids: Sequence[int]) -> Json:
     """The figures of some runs together, as `manage.py ingest --json` prints them."""
     documents = Document.objects.filter(run_id__in=run_ids)
     states = dict(documents.values_list("state").annotate(n=Count("id")))
-    unsuccessful = sum(states.get(s, 0) for s in Document.UNSUCCESSFUL)
     totals = documents.aggregate(
         chunks=Coalesce(Sum("chunk_count"), 0),
         embedded=Coalesce(Sum("new_chunks"), 0),
         tokens=Coalesce(Sum("new_tokens"), 0),
     )
+    copied = Run.objects.filter(id__in=run_ids).aggregate(
+        chunks=Coalesce(Sum("copied_chunks"), 0), tokens=Coalesce(Sum("copied_tokens"), 0)
+    )
+    embedded = max(totals["embedded"] - copied["chunks"], 0)
     return {
         "documents": sum(states.values()),
         "indexed": states.get(Document.State.INDEXED, 0),
         "unchanged": states.get(Document.State.UNCHANGED, 0),
-        "failed": unsuccessful,
+        "duplicates": states.get(Document.State.DUPLICATE, 0),
+        "missing": states.get(Document.State.MISSING, 0),
+        "failed": sum(states.get(s, 0) for s in Document.UNSUCCESSFUL),
         "gone": states.get(Document.State.GONE, 0),
-        **totals,
-        "reused": max(totals["chunks"] - totals["embedded"], 0),
+        "chunks": totals["chunks"],
+        "embedded": embedded,
+        "reused": max(totals["chunks"] - embedded, 0),
+        "tokens": max(totals["tokens"] - copied["tokens"], 0),
         "seconds": elapsed(run_ids),
         "stages": stage_seconds(run_ids),
+        "saved": saved(run_ids),
     }
+
+
+def saved(run_ids: Sequence[int]) -> Json:
+    """What a refresh did not have to do: pages by the layer that showed them unchanged, chunks that kept
+    their vector or took an equal text's, and the embedder's seconds that their tokens would have cost."""
+    documents = Document.objects.filter(run_id__in=run_ids)
+    layers = documents.exclude(unchanged_by="").filter(state__in=(Document.State.UNCHANGED, Document.State.DUPLICATE))
+    pages = dict(layers.values_list("unchanged_by").annotate(n=Count("id")))
+    held = Chunk.objects.filter(document__run_id__in=run_ids).live().aggregate(n=Coalesce(Sum("tokens"), 0))["n"]
+    runs = Run.objects.filter(id__in=run_ids)
+    copied = runs.aggregate(chunks=Coalesce(Sum("copied_chunks"), 0), tokens=Coalesce(Sum("copied_tokens"), 0))
+    fresh = documents.aggregate(n=Coalesce(Sum("new_tokens"), 0))["n"]
+    tokens = max(held - fresh, 0) + copied["tokens"]
+    rate = embedding_rate()
+    return {
+        "pages": pages,
+        "vectors_copied": copied["chunks"],
+        "tokens": tokens,
+        "embedding_seconds": round(tokens / rate, 1) if rate else None,
+    }
+
+
+LAYERS = {
+    Document.Layer.LISTING: "by the listing",
+    Document.Layer.NOT_MODIFIED: "by the server's 304",
+    Document.Layer.BYTES: "by equal bytes",
+    Document.Layer.TEXT: "by equal text",
+}
+
+
+def saved_sentence(run_ids: Sequence[int]) -> str:
+    """The savings in words; empty when there are none."""
+    figures = saved(run_ids)
+    pages = ", ".join(f"{n} {LAYERS[Document.Layer(layer)]}" for layer, n in sorted(figures["pages"].items()))
+    parts = [f"unchanged pages: {pages}"] if pages else []
+    parts += [f"{figures['vectors_copied']} vectors of equal texts"] if figures["vectors_copied"] else []
+    parts += [f"about {figures['embedding_seconds']} s of embedding"] if figures["embedding_seconds"] else []
+    return "; ".join(parts)
+
+
+def embedding_rate() -> float:
+    """Tokens a second of the embedder, over the last runs that embedded; 0 before the first."""
+    runs = Run.objects.filter(embed_tokens__gt=0).order_by("-id")[:10]
+    seconds = sum(run.embed_seconds for run in runs)
+    return sum(run.embed_tokens for run in runs) / seconds if seconds else 0.0
 
 
 def elapsed(run_ids: Sequence[int]) -> float:

@@ -56,9 +56,16 @@ def source_status(source: Source) -> Json:
         "state": "deleting" if source.deleting else run.state if run else "new",
         "documents": counts(source.documents),
         "error": run.error if run else "",
-        "waits_because": run.note if run else "",
+        "waits_because": pause_of(source) or (run.note if run else ""),
+        "left_out": run.remarks if run else {},
         "next_run_at": source.next_run_at.isoformat() if source.next_run_at else None,
     }
+
+
+def pause_of(source: Source) -> str:
+    if source.paused_until is None or source.paused_until <= timezone.now():
+        return ""
+    return f"Its host wants to be left alone until {source.paused_until:%H:%M:%S} UTC."
 
 
 def index_status() -> Json:

@@ -1,6 +1,6 @@
 """One module per kind of source, one contract.
 
-A kind lists the addresses of its documents, says which links of a page lead to more of them, and
+A kind names the documents that it holds now, says which links of a page lead to more of them, and
 fetches one. Its module is registered in ``KINDS`` under the name that a Source row stores; the
 functions here find the module and call it.
 """
@@ -8,16 +8,21 @@ functions here find the module and call it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from ingestion.exceptions import SourceError
-from ingestion.sources import files, website
-from ingestion.types import Page, SourceSpec
+from ingestion.sources import files, github, jsonl, sitemap, uploads, urls, website
+from ingestion.types import Listing, Page, SourceSpec, Validators
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
-ACCEPTED = "give a folder, a file, or the first page of a website (https://…)"
+SITEMAP = re.compile(r"sitemap[^/]*\.(xml|xml\.gz|txt)$|/robots\.txt$", re.IGNORECASE)
+ACCEPTED = (
+    "give the first page of a website (https://…), a sitemap's address, github:owner/repo[@ref][/path], a folder, "
+    "a file, or a file of JSON lines (.jsonl)"
+)
 
 
 class Kind(Protocol):
@@ -25,14 +30,25 @@ class Kind(Protocol):
 
     def normalise(self, target: str) -> str: ...
 
-    def list_documents(self, spec: SourceSpec) -> Iterator[str]: ...
+    def list_documents(self, spec: SourceSpec) -> Listing: ...
 
     def follow(self, spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]: ...
 
-    def fetch(self, spec: SourceSpec, url: str) -> Page: ...
+    def fetch(self, spec: SourceSpec, url: str, known: Validators = ...) -> Page | None: ...
 
 
-KINDS: dict[str, Kind] = {"files": files, "website": website}
+KINDS: dict[str, Kind] = {
+    "website": website,
+    "sitemap": sitemap,
+    "github": github,
+    "files": files,
+    "urls": urls,
+    "jsonl": jsonl,
+    "uploads": uploads,
+}
+
+# Kinds that keep something on this machine, and how to delete it: ``(target) -> None``.
+KEEPERS = {"uploads": uploads.remove}
 
 
 def detect_kind(target: str) -> str:
@@ -42,10 +58,24 @@ def detect_kind(target: str) -> str:
     if not text:
         raise SourceError(f"The target is empty; {ACCEPTED}.")
     if scheme is None or scheme[0].lower() == "file:" or Path(text).exists():
-        return "files"
+        return "jsonl" if text.lower().endswith((".jsonl", ".ndjson")) else "files"
     if scheme[0].lower() in ("http:", "https:"):
-        return "website"
+        return _kind_of_address(text)
+    if scheme[0].lower() == "github:":
+        return "github"
     raise SourceError(f"{text!r} is of no known kind; {ACCEPTED}.")
+
+
+def _kind_of_address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "website"  # whose normalise says what is wrong with it
+    if parts.hostname in ("github.com", "www.github.com") and parts.path.strip("/").count("/") >= 1:
+        return "github"
+    if parts.path.lower().endswith("/llms.txt"):
+        return "urls"
+    return "sitemap" if SITEMAP.search(parts.path) else "website"
 
 
 def normalise(kind: str, target: str) -> str:
@@ -53,8 +83,8 @@ def normalise(kind: str, target: str) -> str:
     return _module(kind).normalise(target.strip())
 
 
-def list_documents(spec: SourceSpec) -> Iterator[str]:
-    """Addresses of the documents that can be named without fetching any, one at a time."""
+def list_documents(spec: SourceSpec) -> Listing:
+    """What the source holds now, named one at a time."""
     return _module(spec.kind).list_documents(spec)
 
 
@@ -63,9 +93,16 @@ def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
     return _module(spec.kind).follow(spec, page_url, links)
 
 
-def fetch(spec: SourceSpec, url: str) -> Page:
-    """One document; refuses an address that is not the source's."""
-    return _module(spec.kind).fetch(spec, url)
+def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page | None:
+    """One document, or None while it is the version that ``known`` describes; refuses an address that is
+    not the source's."""
+    return _module(spec.kind).fetch(spec, url, known)
+
+
+def forget(spec: SourceSpec) -> None:
+    """Delete what is kept on this machine for a source that is no more."""
+    if spec.kind in KEEPERS:
+        KEEPERS[spec.kind](spec.target)
 
 
 def _module(kind: str) -> Kind:

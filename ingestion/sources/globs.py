@@ -11,11 +11,12 @@ from fnmatch import fnmatchcase
 from ingestion.types import SourceSpec
 
 
-def wanted(spec: SourceSpec, name: str) -> bool:
-    """No include glob means everything; an exclude glob wins."""
-    if any(_matches(name, glob) for glob in spec.exclude):
+def wanted(spec: SourceSpec, *names: str) -> bool:
+    """No include glob means everything; an exclude glob wins. A document may have several names, a web page
+    its address, its path, and its path below the source's; a glob may match any of them."""
+    if any(_matches(name, glob) for glob in spec.exclude for name in names):
         return False
-    return not spec.include or any(_matches(name, glob) for glob in spec.include)
+    return not spec.include or any(_matches(name, glob) for glob in spec.include for name in names)
 
 
 def _matches(name: str, glob: str) -> bool:

@@ -1,83 +1,125 @@
-"""A website as a source: its first page, and what that leads to on the same host below the same path.
+"""A website as a source: its first page, and what belongs to it on the same host below the same path.
 
-The scope is the target up to its last slash; http and https count as one. Addresses out of scope, far
-too long, with many parameters, or of pictures, archives and the like are not followed. A redirect is
-held to the scope and to robots.txt like any link. Globs apply to the whole address.
+A sitemap that names what the first page links to is the list of the site. Otherwise its pages are a start
+beside the first one, and links are followed. A redirect is held to the scope and to robots.txt like any
+link; what is a page of the source at all is for ``addresses`` to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
-from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from functools import cache, partial
+from itertools import islice
+from urllib.parse import urljoin
 
-from ingestion import fetcher, politeness
-from ingestion.exceptions import AddressRefused
-from ingestion.sources.globs import wanted
-from ingestion.types import Page, SourceSpec
+from ingestion.exceptions import FetchFailed, IngestionError, TransientError
+from ingestion.sources import visits
+from ingestion.sources.addresses import as_in_source, document_of, joined, same_place, scope_of, spelled
+from ingestion.sources.sitemap import Reading, bound_note, listed
+from ingestion.types import Listing, Page, SourceSpec, Validators
 
-MAX_QUERY_PARAMETERS = 4  # more are filters and calendars, which multiply without end
-# Named rather than fetched and refused: each spared request is a round trip to somebody else's server.
-# fmt: off
-BINARY_SUFFIXES = frozenset(
-    {
-        ".7z", ".avi", ".bin", ".bmp", ".bz2", ".css", ".csv", ".deb", ".dmg", ".doc", ".docx", ".eot",
-        ".epub", ".exe", ".gif", ".gz", ".ico", ".iso", ".jar", ".jpeg", ".jpg", ".js", ".json", ".m4a",
-        ".map", ".mjs", ".mov", ".mp3", ".mp4", ".ogg", ".otf", ".pdf", ".png", ".ppt", ".pptx", ".rar",
-        ".rpm", ".svg", ".tar", ".tgz", ".tif", ".tiff", ".ttf", ".wasm", ".wav", ".webm", ".webp",
-        ".whl", ".woff", ".woff2", ".xls", ".xlsx", ".xml", ".xz", ".zip",
-    }
-)
-# fmt: on
+# Beside the first page. A sitemap with fewer is no list of a documentation: Read the Docs names versions only.
+LEAST_PAGES = 5
+# First pages link to an odd page that sitemaps leave out, such as an index or a licence: one in so many.
+MAY_LACK_ONE_IN = 10
+HTML = ("text/html", "application/xhtml+xml")
 
 
 def normalise(target: str) -> str:
-    return fetcher.canonical(target)
+    return spelled(target)
 
 
-def list_documents(spec: SourceSpec) -> Iterator[str]:
-    """Only the first page is known before anything is fetched."""
-    yield fetcher.canonical(spec.target)
+def list_documents(spec: SourceSpec) -> Listing:
+    start = as_in_source(spec, spec.target)
+    pages, notes, is_whole = {start: ""}, list[str](), True
+    links = cache(partial(_links_of, spec, start))
+    for reading in _readings(spec, start, notes):
+        pages |= reading.documents
+        notes += reading.notes(silent=[f"outside {scope_of(spec).prefix}"])
+        is_whole &= reading.complete
+        if reading.documents and len(pages) > LEAST_PAGES and _covers(pages, links(), notes):
+            return _listing(spec, pages, notes, complete=is_whole)
+    return _listing(spec, pages, notes, complete=False)
+
+
+def _listing(spec: SourceSpec, pages: dict[str, str], notes: list[str], *, complete: bool) -> Listing:
+    bounded = dict(islice(pages.items(), spec.max_pages or None))
+    if len(bounded) < len(pages):
+        notes.append(bound_note(spec.max_pages))
+    return Listing(listed(bounded), complete=complete and bounded == pages, notes=tuple(dict.fromkeys(notes)))
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
-    found = dict.fromkeys(filter(None, map(_canonical_or_nothing, links)))
-    return [url for url in found if url != page_url and _is_document(spec, url)]
+    found = dict.fromkeys(document_of(spec, link) for link in links)
+    return [url for url in found if url and url != page_url and not visits.is_forbidden(url)]
 
 
-def fetch(spec: SourceSpec, url: str) -> Page:
-    return fetcher.fetch(url, permit=partial(_permit, spec))
+def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page | None:
+    return visits.fetch(spec, url, known)
 
 
-def _canonical_or_nothing(link: str) -> str:
+# --- The sitemap as a list ------------------------------------------------------------------------------
+
+
+def _readings(spec: SourceSpec, start: str, notes: list[str]) -> Iterator[Reading]:
+    """What robots.txt names; then the places where generators of documentation and of sites write one."""
     try:
-        return fetcher.canonical(link)
-    except AddressRefused:
-        return ""
+        named = visits.sitemaps(start)
+    except FetchFailed as error:
+        named = ()
+        notes.append(f"Sitemap: {error}.")
+    if named:
+        yield Reading(spec).read(named)
+    usual = dict.fromkeys(urljoin(start, path) for path in ("sitemap.xml", "/sitemap.xml"))
+    for place in list(usual)[: 1 if named else 2]:
+        if place not in named:
+            yield _guessed(spec, place)
 
 
-def _is_document(spec: SourceSpec, url: str) -> bool:
-    parts = urlsplit(url)
-    return (
-        _in_scope(spec, url)
-        and parts.query.count("&") < MAX_QUERY_PARAMETERS
-        and PurePosixPath(parts.path.rpartition("/")[2]).suffix.lower() not in BINARY_SUFFIXES
-        and wanted(spec, url)
-    )
+def _guessed(spec: SourceSpec, place: str) -> Reading:
+    """Nobody said that there is a sitemap here, so that only passing trouble is worth a note."""
+    reading = Reading(spec).read([place])
+    reading.errors = [error for error in reading.errors if reading.documents or isinstance(error, TransientError)]
+    return reading
 
 
-def _in_scope(spec: SourceSpec, url: str) -> bool:
-    target, parts = urlsplit(fetcher.canonical(spec.target)), urlsplit(url)
-    prefix = target.path.rpartition("/")[0] + "/"
-    return parts.netloc == target.netloc and parts.path.startswith(prefix)
-
-
-def _permit(spec: SourceSpec, url: str) -> None:
-    """Refuse an address that the source does not cover or whose site wants to be left alone there."""
-    if not _in_scope(spec, url):
-        raise AddressRefused(
-            f"{url} lies outside {spec.target}; if the documentation has moved there, make it the target"
+def _covers(pages: Collection[str], links: frozenset[str], notes: list[str]) -> bool:
+    """Whether the sitemap's pages are those that the first page links to."""
+    places = set(map(same_place, pages))
+    unnamed = sorted(link for link in links if same_place(link) not in places)
+    if links and len(unnamed) <= len(links) // MAY_LACK_ONE_IN:
+        return True
+    if unnamed:
+        notes.append(
+            f"The sitemap lacks {len(unnamed)} of {len(links)} pages that the first page links to, for example "
+            f"{unnamed[0]}, so links are followed as well."
         )
-    if not politeness.allowed(url, fetch=partial(fetcher.fetch, content_types=())):
-        raise AddressRefused(f"robots.txt forbids {url}; ask the site's owner or exclude it")
+    return False
+
+
+def _links_of(spec: SourceSpec, start: str) -> frozenset[str]:
+    """The documents that the first page links to; none when it cannot be read, which its own visit will tell."""
+    try:
+        page = visits.patiently(partial(visits.fetch, spec, start))
+    except IngestionError:
+        return frozenset()
+    if page is None or page.content_type not in HTML:
+        return frozenset()
+    return frozenset(follow(spec, start, list(_hrefs(page))))
+
+
+def _hrefs(page: Page) -> Iterator[str]:
+    """Addresses of a page's links, but for its translations and what nobody is meant to follow."""
+    from bs4 import BeautifulSoup  # only workers that read pages need it
+    from bs4.filter import SoupStrainer
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of XHTML, which is read as HTML on purpose
+        tree = BeautifulSoup(page.body, "lxml", from_encoding="utf-8", parse_only=SoupStrainer(["base", "link", "a"]))
+    base = joined(page.url, next((str(tag["href"]) for tag in tree.find_all("base", href=True)), ""))
+    translations = {joined(base, str(tag["href"])) for tag in tree.find_all("link", href=True, hreflang=True)}
+    for tag in tree.find_all("a", href=True):
+        address = joined(base, str(tag["href"]))
+        if address not in translations and "nofollow" not in tag.get_attribute_list("rel"):
+            yield address

@@ -36,6 +36,7 @@ def lines(now: Json) -> Iterator[str]:
     for source in now["sources"]:
         trouble = source["error"] or source["waits_because"]
         yield f"source     {source['name']}: {source['state']}, {listed(source['documents'])} {trouble}".rstrip()
+        yield from (f"           {words} {example}".rstrip() for words, example in source["left_out"].items())
 
 
 def listed(figures: Json) -> str:

@@ -1,0 +1,37 @@
+"""How a note, a warning or a tab of any dialect of Markdown begins once it is plain: a paragraph with its name.
+
+The same words that the notes of an HTML page begin with.
+"""
+
+from __future__ import annotations
+
+# Boxes that are named by their title alone.
+UNNAMED = {
+    "accordion", "admonition", "aside", "callout", "card", "code-group", "container", "details", "div", "dropdown",
+    "expandable", "grid", "grid-item", "grid-item-card", "hint", "raw", "sidebar", "step", "steps", "tab", "tab-item",
+    "tab-set", "tabitem", "tabs", "topic", "v-pre", "content",
+}  # fmt: skip
+KNOWN = {
+    "abstract", "attention", "bug", "caution", "check", "danger", "deprecated", "error", "example", "failure", "faq",
+    "help", "hint", "important", "info", "note", "question", "quote", "seealso", "success", "summary", "tip", "tldr",
+    "todo", "versionadded", "versionchanged", "warning",
+}  # fmt: skip
+_SPELLED = {
+    "seealso": "See also",
+    "versionadded": "New in version",
+    "versionchanged": "Changed in version",
+    "tldr": "TL;DR",
+    "faq": "FAQ",
+}
+
+
+def label(kind: str, title: str = "") -> str:
+    """``**Note**``, ``**Note: Title**``, or the title alone; an empty string if there is nothing to say."""
+    kind, title = kind.lower(), title.strip()
+    name = (
+        "" if kind in UNNAMED and (kind != "hint" or title) else _SPELLED.get(kind, kind.replace("-", " ").capitalize())
+    )
+    if title.lower() == name.lower():
+        title = ""
+    words = f"{name}: {title}" if name and title else name or title
+    return f"**{words}**" if words else ""

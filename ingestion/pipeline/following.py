@@ -1,0 +1,67 @@
+"""The pages that a page links to join the run, as far as the source's budgets allow. What is left out is
+remarked on the run with an example, so that staff see why a site seems incomplete."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from django.db import transaction
+from django.db.models import Count
+
+from ingestion.models import Document, Run
+from ingestion.pipeline.listing import register
+from ingestion.sources import follow
+from ingestion.sources.addresses import template
+from ingestion.types import Listed
+
+# Pages whose addresses differ in numbers, dates or parameters only. A reference of one page per release note or
+# error code stays below; calendars and filters do not end by themselves.
+TEMPLATE_PAGES = 500
+
+
+def follow_links(document: Document, page_url: str, links: Sequence[str]) -> None:
+    run = document.run
+    if run is None or run.complete:
+        return
+    fresh = unknown(run, follow(document.source.spec(), page_url, links))
+    if fresh and document.depth >= document.source.max_depth:
+        remark(run, f"Pages deeper than {document.source.max_depth} links are left out (max_depth).", fresh[0])
+        return
+    register(run, map(Listed, affordable(run, fresh)), depth=document.depth + 1)
+
+
+def unknown(run: Run, urls: list[str]) -> list[str]:
+    there = set(Document.objects.filter(run=run, url__in=urls).values_list("url", flat=True))
+    return [url for url in urls if url not in there]
+
+
+def affordable(run: Run, urls: list[str]) -> list[str]:
+    """As many as the source's bound on pages leaves room for."""
+    allowed = list(within_templates(run, urls))
+    bound = run.source.page_bound()
+    room = max(0, bound - Document.objects.filter(run=run).count()) if bound else len(allowed)
+    if len(allowed) > room:
+        remark(run, f"The source's bound of {bound} pages is reached (max_pages).", allowed[room])
+    return allowed[:room]
+
+
+def within_templates(run: Run, urls: list[str]) -> Iterator[str]:
+    shapes = {url: template(url)[:300] for url in urls}
+    rows = Document.objects.filter(run=run, template__in=set(filter(None, shapes.values()))).order_by()
+    taken = Counter(dict(rows.values_list("template").annotate(n=Count("id"))))
+    for url, shape in shapes.items():
+        taken[shape] += 1
+        if not shape or taken[shape] <= TEMPLATE_PAGES:
+            yield url
+        else:
+            remark(run, f"More than {TEMPLATE_PAGES} pages of the form {shape} are left out.", url)
+
+
+@transaction.atomic
+def remark(run: Run, words: str, example: str) -> None:
+    """Once per run and reason."""
+    row = Run.objects.select_for_update().get(id=run.pk)
+    if words not in row.remarks:
+        row.remarks = {**row.remarks, words: example}
+        row.save(update_fields=["remarks"])

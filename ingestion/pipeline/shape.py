@@ -1,0 +1,40 @@
+"""Hashes that tell whether a document has to be processed again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from django.conf import settings
+
+from ingestion.models import Source
+from ingestion.types import Extracted, Page, embedding_text
+
+# Changes whenever extraction or cutting changes what the same bytes become.
+PROCESSING_VERSION = "2"
+
+
+def shape_of(source: Source) -> str:
+    """Of everything but the bytes that shapes chunks and the links followed: with another model, chunk size or
+    scope, equal bytes are read again."""
+    scope = [source.include, source.exclude, source.page_bound(), source.max_depth] if source.kind in Source.WEB else []
+    return digest(PROCESSING_VERSION, settings.MODEL_PATH, str(settings.CHUNK_TOKENS), json.dumps(scope))
+
+
+def content_hash(page: Page) -> str:
+    return hashlib.blake2b(f"{page.content_type}\0".encode() + page.body, digest_size=32).hexdigest()
+
+
+def text_hash(title: str, extracted: Extracted) -> str:
+    """Of what a reader would see, and of the anchors that citations lead to."""
+    return digest(title, extracted.markdown, json.dumps(extracted.anchors, sort_keys=True))
+
+
+def embedding_digest(heading: str, text: str) -> str:
+    """Of what the model reads: equal digests have equal vectors."""
+    return digest(embedding_text(heading, text))
+
+
+def digest(*parts: str) -> str:
+    """128 bits of BLAKE2b."""
+    return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()

@@ -1,0 +1,110 @@
+"""The text of a robots.txt -> what it lets us fetch, how slowly, and which sitemaps it names.
+
+In: bytes of any kind and the name of a crawler. Out: ``Rules``; never an error. Grouping is that of RFC 9309,
+with the tolerance of Google's parser (misspelled fields, a blank instead of the colon); paths are matched by
+Protego. Only ``politeness`` imports this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote, urljoin
+
+from protego import Protego
+
+MAX_BYTES = 512 * 1024  # RFC 9309 asks for 500 KiB at least
+MAX_CRAWL_DELAY_SECONDS = 60.0  # longer ones are mistakes: 600 pages would take a day
+MAX_SITEMAPS = 100
+
+FIELD = re.compile(
+    r"""[\s\udc80-\udcff]*(?: (?P<agent>user[-\ ]?agent)
+             | (?P<rule>allow|diss?all?ow|diasllow|disallaw|crawl[-\ ]delay)
+             | (?P<sitemap>site-?maps?)
+        ) (?: \s*: | \s(?![^#]*:(?:\s|$)) | \s*$ ) \s* (?P<value>[^#]*)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# "FooBot/1.2", "FooBot 1.2" and "FooBot*" all name FooBot.
+TOKEN = re.compile(r"\*|[\w.-]+")
+LINE_END = re.compile(r"\r\n|\r|\n")
+# What Python takes for the end of a line, and the web does not.
+OTHER_LINE_ENDS = re.compile(r"[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+NOT_UTF8 = re.compile(r"[\udc80-\udcff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one robots.txt says to one crawler."""
+
+    paths: Protego
+    agent: str
+    crawl_delay: float
+    sitemaps: tuple[str, ...]
+
+    def allow(self, url: str) -> bool:
+        return bool(self.paths.can_fetch(url, self.agent))
+
+
+def parse(body: bytes, agent: str, site: str = "") -> Rules:
+    """The rules for ``agent``, a product token, or for everybody when it is not named."""
+    lines = LINE_END.split(_text(body))
+    found = [match for line in lines if (match := FIELD.match(line))]
+    kept = list(_groups_for(agent.lower(), found))
+    named = f"user-agent: {agent.lower()}" in kept
+    paths = Protego.parse("\n".join(kept))
+    asked = agent.lower() if named else "*"
+    delay = min(paths.crawl_delay(asked) or 0.0, MAX_CRAWL_DELAY_SECONDS)
+    return Rules(paths, asked, delay, tuple(_sitemaps(found, site)))
+
+
+def product_token(user_agent: str) -> str:
+    """What a robots.txt calls the sender of this User-Agent header."""
+    match = TOKEN.match(user_agent)
+    return match[0] if match else ""
+
+
+def _text(body: bytes) -> str:
+    """Whole lines only: half a rule at the cut could forbid or allow too much."""
+    if len(body) > MAX_BYTES:
+        body = body[:MAX_BYTES].rpartition(b"\n")[0]
+    text = body.decode("utf-8-sig", "surrogateescape")
+    return OTHER_LINE_ENDS.sub(lambda match: quote(match[0]), text)
+
+
+def _escaped(byte: re.Match[str]) -> str:
+    """A byte that is no UTF-8 as an address has it: /caf\xe9 is /caf%E9."""
+    return f"%{ord(byte[0]) - 0xDC00:02X}"
+
+
+def _groups_for(agent: str, found: list[re.Match[str]]) -> Iterator[str]:
+    """The lines of the groups that speak to ``agent`` or to everybody.
+
+    Left to Protego, other crawlers' rules cost memory: 250 KB of names above 250 KB of rules are
+    5 * 10^8 pairs. It also ends a group at a field that it does not know, and takes "Foo Bar" for a name.
+    """
+    ours = naming = False
+    for match in found:
+        if match["agent"]:
+            name = product_token(match["value"]).lower()
+            ours = name in (agent, "*") or (ours and naming)
+            naming = True
+            if name in (agent, "*"):
+                yield f"user-agent: {name}"
+        elif match["rule"]:
+            naming = False
+            if ours:
+                yield f"{match['rule']}: {NOT_UTF8.sub(_escaped, match['value'])}"
+
+
+def _sitemaps(found: list[re.Match[str]], site: str) -> Iterator[str]:
+    named = (NOT_UTF8.sub(_escaped, match["value"]).strip() for match in found if match["sitemap"])
+    addresses = dict.fromkeys(_absolute(site, name) for name in named if name)
+    yield from [url for url in addresses if url.startswith(("http://", "https://"))][:MAX_SITEMAPS]
+
+
+def _absolute(site: str, name: str) -> str:
+    try:
+        return urljoin(f"{site}/", name)
+    except ValueError:
+        return ""

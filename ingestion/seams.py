@@ -1,0 +1,109 @@
+"""Where a text may be cut, and how firmly it holds together there.
+
+In: Markdown and a stretch of it that is too long for a chunk. Out: ``Seam``s in order; those with the least grip
+are to be opened first. Nothing is cut here and nothing is counted. Time is linear in the stretch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import IntEnum
+from itertools import pairwise
+from typing import NamedTuple
+
+from ingestion import outline
+
+
+class Grip(IntEnum):
+    SECTION = 0
+    BLOCK = 1
+    TAIL = 2  # before the last item or sentence of what leads on to the next block
+    NESTED = 3  # a list item and the code or paragraphs that belong to it
+    LED = 4  # "For example:", a heading or an admonition's name, and what follows
+    PART = 5  # items of a list, stretches of code between blank lines
+    ITEM = 6  # items inside items, statements
+    SENTENCE = 7
+    LINE = 8
+    EDGE = 9  # a fence's first and last line, a table's head
+
+
+class Seam(NamedTuple):
+    at: int
+    grip: Grip
+
+
+_LINE = re.compile(r"\n")
+# "e.g. this" does not end a sentence.
+_SENTENCE = re.compile(r"(?<!\.[a-zA-Z])[.!?][\"')\]]*\s+|[。！？]")
+_ITEM = re.compile(r"([ \t]*)(?:[-*+•]|\d{1,9}[.)])[ \t]")
+# A table of reStructuredText begins with a drawn line.
+_DRAWN = re.compile(r"[ \t]*[+=][-+= ]{4,}$", re.MULTILINE)
+# A sentence that begins like this would be taken for something else if it began a line.
+_NEW_BLOCK = ("```", "~~~", "#", "|")
+# A line of code that begins like this goes on with what stands above.
+_INSIDE = (" ", "\t", "\n", ")", "]", "}")
+_LABEL = re.compile(r"\*\*[^\n]{1,200}\*\*\Z")
+
+
+def between_blocks(markdown: str, start: int, end: int) -> list[Seam]:
+    text = markdown[start:end]
+    found = [block for block in outline.blocks(text) if block.kind != outline.BLANK]
+    seams = (seam for before, block in pairwise(found) for seam in _between(text, before, block))
+    return [Seam(start + at, grip) for at, grip in seams]
+
+
+def _between(text: str, before: outline.Block, block: outline.Block) -> Iterator[Seam]:
+    grip = _grip(text, before, block)
+    if grip in (Grip.NESTED, Grip.LED) and before.kind == outline.TEXT:
+        loosest = Grip.SENTENCE if grip == Grip.LED else Grip.PART
+        tails = [before.start + at for at, found in _prose(text[before.start : before.end]) if found <= loosest]
+        yield from (Seam(at, Grip.TAIL) for at in tails[-1:] if not text.startswith(_NEW_BLOCK, at))
+    yield Seam(block.start, grip)
+
+
+def _grip(text: str, before: outline.Block, block: outline.Block) -> Grip:
+    if block.kind == outline.HEADING:
+        return Grip.LED if before.kind == outline.HEADING else Grip.SECTION
+    if before.kind == outline.HEADING or (before.kind == outline.TEXT and _leads(text[before.start : before.end])):
+        return Grip.LED
+    return Grip.NESTED if text[block.start] in " \t" else Grip.BLOCK
+
+
+def _leads(paragraph: str) -> bool:
+    paragraph = paragraph.strip()
+    return paragraph.endswith((":", ":**", "：")) or bool(_LABEL.match(paragraph))
+
+
+def inside_block(markdown: str, start: int, end: int) -> list[Seam]:
+    text = markdown[start:end]
+    kind = outline.TABLE if _DRAWN.match(text) else outline.blocks(text)[0].kind
+    seams = {outline.FENCE: _code, outline.TABLE: _rows}.get(kind, _prose)
+    return [Seam(start + at, grip) for at, grip in seams(text)]
+
+
+def _code(text: str) -> Iterator[Seam]:
+    starts = [match.end() for match in _LINE.finditer(text)]
+    margin = len(text) - len(text.lstrip(" \t"))
+    last = text.rstrip().rfind("\n") + 1
+    for before, at in pairwise([0, *starts]):
+        if before == 0 or at == last:
+            yield Seam(at, Grip.EDGE)
+        elif not text[before:at].strip():
+            yield Seam(at, Grip.PART)
+        else:
+            yield Seam(at, Grip.LINE if text[at + margin : at + margin + 1] in _INSIDE else Grip.ITEM)
+
+
+def _rows(text: str) -> Iterator[Seam]:
+    for number, match in enumerate(_LINE.finditer(text)):
+        yield Seam(match.end(), Grip.EDGE if number < 2 else Grip.LINE)
+
+
+def _prose(text: str) -> list[Seam]:
+    grips = {match.end(): Grip.LINE for match in _LINE.finditer(text)}
+    grips |= {match.end(): Grip.SENTENCE for match in _SENTENCE.finditer(text)}
+    for at in (match.end() for match in _LINE.finditer(text)):
+        if item := _ITEM.match(text, at):
+            grips[at] = Grip.ITEM if item.group(1) else Grip.PART
+    return [Seam(at, grips[at]) for at in sorted(grips)]

@@ -1,0 +1,258 @@
+"""Which addresses are documents of a source on the web, and which of them are the same document.
+
+Pure judgements: an address and a source in, an address, a reason or a template out; nothing is requested.
+A website is what lies on its target's host below the target's path up to the last slash; a sitemap may
+name all pages of its host. http and https are one site, spelled like the target; ``www.`` is another host.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+from ingestion.exceptions import AddressRefused
+from ingestion.fetcher import canonical
+from ingestion.sources.globs import wanted
+from ingestion.types import SourceSpec
+
+MAX_QUERY_PARAMETERS = 4  # more are filters and calendars, which multiply without end
+MAX_REPEATED_SEGMENT = 3  # /a/a/a may be a package of that name; a relative link gone wrong adds one each time
+MAX_REPEATED_CYCLE = 2  # /a/b/a/b happens (a module's tests), a third round does not
+MAX_SEGMENTS = 30  # Java's reference, which is deep, has 12
+# Navigation is the same on every page: a link seen before costs 3 µs instead of 200. About 5 MB.
+LINKS_REMEMBERED = 10_000
+
+# Parameters that tell where a reader came from. Not ``ref`` and ``source``: they also choose what is shown.
+TRACKING = re.compile(
+    r"utm_\w+|_ga|_gl|gclid|gclsrc|dclid|gbraid|wbraid|fbclid|msclkid|yclid|twclid|ttclid|igshid|li_fat_id|mc_[ce]id"
+    r"|mkt_tok|srsltid|s_kwcid|wickedid|_openstat|_hsenc|_hsmi|__hs\w+|hsctatracking|vero_id|oly_(anon|enc)_id",
+    re.IGNORECASE,
+)
+SESSION = re.compile(
+    r"phpsessid|jsessionid|aspsessionid\w*|asp\.net_sessionid|cfid|cftoken|oscsid|zenid", re.IGNORECASE
+)
+# Names that also mean a section or a style; they are a session's only with a value like one.
+SESSION_PERHAPS = re.compile(r"sid|s|session|session_?id|sess_?id", re.IGNORECASE)
+SESSION_VALUE = re.compile(r"(?=[^&]*\d)[0-9a-z_-]{16,}", re.IGNORECASE)
+SESSION_IN_PATH = re.compile(
+    r";(?:jsessionid|phpsessid|sid)=[^/?;]*|/\((?:[a-z]\([0-9a-z_-]{24,}\))+\)(?=/)", re.IGNORECASE
+)
+PAGE_NUMBER = re.compile(r"p|pg|page|paged|pagenumber|start|offset", re.IGNORECASE)
+INDEX_FILE = re.compile(r"/(?:index|default)\.[a-z]{3,5}$", re.IGNORECASE)
+
+# Copies of the pages' sources and lists of links, which Sphinx writes beside the pages themselves.
+GENERATED = re.compile(r"/_sources/|/(?:genindex(?:-[^/]*)?|py-modindex)(?:\.html|/)?$")
+# Named rather than fetched and refused: each spared request is a round trip to somebody else's server.
+# fmt: off
+BINARY_SUFFIXES = frozenset(
+    {
+        ".7z", ".avi", ".bin", ".bmp", ".bz2", ".css", ".csv", ".deb", ".dmg", ".doc", ".docx", ".eot",
+        ".epub", ".exe", ".gif", ".gz", ".ico", ".inv", ".iso", ".jar", ".jpeg", ".jpg", ".js", ".json",
+        ".m4a", ".map", ".mjs", ".mov", ".mp3", ".mp4", ".msi", ".ogg", ".otf", ".pdf", ".png", ".ppt",
+        ".pptx", ".rar", ".rpm", ".rss", ".svg", ".tar", ".tgz", ".tif", ".tiff", ".ttf", ".wasm", ".wav",
+        ".webm", ".webmanifest", ".webp", ".whl", ".woff", ".woff2", ".xls", ".xlsx", ".xml", ".xz", ".zip",
+    }
+)
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The part of the web that belongs to a source; an empty ``host`` stands for all of it."""
+
+    scheme: str
+    host: str
+    prefix: str
+
+    def has_host_of(self, url: str) -> bool:
+        return self.host in ("", urlsplit(url).netloc)
+
+    def holds(self, url: str) -> bool:
+        return self.has_host_of(url) and urlsplit(url).path.startswith(self.prefix)
+
+
+@lru_cache(maxsize=256)
+def scope_of(spec: SourceSpec) -> Scope:
+    if spec.kind == "urls":
+        return Scope("", "", "/")
+    target = urlsplit(spelled(spec.target))
+    prefix = "/" if spec.kind == "sitemap" else target.path.rpartition("/")[0] + "/"
+    return Scope(target.scheme, target.netloc, prefix)
+
+
+# --- One spelling ---------------------------------------------------------------------------------------
+
+
+def spelled(url: str) -> str:
+    """The one spelling of a web address, without what only tracks its readers; raises AddressRefused."""
+    address = canonical(url)
+    if "?" not in address and not SESSION_IN_PATH.search(address):
+        return address
+    parts = urlsplit(address)
+    kept = "&".join(piece for piece in parts.query.split("&") if piece and not _is_ballast(piece))
+    path = SESSION_IN_PATH.sub("", parts.path)
+    return canonical(urlunsplit((parts.scheme, parts.netloc, path, kept, "")))
+
+
+def _is_ballast(parameter: str) -> bool:
+    name, _, value = parameter.partition("=")
+    if TRACKING.fullmatch(name) or SESSION.fullmatch(name):
+        return True
+    return bool(SESSION_PERHAPS.fullmatch(name) and SESSION_VALUE.fullmatch(value))
+
+
+def joined(base: str, link: str) -> str:
+    """``link`` as a page at ``base`` means it; what cannot be read stays as it is, for ``spelled`` to refuse."""
+    try:
+        return urljoin(base, link.strip())
+    except ValueError:
+        return link
+
+
+def as_in_source(spec: SourceSpec, url: str) -> str:
+    """``url`` as the source spells it: http and https of the source's host are one."""
+    address, scope = spelled(url), scope_of(spec)
+    if not scope.host or not scope.has_host_of(address):
+        return address
+    return f"{scope.scheme}:{address.partition(':')[2]}"
+
+
+@lru_cache(maxsize=LINKS_REMEMBERED)
+def document_of(spec: SourceSpec, link: str) -> str:
+    """The address of the document that a link leads to; empty when that is none of the source's."""
+    try:
+        address = as_in_source(spec, link)
+    except AddressRefused:
+        return ""
+    return "" if objection(spec, address) else address
+
+
+# --- What is a document ---------------------------------------------------------------------------------
+
+
+def objection(spec: SourceSpec, url: str) -> str:
+    """Why an address, spelled as in the source, is not one of its documents; empty when it is."""
+    scope, parts = scope_of(spec), urlsplit(url)
+    if not scope.has_host_of(url):
+        return "on another host"
+    if not scope.holds(url):
+        return f"outside {scope.prefix}"
+    if _is_no_page(parts.path):
+        return "of files that are no pages"
+    if is_trap(url, below=scope.prefix):
+        return "that look generated without end"
+    below = url.partition(parts.netloc)[2]
+    return "" if wanted(spec, url, below, below.removeprefix(scope.prefix)) else "that the globs do not want"
+
+
+def _is_no_page(path: str) -> bool:
+    return PurePosixPath(path.rpartition("/")[2]).suffix.lower() in BINARY_SUFFIXES or bool(GENERATED.search(path))
+
+
+def is_trap(url: str, *, below: str = "/") -> bool:
+    """Whether an address looks like one of an endless number: filters combined, or a path that repeats."""
+    parts = urlsplit(url)
+    if parts.query.count("&") >= MAX_QUERY_PARAMETERS:
+        return True
+    segments = [segment for segment in parts.path.removeprefix(below).split("/") if segment]
+    return _repeats(segments)
+
+
+def _repeats(segments: list[str]) -> bool:
+    if len(segments) > MAX_SEGMENTS or max(Counter(segments).values(), default=0) > MAX_REPEATED_SEGMENT:
+        return True
+    longest = len(segments) // (MAX_REPEATED_CYCLE + 1)
+    return any(_cycles(segments, size) for size in range(2, longest + 1))
+
+
+def _cycles(segments: list[str], size: int) -> bool:
+    """Whether ``size`` segments stand there three times in a row."""
+    in_a_row = 0
+    for here, there in zip(segments, segments[size:], strict=False):
+        in_a_row = in_a_row + 1 if here == there else 0
+        if in_a_row == size * MAX_REPEATED_CYCLE:
+            return True
+    return False
+
+
+# --- Several addresses of one document ------------------------------------------------------------------
+
+
+def canonical_in_scope(spec: SourceSpec, url: str, named: str) -> str:
+    """The address that the page at ``url`` counts as when it names ``named`` as canonical.
+
+    Believed only within the source, and not where sites commonly get it wrong: every page naming the
+    start page, and every page of a series naming the first.
+    """
+    address = document_of(spec, named) if named and scope_of(spec).host else ""
+    if not address or _page_number(address) != _page_number(url):
+        return url
+    return url if _is_start(spec, address) and not _is_start(spec, url) else address
+
+
+def _is_start(spec: SourceSpec, url: str) -> bool:
+    starts = {scope_of(spec).prefix, "/", _folder(urlsplit(as_in_source(spec, spec.target)).path)}
+    return _folder(urlsplit(url).path) in starts
+
+
+def _folder(path: str) -> str:
+    return INDEX_FILE.sub("/", path)
+
+
+def _page_number(url: str) -> list[str]:
+    pairs = (piece.partition("=") for piece in urlsplit(url).query.split("&"))
+    return [value for name, _, value in pairs if PAGE_NUMBER.fullmatch(name)]
+
+
+def same_place(url: str) -> str:
+    """A key that is equal for /a, /a/ and /a/index.html: most sites serve one page for them, but not all,
+    so that this may compare lists and must not merge documents."""
+    parts = urlsplit(url)
+    return f"{parts.netloc}{_folder(parts.path).rstrip('/')}?{parts.query}"
+
+
+# --- Templates ------------------------------------------------------------------------------------------
+
+MAX_TEMPLATE_CHARS = 300  # the column that counts them
+# 5.2, v1.0.1, 4.2.x, 2024.1: a version is a place of its own, with as many pages as any.
+VERSION = re.compile(
+    r"v?\d+(?:\.\d+)*(?:\.(?:\d+|x))(?:-?(?:a|b|rc|alpha|beta|dev|post)\.?\d*)?(?:\.html?)?", re.IGNORECASE
+)
+DOTTED_DATE = re.compile(r"(?:19|20)\d\d\.\d\d\.\d\d(?:\.html?)?")
+IDENTIFIER = re.compile(
+    r"(?<![0-9a-z])(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,})(?![0-9a-z])",
+    re.IGNORECASE,
+)
+NUMBER = re.compile(r"\d+")
+
+
+def template(url: str) -> str:
+    """The address with its variable parts replaced, the same for all pages of one generator; empty when
+    nothing in it varies. A site may have hundreds of one template; thousands are a calendar or a filter."""
+    parts = urlsplit(url)
+    path = "/".join(map(_variable_parts, parts.path.split("/")))
+    query = _query_template(parts.query)
+    if (path, query) == (parts.path, parts.query):
+        return ""
+    return f"{parts.netloc}{path}{'?' if query else ''}{query}"[:MAX_TEMPLATE_CHARS]
+
+
+def _variable_parts(text: str) -> str:
+    if VERSION.fullmatch(text) and not DOTTED_DATE.fullmatch(text):
+        return text
+    return NUMBER.sub("{n}", IDENTIFIER.sub("{id}", text))
+
+
+def _query_template(query: str) -> str:
+    """A lone parameter may be the page's name (?title=Setup), so that its words stay. Several are filters: with
+    six of them there are 209 ways to choose up to four, and each way would be a template of its own."""
+    name, _, value = query.partition("=")
+    if "&" in query:
+        return "{}"
+    if "/" in value or "%2f" in value.lower():  # an address within the address: the way back from a login
+        return f"{name}={{}}"
+    return _variable_parts(query)

@@ -1,0 +1,253 @@
+"""One sitemap file -> its entries: XML, a feed (RSS, Atom), or text with one address a line; gzip or not.
+
+In: a file on disk. Out: entries in their order, one at a time, so that memory does not grow with the file.
+Names of elements count without their namespace, which sitemaps often have wrong; only children of an entry
+count, which keeps the addresses of pictures and videos apart. A file that cannot be read to its end gives
+what came before, then raises UnsupportedContent. Entities are never expanded: a file that has a document
+type is refused.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+from xml.parsers import expat
+
+from ingestion.exceptions import UnsupportedContent
+from ingestion.fetcher import MAX_URL_CHARS
+
+# The sitemap protocol's own limits (sitemaps.org/protocol.html).
+MAX_FILE_BYTES = 50 * 1024 * 1024
+MAX_ENTRIES = 50_000
+PIECE_BYTES = 64 * 1024
+MAX_NESTING = 20  # a video's tag inside a page inside the list is at 4
+# Expat 2.5 scans an unfinished tag again with every piece: 50 MB of one attribute would take minutes.
+MAX_TAG_BYTES = 256 * 1024
+GZIP_START = b"\x1f\x8b"
+
+PAGES, SITEMAPS, FEED = "url", "sitemap", "feed"
+ENTRIES = {"url": PAGES, "sitemap": SITEMAPS, "item": FEED, "entry": FEED}
+ROOTS = {"urlset", "sitemapindex", "rss", "feed", "rdf", *ENTRIES}
+FIELDS = {"loc", "lastmod", "link", "updated"}
+
+HTML = re.compile(r"<(?:!doctype\s+)?html\b", re.IGNORECASE)
+ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+WESTERN = re.compile(r"iso-?8859-?1?\d|latin-?1|windows-125\d")
+DECLARED = re.compile(rb"""^<\?xml[^>]{0,100}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
+BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)")
+UNFINISHED_REFERENCE = re.compile(r"&[#\w]{0,8}\Z")
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+LASTMOD = re.compile(r"(\d{4}-\d\d-\d\d)([T ]\d\d:\d\d[\d:.,]*\s*(?:Z|[+-]\d\d:?\d\d)?)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``kind``: PAGES, SITEMAPS (the address of another file) or FEED (a page, of a list of the latest)."""
+
+    kind: str
+    address: str
+    version: str = ""
+
+
+def read(path: Path, name: str) -> Iterator[Entry]:
+    """The entries of the file that was found at the address ``name``."""
+    try:
+        with path.open("rb") as file:
+            yield from _bounded(_parsed(_pieces(_unpacked(file), name), name), name)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UnsupportedContent(f"{name} is damaged (gzip: {error})") from error
+
+
+def _bounded(entries: Iterable[Entry], name: str) -> Iterator[Entry]:
+    for number, entry in enumerate(entries):
+        if number >= MAX_ENTRIES:
+            raise UnsupportedContent(f"{name} names more than {MAX_ENTRIES} addresses; the rest is left out")
+        yield entry
+
+
+# --- Bytes to characters --------------------------------------------------------------------------------
+
+
+def _unpacked(file: BinaryIO) -> BinaryIO:
+    """Whatever the file's name is: servers that unpack on the way, and those that do not, both lie."""
+    packed = file.read(2) == GZIP_START
+    file.seek(0)
+    return gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[return-value]
+
+
+def _pieces(file: BinaryIO, name: str) -> Iterator[bytes]:
+    size = 0
+    while piece := file.read(PIECE_BYTES):
+        size += len(piece)
+        if size > MAX_FILE_BYTES:
+            raise UnsupportedContent(
+                f"{name} is larger than {MAX_FILE_BYTES} bytes when unpacked; the rest is left out"
+            )
+        yield piece
+
+
+def _characters(pieces: Iterable[bytes], encoding: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    for piece in pieces:
+        yield decoder.decode(piece)
+    yield decoder.decode(b"", final=True)
+
+
+def _encoding(start: bytes) -> str:
+    """UTF-8, as the protocol demands, unless the start of the file shows another that does occur."""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    declared = DECLARED.match(start.removeprefix(codecs.BOM_UTF8).lstrip())
+    name = declared[1].decode().lower() if declared else ""
+    return name if WESTERN.fullmatch(name) else "utf-8-sig"
+
+
+# --- Characters to entries ------------------------------------------------------------------------------
+
+
+def _parsed(pieces: Iterator[bytes], name: str) -> Iterator[Entry]:
+    start = next(pieces, b"")
+    texts = _characters(chain([start], pieces), _encoding(start))
+    first = next(filter(None, map(str.lstrip, texts)), "")
+    texts = chain([first], texts)
+    if HTML.match(first):
+        raise UnsupportedContent(f"{name} is no sitemap but an HTML page")
+    return _elements(texts, name) if first.startswith("<") else _lines(texts, name)
+
+
+def _lines(texts: Iterable[str], name: str) -> Iterator[Entry]:
+    """One address a line. What does not begin with one is no sitemap; later lines that are none are passed over."""
+    lines = filter(None, map(str.strip, _cut(texts)))
+    first = next(lines, "")
+    if not ADDRESS.match(first):
+        raise UnsupportedContent(f"{name} is no sitemap: it is neither XML nor a list of addresses")
+    for line in chain([first], lines):
+        if ADDRESS.match(line):
+            yield Entry(PAGES, line)
+
+
+def _cut(texts: Iterable[str]) -> Iterator[str]:
+    rest = ""
+    for text in texts:
+        *lines, rest = (rest + text).split("\n")
+        yield from lines
+        rest = rest[: 2 * MAX_URL_CHARS]  # far too long for an address already
+    yield rest
+
+
+def _elements(texts: Iterable[str], name: str) -> Iterator[Entry]:
+    reader = _Reader(name)
+    try:
+        for text in _well_formed(texts):
+            reader.feed(text)
+            yield from reader.taken()
+        reader.close()
+    except expat.ExpatError as error:
+        yield from reader.taken()
+        raise UnsupportedContent(f"{name} is malformed ({error}); what follows is left out") from error
+
+
+def _well_formed(texts: Iterable[str]) -> Iterator[str]:
+    """Mend what generators of sitemaps get wrong most: bare ampersands and control characters."""
+    rest = ""
+    for text in texts:
+        text = rest + text
+        cut = UNFINISHED_REFERENCE.search(text)
+        text, rest = (text[: cut.start()], text[cut.start() :]) if cut else (text, "")
+        yield _mended(text)
+    yield _mended(rest)
+
+
+def _mended(text: str) -> str:
+    return BARE_AMPERSAND.sub("&amp;", NOT_IN_XML.sub("", text))
+
+
+class _Reader:
+    """Expat's callbacks: collects the fields of the one entry that is open, and nothing else."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._found: list[Entry] = []
+        self._open: list[str] = []
+        self._entry_depth = 0  # 0: no entry is open
+        self._fields: dict[str, str] = {}
+        self._fed = 0
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._text
+
+    def feed(self, text: str) -> None:
+        self._parser.Parse(text, False)
+        self._fed += len(text.encode())
+        if self._fed - self._parser.CurrentByteIndex > MAX_TAG_BYTES:
+            raise UnsupportedContent(f"{self._name} has a tag of more than {MAX_TAG_BYTES} bytes; it is no sitemap")
+
+    def close(self) -> None:
+        self._parser.Parse("", True)
+
+    def taken(self) -> list[Entry]:
+        found, self._found = self._found, []
+        return found
+
+    def _doctype(self, *_: object) -> None:
+        raise UnsupportedContent(f"{self._name} has a document type and may declare entities, which is refused")
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        tag = tag.rpartition(":")[2].lower()
+        self._open.append(tag)
+        self._judge_place(tag)
+        if tag in ENTRIES and not self._entry_depth:
+            self._entry_depth, self._fields = len(self._open), {}
+        elif tag == "link" and self._in_entry() and attributes.get("rel", "alternate") == "alternate":
+            self._fields.setdefault("href", attributes.get("href", ""))
+        if tag in FIELDS and self._in_entry() and "href" not in attributes:
+            self._fields[tag] = ""
+
+    def _judge_place(self, tag: str) -> None:
+        if len(self._open) == 1 and tag not in ROOTS:
+            raise UnsupportedContent(f"{self._name} is no sitemap: its outermost element is <{tag[:40]}>")
+        if len(self._open) > MAX_NESTING:
+            raise UnsupportedContent(f"{self._name} nests more than {MAX_NESTING} elements; it is no sitemap")
+
+    def _text(self, text: str) -> None:
+        field = self._open[-1]
+        if field in FIELDS and self._in_entry():
+            self._fields[field] = (self._fields.get(field, "") + text)[: 2 * MAX_URL_CHARS]
+
+    def _end(self, tag: str) -> None:
+        if len(self._open) == self._entry_depth:
+            self._found += self._entry(ENTRIES[self._open[-1]])
+            self._entry_depth = 0
+        self._open.pop()
+
+    def _in_entry(self) -> bool:
+        """Whether a child of an entry is open, rather than an entry or what a picture of it holds."""
+        return bool(self._entry_depth) and len(self._open) == self._entry_depth + 1
+
+    def _entry(self, kind: str) -> Iterator[Entry]:
+        fields = self._fields
+        named = fields.get("loc") if kind != FEED else fields.get("href") or fields.get("link")
+        address = (named or "").strip().replace("&amp;", "&")  # escaped twice
+        if address:
+            yield Entry(kind, address, version_of(fields.get("lastmod") or fields.get("updated") or ""))
+
+
+def version_of(lastmod: str) -> str:
+    """A date by which a change can be told. A day without the time of day cannot while it lasts: the page may
+    change again before it is over, wherever on Earth that is."""
+    found = LASTMOD.fullmatch(lastmod.strip())
+    if not found:
+        return ""
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+    return "" if not found[2] and found[1] >= yesterday else found[0]

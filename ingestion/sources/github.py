@@ -1,0 +1,227 @@
+"""A repository on GitHub as a source; documents are the addresses at which people read its files.
+
+The target is ``github:owner/repo[@ref][/path]``: a branch, tag or commit, and a folder or file of the repository;
+without a ref, the default branch. A slash within a ref is written %2F, because the first plain slash ends it
+(``github:django/django@stable%2F5.2.x/docs``). Addresses of github.com are accepted too.
+
+Listing takes two calls of the API, of which an unchanged repository costs none with a token: where the ref leads (a
+conditional request) and, for a commit not seen before, its whole tree. All contents come in one archive per
+commit, downloaded when the first changed document is fetched and shared by the workers of a machine. A document's
+address holds the ref as given and thus outlives commits; its version is the hash that git gives its content.
+
+Left out are hidden files and folders, unless the target leads there, links, submodules, and formats that
+nobody reads. Globs apply to the path below the target's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote, urlsplit
+
+from django.conf import settings
+
+from ingestion.exceptions import AddressRefused, PageGone, SourceError
+from ingestion.fetcher import MAX_URL_CHARS
+from ingestion.sources import archives, files, visits
+from ingestion.sources.github_api import COMMIT, Entry, Head, Repository, html_url
+from ingestion.sources.globs import wanted
+from ingestion.sources.snapshots import Snapshots, entries_of, tidy
+from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
+
+SHORT = re.compile(r"github:(?P<name>[^/@]+/[^/@]+?)(?:\.git)?(?:@(?P<ref>[^/]+))?(?:/(?P<path>.*))?", re.IGNORECASE)
+WEB = re.compile(
+    r"https?://(?:www\.)?(?P<host>[^/]+)/(?P<name>[^/]+/[^/]+?)(?:\.git)?(?:/(?:tree|blob)/(?P<ref>[^/]+)(?:/(?P<path>.*))?)?/?"
+)
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}/(?!\.{1,2}$)[a-z0-9._-]{1,100}")
+# What git allows in a ref's name, and no more (git-check-ref-format).
+REF = re.compile(r"(?!.*(?:\.\.|@\{|//|\.lock$|[/.]$))[^\x00-\x20\x7f~^:?*\[\\/-][^\x00-\x20\x7f~^:?*\[\\]{0,249}")
+DEFAULT_BRANCH = "HEAD"
+FORM = "write github:owner/repo[@ref][/path], with %2F for a slash within the ref"
+# A worker on another machine than the one that listed asks for itself where the ref leads, and again after this
+# time: a refresh may have begun meanwhile. With one machine, that is one call in a long run.
+FRESH_SECONDS = 600.0
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a target names; an empty ``ref`` is the default branch, an empty ``path`` the whole repository."""
+
+    name: str
+    ref: str
+    path: str
+
+    def __str__(self) -> str:
+        ref = f"@{quote(self.ref, safe='')}" if self.ref else ""
+        return f"github:{self.name}{ref}{'/' if self.path else ''}{quote(self.path)}"
+
+    def repository(self, spec: SourceSpec) -> Repository:
+        return Repository(self.name, spec.manners)
+
+    def snapshots(self) -> Snapshots:
+        host = urlsplit(settings.GITHUB_API_URL).netloc.replace(":", "_")
+        return Snapshots(f"{host}+{self.name.replace('/', '+')}")
+
+    @property
+    def shown_ref(self) -> str:
+        return self.ref or DEFAULT_BRANCH
+
+    @property
+    def prefix(self) -> str:
+        return f"{html_url()}/{self.name}/blob/{quote(self.shown_ref)}/"
+
+    def address(self, path: str) -> str:
+        return self.prefix + quote(path)
+
+    def below(self, path: str) -> str:
+        """``path`` as globs see it; empty when it lies outside."""
+        if path == self.path:
+            return PurePosixPath(path).name
+        return path.removeprefix(f"{self.path}/") if not self.path or path.startswith(f"{self.path}/") else ""
+
+
+# --- The kind -----------------------------------------------------------------------------------------
+
+
+def normalise(target: str) -> str:
+    """``github:owner/repo[@ref][/path]`` in the one spelling; whether it exists is for the listing to see."""
+    return str(parse(target))
+
+
+def list_documents(spec: SourceSpec) -> Listing:
+    target = parse(spec.target)
+    commit = visits.patiently(partial(_commit, spec, target, fresh_for=0))
+    choice = _Choice(spec, target, visits.patiently(partial(_index, spec, target, commit)))
+    tidy()
+    cap = spec.max_pages or len(choice.entries)
+    documents = [Listed(target.address(entry.path), entry.sha) for entry in choice.entries[:cap]]
+    return Listing(documents, complete=True, notes=tuple(choice.notes(cap)))
+
+
+def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
+    """The tree names every file; links add nothing."""
+    return []
+
+
+def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
+    """The file as it is at the commit that the ref led to; its ETag is git's hash of it. ``known`` saves
+    nothing: the file is on this machine's disk, or comes in one archive with all the others."""
+    target = parse(spec.target)
+    path = _path_of(target, url)
+    commit = _commit(spec, target, fresh_for=FRESH_SECONDS)
+    root = _files(spec, target, commit)
+    if not (root / path).is_file():
+        _supply(spec, target, commit, root / path, path)
+    page = files.read_page(root, root / path, url)
+    return replace(page, etag=archives.git_hash(page.body))
+
+
+# --- Targets ------------------------------------------------------------------------------------------
+
+
+def parse(target: str) -> Target:
+    match = SHORT.fullmatch(target.strip()) or _as_web_address(target.strip())
+    if not match or not NAME.fullmatch(match["name"].lower()):
+        raise SourceError(f"{target!r} names no repository; {FORM}.")
+    ref, path = unquote(match["ref"] or ""), "/".join(filter(None, unquote(match["path"] or "").split("/")))
+    if ref and not REF.fullmatch(ref):
+        raise SourceError(f"{target!r}: {ref!r} can be no branch, tag or commit; {FORM}.")
+    if path and not archives.is_plain(path):
+        raise SourceError(f"{target!r}: {path!r} is no path in a repository; {FORM}.")
+    return Target(match["name"].lower(), "" if ref == DEFAULT_BRANCH else ref, path)
+
+
+def _as_web_address(target: str) -> re.Match[str] | None:
+    """The page of a repository, a folder or a file of it."""
+    match = WEB.fullmatch(target.partition("#")[0].partition("?")[0])
+    known = ("github.com", urlsplit(html_url()).netloc)
+    return match if match and match["host"].lower() in known else None
+
+
+def _path_of(target: Target, url: str) -> str:
+    path = unquote(url.removeprefix(target.prefix))
+    if target.address(path) != url or not archives.is_plain(path) or not target.below(path):
+        raise AddressRefused(f"{url} is no file below {target}; ingest its source again")
+    return path
+
+
+# --- What is there ------------------------------------------------------------------------------------
+
+
+def _commit(spec: SourceSpec, target: Target, *, fresh_for: float) -> str:
+    """Where the ref leads; an answer younger than ``fresh_for`` seconds is not asked for again."""
+    snapshots = target.snapshots()
+    kept = snapshots.reference(target.shown_ref)
+    if kept and kept.age < fresh_for:
+        return kept.head.commit
+    head = Head(target.ref)
+    if not COMMIT.fullmatch(target.ref):
+        head = target.repository(spec).head(target.shown_ref, known=kept.head if kept else None)
+    snapshots.refer(target.shown_ref, head)
+    return head.commit
+
+
+def _index(spec: SourceSpec, target: Target, commit: str) -> list[Entry]:
+    snapshots = target.snapshots()
+    index = snapshots.index(commit)
+    if index is None:
+        index = target.repository(spec).tree(commit)
+        if index is None:  # more than one answer of the API holds: the archive is the list
+            index = entries_of(_files(spec, target, commit))
+        snapshots.keep_index(commit, index)
+    return index
+
+
+def _files(spec: SourceSpec, target: Target, commit: str) -> Path:
+    return target.snapshots().files(commit, partial(target.repository(spec).download, commit))
+
+
+def _supply(spec: SourceSpec, target: Target, commit: str, file: Path, path: str) -> None:
+    """Fetch a file by itself that the repository keeps out of its archives (``export-ignore``)."""
+    hashes = {entry.path: entry.sha for entry in _index(spec, target, commit)}
+    if not hashes.get(path):
+        raise PageGone(f"{target.address(path)} does not exist any more (at commit {commit[:12]})")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    target.repository(spec).download_blob(hashes[path], file)
+
+
+class _Choice:
+    """Those entries of a commit that are documents of the source, and what was left out."""
+
+    def __init__(self, spec: SourceSpec, target: Target, index: Sequence[Entry]) -> None:
+        self._spec, self._target = spec, target
+        self._left_out: dict[str, list[str]] = {}
+        covered = [entry for entry in index if target.below(entry.path)]
+        if not covered:
+            raise SourceError(f"{target} holds no documents of a known format; check the path.")
+        self.entries = [entry for entry in covered if self._is_wanted(entry) and self._is_usable(entry)]
+
+    def notes(self, cap: int) -> Iterator[str]:
+        if len(self.entries) > cap:
+            yield f"Only the first {cap} documents are taken (max_pages)."
+        for reason, paths in self._left_out.items():
+            more = f" and {len(paths) - EXAMPLES} more" if len(paths) > EXAMPLES else ""
+            yield f"{reason}: {', '.join(path[:200] for path in paths[:EXAMPLES])}{more}."
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        name = self._target.below(entry.path)
+        return not any(part.startswith(".") for part in name.split("/")) and wanted(self._spec, name)
+
+    def _is_usable(self, entry: Entry) -> bool:
+        objection = self._objection(entry)
+        if objection:
+            self._left_out.setdefault(objection, []).append(entry.path)
+        return not objection
+
+    def _objection(self, entry: Entry) -> str:
+        if not entry.sha:
+            return "Submodules are left out; add their repositories as sources of their own"
+        if entry.size > settings.FETCH_MAX_BYTES:
+            return f"Files above {settings.FETCH_MAX_BYTES} bytes (FETCH_MAX_BYTES) are left out"
+        if len(self._target.address(entry.path)) > MAX_URL_CHARS:
+            return f"Addresses above {MAX_URL_CHARS} characters are left out"
+        return ""

@@ -1,0 +1,216 @@
+"""GitHub's REST API, as far as a source needs it: a ref's commit, a commit's tree, an archive, a single blob.
+
+In: a repository and a name. Out: what the API says, or an error that says what to do about it. A spent allowance
+raises Throttled, which makes every worker leave the API alone until it is renewed. ``GITHUB_TOKEN`` is sent to
+``GITHUB_API_URL`` and never beyond: archives come from another host, which the API names in a redirect.
+
+robots.txt, which is about crawling a site's pages, does not apply to an API that is made to be called; the
+allowance of calls does. Nothing is kept here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, urlsplit
+
+from django.conf import settings
+
+from ingestion import fetcher, politeness
+from ingestion.exceptions import (
+    AddressRefused,
+    FetchFailed,
+    HostBusy,
+    PageGone,
+    PageRefused,
+    SourceError,
+    TransientError,
+    UnsupportedContent,
+)
+from ingestion.sources.files import FORMATS
+from ingestion.types import Manners, Page, Validators
+
+T = TypeVar("T")
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+STATUS = re.compile(r"HTTP (\d{3})")
+QUERY = re.compile(r"\?[^\s;,)]+")
+# 45 000 entries. Python holds the text and its bytes at once, beside at most as much for the entries that are
+# documents: a worker stays below 150 MB. For a larger repository the archive itself is the list.
+MAX_TREE_BYTES = 16 * 1024 * 1024
+FILE_MODES = {"100644", "100755", "100664"}  # neither links (120000) nor submodules (160000)
+SUBMODULE = "160000"
+# GitHub's limits on bursts may answer 403 without a word on when to come back, like a lack of rights; its manual
+# asks to wait for a minute then (docs.github.com/rest, "Exceeding the rate limit").
+FORBIDDEN = 403
+SECONDARY_LIMIT_SECONDS = 60.0
+ADVICE = {
+    401: "GITHUB_TOKEN is not valid; renew it",
+    403: "GITHUB_TOKEN may not read this repository or organisation, or GitHub wants fewer calls; it is tried again",
+    409: "the repository is empty",
+    422: "this ref does not exist; a slash within it is written %2F",
+    451: "GitHub has blocked the repository for legal reasons",
+}
+
+
+class Head(NamedTuple):
+    """The commit that a ref leads to, and the validator of that answer."""
+
+    commit: str
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document, or with an empty ``sha`` a submodule; ``size`` in bytes."""
+
+    path: str
+    sha: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """``name`` is owner/repo."""
+
+    name: str
+    manners: Manners
+
+    # --- Calls ----------------------------------------------------------------------------------------
+
+    def head(self, ref: str, *, known: Head | None = None) -> Head:
+        """Where a ref leads; with a token it costs nothing to ask while it is still the known commit."""
+        request = partial(fetcher.fetch_if_changed, known=Validators(etag=known.etag if known else ""))
+        accept = "application/vnd.github.sha"  # in JSON a commit comes with the changes it made, which may be MBs
+        page = self._ask(request, f"commits/{quote(ref, safe='')}", accept=accept)
+        commit = page.body.decode(errors="replace").strip() if page else ""
+        if COMMIT.fullmatch(commit):
+            return Head(commit, page.etag if page else "")
+        if page or not known:
+            raise FetchFailed(f"{self.name}: no commit was answered; check that GITHUB_API_URL is GitHub's REST API")
+        return known
+
+    def tree(self, commit: str) -> list[Entry] | None:
+        """The documents and submodules of a commit; None when there are too many for one answer."""
+        request = partial(fetcher.fetch, max_bytes=MAX_TREE_BYTES)
+        try:
+            return _entries(self._ask(request, f"git/trees/{commit}?recursive=1"))
+        except UnsupportedContent:
+            return None
+
+    def download(self, commit: str, path: Path) -> None:
+        """Save the repository at a commit as a tar.gz archive: one call, whatever it holds."""
+        try:
+            self._save(f"tarball/{commit}", path, "*/*", max_bytes=settings.GITHUB_MAX_ARCHIVE_BYTES)
+        except UnsupportedContent as error:
+            raise SourceError(
+                f"{self.name}: the archive cannot be used, or has more than {settings.GITHUB_MAX_ARCHIVE_BYTES} bytes; "
+                f"raise GITHUB_MAX_ARCHIVE_BYTES or ingest a checkout as a folder ({_without_query(error)})"
+            ) from error
+
+    def download_blob(self, sha: str, path: Path) -> None:
+        """Save one file: for what the repository keeps out of its archives."""
+        self._save(f"git/blobs/{sha}", path, "application/vnd.github.raw+json", max_bytes=settings.FETCH_MAX_BYTES)
+
+    # --- Requests -------------------------------------------------------------------------------------
+
+    def _ask(self, request: Callable[..., T], path: str, *, accept: str = "application/vnd.github+json") -> T:
+        turn, headers = self._turn(path), _headers(accept)
+        with self._explained():
+            return request(self._url(path), permit=_permit, turn=turn, content_types=(), headers=headers)
+
+    def _save(self, path: str, file: Path, accept: str, *, max_bytes: int) -> None:
+        """The API may answer with a redirect to wherever archives are; netguard judges that host like any other."""
+        turn, headers = self._turn(path), _headers(accept)
+        with self._explained():
+            fetcher.download(self._url(path), file, turn=turn, headers=headers, max_bytes=max_bytes)
+
+    def _url(self, path: str) -> str:
+        return f"{settings.GITHUB_API_URL.rstrip('/')}/repos/{self.name}/{path}"
+
+    def _turn(self, path: str) -> fetcher.Turn:
+        return partial(politeness.turn, manners=self.manners, token=self._url(path))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """The errors of single pages become those of a source. A document is not gone because its
+        repository is, and an address may hold a passing token, which is nobody's business."""
+        try:
+            yield
+        except PageGone as error:
+            raise SourceError(f"{self.name}: {_absence()}") from error
+        except PageRefused as error:
+            raise _refusal(self.name, error) from error
+        except AddressRefused as error:
+            raise SourceError(f"{self.name}: {_without_query(error)}") from error
+        except HostBusy:
+            raise
+        except TransientError as error:
+            error.args = (_without_query(error),)
+            raise
+
+
+def html_url() -> str:
+    """Where people read what the API speaks of: github.com, or the site of a GitHub Enterprise."""
+    parts = urlsplit(settings.GITHUB_API_URL)
+    path = parts.path.rstrip("/").removesuffix("/api/v3")
+    return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}{path}"
+
+
+def is_document(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in FORMATS
+
+
+def _headers(accept: str) -> dict[str, str]:
+    headers = {"Accept": accept, "X-GitHub-Api-Version": "2022-11-28"}
+    return headers | ({"Authorization": f"Bearer {settings.GITHUB_TOKEN}"} if settings.GITHUB_TOKEN else {})
+
+
+def _permit(url: str) -> None:
+    """A repository that was renamed is found by a redirect within the API."""
+    if urlsplit(url).netloc != urlsplit(settings.GITHUB_API_URL).netloc:
+        raise AddressRefused(f"{url} is not on the host of GITHUB_API_URL; correct the setting")
+
+
+def _absence() -> str:
+    private = "GITHUB_TOKEN may not read it" if settings.GITHUB_TOKEN else "it is private and GITHUB_TOKEN is not set"
+    return f"the repository or the ref does not exist (HTTP 404), or {private}; a slash within a ref is written %2F"
+
+
+def _refusal(name: str, error: PageRefused) -> SourceError | FetchFailed:
+    found = STATUS.search(str(error))
+    status = int(found[1]) if found else 0
+    if status == FORBIDDEN:
+        return FetchFailed(f"{name}: {ADVICE[status]} (HTTP 403)", retry_after=SECONDARY_LIMIT_SECONDS)
+    return SourceError(f"{name}: {ADVICE[status]} (HTTP {status})" if status in ADVICE else _without_query(error))
+
+
+def _without_query(error: Exception) -> str:
+    return QUERY.sub("", str(error))
+
+
+# --- Trees --------------------------------------------------------------------------------------------
+
+
+def _entries(page: Page) -> list[Entry] | None:
+    try:
+        tree = json.loads(page.body, object_hook=_entry)
+        entries, truncated = tree["tree"], tree["truncated"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FetchFailed(f"{page.url} answered no tree; check that GITHUB_API_URL is GitHub's REST API") from error
+    return None if truncated else [entry for entry in entries if entry is not None]
+
+
+def _entry(found: dict[str, Any]) -> Any:
+    """Makes an entry of an entry while the text is read, so that those of no use never pile up."""
+    if "tree" in found:
+        return found
+    mode, path = found.get("mode"), found.get("path", "")
+    if mode == SUBMODULE:
+        return Entry(path, "", 0)
+    return Entry(path, found["sha"], found.get("size", 0)) if mode in FILE_MODES and is_document(path) else None

@@ -1,0 +1,323 @@
+"""Files that staff upload, kept in a folder of their own below ``DATA_DIR/uploads``; the target is its name.
+
+Documents are ``upload:<folder>/<path>`` addresses, so that the data can be moved. Web and workers must see the same
+``DATA_DIR``. A zip archive is unpacked, archives inside it are not. What has no accepted format is left out;
+an archive that is damaged, encrypted, or too much of something is refused as a whole. Nothing is put into the
+folder before all of an upload has been read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import stat
+import struct
+import time
+import unicodedata
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.text import slugify
+
+from ingestion.exceptions import AddressRefused, SourceError, UnsupportedContent
+from ingestion.sources import files
+from ingestion.types import Listing, Page, SourceSpec, Validators
+
+FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+ARCHIVE = ".zip"
+MAX_ENTRIES = 10_000  # Java's whole API reference has 9 000 pages
+# Deflate reaches 1032:1. Generated HTML compresses up to 40:1; more than 200:1 is a trap, or nothing to read.
+MAX_RATIO = 200
+RATIO_FROM_BYTES = 64 * 1024  # a small archive of a repetitive log is no trap: 12 MB at the most
+# LZMA's header names the memory that unpacking takes, up to 4 GB; what makes archives by default uses these two.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+ENCRYPTED = 0x1
+UTF8_NAME = 0x800
+# An entry takes about 130 bytes of an archive's directory, which is read at once, and each becomes an object.
+MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
+# What zipfile raises on files that are broken, or made to be.
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError)
+MAX_NAME_BYTES = 200  # file systems allow 255; the rest is for "-2" and the like
+READ_BYTES = 1024 * 1024
+ABANDONED_SECONDS = 24 * 3600.0  # no upload takes a day; what is older was left by a process that was killed
+EXAMPLES = 5
+NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\ud800-\udfff\u202a-\u202e\u2066-\u2069]')
+
+
+@dataclass
+class Stored:
+    """What became of an upload; ``left_out`` says of each file that was not taken why."""
+
+    added: int = 0
+    replaced: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        """For a person; an archive may hold thousands of pictures."""
+        counts = f"{self.added} added, {self.replaced} replaced, {len(self.left_out)} left out."
+        more = f" … and {len(self.left_out) - EXAMPLES} more." if len(self.left_out) > EXAMPLES else ""
+        return " ".join([counts, *self.left_out[:EXAMPLES]]) + more
+
+
+# --- The kind -----------------------------------------------------------------------------------------
+
+
+def normalise(target: str) -> str:
+    """The name of a folder of uploads, which ``new_folder`` makes."""
+    if not FOLDER.fullmatch(target):
+        raise SourceError(f"{target!r} is no folder of uploads; upload the files in the admin, which names it.")
+    return target
+
+
+def list_documents(spec: SourceSpec) -> Listing:
+    root = _root(normalise(spec.target))
+    if not root.is_dir():
+        raise SourceError(f"{root} is not there; upload the files again, or give workers the web server's DATA_DIR.")
+    return files.list_folder(spec, root, lambda path: _address(spec, root, path))
+
+
+def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
+    """Files are found by listing, never by their links."""
+    return []
+
+
+def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
+    """The file as it is now; ``known`` says nothing of files."""
+    root, prefix = _root(normalise(spec.target)), f"upload:{spec.target}/"
+    path = files.real(f"{root}/{os.fsdecode(unquote_to_bytes(url.removeprefix(prefix)))}")
+    if not url.startswith(prefix) or not path.is_relative_to(root):
+        raise AddressRefused(f"{url} is no file of {spec.target}; ingest its source again")
+    return files.read_page(root, path, url)
+
+
+# --- Storing ------------------------------------------------------------------------------------------
+
+
+def new_folder(name: str) -> str:
+    """A free target for a source of this name."""
+    return f"{slugify(name)[:60].strip('-_').replace('_', '-') or 'files'}-{secrets.token_hex(4)}"
+
+
+def store(target: str, uploads: Iterable[UploadedFile[Any]], *, replace_all: bool = False) -> Stored:
+    """Put files into the folder, unpacking archives; a file of the same name is replaced, with
+    ``replace_all`` everything is. Raises SourceError, and nothing is changed, when that cannot be done."""
+    root = _root(normalise(target))
+    with _workshop() as workshop:
+        intake = _Intake(workshop / "new")
+        for upload in uploads:
+            intake.take(upload)
+        if not intake.names:
+            raise SourceError(f"Nothing was stored. {' '.join(intake.left_out) or 'Choose at least one file.'}")
+        if replace_all:
+            return _swap(intake, root, workshop / "old")
+        return _merge(intake, root)
+
+
+def remove(target: str) -> None:
+    """Delete the folder; at once out of the way, even if deleting is interrupted."""
+    with _workshop() as workshop, suppress(FileNotFoundError):
+        _root(normalise(target)).rename(workshop / "old")
+
+
+def _root(target: str) -> Path:
+    return Path(os.path.realpath(settings.DATA_DIR / "uploads" / target))
+
+
+@contextmanager
+def _workshop() -> Iterator[Path]:
+    """A folder beside the others that goes when the work is done; its name can be no target's."""
+    path = _root(f".{secrets.token_hex(8)}")
+    try:
+        path.mkdir(parents=True)
+        yield path
+    except OSError as error:
+        raise SourceError(f"The files cannot be stored ({error.strerror}); look at the disk of DATA_DIR.") from error
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        _clear_abandoned(path.parent)
+
+
+def _clear_abandoned(folder: Path) -> None:
+    for workshop in folder.glob(".*"):
+        with suppress(FileNotFoundError):
+            if workshop.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _swap(intake: _Intake, root: Path, old: Path) -> Stored:
+    with suppress(FileNotFoundError):
+        root.rename(old)
+    intake.folder.rename(root)
+    return Stored(added=len(intake.names), left_out=intake.left_out)
+
+
+def _merge(intake: _Intake, root: Path) -> Stored:
+    done = Stored(left_out=intake.left_out)
+    for name in intake.names:
+        target = root / name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            existed = target.is_file()
+            (intake.folder / name).replace(target)
+        except OSError as error:  # a folder where a file is to stand, or the other way round
+            done.left_out.append(f"{name}: {error.strerror}; rename it.")
+            continue
+        done.replaced += existed
+        done.added += not existed
+    return done
+
+
+class Readable(Protocol):
+    """An uploaded file, or one inside an archive."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+class _Intake:
+    """Files of one upload under safe names in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: dict[str, None] = {}
+        self.left_out: list[str] = []
+        self._copies: Counter[str] = Counter()
+        self._room = settings.UPLOAD_MAX_BYTES
+        folder.mkdir()
+
+    def take(self, upload: UploadedFile[Any]) -> None:
+        name = upload.name or "file"
+        if PurePosixPath(name).suffix.lower() == ARCHIVE:
+            self._unpack(name, upload)
+        else:
+            self._keep(name, upload)
+
+    def _unpack(self, name: str, upload: UploadedFile[Any]) -> None:
+        with _readable_archive(name, upload) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            _judge(name, entries)
+            for entry in entries:
+                self._take_entry(archive, entry)
+
+    def _take_entry(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+        name = _entry_name(entry)
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            self.left_out.append(f"{name[:200]!r} is a link, not a file.")
+            return
+        with archive.open(entry) as file:
+            self._keep(name, file)
+
+    def _keep(self, name: str, file: Readable) -> None:
+        try:
+            safe = self._free(safe_name(name))
+            files.content_type_of(safe, error=UnsupportedContent)
+            self._write(safe, file)
+        except UnsupportedContent as error:
+            self.left_out.append(str(error))
+        except (FileExistsError, NotADirectoryError):
+            self.left_out.append(f"{safe} is the name of a file and of a folder; rename one of them.")
+        else:
+            self.names[safe] = None
+
+    def _write(self, name: str, file: Readable) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as stored:
+            while piece := file.read(READ_BYTES):
+                self._room -= len(piece)
+                if self._room < 0:
+                    raise SourceError(
+                        f"The upload is larger than {settings.UPLOAD_MAX_BYTES} bytes when unpacked; "
+                        "upload it in parts or raise UPLOAD_MAX_BYTES."
+                    )
+                stored.write(piece)
+
+    def _free(self, name: str) -> str:
+        """The name, or name-2, name-3 … when other files of this upload have it."""
+        path, taken = PurePosixPath(name), name
+        while taken in self.names:
+            self._copies[name] += 1
+            taken = str(path.with_name(f"{path.stem}-{self._copies[name] + 1}{path.suffix}"))
+        return taken
+
+
+# --- Archives -----------------------------------------------------------------------------------------
+
+
+class _Bounded:
+    """A file whose every read is bounded: zipfile reads an archive's whole directory in one."""
+
+    def __init__(self, file: UploadedFile[Any]) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable, self.close = file.seek, file.tell, file.seekable, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MAX_DIRECTORY_BYTES:
+            raise SourceError(f"{self._file.name} has a directory of {size} bytes; divide the archive.")
+        return bytes(self._file.read(size))
+
+
+@contextmanager
+def _readable_archive(name: str, upload: UploadedFile[Any]) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(_Bounded(upload)) as archive:
+            yield archive
+    except DAMAGE as error:
+        raise SourceError(f"{name} is damaged or no zip archive ({error}); make it anew.") from error
+
+
+def _judge(name: str, entries: list[zipfile.ZipInfo]) -> None:
+    """Refuse an archive before anything is unpacked; what it declares, zipfile holds it to."""
+    if len(entries) > MAX_ENTRIES:
+        raise SourceError(f"{name} holds more than {MAX_ENTRIES} files; divide it.")
+    if any(entry.flag_bits & ENCRYPTED for entry in entries):
+        raise SourceError(f"{name} is encrypted; upload it without a password.")
+    if any(entry.compress_type not in METHODS for entry in entries):
+        raise SourceError(f"{name} is compressed in an unusual way; make it anew as an ordinary zip archive.")
+    size, packed = sum(e.file_size for e in entries), sum(e.compress_size for e in entries)
+    if size > MAX_RATIO * max(packed, RATIO_FROM_BYTES):
+        raise SourceError(f"{name} would unpack to more than {MAX_RATIO} times its size; upload its files instead.")
+
+
+def _entry_name(entry: zipfile.ZipInfo) -> str:
+    """Names without the mark of UTF-8 are read as code page 437; most of them are UTF-8 all the same."""
+    if entry.flag_bits & UTF8_NAME:
+        return entry.filename
+    try:
+        return entry.filename.encode("cp437").decode()
+    except UnicodeError:
+        return entry.filename
+
+
+def safe_name(name: str) -> str:
+    """A relative path of ordinary names; raises UnsupportedContent for one that leads elsewhere or is hidden."""
+    text = unicodedata.normalize("NFC", NOT_IN_NAMES.sub("", name.replace("\\", "/")))
+    parts = [part.strip() for part in text.split("/") if part.strip() not in ("", ".")]
+    if text.startswith("/") or ".." in parts or not parts:
+        raise UnsupportedContent(f"{name[:200]!r} leads out of its folder; rename it.")
+    if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+        raise UnsupportedContent(f"{files.shown(text[:200])} is hidden.")
+    return "/".join([*map(_short, parts[:-1]), _short(parts[-1])])
+
+
+def _short(part: str) -> str:
+    """Within what file systems allow, its suffix kept."""
+    path = PurePosixPath(part)
+    room = MAX_NAME_BYTES - len(path.suffix.encode())
+    if room <= 0 or len(part.encode()) <= MAX_NAME_BYTES:
+        return part.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    return path.stem.encode()[:room].decode(errors="ignore") + path.suffix
+
+
+def _address(spec: SourceSpec, root: Path, path: str) -> str:
+    return f"upload:{spec.target}/{quote_from_bytes(os.fsencode(path.removeprefix(f'{root}/')))}"

@@ -1,0 +1,103 @@
+"""A website ingested again and again by real processes: requests, vectors and rows agree with what changed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from tests.benchmarks.served import Site, served
+from tests.e2e.running import Running, destroy, start
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+PAGES = 24
+
+
+def page(number: int) -> bytes:
+    links = "".join(f'<a href="/docs/{n}">{n}</a> ' for n in range(PAGES))
+    text = f"<p>Page {number} tells what it knows of subject {number}, at some length.</p>" * 3
+    return f"<title>Page {number}</title><main><h1>Page {number}</h1>{text}{links}</main>".encode()
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    pages = {f"/docs/{n}": page(n) for n in range(PAGES)} | {"/docs/": page(0)}
+    return Site(pages.get)
+
+
+@pytest.fixture(scope="module")
+def target(site: Site) -> Iterator[str]:
+    with served(site) as address:
+        yield f"{address}/docs/"
+
+
+@pytest.fixture(scope="module")
+def stack(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("refresh")
+    (folder / "models").mkdir()
+    (folder / "models" / settings.STAND_IN).symlink_to(model_path)
+    running = start(folder, FETCH_PRIVATE_NETWORKS="127.0.0.0/8", DISPATCH_SECONDS="0.5")
+    running.until(running.ready)
+    yield running
+    destroy(running)
+
+
+def manage(stack: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(
+        command, cwd=settings.BASE_DIR, env=stack.environment, capture_output=True, text=True, check=False
+    )
+
+
+def ingest(stack: Running, target: str) -> dict[str, Any]:
+    done = manage(stack, "ingest", target, "--json")
+    assert done.stdout, done.stderr
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return {**figures, "said": done.stderr, "code": done.returncode}
+
+
+def rows(stack: Running) -> int:
+    """Rows in Milvus, which must be the indexed chunks."""
+    now = json.loads(manage(stack, "status", "--json").stdout)
+    assert now["index"]["rows"] == now["chunks"]["indexed"], now
+    return int(now["index"]["rows"])
+
+
+def test_a_site_is_refreshed_at_the_cost_of_what_changed(stack: Running, site: Site, target: str) -> None:
+    first = ingest(stack, target)
+    assert (first["indexed"], first["duplicates"], first["failed"]) == (PAGES, 1, 0), first
+    before = rows(stack)
+
+    site.not_modified = 0
+    again = ingest(stack, target)
+    assert (again["embedded"], again["unchanged"]) == (0, PAGES), again
+    assert site.not_modified == PAGES + 1
+
+    site.edited["/docs/7"] = page(7).replace(b"</p>", b" A new sentence.</p>", 1)
+    edited = ingest(stack, target)
+    assert (edited["indexed"], edited["unchanged"]) == (1, PAGES - 1), edited
+    assert 1 <= edited["embedded"] <= 3
+    assert rows(stack) == before
+
+    site.gone = {"/docs/7"}
+    assert ingest(stack, target)["missing"] == 1
+    assert rows(stack) == before
+    assert ingest(stack, target)["gone"] == 1
+    assert rows(stack) == before - 1
+
+    site.gone |= {f"/docs/{n}" for n in range(12, PAGES)}
+    ingest(stack, target)
+    held = ingest(stack, target)
+    assert held["code"] == 1
+    assert "pages are missing" in held["said"]
+    assert rows(stack) == before - 1
+    assert manage(stack, "ingest", target, "--accept-missing").returncode == 0
+    ingest(stack, target)
+    assert rows(stack) == before - 1 - 12
