@@ -2,9 +2,10 @@
 
 1. ``admin``, ``manage.py ingest`` or the schedule writes Source, Run and Document rows (``models``).
 2. ``dispatcher`` leases what may start now: fair between sources, bounded by what is in flight.
-3. A CPU worker fetches (``sources``, ``fetcher``), extracts (``extractor``) and cuts (``chunker``);
-   ``pipeline`` compares the chunks with the stored ones: new ones wait for the embedder, unchanged ones
-   keep their vectors, vanished ones are to be removed.
+3. A CPU worker fetches (``sources``: one module per kind; ``fetcher`` with ``netguard`` and ``connections``;
+   ``politeness``, which all processes share through Redis), extracts (``extractor``: one module per format)
+   and cuts (``chunker``); ``pipeline`` compares with what is stored: new chunks wait for the embedder,
+   unchanged ones keep their vectors, vanished ones are to be removed.
 4. The one GPU worker takes waiting chunks of many documents, embeds them (``embedder``) and pushes
    binary records onto a Redis list (``buffer``).
 5. Beat's drain claims records in bulk, upserts them into Milvus (``vector_store``), marks the rows

@@ -64,10 +64,11 @@ class Part(NamedTuple):
 
 
 class Heading(NamedTuple):
-    """As the model sees it above a text, and what it costs there, special tokens included."""
+    """As the model sees it above a text, what it costs there with the special tokens, and whether that is exact."""
 
     shown: str
     cost: int
+    exact: bool
 
 
 class Draft(NamedTuple):
@@ -150,10 +151,14 @@ class Cutter:
     # --- Headings --------------------------------------------------------------------------------
 
     def _headings(self, paths: set[str]) -> dict[str, Heading]:
-        allowed = self.max_tokens // HEADING_SHARE
         gap = self.counter.count([embedding_text("a", "a")], special=True)[0] - 2 * self.counter.estimate("a")
-        shown = {path: self._shortened(path, allowed) for path in paths}
-        return {path: Heading(short, gap + self.counter.estimate(short)) for path, short in shown.items()}
+        return {path: self._heading(path, gap) for path in paths}
+
+    def _heading(self, path: str, gap: int) -> Heading:
+        shown = self._shortened(path, self.max_tokens // HEADING_SHARE)
+        words = shown.replace(outline.SEPARATOR, " ")  # no letter, but between spaces it counts like one
+        exact = self.counter.exact(words) and not Costs(self.counter, words).sliced
+        return Heading(shown, gap + self.counter.estimate(shown), exact)
 
     def _shortened(self, path: str, allowed: int) -> str:
         """If it is over its share: the title and the last heading, then as many tokens as allowed."""
@@ -240,13 +245,12 @@ class Cutter:
 
     def _adds_up(self, draft: Draft) -> bool:
         """Whether the chunk begins and ends between words, of a kind that the counter can add."""
-        if self.costs.sliced:
+        if self.costs.sliced or not draft.heading.exact:
             return False
         start, end = draft.span
         edges = (self.markdown[max(0, start - 1) : start + 1], self.markdown[end - 1 : end + 1])
-        if not all(len(edge) < 2 or WHITE & set(edge) for edge in edges):
-            return False
-        return self.counter.exact(f"{draft.heading.shown.replace(outline.SEPARATOR, ' ')}\n{self._text(draft)}")
+        between_words = all(len(edge) < 2 or WHITE & set(edge) for edge in edges)
+        return between_words and self.counter.exact(self._text(draft))
 
     def _cut_again(self, draft: Draft, excess: int) -> list[Draft]:
         """At least two parts, each smaller; a single character that is still too much is left out."""
@@ -260,7 +264,7 @@ class Cutter:
 
 
 def _within(path: str, ancestor: str) -> bool:
-    return bool(ancestor) and (path == ancestor or path.startswith(ancestor + outline.SEPARATOR))
+    return path == ancestor or path.startswith(ancestor + outline.SEPARATOR)
 
 
 def _without_bare_start(group: list[Part]) -> Iterator[list[Part]]:

@@ -63,8 +63,8 @@ def _between(text: str, before: outline.Block, block: outline.Block) -> Iterator
 
 
 def _grip(text: str, before: outline.Block, block: outline.Block) -> Grip:
-    if block.kind == outline.HEADING:
-        return Grip.LED if before.kind == outline.HEADING else Grip.SECTION
+    if block.kind == outline.HEADING and before.kind != outline.HEADING:
+        return Grip.SECTION
     if before.kind == outline.HEADING or (before.kind == outline.TEXT and _leads(text[before.start : before.end])):
         return Grip.LED
     return Grip.NESTED if text[block.start] in " \t" else Grip.BLOCK
@@ -72,7 +72,7 @@ def _grip(text: str, before: outline.Block, block: outline.Block) -> Grip:
 
 def _leads(paragraph: str) -> bool:
     paragraph = paragraph.strip()
-    return paragraph.endswith((":", ":**", "：")) or bool(_LABEL.match(paragraph))
+    return paragraph.endswith((":", "：")) or bool(_LABEL.match(paragraph))
 
 
 def inside_block(markdown: str, start: int, end: int) -> list[Seam]:

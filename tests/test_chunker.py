@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer, pre_tokenizers
 
 from ingestion import outline
 from ingestion.chunker import chunk
@@ -147,14 +147,15 @@ def test_sections_are_not_merged_with_those_of_another_parent(word_piece: Tokeni
     ]
 
 
-def test_a_section_that_is_not_small_stays_alone(word_piece: Tokenizer) -> None:
-    markdown = f"# Tea\n\n## Green\n\nSteep.\n\n## Black\n\n{LARGE}\n\n## White\n\nWait.\n"
-    assert [found[0] for found in shared(markdown, word_piece)] == ["Tea › Green", "Tea › Black", "Tea › White"]
+@pytest.mark.parametrize("sizes", [(3, 45, 3), (45, 3, 45)])
+def test_a_section_that_is_not_small_stays_alone(sizes: tuple[int, ...], word_piece: Tokenizer) -> None:
+    markdown = "# Tea\n\n" + "\n\n".join(f"## Cup {n}\n\n{prose(size)}" for n, size in enumerate(sizes))
+    assert [part.heading for part in cut(markdown, word_piece, 200)] == [f"Tea › Cup {n}" for n in range(3)]
 
 
 def test_small_sections_are_merged_up_to_a_share_of_the_budget(word_piece: Tokenizer) -> None:
     found = cut("# Tea\n\n" + "\n\n".join(f"## Cup {n}\n\nA small cup." for n in range(40)), word_piece, 200)
-    assert all(50 < part.tokens <= 200 * 0.6 + 5 for part in found[:-1])
+    assert all(50 < part.tokens <= 200 * 0.45 + 5 for part in found[:-1])
 
 
 def test_without_a_common_heading_nothing_is_merged(word_piece: Tokenizer) -> None:
@@ -260,7 +261,7 @@ def test_a_long_paragraph_is_cut_after_sentences(word_piece: Tokenizer) -> None:
 
 
 def test_a_chinese_paragraph_is_cut_after_sentences(word_piece: Tokenizer) -> None:
-    found = cut("".join("漢字" * n + "。" for n in range(1, 12)), word_piece)
+    found = cut("".join("漢字，" * n + "字。" for n in range(1, 12)), word_piece)
     assert len(found) > 2
     assert all(part.text.endswith("。") for part in found)
 
@@ -318,6 +319,25 @@ def test_megabytes_are_cut(markdown: str, word_piece: Tokenizer) -> None:
     found = chunk(Extracted("Tea", markdown), tokenizer=word_piece, max_tokens=320)
     assert all(part.tokens <= 320 and len(part.text.encode()) < 65_535 for part in found)
     assert lost(markdown, found) == ""
+
+
+@pytest.mark.parametrize(
+    ("markdown", "title"),
+    [
+        ("tea " * 9 + "x" * 300, "Tea"),  # one unknown word, but more than one slice
+        ("tea " * 9, "x" * 150),
+        ("a-" * 60, "Tea"),  # a word over the budget
+        ("tea " * 90, "Tea a\u0301 <mask> "),
+        (" tea\n" * 90, "<mask>"),
+        (f"# <mask>\n\n{'tea ' * 30}\n\n## a <mask>\n\n{'tea ' * 30}", ""),
+    ],
+)
+def test_words_that_do_not_add_up_are_counted_together(markdown: str, title: str) -> None:
+    marked = Tokenizer.from_str(built("unigram").to_str())
+    marked.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    marked.add_special_tokens([AddedToken("<mask>", lstrip=True, rstrip=True)])
+    for tokenizer in (built("word piece"), marked):
+        assert cut(markdown, tokenizer, 64, title=title)
 
 
 def test_a_character_that_is_over_the_budget_is_left_out(word_piece: Tokenizer) -> None:

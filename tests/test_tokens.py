@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import constants
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from ingestion import tokens
 from ingestion.exceptions import ModelError
@@ -125,6 +125,15 @@ def test_it_knows_normalisers_and_splitters_that_join_words() -> None:
 )
 def test_a_text_of_other_characters_or_marks_is_not_added_up(text: str) -> None:
     assert not counter(built("word piece")).exact(text)
+
+
+def test_it_knows_a_splitter_that_begins_a_text_otherwise() -> None:
+    pieces = [("<unk>", 0.0), *((mark + word, -1.0) for mark in ("", "▁") for word in ("tea", "cup"))]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.Replace(Regex(" {2,}"), " ")])
+    for scheme, exact in (("always", True), ("first", True), ("never", False)):
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+        assert Counter(tokenizer).exact("tea") is exact
 
 
 def test_marks_of_the_tokenizer_are_not_added_up() -> None:

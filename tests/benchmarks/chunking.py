@@ -15,8 +15,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 os.environ.update(TOKENIZERS_PARALLELISM="false", RAYON_NUM_THREADS="1")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
@@ -92,7 +93,7 @@ def _timed(work: Callable[[], T]) -> tuple[float, T]:
 
 def _floors(tokenizer: Tokenizer, texts: list[str]) -> None:
     for name, encode in (("floor", tokenizer.encode_batch), ("floor, counts", tokenizer.encode_batch_fast)):
-        seconds, encodings = _timed(lambda encode=encode: encode(texts))
+        seconds, encodings = _timed(partial(encode, texts))
         _say(f"{name:24}{seconds:8.2f} s  {sum(map(len, encodings)):,} tokens")
 
 
@@ -100,14 +101,13 @@ def _peers(tokenizer: Tokenizer, texts: list[str], capacity: int, ours: float) -
     import semchunk
     from semantic_text_splitter import MarkdownSplitter
 
-    splitter = MarkdownSplitter.from_huggingface_tokenizer(tokenizer, capacity)
-    peers: dict[str, Callable[[str], list[str]]] = {
-        "semantic-text-splitter": splitter.chunks,
-        "semchunk": semchunk.chunkerify(tokenizer, capacity),
+    peers: dict[str, Callable[[str], Any]] = {
+        "semantic-text-splitter": MarkdownSplitter.from_huggingface_tokenizer(tokenizer, capacity).chunks,
+        "semchunk": semchunk.chunkerify(tokenizer, capacity),  # type: ignore[attr-defined]
     }
     for name, split in peers.items():
-        seconds, found = _timed(lambda split=split: [list(split(text)) for text in texts])
-        sizes = [len(e.ids) for parts in found for e in tokenizer.encode_batch_fast(parts)]
+        seconds, found = _timed(partial(lambda split: [list(split(text)) for text in texts], split))
+        sizes = [len(encoding.ids) for parts in found for encoding in tokenizer.encode_batch_fast(parts)]
         _say(f"{name:24}{seconds:8.2f} s  {seconds / ours:.1f} x ours  {_sizes(sizes)}")
 
 
@@ -127,9 +127,7 @@ def _check(tokenizer: Tokenizer, documents: list[Extracted], found: list[list[Te
         shifted += sum(document.markdown[part.start : part.end] != part.text for part in parts)
         fences = [block for block in outline.blocks(document.markdown) if block.kind == outline.FENCE]
         split += sum(_is_split(tokenizer, document.markdown, fences, part, budget) for part in parts)
-    _say(
-        f"wrong counts {wrong}, over budget {over}, wrong offsets {shifted}, fences split that would have fit {split}"
-    )
+    _say(f"wrong counts {wrong}, over budget {over}, wrong offsets {shifted}, fences split that would have fit {split}")
     sys.exit(1 if wrong or over or shifted or split else 0)
 
 

@@ -27,6 +27,13 @@ class Site:
         return None if path in self.gone else self.edited.get(path) or self.read(path)
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Workers drop kept connections when they end; that is no news."""
+
+
 def folder(root: Path) -> Read:
     def read(path: str) -> bytes | None:
         file = root / (path.strip("/") or "index.html")
@@ -66,8 +73,7 @@ def served(site: Site) -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -1,10 +1,11 @@
-"""A website ingested again and again by real processes: requests, vectors and rows agree with what changed."""
+"""Sources ingested again and again by real processes: requests, vectors and rows agree with what changed."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from django.conf import settings
 
 from tests.benchmarks.served import Site, served
 from tests.e2e.running import Running, destroy, start
+from tests.github_server import GitHub
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -39,11 +41,17 @@ def target(site: Site) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def stack(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def hub() -> Iterator[GitHub]:
+    with GitHub() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def stack(model_path: Path, hub: GitHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("refresh")
     (folder / "models").mkdir()
     (folder / "models" / settings.STAND_IN).symlink_to(model_path)
-    running = start(folder, FETCH_PRIVATE_NETWORKS="127.0.0.0/8", DISPATCH_SECONDS="0.5")
+    running = start(folder, FETCH_PRIVATE_NETWORKS="127.0.0.0/8", DISPATCH_SECONDS="0.5", GITHUB_API_URL=hub.url)
     running.until(running.ready)
     yield running
     destroy(running)
@@ -101,3 +109,25 @@ def test_a_site_is_refreshed_at_the_cost_of_what_changed(stack: Running, site: S
     assert manage(stack, "ingest", target, "--accept-missing").returncode == 0
     ingest(stack, target)
     assert rows(stack) == before - 1 - 12
+
+
+def test_a_repository_takes_three_calls_and_outlasts_a_spent_allowance(stack: Running, hub: GitHub) -> None:
+    files = {f"docs/{n}.md": f"# File {n}\n\nWhat file {n} says.\n".encode() for n in range(30)}
+    repository = hub.repository("example/project")
+    repository.commit(files)
+    hub.remaining, hub.reset = 1, time.time() + 12  # the first call passes, the second finds the allowance spent
+    before = rows(stack)
+
+    first = ingest(stack, "github:example/project/docs")
+    assert (first["indexed"], first["failed"], first["code"]) == (30, 0, 0), first
+    assert rows(stack) == before + 30
+    answered = [call.kind for call in hub.calls if call.status in (200, 302)]
+    assert answered.count("tree") == answered.count("archive") == 1
+    assert 403 in {call.status for call in hub.calls}
+
+    asked = len(hub.calls)
+    repository.commit(files | {"docs/3.md": b"# File 3\n\nRewritten.\n"})
+    again = ingest(stack, "github:example/project/docs")
+    assert (again["indexed"], again["embedded"], again["unchanged"]) == (1, 1, 29), again
+    assert len([call for call in hub.calls[asked:] if call.kind != "codeload"]) == 3
+    assert rows(stack) == before + 30
