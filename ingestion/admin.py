@@ -18,7 +18,7 @@ from ingestion import tasks
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, Run, Source
 from ingestion.pipeline.missing import accept_missing
-from ingestion.pipeline.runs import remove_source, saved_sentence, start_run
+from ingestion.pipeline.runs import remove_source, saved, saved_sentence, start_run
 from ingestion.sources import normalise
 from ingestion.upload_form import UploadForm
 
@@ -42,7 +42,7 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
     target = forms.CharField(
         required=False,
         max_length=2048,
-        widget=forms.TextInput(attrs={"size": 100}),
+        widget=forms.TextInput(attrs={"size": 70}),
         help_text="The first page of a website, a sitemap's address, github:owner/repo[@ref][/path], or a folder or "
         "file of the server. For uploaded files leave it empty.",
     )
@@ -97,6 +97,11 @@ def check_root(target: str) -> None:
 @admin.register(Source)
 class SourceAdmin(admin.ModelAdmin[Source]):
     form = SourceForm
+    fieldsets = (
+        (None, {"fields": ("name", "kind", "target", "upload", "replace_all")}),
+        ("What belongs to it", {"fields": ("include", "exclude", "max_pages", "max_depth")}),
+        ("Pace and refresh", {"fields": ("delay_seconds", "connections", "refresh_seconds", "trusts_dates")}),
+    )
     list_display = ("name", "state", "progress", "failed", "last_error", "kind", "target")
     list_filter = ("kind",)
     search_fields = ("name", "target")
@@ -237,11 +242,11 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="documents")
     def documents_of(self, run: Run) -> int:
-        return run.documents.count()
+        return int(run.figures["documents"]) if run.figures else run.documents.count()
 
     @admin.display(description="saved")
     def saved(self, run: Run) -> str:
-        return saved_sentence([run.pk])
+        return saved_sentence(run.figures["saved"] if run.figures else saved([run.pk]))
 
     @admin.display(description="left out")
     def left_out(self, run: Run) -> str:

@@ -138,6 +138,7 @@ class Run(models.Model):
     state = models.CharField(max_length=20, choices=State.choices, default=State.WAITING)
     error = models.TextField(blank=True)
     note = models.TextField(blank=True, help_text="Why it waits just now, if it does.")
+    figures = models.JSONField(default=dict, help_text="Of the whole run, written at its end.")
     remarks = models.JSONField(default=dict, help_text="What was left out and why, each with an example.")
     complete = models.BooleanField(default=False, help_text="The listing named every document.")
     attempts = models.PositiveIntegerField(default=0, help_text="Listings that failed.")

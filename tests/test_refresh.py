@@ -109,6 +109,14 @@ def test_an_unchanged_site_with_etags_costs_requests_only(site: Site, source: So
     assert figures["saved"]["tokens"] > 0
 
 
+def test_a_run_keeps_its_figures_when_a_later_run_takes_its_documents(site: Site, source: Source) -> None:
+    first = ingest(source)
+    ingest(source)
+    first.refresh_from_db()
+    assert not first.documents.exists()
+    assert (first.figures["documents"], first.figures["indexed"]) == (21, 21)
+
+
 def test_without_etags_equal_bytes_are_not_read_again(
     site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from ingestion.models import Chunk, Document, DocumentQuerySet, Run
 from ingestion.pipeline.missing import settle_missing
+from ingestion.pipeline.runs import summary
 
 TO_EMBED = (Chunk.State.WAITING, Chunk.State.EMBEDDING)
 
@@ -52,7 +53,9 @@ def finish(run: Run) -> int:
     held = settle_missing(run)
     done = Run.objects.filter(~busy(), id=run.pk, state=Run.State.RUNNING)
     state = Run.State.HELD if held else Run.State.FINISHED
-    return done.update(state=state, error=held, note="", finished_at=timezone.now())
+    if not done.update(state=state, error=held, note="", finished_at=timezone.now()):
+        return 0
+    return Run.objects.filter(id=run.pk).update(figures=summary([run.pk]))
 
 
 def busy() -> Exists:

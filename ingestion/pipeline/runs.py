@@ -118,9 +118,8 @@ LAYERS = {
 }
 
 
-def saved_sentence(run_ids: Sequence[int]) -> str:
+def saved_sentence(figures: Json) -> str:
     """The savings in words; empty when there are none."""
-    figures = saved(run_ids)
     pages = ", ".join(f"{n} {LAYERS[Document.Layer(layer)]}" for layer, n in sorted(figures["pages"].items()))
     parts = [f"unchanged pages: {pages}"] if pages else []
     parts += [f"{figures['vectors_copied']} vectors of equal texts"] if figures["vectors_copied"] else []

@@ -33,10 +33,24 @@ def main() -> None:
     run(options.data.resolve(), options.pages)
 
 
+LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
+
+def name_of(number: int) -> str:
+    """Letters only: of addresses that differ in numbers a source takes five hundred."""
+    return str(number).translate(LETTERS)
+
+
+def number_of(name: str) -> int:
+    backwards = {ord(letter): chr(digit) for digit, letter in {k: chr(v) for k, v in LETTERS.items()}.items()}
+    digits = name.translate(backwards)
+    return int(digits) if digits.isdecimal() and name_of(int(digits)) == name else -1
+
+
 def page(number: int, pages: int) -> bytes:
     text = random.Random(number).choices(WORDS, k=50)
     children = range(number * FAN_OUT + 1, min(number * FAN_OUT + FAN_OUT + 1, pages))
-    links = "".join(f'<li><a href="/docs/{n}">{n}</a></li>' for n in children)
+    links = "".join(f'<li><a href="/docs/{name_of(n)}">{n}</a></li>' for n in children)
     name = f"Page {number}"
     return f"<title>{name}</title><main><h1>{name}</h1><p>{' '.join(text)}.</p><ul>{links}</ul></main>".encode()
 
@@ -46,8 +60,8 @@ def run(data: Path, pages: int) -> None:
     from tests.e2e.running import destroy, start
 
     def read(path: str) -> bytes | None:
-        name = path.removeprefix("/docs/") or "0"
-        return page(int(name), pages) if path.startswith("/docs/") and name.isdecimal() and int(name) < pages else None
+        number = number_of(path.removeprefix("/docs/")) if path != "/docs/" else 0
+        return page(number, pages) if path.startswith("/docs/") and 0 <= number < pages else None
 
     running = start(data, FETCH_PRIVATE_NETWORKS="127.0.0.0/8")
     try:

@@ -96,7 +96,7 @@ class Command(BaseCommand):
     def report(self, run_ids: list[int], console: Console, *, as_json: bool) -> None:
         figures = summary(run_ids)
         self.stdout.write(json.dumps(figures) if as_json else sentence(figures))
-        if spared := saved_sentence(run_ids):
+        if spared := saved_sentence(figures["saved"]):
             console.print(f"Saved: {spared}.", markup=False, highlight=False)
         for line in failures(run_ids):
             console.print(line, style="red", markup=False, highlight=False)
