@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -186,6 +188,33 @@ def library() -> Any:
     import pymilvus
 
     return pymilvus
+
+
+def import_without_pandas() -> None:
+    """Load pymilvus at 37 MB instead of 104: it imports pandas to accept data frames, which nobody here has.
+    Only for processes where no other thread may import pandas meanwhile; afterwards it can be imported as ever."""
+    if "pymilvus" in sys.modules or "pandas" in sys.modules:
+        return
+    absent = {name: _Absent(name) for name in ("pandas", "pandas.api", "pandas.api.types")}
+    sys.modules.update(absent)
+    try:
+        library()
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
+class _Absent(ModuleType):
+    """Names of pandas for annotations and for ``isinstance``, which nothing passes."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__: list[str] = []  # which makes it a package
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
 
 
 @functools.cache

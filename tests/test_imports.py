@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,6 +131,20 @@ def test_no_other_program_is_run_that_might_download() -> None:
         if module in ourselves:
             continue
         assert under(names, "subprocess", "pty", "pexpect") | calls(ROOT / module) & runners == set(), module
+
+
+def test_a_worker_that_drains_loads_neither_pandas_nor_arrow_and_can_still_import_them() -> None:
+    code = (
+        "import sys, django; django.setup()\n"
+        "from ingestion.vector_store import import_without_pandas, open_store\n"
+        "import_without_pandas()\n"
+        "assert 'pymilvus' in sys.modules\n"
+        "assert not {'pandas', 'pandas.api', 'pyarrow'} & set(sys.modules), sorted(sys.modules)\n"
+        "import pandas; pandas.DataFrame({'a': [1]})\n"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, env=environment, check=False)
+    assert done.returncode == 0
 
 
 def test_only_the_vector_store_speaks_to_milvus_and_never_inserts() -> None:

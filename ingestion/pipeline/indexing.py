@@ -26,7 +26,7 @@ from ingestion.exceptions import BadRecord, IngestionError, PermanentError
 from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.pipeline.progress import advance, explain_wait, finish_runs
 from ingestion.types import EmbeddedChunk
-from ingestion.vector_store import VectorStore, open_store
+from ingestion.vector_store import VectorStore, import_without_pandas, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ DELETE_ROWS = 1000
 
 def drain() -> int:
     """Write everything that waits. Returns the number of rows written; 0 when another drain is at it."""
+    import_without_pandas()  # a CPU worker's process runs one thread
     lock = buffer.lock("drain", seconds=LOCK_SECONDS)
     if not lock.acquire(blocking=False):
         return 0
