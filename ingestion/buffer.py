@@ -11,20 +11,16 @@ say what has to be embedded anew.
 
 from __future__ import annotations
 
-import functools
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import msgpack
 import numpy as np
-import redis
 from django.conf import settings
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 
-from ingestion.exceptions import BadRecord, BufferUnavailable
+from ingestion.broker import available, connect
+from ingestion.exceptions import BadRecord
 from ingestion.types import EmbeddedChunk, Vectors
 
 RECORD_VERSION = 1
@@ -32,33 +28,6 @@ DENSE_TYPE, INDEX_TYPE, WEIGHT_TYPE = "<f2", "<u4", "<f2"
 # 256 values per RPUSH reach 85 000 values/s on loopback, one by one 8 600.
 PUSH_VALUES = 256
 FIELDS = 13
-
-
-@functools.cache
-def connect() -> Any:
-    """The process's client; every time-out is explicit so that a hung Redis never hangs us.
-
-    (Any: redis-py's annotations speak for its asynchronous client in the same breath.)
-    """
-    return redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=10,
-        socket_connect_timeout=5,
-        socket_keepalive=True,
-        health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3),
-    )
-
-
-@contextmanager
-def available() -> Iterator[Any]:
-    """The client, with Redis' own errors turned into BufferUnavailable."""
-    try:
-        yield connect()
-    except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError) as error:
-        raise BufferUnavailable(
-            f"Redis does not answer as it should ({error}). Check that it runs; the work goes on when it is back."
-        ) from error
 
 
 def pack(chunk: EmbeddedChunk) -> bytes:

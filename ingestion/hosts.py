@@ -12,20 +12,15 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
 from django.conf import settings
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 
-from ingestion.exceptions import BufferUnavailable
+from ingestion.broker import available, connect
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 PREFIX = "politeness"
@@ -70,32 +65,6 @@ class Reply:
     granted: bool
     wait: float
     at: float
-
-
-@functools.cache
-def connect() -> Any:
-    """The process's client; every time-out is explicit so that a hung Redis never hangs us.
-
-    (Any: redis-py's annotations speak for its asynchronous client in the same breath.)
-    """
-    return redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=5,
-        socket_connect_timeout=5,
-        socket_keepalive=True,
-        health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 2),
-    )
-
-
-@contextmanager
-def available() -> Iterator[Any]:
-    try:
-        yield connect()
-    except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError) as error:
-        raise BufferUnavailable(
-            f"Redis does not answer as it should ({error}). Nothing is fetched without it; check that it runs."
-        ) from error
 
 
 def host_of(url: str) -> str:

@@ -10,7 +10,7 @@ from celery import shared_task
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from ingestion import buffer, dispatcher
+from ingestion import broker, buffer, dispatcher
 from ingestion.dispatcher import Work
 from ingestion.exceptions import BufferUnavailable
 from ingestion.pipeline import embedding, indexing, listing, pages
@@ -67,7 +67,7 @@ def send(work: Work) -> None:
 
 def wake() -> None:
     """Let the dispatcher look at the rows now. Raises BufferUnavailable when the broker is down."""
-    with buffer.available():
+    with broker.available():
         try:
             dispatch.apply_async(priority=URGENT, retry=False)
         except OperationalError as error:

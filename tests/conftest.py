@@ -15,7 +15,7 @@ import redis
 from django.conf import settings as django_settings
 from pymilvus import MilvusClient
 
-from ingestion import buffer, hosts, vector_store
+from ingestion import broker, hosts, vector_store
 from ingestion.standin import assemble
 from ragproject import services
 from ragproject.stack import TETHER
@@ -80,8 +80,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def clean_redis(redis_server: str) -> redis.Redis:
     client = redis.Redis.from_url(redis_server)
     client.flushall()
-    buffer.connect.cache_clear()
-    hosts.connect.cache_clear()
+    broker.connect.cache_clear()
     hosts._script.cache_clear()
     return client
 

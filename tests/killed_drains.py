@@ -21,7 +21,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from ingestion import buffer  # noqa: E402
+from ingestion import broker, buffer  # noqa: E402
 from ingestion.models import Chunk, Document, Source  # noqa: E402
 from ingestion.pipeline.indexing import active_store, drain  # noqa: E402
 from tests.rows import make_chunk, make_document, make_source, record  # noqa: E402
@@ -39,10 +39,10 @@ def fill(name: str) -> None:
 def in_child(work: Callable[[], object]) -> int:
     """Run in a forked child; the exit code, or minus the signal that ended it."""
     connections.close_all()
-    buffer.connect().close()
+    broker.connect().close()
     if pid := os.fork():
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    buffer.connect.cache_clear()
+    broker.connect.cache_clear()
     work()
     sys.stdout.flush()
     os._exit(0)
@@ -72,7 +72,7 @@ def main(kills: int, points: list[str]) -> None:
         for _ in range(kills):
             code = in_child(dying_at(point))
             assert code == -signal.SIGKILL, (point, code)
-            buffer.connect().delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")  # as its life time would
+            broker.connect().delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")  # as its life time would
         assert in_child(drain) == 0
         in_child(report)
     assert Source.objects.count() == len(points)

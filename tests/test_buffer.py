@@ -9,7 +9,7 @@ from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion import buffer
+from ingestion import broker, buffer
 from ingestion.exceptions import BadRecord, BufferUnavailable
 from ingestion.types import EmbeddedChunk, Vectors
 
@@ -77,7 +77,7 @@ def test_an_unconfirmed_claim_is_handed_out_again_before_new_records(clean_redis
 
 def test_confirming_one_claim_leaves_another_alone(clean_redis: redis.Redis) -> None:
     buffer.push([chunk(1), chunk(2)])
-    client = buffer.connect()
+    client = broker.connect()
     one, two = buffer.claim_new(client, 1), buffer.claim_new(client, 1)
     assert one is not None
     assert two is not None
@@ -102,7 +102,7 @@ def test_queue_length_counts_all_priorities(clean_redis: redis.Redis) -> None:
 
 def test_a_dead_redis_is_named_with_what_to_do(settings) -> None:  # type: ignore[no-untyped-def]
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    buffer.connect.cache_clear()
+    broker.connect.cache_clear()
     with pytest.raises(BufferUnavailable, match="Check that it runs"):
         buffer.length()
-    buffer.connect.cache_clear()
+    broker.connect.cache_clear()
