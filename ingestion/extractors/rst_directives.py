@@ -32,7 +32,6 @@ DROPPED = {
 }  # fmt: skip
 # Targets for references in Django's documentation: nothing is shown where they stand.
 INVISIBLE = {"setting", "templatetag", "templatefilter", "fieldlookup"}
-IMAGES = {"image", "figure"}
 CONTAINERS = {
     "compound", "container", "epigraph", "glossary", "grid", "highlights", "hlist", "ifconfig", "only", "pull-quote",
     "tab-set", "tab-set-code", "tabs",

@@ -99,9 +99,9 @@ def absorb(document: Document) -> bool:
         return outcomes.leave_unchanged(document, Document.Layer.NOT_MODIFIED)
     if source.kind == Source.Kind.GITHUB:  # what was read may be older than what was listed: say which it is
         document.listed_version = page.etag or document.listed_version
-    digest, same_bytes = content_hash(page), content_hash(page) == document.content_hash
-    document.content_hash, document.etag, document.last_modified = digest, page.etag[:512], page.last_modified[:100]
-    if current and same_bytes:
+    before, document.content_hash = document.content_hash, content_hash(page)
+    document.etag, document.last_modified = page.etag[:512], page.last_modified[:100]
+    if current and document.content_hash == before:
         return outcomes.leave_unchanged(document, Document.Layer.BYTES)
     extracted = extract(page)
     document.extract_seconds = clock.lap()
