@@ -1,0 +1,212 @@
+"""Pages and files: waiting → fetching → embedding → indexing → indexed | unchanged | duplicate | missing | failed
+| quarantined | gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from ingestion.models.chunk import Chunk
+from ingestion.models.run import Run
+from ingestion.models.source import Source
+from ingestion.types import Validators
+
+
+class DocumentQuerySet(QuerySet["Document"]):
+    """Transitions of documents; each returns how many rows it changed."""
+
+    def active(self) -> DocumentQuerySet:
+        return self.filter(state__in=Document.ACTIVE)
+
+    def startable(self) -> DocumentQuerySet:
+        """Waiting documents whose time has come, shallow pages first."""
+        now = timezone.now()
+        due = Q(next_attempt_at=None) | Q(next_attempt_at__lte=now)
+        open_now = Q(source__paused_until=None) | Q(source__paused_until__lte=now)
+        waiting = self.filter(due, open_now, state=Document.State.WAITING, source__deleting=False)
+        return waiting.order_by("depth", "id")
+
+    def lease(self, ids: Iterable[int], *, until: datetime) -> int:
+        return self.filter(id__in=list(ids), state=Document.State.WAITING).update(
+            state=Document.State.FETCHING, lease_until=until, updated_at=timezone.now()
+        )
+
+    def start_attempt(self, document_id: int, *, attempt: int, until: datetime) -> bool:
+        """Claim one attempt; false when another worker has it or the row moved on."""
+        return bool(
+            self.filter(id=document_id, state=Document.State.FETCHING, attempts=attempt).update(
+                attempts=F("attempts") + 1, lease_until=until, started_at=timezone.now()
+            )
+        )
+
+    def retry_later(self, document_id: int, *, error: str, delay: timedelta) -> bool:
+        now = timezone.now()
+        return bool(
+            self.filter(id=document_id, state=Document.State.FETCHING).update(
+                state=Document.State.WAITING,
+                error=error,
+                lease_until=None,
+                next_attempt_at=now + delay,
+                updated_at=now,
+            )
+        )
+
+    def keep_turn(self, document_id: int, *, attempt: int, until: datetime) -> bool:
+        """The host is busy: the attempt did not count, and the same message comes again before ``until``."""
+        return bool(
+            self.filter(id=document_id, state=Document.State.FETCHING).update(attempts=attempt, lease_until=until)
+        )
+
+    def wait_for_host(self, document_id: int, *, attempt: int, error: str, until: datetime) -> bool:
+        """The host wants a longer pause; not an attempt either."""
+        return bool(
+            self.filter(id=document_id, state=Document.State.FETCHING).update(
+                state=Document.State.WAITING, attempts=attempt, error=error, lease_until=None, next_attempt_at=until
+            )
+        )
+
+    def settle(self, document_id: int, *, state: str, error: str) -> bool:
+        """End an attempt without new text."""
+        return bool(
+            self.filter(id=document_id, state=Document.State.FETCHING).update(
+                state=state, error=error, lease_until=None, updated_at=timezone.now()
+            )
+        )
+
+    def queue(self, *, run_id: int) -> int:
+        """Put documents (back) in line for ``run_id`` with a fresh count of attempts."""
+        return self.exclude(state__in=Document.ACTIVE).update(
+            state=Document.State.WAITING,
+            run_id=run_id,
+            attempts=0,
+            error="",
+            next_attempt_at=None,
+            lease_until=None,
+            updated_at=timezone.now(),
+        )
+
+    def keep(self, *, run_id: int) -> int:
+        """The listing alone shows that these are unchanged."""
+        figures = {"new_chunks": 0, "new_tokens": 0, "fetch_seconds": 0, "extract_seconds": 0, "chunk_seconds": 0}
+        said = {"run_id": run_id, "unchanged_by": Document.Layer.LISTING, "error": "", "misses": 0, **figures}
+        ids = list(self.values_list("id", flat=True))
+        rows = Document.objects.filter(id__in=ids)
+        return rows.filter(state=Document.State.DUPLICATE).update(updated_at=timezone.now(), **said) + rows.exclude(
+            state__in=(*Document.ACTIVE, Document.State.DUPLICATE)
+        ).update(state=Document.State.UNCHANGED, updated_at=timezone.now(), **said)
+
+    def current(self, shape: str) -> DocumentQuerySet:
+        """Documents whose stored text is what this shape would make, and wholly in the index; duplicates
+        while the document that they repeat answers."""
+        live = Chunk.objects.live().filter(document=OuterRef("pk"))
+        whole = Exists(live) & ~Exists(live.exclude(state=Chunk.State.INDEXED))
+        repeats = Exists(Document.objects.answering().filter(pk=OuterRef("duplicate_of")))
+        return self.filter(Q(whole) | Q(repeats), shape=shape)
+
+    def holding_text(self) -> DocumentQuerySet:
+        """Documents that answers may come from."""
+        return self.filter(chunk_count__gt=0).exclude(state=Document.State.GONE)
+
+    def answering(self) -> DocumentQuerySet:
+        """Documents that others may be duplicates of, also while they are looked at again."""
+        return self.holding_text().exclude(state=Document.State.MISSING)
+
+    def with_pending_chunks(self, *states: str) -> DocumentQuerySet:
+        return self.filter(_has_chunks(states))
+
+    def without_pending_chunks(self, *states: str) -> DocumentQuerySet:
+        return self.exclude(_has_chunks(states))
+
+
+class Document(models.Model):
+    """One page or file. ``markdown`` is what the chunks' offsets refer to."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        FETCHING = "fetching"
+        EMBEDDING = "embedding"
+        INDEXING = "indexing"
+        INDEXED = "indexed"
+        UNCHANGED = "unchanged"
+        DUPLICATE = "duplicate"
+        MISSING = "missing"
+        FAILED = "failed"
+        QUARANTINED = "quarantined"
+        GONE = "gone"
+
+    class Layer(models.TextChoices):
+        """What showed that a document is unchanged, cheapest first."""
+
+        LISTING = "listing"
+        NOT_MODIFIED = "304"
+        BYTES = "bytes"
+        TEXT = "text"
+
+    ACTIVE: ClassVar = (State.WAITING, State.FETCHING, State.EMBEDDING, State.INDEXING)
+    UNSUCCESSFUL: ClassVar = (State.FAILED, State.QUARANTINED)
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="documents")
+    run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, related_name="documents")
+    url = models.CharField(max_length=2048)
+    title = models.CharField(max_length=500, blank=True)
+    state = models.CharField(max_length=20, choices=State.choices, default=State.WAITING)
+    depth = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    unchanged_by = models.CharField(max_length=20, choices=Layer.choices, blank=True)
+    duplicate_of = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="duplicates"
+    )
+    template = models.CharField(max_length=300, blank=True, help_text="The address without its variable parts.")
+    listed_version = models.CharField(max_length=200, blank=True, help_text="What the last listing said.")
+    version = models.CharField(max_length=200, blank=True, help_text="What the listing said of the stored text.")
+    shape = models.CharField(max_length=32, blank=True, help_text="Hash of everything but the bytes that makes chunks.")
+    text_hash = models.CharField(max_length=64, blank=True)
+    suspect_hash = models.CharField(max_length=64, blank=True, help_text="Of a far shorter text, seen once.")
+    content_hash = models.CharField(
+        max_length=64, blank=True, help_text="Of the fetched bytes and the settings that shape chunks."
+    )
+    misses = models.PositiveIntegerField(default=0, help_text="Runs in a row that found the page missing.")
+    etag = models.CharField(max_length=512, blank=True)
+    last_modified = models.CharField(max_length=100, blank=True)
+    markdown = models.TextField(blank=True)
+    chunk_count = models.PositiveIntegerField(default=0)
+    new_chunks = models.PositiveIntegerField(default=0, help_text="Chunks that had to be embedded in the last run.")
+    new_tokens = models.PositiveIntegerField(default=0)
+    fetch_seconds = models.FloatField(default=0)
+    extract_seconds = models.FloatField(default=0)
+    chunk_seconds = models.FloatField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    indexed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = DocumentQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["source", "url"], name="document_url_once")]
+        indexes: ClassVar = [
+            models.Index(fields=["source", "state", "depth", "id"], name="document_start_order"),
+            models.Index(fields=["state", "lease_until"], name="document_lease"),
+            models.Index(fields=["run", "state"], name="document_run_state"),
+            models.Index(fields=["run", "template"], name="document_template"),
+            models.Index(fields=["source", "text_hash"], name="document_text"),
+        ]
+        ordering: ClassVar = ["id"]
+
+    def __str__(self) -> str:
+        return self.title or self.url
+
+    def validators(self) -> Validators:
+        return Validators(self.etag, self.last_modified)
+
+
+def _has_chunks(states: Iterable[str]) -> Exists:
+    return Exists(Chunk.objects.filter(document=OuterRef("pk"), state__in=list(states)))

@@ -1,0 +1,81 @@
+"""One pass over a source: waiting → listing → running → finished | held | failed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from ingestion.models.source import Source
+
+
+class RunQuerySet(QuerySet["Run"]):
+    """Transitions of runs."""
+
+    def active(self) -> RunQuerySet:
+        return self.filter(state__in=Run.ACTIVE)
+
+    def lease_for_listing(self, *, until: datetime) -> RunQuerySet:
+        """Mark what may be listed now: new runs, and runs whose lister vanished."""
+        now = timezone.now()
+        ready = Q(state=Run.State.WAITING) | Q(state=Run.State.LISTING, lease_until__lt=now)
+        ids = list(self.filter(ready).values_list("id", flat=True))
+        self.filter(ready, id__in=ids).update(state=Run.State.LISTING, lease_until=until)
+        return self.filter(id__in=ids)
+
+    def finish(self, run_id: int, *, state: str, error: str = "") -> bool:
+        return bool(
+            self.active()
+            .filter(id=run_id)
+            .update(state=state, error=error, note="", finished_at=timezone.now(), lease_until=None)
+        )
+
+
+class Run(models.Model):
+    """One pass over a source."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        LISTING = "listing"
+        RUNNING = "running"
+        FINISHED = "finished"
+        HELD = "held"
+        FAILED = "failed"
+
+    ACTIVE: ClassVar = (State.WAITING, State.LISTING, State.RUNNING)
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="runs")
+    state = models.CharField(max_length=20, choices=State.choices, default=State.WAITING)
+    error = models.TextField(blank=True)
+    note = models.TextField(blank=True, help_text="Why it waits just now, if it does.")
+    figures = models.JSONField(default=dict, help_text="Of the whole run, written at its end.")
+    remarks = models.JSONField(default=dict, help_text="What was left out and why, each with an example.")
+    complete = models.BooleanField(default=False, help_text="The listing named every document.")
+    attempts = models.PositiveIntegerField(default=0, help_text="Listings that failed.")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    copied_chunks = models.PositiveIntegerField(default=0, help_text="Chunks that took the vector of an equal text.")
+    copied_tokens = models.PositiveIntegerField(default=0)
+    list_seconds = models.FloatField(default=0)
+    embed_seconds = models.FloatField(default=0)
+    embed_tokens = models.PositiveIntegerField(default=0)
+    index_seconds = models.FloatField(default=0)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["source"],
+                condition=Q(state__in=("waiting", "listing", "running")),
+                name="one_active_run_per_source",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} #{self.pk}"

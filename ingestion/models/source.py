@@ -1,0 +1,86 @@
+"""Where documents come from, and how its hosts are to be treated."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.core.validators import MinValueValidator
+from django.db import models
+
+from ingestion.types import Manners, SourceSpec
+
+WEBSITE_PAGES = 5000
+
+
+class Source(models.Model):
+    """A place documents come from. Deleting goes through ``deleting`` so that vectors go first."""
+
+    class Kind(models.TextChoices):
+        WEBSITE = "website", "Website"
+        SITEMAP = "sitemap", "Sitemap"
+        GITHUB = "github", "GitHub repository"
+        FILES = "files", "Folder or file"
+        URLS = "urls", "List of addresses"
+        JSONL = "jsonl", "JSON lines"
+        UPLOADS = "uploads", "Uploaded files"
+
+    # Their pages come from servers of others: aliases, soft errors and politeness concern only them.
+    WEB: ClassVar = (Kind.WEBSITE, Kind.SITEMAP, Kind.URLS)
+    # They are read from this machine, which staff may see only below FILES_ROOTS.
+    LOCAL: ClassVar = (Kind.FILES, Kind.JSONL, Kind.URLS)
+    # All their requests go to one host, so that a host's pause is the source's.
+    ONE_HOST: ClassVar = (Kind.WEBSITE, Kind.SITEMAP, Kind.GITHUB)
+
+    name = models.CharField(max_length=200, unique=True)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    target = models.CharField(
+        max_length=2048,
+        help_text="The first page of a website, a sitemap's address, github:owner/repo[@ref][/path], a folder or file.",
+    )
+    include = models.JSONField(default=list, blank=True, help_text="Globs; empty means everything.")
+    exclude = models.JSONField(default=list, blank=True, help_text="Globs that win over include.")
+    max_pages = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Empty: 5000 for websites, no bound for others; 0: no bound."
+    )
+    max_depth = models.PositiveIntegerField(default=8, help_text="Links followed from the first page (websites).")
+    delay_seconds = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.0)],
+        help_text="Between two requests to one host. Empty: CRAWL_DELAY_SECONDS; robots.txt may ask for more.",
+    )
+    connections = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests at a time to one host; 0: no bound. Empty: CRAWL_CONNECTIONS."
+    )
+    refresh_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: only on request.")
+    next_run_at = models.DateTimeField(null=True, blank=True)
+    paused_until = models.DateTimeField(null=True, blank=True, editable=False)
+    trusts_dates = models.BooleanField(
+        default=True, help_text="Skip pages whose date in the sitemap is the stored one. Unset when a date lied."
+    )
+    deleting = models.BooleanField(default=False, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["kind", "target"], name="source_target_once")]
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def page_bound(self) -> int:
+        """A website may have no end; what others list has one. 0: no bound."""
+        if self.max_pages is not None:
+            return self.max_pages
+        return WEBSITE_PAGES if self.kind == Source.Kind.WEBSITE else 0
+
+    def spec(self) -> SourceSpec:
+        return SourceSpec(
+            kind=self.kind,
+            target=self.target,
+            include=tuple(self.include),
+            exclude=tuple(self.exclude),
+            max_pages=self.page_bound(),
+            max_depth=self.max_depth,
+            manners=Manners(self.delay_seconds, self.connections),
+        )
