@@ -123,6 +123,16 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """An embedding model: a folder or hub id, how a text's vector is taken from its tokens ("cls" or "mean"), and
+    the vector's length."""
+
+    path: str
+    pooling: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddedChunk:
     """What travels through the Redis list: everything that Milvus stores of one chunk."""
 
