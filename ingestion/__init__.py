@@ -8,8 +8,8 @@
    unchanged ones keep their vectors, vanished ones are to be removed.
 4. The one GPU worker takes waiting chunks of many documents, embeds them (``embedder``) and pushes
    binary records onto a Redis list (``buffer``).
-5. Beat's drain claims records in bulk, upserts them into Milvus (``vector_store``), marks the rows
-   indexed, and only then forgets the records; vanished chunks leave Milvus, then the rows.
+5. Beat's drain, in a worker of its own, claims records in bulk, upserts them into Milvus (``vector_store``), marks
+   the rows indexed, and only then forgets the records; vanished chunks leave Milvus, then the rows.
 
 The database is the truth: broker and buffer can be wiped at any moment and everything still ends.
 ``tasks`` are thin Celery wrappers around ``pipeline`` and ``dispatcher``; messages carry ids only.

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 NAME_WIDTH = 6
-COLOURS = {"redis": 31, "milvus": 35, "cpu": 32, "gpu": 33, "beat": 36, "web": 34}
+COLOURS = {"redis": 31, "milvus": 35, "cpu": 32, "gpu": 33, "index": 37, "beat": 36, "web": 34}
 END_OF_LINE = re.compile(rb"[\r\n]+")  # progress bars end their lines with a carriage return
 # A line longer than this is cut, so that output without line ends cannot fill the memory.
 MAX_LINE_BYTES = 64 * 1024

@@ -164,6 +164,11 @@ def cpu_worker(children: int) -> Service:
     return worker("cpu", options, {"OMP_NUM_THREADS": "1"})
 
 
+def index_worker() -> Service:
+    """One child is enough: one drain runs at a time."""
+    return worker("index", ("-Q", "index", "-c", "1"), {"OMP_NUM_THREADS": "1"})
+
+
 def gpu_worker() -> Service:
     """One child with one model. Spawned, because CUDA cannot be initialised again after a fork."""
     return worker("gpu", ("-Q", "gpu", "-c", "1", "--pool-start-method", "spawn"), {})

@@ -221,13 +221,15 @@ LLM_CONTEXT_CHARS = env.int("LLM_CONTEXT_CHARS", 12_000, validate=validate.Range
 ANSWER_PASSAGES = env.int("ANSWER_PASSAGES", 5, validate=validate.Range(1, 20))
 QUESTION_MAX_CHARS = env.int("QUESTION_MAX_CHARS", 2000)
 
-# --- Celery: two work queues -----------------------------------------------------------------------------
+# --- Celery: a queue for each kind of worker ---------------------------------------------------------------
 
 CPU_WORKERS = env.int("CPU_WORKERS", 2, validate=validate.Range(1, 256))
 CELERY_BROKER_URL = REDIS_URL
-CELERY_TASK_QUEUES = [Queue("cpu"), Queue("gpu")]
+# The drain has a process of its own: with Milvus' client and a batch of vectors a process grows by 38 MB, which
+# every CPU worker would (106 MB without), and a drain behind slow pages would make the embedder wait.
+CELERY_TASK_QUEUES = [Queue("cpu"), Queue("gpu"), Queue("index")]
 CELERY_TASK_DEFAULT_QUEUE = "cpu"
-CELERY_TASK_ROUTES = {"ingestion.tasks.embed": {"queue": "gpu"}}
+CELERY_TASK_ROUTES = {"ingestion.tasks.embed": {"queue": "gpu"}, "ingestion.tasks.drain": {"queue": "index"}}
 # Redis transport: 0 is served first. Beat's small jobs must not wait behind ten thousand pages.
 PRIORITY_URGENT, PRIORITY_NORMAL = PRIORITY_STEPS = [0, 6]
 CELERY_TASK_DEFAULT_PRIORITY = PRIORITY_NORMAL

@@ -1,4 +1,4 @@
-"""The embedded stack: Redis, Milvus Lite, both workers, Beat and the web server as child processes.
+"""The embedded stack: Redis, Milvus Lite, the workers, Beat and the web server as child processes.
 
 ``run()`` starts them in order, waits until each answers, prefixes their output, starts one again that
 ends by itself, and stops them in order on SIGINT, SIGTERM or SIGHUP. One stack per data folder.
@@ -61,7 +61,7 @@ def plan(*, cpu_workers: int, with_web: bool) -> list[list[Service]]:
     """What to start, in tiers; the first must answer before the others start. Stopped in reverse."""
     backends = services.backends()
     front = [services.beat(), *([services.web()] if with_web else [])]
-    workers = [services.cpu_worker(cpu_workers), services.gpu_worker()]
+    workers = [services.cpu_worker(cpu_workers), services.gpu_worker(), services.index_worker()]
     for service in chain(backends, front):
         if service.listens:
             require_free(service.listens)

@@ -346,6 +346,15 @@ def test_complete_documentation_costs_three_calls_and_an_unchanged_refresh_one(h
     assert hub.count() == {"commit": 1, "tree": 1, "archive": 1}
 
 
+def test_the_archive_may_come_before_the_first_document(hub: GitHub) -> None:
+    hub.repository("o/r").commit(FILES)
+    paths()
+    github.prepare(spec())
+    assert hub.count() == {"commit": 1, "tree": 1, "archive": 1}
+    assert fetch(hub, "README.md").body == README
+    assert hub.count() == {"commit": 1, "tree": 1, "archive": 1}
+
+
 def test_a_worker_on_another_machine_helps_itself(hub: GitHub, settings: Settings, tmp_path: Path) -> None:
     hub.repository("o/r").commit(FILES)
     paths()

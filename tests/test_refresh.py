@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.utils import timezone
 
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageSuspect, Throttled
@@ -16,7 +17,7 @@ from ingestion.pipeline.listing import list_run
 from ingestion.pipeline.missing import accept_missing
 from ingestion.pipeline.progress import finish_runs
 from ingestion.pipeline.runs import start_run, summary
-from ingestion.sources import KINDS
+from ingestion.sources import BULK, KINDS
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]
@@ -436,3 +437,52 @@ def test_a_listing_whose_allowance_is_spent_waits_however_often(
         list_run(run.pk)
     run.refresh_from_db()
     assert (run.state, run.note) == (Run.State.LISTING, "the allowance is spent")
+
+
+def test_a_listing_that_takes_too_long_is_tried_again_and_says_so(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(spec: SourceSpec) -> Listing:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(site, "list_documents", endless)
+    run = start_run(source)
+    Run.objects.lease_for_listing(until=timezone.now())
+    assert not list_run(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.attempts) == (Run.State.LISTING, 1)
+    assert "LIST_TIME_LIMIT_SECONDS" in run.note
+
+
+def test_a_listing_that_kills_its_worker_each_time_fails(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    def deadly(spec: SourceSpec) -> Listing:
+        raise KeyboardInterrupt  # as far as the row can see, a worker that is no more
+
+    monkeypatch.setattr(site, "list_documents", deadly)
+    run = start_run(source)
+    for _ in range(settings.MAX_ATTEMPTS):
+        Run.objects.filter(id=run.pk).update(lease_until=timezone.now())
+        Run.objects.lease_for_listing(until=timezone.now())
+        with pytest.raises(KeyboardInterrupt):
+            list_run(run.pk)
+    assert not list_run(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.error) == (Run.State.FAILED, listing.DIED)
+
+
+def test_what_comes_in_bulk_comes_with_the_listing_and_only_if_something_changed(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[str] = []
+    monkeypatch.setitem(BULK, "website", lambda spec: prepared.append(spec.target))
+    site.complete, site.versions = True, dict.fromkeys(site.pages, "1")
+    monkeypatch.setattr(listing, "SAMPLE_SHARE", 0)
+    ingest(source)
+    assert prepared == [HOME]
+    ingest(source)
+    assert prepared == [HOME]
+    site.versions[HOME] = "2"
+    ingest(source)
+    assert prepared == [HOME, HOME]

@@ -8,16 +8,17 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
 
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from ingestion.exceptions import HostBusy, IngestionError, Throttled, TransientError
+from ingestion.exceptions import FetchFailed, HostBusy, IngestionError, Throttled, TransientError
 from ingestion.models import Document, DocumentQuerySet, Run, Source
 from ingestion.pipeline.missing import retire, unlisted
 from ingestion.pipeline.shape import shape_of
-from ingestion.sources import follow, list_documents
+from ingestion.sources import BULK, follow, list_documents, prepare
 from ingestion.sources.addresses import template
 from ingestion.types import Listed, Listing
 
@@ -26,6 +27,7 @@ ROWS_AT_ONCE = 500
 # This share of the pages whose date in the sitemap is unchanged is fetched all the same: a site that forgets to
 # change its dates is noticed within a few runs, at the price of every twentieth request saved.
 SAMPLE_SHARE = 0.05
+DIED = "The worker died each time it listed this source. Look at its size, then ingest it again."
 
 
 def list_run(run_id: int) -> bool:
@@ -33,9 +35,15 @@ def list_run(run_id: int) -> bool:
     run = Run.objects.select_related("source").get(id=run_id)
     if run.state != Run.State.LISTING:
         return False
+    if run.attempts >= settings.MAX_ATTEMPTS:
+        return fail(run, DIED)
+    Run.objects.filter(id=run_id).update(attempts=F("attempts") + 1)
     started = time.perf_counter()
     try:
-        found = register_listing(run, list_documents(run.source.spec()))
+        found = register_listing(run, complete_listing(run))
+    except SoftTimeLimitExceeded:
+        words = f"Listing took longer than {settings.LIST_TIME_LIMIT_SECONDS} s (LIST_TIME_LIMIT_SECONDS)."
+        return list_later(run, FetchFailed(words))
     except TransientError as error:
         return list_later(run, error)
     except (IngestionError, OSError) as error:
@@ -48,6 +56,21 @@ def list_run(run_id: int) -> bool:
     return True
 
 
+def complete_listing(run: Run) -> Listing:
+    """What the source holds, and on this machine whatever has to be there before one document can be fetched."""
+    spec = run.source.spec()
+    listing = list_documents(spec)
+    if spec.kind in BULK and any_changed(run, listing):
+        prepare(spec)
+    return listing
+
+
+def any_changed(run: Run, listing: Listing) -> bool:
+    known = Document.objects.filter(source_id=run.source_id).current(shape_of(run.source))
+    versions = set(known.values_list("url", "version"))
+    return any((each.url, each.version) not in versions for each in listing.documents)
+
+
 def fail(run: Run, error: str) -> bool:
     Run.objects.finish(run.pk, state=Run.State.FAILED, error=error)
     return False
@@ -55,12 +78,12 @@ def fail(run: Run, error: str) -> bool:
 
 def list_later(run: Run, error: TransientError) -> bool:
     """Let the lease end when it is time for the next try: the dispatcher takes the run up again."""
-    counted = 0 if isinstance(error, HostBusy | Throttled) else 1
-    if run.attempts + counted >= settings.MAX_ATTEMPTS:
+    attempts = run.attempts + (0 if isinstance(error, HostBusy | Throttled) else 1)
+    if attempts >= settings.MAX_ATTEMPTS:
         return fail(run, str(error))
     wait = timedelta(seconds=max(error.retry_after or 0, settings.RETRY_SECONDS * 2**run.attempts))
     Run.objects.filter(id=run.pk, state=Run.State.LISTING).update(
-        lease_until=timezone.now() + wait, note=str(error), attempts=F("attempts") + counted
+        lease_until=timezone.now() + wait, note=str(error), attempts=attempts
     )
     return False
 

@@ -27,7 +27,7 @@ def status() -> Json:
         "documents": counts(Document.objects.all()),
         "chunks": counts(Chunk.objects.all()),
         "sources": [source_status(s) for s in Source.objects.all()],
-        "queues": answer_of(lambda: {q: buffer.queue_length(q) for q in ("cpu", "gpu")}),
+        "queues": answer_of(lambda: {q: buffer.queue_length(q) for q in ("cpu", "gpu", "index")}),
         "buffer": answer_of(
             lambda: {
                 "records": buffer.length(),

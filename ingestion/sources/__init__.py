@@ -47,6 +47,8 @@ KINDS: dict[str, Kind] = {
     "uploads": uploads,
 }
 
+# Kinds whose documents come all at once, and how to get them: ``(spec) -> None``.
+BULK = {"github": github.prepare}
 # Kinds that keep something on this machine, and how to delete it: ``(target) -> None``.
 KEEPERS = {"uploads": uploads.remove}
 
@@ -97,6 +99,11 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page 
     """One document, or None while it is the version that ``known`` describes; refuses an address that is
     not the source's."""
     return _module(spec.kind).fetch(spec, url, known)
+
+
+def prepare(spec: SourceSpec) -> None:
+    """Get what many documents share, which may take longer than a single document may."""
+    BULK[spec.kind](spec)
 
 
 def forget(spec: SourceSpec) -> None:

@@ -6,7 +6,7 @@ without a ref, the default branch. A slash within a ref is written %2F, because 
 
 Listing takes two calls of the API, of which an unchanged repository costs none with a token: where the ref leads (a
 conditional request) and, for a commit not seen before, its whole tree. All contents come in one archive per
-commit, downloaded when the first changed document is fetched and shared by the workers of a machine. A document's
+commit, downloaded once a document has changed and shared by the workers of a machine. A document's
 address holds the ref as given and thus outlives commits; its version is the hash that git gives its content.
 
 Left out are hidden files and folders, unless the target leads there, links, submodules, and formats that
@@ -100,6 +100,12 @@ def list_documents(spec: SourceSpec) -> Listing:
     cap = spec.max_pages or len(choice.entries)
     documents = [Listed(target.address(entry.path), entry.sha) for entry in choice.entries[:cap]]
     return Listing(documents, complete=True, notes=tuple(choice.notes(cap)))
+
+
+def prepare(spec: SourceSpec) -> None:
+    """Have the archive of the commit that was listed on this machine."""
+    target = parse(spec.target)
+    visits.patiently(lambda: _files(spec, target, _commit(spec, target, fresh_for=FRESH_SECONDS)))
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:

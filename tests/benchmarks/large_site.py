@@ -75,7 +75,7 @@ def run(data: Path, pages: int) -> None:
 def watch(running: Any, target: str, pages: int) -> None:
     options = ("--delay", "0", "--connections", "0", "--max-pages", str(2 * pages), "--depth", "10")
     command = [sys.executable, "manage.py", "ingest", target, *options, "--json"]
-    started, fetched_after, highest = time.monotonic(), 0.0, {"worker_mb": 0.0, "redis_mb": 0.0, "queued": 0}
+    started, fetched_after, highest = time.monotonic(), 0.0, {"worker_mb": 0.0, "index_mb": 0.0, "redis_mb": 0.0, "queued": 0}
     process = subprocess.Popen(
         command, cwd=settings.BASE_DIR, env=running.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -93,21 +93,21 @@ def watch(running: Any, target: str, pages: int) -> None:
 
 def look(running: Any) -> dict[str, Any]:
     client = redis.Redis.from_url(running.environment["REDIS_URL"])
-    sizes = worker_sizes(running)
+    sizes = worker_sizes(running, "cpu")
     return {
         "past_fetching": past_fetching(running),
         "worker_mb": max(sizes, default=0.0),
         "workers_mb": sizes,
-        "redis_mb": round(client.info("memory")["used_memory"] / 2**20, 1),
+        "index_mb": max(worker_sizes(running, "index")),
+        "redis_mb": round(client.info("memory")["used_memory"] / 1e6, 1),
         "queued": sum(client.llen(key) for key in client.scan_iter("cpu*", _type="list")),
     }
 
 
-def worker_sizes(running: Any) -> list[float]:
-    """Resident memory of each CPU worker process, parent included."""
-    parents = [p for p in running.tree() if "worker" in p.cmdline() and any("cpu" in word for word in p.cmdline())]
-    found = {p.pid: p for parent in parents for p in [parent, *parent.children(recursive=True)]}
-    return [round(p.memory_info().rss / 2**20, 1) for p in found.values()]
+def worker_sizes(running: Any, name: str) -> list[float]:
+    """Resident memory of each process of a worker, parent included, in units of 1 000 000 bytes."""
+    parent = running.service("worker", name)
+    return [round(p.memory_info().rss / 1e6, 1) for p in [parent, *parent.children(recursive=True)]]
 
 
 def past_fetching(running: Any) -> int:

@@ -152,7 +152,21 @@ def test_during_a_run_torch_is_in_the_spawned_gpu_child_only(stack: Running, tmp
     finished(run)
 
 
-@pytest.mark.parametrize("fault", ["gpu child", "gpu worker", "cpu worker", "redis", "milvus", "flushall"])
+def test_no_cpu_worker_loads_the_client_of_milvus(stack: Running, tmp_path: Path) -> None:
+    assert ingest(stack, corpus(tmp_path / "client", 4, seed=3))["indexed"] == 4
+    assert not holding(stack, "cpu", "cygrpc")
+    assert holding(stack, "index", "cygrpc")
+
+
+def holding(stack: Running, worker: str, library: str) -> list[int]:
+    parent = stack.service("worker", worker)
+    children = [parent, *parent.children(recursive=True)]
+    return [p.pid for p in children if library in Path(f"/proc/{p.pid}/maps").read_text()]
+
+
+@pytest.mark.parametrize(
+    "fault", ["gpu child", "gpu worker", "cpu worker", "index worker", "redis", "milvus", "flushall"]
+)
 def test_a_run_survives(fault: str, stack: Running, tmp_path: Path) -> None:
     run = started(stack, corpus(tmp_path / "faulty", 30, seed=100 + list(FAULTS).index(fault)))
     FAULTS[fault](stack)
@@ -176,6 +190,7 @@ FAULTS: dict[str, Callable[[Running], object]] = {
     "gpu child": kill_gpu_child,
     "gpu worker": lambda stack: stack.service("worker", "gpu").kill(),
     "cpu worker": lambda stack: stack.service("worker", "cpu").kill(),
+    "index worker": lambda stack: stack.service("worker", "index").kill(),
     "redis": lambda stack: stack.service("redis-server").kill(),
     "milvus": lambda stack: stack.service("milvus").kill(),
     "flushall": flush,
