@@ -20,7 +20,7 @@ from ingestion.standin import assemble
 from ragproject import services
 from ragproject.stack import TETHER
 
-pytest_plugins = ["tests.search_fixtures"]
+pytest_plugins = ["tests.search_fixtures", "tests.site_fixtures"]
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 60.0, every: float = 0.1) -> None:

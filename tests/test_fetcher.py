@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from pytest_django import Settings
 
-from ingestion import connections, fetcher
+from ingestion import fetcher
 from ingestion.exceptions import (
     AddressRefused,
     FetchFailed,
@@ -22,18 +21,7 @@ from tests.local_site import Handler, LocalSite
 PAGE = b"<html><body><p>Models map to tables.</p></body></html>"
 
 
-@pytest.fixture(autouse=True)
-def loopback_allowed(settings: Settings) -> Iterator[None]:
-    settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
-    settings.FETCH_TIMEOUT_SECONDS = 20.0
-    yield
-    connections.session().close()
-
-
-@pytest.fixture
-def site() -> Iterator[LocalSite]:
-    with LocalSite() as site:
-        yield site
+pytestmark = pytest.mark.usefixtures("loopback_allowed")
 
 
 # --- Addresses ----------------------------------------------------------------------------------------

@@ -39,18 +39,7 @@ PAGE = b"<html><body><p>Models map to tables.</p></body></html>"
 MIB = 1024 * 1024
 
 
-@pytest.fixture(autouse=True)
-def loopback_allowed(settings: Settings) -> Iterator[None]:
-    settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
-    settings.FETCH_TIMEOUT_SECONDS = 20.0
-    yield
-    connections.session().close()
-
-
-@pytest.fixture
-def site() -> Iterator[LocalSite]:
-    with LocalSite() as site:
-        yield site
+pytestmark = pytest.mark.usefixtures("loopback_allowed")
 
 
 # --- Compression --------------------------------------------------------------------------------------

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_django import Settings
 
-from ingestion import connections, politeness
+from ingestion import politeness
 from ingestion.exceptions import AddressRefused, FetchFailed, HostBusy, PageGone, PageRefused, UnsupportedContent
 from ingestion.sources import entries, sitemap
 from ingestion.sources.entries import FEED, PAGES, SITEMAPS, Entry
 from ingestion.types import Listed, Listing, Manners, SourceSpec
 from tests.local_site import LocalSite
+
+pytestmark = pytest.mark.usefixtures("forgetful_manners")
 
 NAMESPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 XML = '<?xml version="1.0" encoding="UTF-8"?>'
@@ -286,16 +287,6 @@ def test_a_day_that_may_not_be_over_tells_nothing_yet() -> None:
 
 
 # --- Sets of files ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def site(settings: Settings, clean_redis: object) -> Iterator[LocalSite]:
-    settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
-    politeness.forget()
-    with LocalSite() as site:
-        yield site
-    politeness.forget()
-    connections.session().close()
 
 
 def spec_of(target: str, **options: object) -> SourceSpec:

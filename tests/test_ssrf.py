@@ -256,13 +256,6 @@ def test_an_inner_address_hidden_behind_a_dead_one_is_not_tried(
 # --- Redirects ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def site(settings: Settings) -> Iterator[LocalSite]:
-    settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
-    with LocalSite() as site:
-        yield site
-
-
 def lead(site: LocalSite, hops: int, target: str) -> str:
     for hop in range(hops):
         site.page(f"/{hop}", status=302, Location=target if hop == hops - 1 else f"/{hop + 1}")

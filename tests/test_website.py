@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import count
 
 import pytest
-from pytest_django import Settings
 
-from ingestion import connections, politeness
+from ingestion import politeness
 from ingestion.exceptions import AddressRefused, FetchFailed, HostBusy, PageRefused
 from ingestion.sources import website
 from ingestion.sources.addresses import template
 from ingestion.types import Listed, Listing, Manners, SourceSpec, Validators
 from tests.local_site import Handler, LocalSite
 
+pytestmark = pytest.mark.usefixtures("forgetful_manners")
+
 PAGES = [f"/docs/{name}" for name in ("a", "b", "c", "d", "e", "f")]
-
-
-@pytest.fixture
-def site(settings: Settings, clean_redis: object) -> Iterator[LocalSite]:
-    settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
-    politeness.forget()
-    with LocalSite() as site:
-        yield site
-    politeness.forget()
-    connections.session().close()
 
 
 def spec_of(target: str, **options: object) -> SourceSpec:

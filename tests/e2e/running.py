@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from django.conf import settings
@@ -102,3 +104,18 @@ def destroy(running: Running) -> None:
             if process.environ().get("DATA_DIR") == running.environment["DATA_DIR"]:
                 process.kill()
     running.process.wait()
+
+
+def manage(running: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(
+        command, cwd=settings.BASE_DIR, env=running.environment, capture_output=True, text=True, check=False
+    )
+
+
+def ingest(running: Running, target: object, *options: str) -> dict[str, Any]:
+    """The figures of `manage.py ingest`, its exit code and what it said on the way."""
+    done = manage(running, "ingest", str(target), "--json", *options)
+    assert done.stdout, done.stderr
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return {**figures, "code": done.returncode, "said": done.stderr}

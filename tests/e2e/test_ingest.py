@@ -21,7 +21,7 @@ import redis
 from django.conf import settings
 
 from tests.conftest import wait_until
-from tests.e2e.running import Running, destroy, start
+from tests.e2e.running import Running, destroy, ingest, manage, start
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -62,20 +62,6 @@ def stack(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     running.until(running.ready)
     yield running
     destroy(running)
-
-
-def manage(stack: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", *arguments]
-    return subprocess.run(
-        command, cwd=settings.BASE_DIR, env=stack.environment, capture_output=True, text=True, check=False
-    )
-
-
-def ingest(stack: Running, target: object, *options: str) -> dict[str, Any]:
-    done = manage(stack, "ingest", str(target), "--json", *options)
-    assert done.stdout, done.stderr
-    figures: dict[str, Any] = json.loads(done.stdout)
-    return {**figures, "code": done.returncode, "said": done.stderr}
 
 
 def started(stack: Running, target: object) -> subprocess.Popen[str]:

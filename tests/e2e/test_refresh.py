@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings
 
 from tests.benchmarks.served import Site, served
-from tests.e2e.running import Running, destroy, start
+from tests.e2e.running import Running, destroy, ingest, manage, start
 from tests.github_server import GitHub
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -55,20 +52,6 @@ def stack(model_path: Path, hub: GitHub, tmp_path_factory: pytest.TempPathFactor
     running.until(running.ready)
     yield running
     destroy(running)
-
-
-def manage(stack: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", *arguments]
-    return subprocess.run(
-        command, cwd=settings.BASE_DIR, env=stack.environment, capture_output=True, text=True, check=False
-    )
-
-
-def ingest(stack: Running, target: str) -> dict[str, Any]:
-    done = manage(stack, "ingest", target, "--json")
-    assert done.stdout, done.stderr
-    figures: dict[str, Any] = json.loads(done.stdout)
-    return {**figures, "said": done.stderr, "code": done.returncode}
 
 
 def rows(stack: Running) -> int:
