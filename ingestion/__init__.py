@@ -6,10 +6,12 @@
    ``politeness``, which all processes share through Redis), extracts (``extractor``: one module per format)
    and cuts (``chunker``); ``pipeline`` compares with what is stored: new chunks wait for the embedder,
    unchanged ones keep their vectors, vanished ones are to be removed.
-4. The one GPU worker takes waiting chunks of many documents, embeds them (``embedder``) and pushes
-   binary records onto a Redis list (``buffer``).
+4. The GPU worker, one per device (``gpu_worker``, ``device``), takes waiting chunks of many documents, embeds them
+   (``embedder``), pushes binary records onto a Redis list (``buffer``) and says how it does (``heartbeat``).
 5. Beat's drain, in a worker of its own, claims records in bulk, upserts them into Milvus (``vector_store``), marks
    the rows indexed, and only then forgets the records; vanished chunks leave Milvus, then the rows.
+6. When the GPU worker has another model than the index, a second collection is filled from the rows while the first
+   is searched, and takes its place when it is complete. An audit compares all keys with the rows and mends both sides.
 
 The database is the truth: broker and buffer can be wiped at any moment and everything still ends.
 ``tasks`` are thin Celery wrappers around ``pipeline`` and ``dispatcher``; messages carry ids only.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,7 +10,8 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Max, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -17,13 +19,13 @@ from django.utils.html import format_html, format_html_join
 from ingestion import tasks
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, Run, Source
+from ingestion.pipeline.collections import build_progress, progress_sentence
 from ingestion.pipeline.missing import accept_missing
-from ingestion.pipeline.runs import remove_source, saved, saved_sentence, start_run
+from ingestion.pipeline.runs import remove_source, saved_sentence, start_run
 from ingestion.sources import normalise
 from ingestion.upload_form import UploadForm
 
-DONE = ~Q(documents__state__in=Document.ACTIVE)
-FAILED = Q(documents__state__in=Document.UNSUCCESSFUL)
+DONE = set(Document.State) - set(Document.ACTIVE)
 
 
 class GlobsField(forms.CharField):
@@ -59,6 +61,7 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
             "exclude",
             "max_pages",
             "max_depth",
+            "max_alike",
             "delay_seconds",
             "connections",
             "refresh_seconds",
@@ -99,7 +102,7 @@ class SourceAdmin(admin.ModelAdmin[Source]):
     form = SourceForm
     fieldsets = (
         (None, {"fields": ("name", "kind", "target", "upload", "replace_all")}),
-        ("What belongs to it", {"fields": ("include", "exclude", "max_pages", "max_depth")}),
+        ("What belongs to it", {"fields": ("include", "exclude", "max_pages", "max_depth", "max_alike")}),
         ("Pace and refresh", {"fields": ("delay_seconds", "connections", "refresh_seconds", "trusts_dates")}),
     )
     list_display = ("name", "state", "progress", "failed", "last_error", "kind", "target")
@@ -108,11 +111,15 @@ class SourceAdmin(admin.ModelAdmin[Source]):
     actions = ("ingest_now", "remove_missing_pages", "delete_with_vectors")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Source]:
-        counted = super().get_queryset(request).prefetch_related("runs")
-        return counted.annotate(
-            known=Count("documents"),
-            done=Count("documents", filter=DONE),
-            unsuccessful=Count("documents", filter=FAILED),
+        newest = Run.objects.order_by().values("source").annotate(newest=Max("id")).values("newest")
+        runs = Prefetch("runs", Run.objects.filter(id__in=newest))
+        return (
+            super()
+            .get_queryset(request)
+            .prefetch_related(runs)
+            .annotate(
+                known=number_in(Document.State), done=number_in(DONE), unsuccessful=number_in(Document.UNSUCCESSFUL)
+            )
         )
 
     @admin.display(description="state")
@@ -211,6 +218,10 @@ class DocumentAdmin(ReadOnlyAdmin):
     inlines: ClassVar = [ChunkInline]
     actions = ("try_again",)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
+        """Without the text, which may be a hundred times a hundred kilobytes."""
+        return super().get_queryset(request).defer("markdown")
+
     @admin.display(description="document")
     def title_or_url(self, document: Document) -> str:
         return document.title or document.url
@@ -246,7 +257,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="saved")
     def saved(self, run: Run) -> str:
-        return saved_sentence(run.figures["saved"] if run.figures else saved([run.pk]))
+        return saved_sentence(run.figures["saved"]) if run.figures else ""
 
     @admin.display(description="left out")
     def left_out(self, run: Run) -> str:
@@ -255,11 +266,28 @@ class RunAdmin(ReadOnlyAdmin):
 
 @admin.register(Collection)
 class CollectionAdmin(ReadOnlyAdmin):
-    list_display = ("name", "model", "dimension", "active", "created_at")
+    list_display = ("name", "model", "pooling", "dimension", "use", "last_audit", "created_at")
+
+    @admin.display(description="use")
+    def use(self, row: Collection) -> str:
+        if row.building:
+            return progress_sentence(build_progress() or {})
+        return "searched" if row.active else "dropped by a later audit"
+
+    @admin.display(description="last audit")
+    def last_audit(self, row: Collection) -> str:
+        return ", ".join(f"{value} {key}" for key, value in row.audit.items())
+
+
+def number_in(states: Iterable[str]) -> Coalesce:
+    """How many of a source's documents are in these states, from an index alone: three of these take 10 ms for
+    100 000 documents, counting them in a join 60."""
+    rows = Document.objects.filter(source=OuterRef("pk"), state__in=list(states)).order_by()
+    return Coalesce(Subquery(rows.values("source").annotate(n=Count("id")).values("n")), 0)
 
 
 def latest_run(source: Source) -> Run | None:
-    runs = list(source.runs.all())  # prefetched, newest first
+    runs = list(source.runs.all())  # prefetched: the newest
     return runs[0] if runs else None
 
 

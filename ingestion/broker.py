@@ -17,6 +17,9 @@ from redis.retry import Retry
 
 from ingestion.exceptions import BufferUnavailable
 
+# Queues, unacknowledged messages and manners need the rest; when Redis is full, no message can be sent at all.
+VECTORS_SHARE = 0.7
+
 
 @functools.cache
 def connect() -> Any:
@@ -43,3 +46,25 @@ def available() -> Iterator[Any]:
         raise BufferUnavailable(
             f"Redis does not answer as it should ({error}). Check that it runs; the work goes on when it is back."
         ) from error
+
+
+def memory_trouble() -> str:
+    """Why this Redis must not hold queues and vectors; empty when it may, or will not say."""
+    with available() as client:
+        try:
+            memory = client.info("memory")
+        except redis.exceptions.NoPermissionError:
+            return ""
+    policy, limit = memory.get("maxmemory_policy", "noeviction"), int(memory.get("maxmemory", 0))
+    if policy != "noeviction":
+        return (
+            f"Redis has maxmemory-policy {policy}: when its memory is full it would throw queues and finished "
+            "embeddings away. Set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction, and in its "
+            "configuration), or set REDIS_URL to another server."
+        )
+    if limit and limit * VECTORS_SHARE < settings.EMBEDDINGS_MAX_BYTES:
+        return (
+            f"Redis has maxmemory {limit}, and EMBEDDINGS_MAX_BYTES lets vectors take {settings.EMBEDDINGS_MAX_BYTES} "
+            f"of it: above {VECTORS_SHARE:.0%} there is no room for the queues. Raise the one or lower the other."
+        )
+    return ""

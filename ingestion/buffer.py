@@ -1,94 +1,50 @@
-"""The Redis list between the embedder and Milvus: push, claim, confirm.
+"""The Redis list between the embedder and Milvus: push, claim, confirm. What a record is, ``records`` says.
 
-A record is one msgpack array; vectors are raw little-endian bytes (dense and weights as float16,
-token ids as uint32), 4.3 KB for 1 024 dimensions where JSON takes 27 KB.
-
-``claim`` moves up to n records, in order and atomically, from the list to a list of their own, whose
-name is remembered in a set; ``confirm`` deletes exactly that list. A claim is never changed, so whoever finds one
-left by a drain that died can simply process it again. Redis may lose everything at any time: the rows
-say what has to be embedded anew.
+``claim`` moves records, in order and atomically, from the list to a list of their own, whose name is remembered;
+``confirm`` deletes exactly that list. A claim is never changed, so whoever finds one left by a drain that died
+can simply process it again. Redis may lose everything at any time: the rows say what has to be embedded anew.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
-import msgpack
-import numpy as np
 from django.conf import settings
 
 from ingestion.broker import available, connect
-from ingestion.exceptions import BadRecord
-from ingestion.types import EmbeddedChunk, Vectors
+from ingestion.records import check, pack, require_dimension, unpack
+from ingestion.types import EmbeddedChunk
 
-RECORD_VERSION = 1
-DENSE_TYPE, INDEX_TYPE, WEIGHT_TYPE = "<f2", "<u4", "<f2"
+__all__ = ["check", "pack", "require_dimension", "unpack"]
+
 # 256 values per RPUSH reach 85 000 values/s on loopback, one by one 8 600.
 PUSH_VALUES = 256
-FIELDS = 13
+# Of one claim, which a drain holds in memory as records, as chunks and as Milvus' message.
+CLAIM_BYTES = 8 * 1024 * 1024
 
-
-def pack(chunk: EmbeddedChunk) -> bytes:
-    """One record. Raises BadRecord when a vector holds anything but finite numbers."""
-    vectors = chunk.vectors
-    if not (np.isfinite(vectors.dense).all() and np.isfinite(vectors.weights).all()):
-        raise BadRecord(f"chunk {chunk.chunk_id}: the model returned NaN or infinite numbers")
-    packed: bytes = msgpack.packb(
-        (
-            RECORD_VERSION,
-            chunk.key,
-            chunk.chunk_id,
-            chunk.document_id,
-            chunk.source_id,
-            chunk.url,
-            chunk.title,
-            chunk.heading,
-            chunk.position,
-            chunk.text,
-            vectors.dense.astype(DENSE_TYPE).tobytes(),
-            vectors.indices.astype(INDEX_TYPE).tobytes(),
-            vectors.weights.astype(WEIGHT_TYPE).tobytes(),
-        )
-    )
-    return packed
-
-
-def unpack(record: bytes) -> EmbeddedChunk:
-    """The chunk in a record. Raises BadRecord with the reason."""
-    try:
-        fields = msgpack.unpackb(record)
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
-        raise BadRecord(f"not a msgpack record: {error}") from error
-    if not isinstance(fields, list) or len(fields) != FIELDS or fields[0] != RECORD_VERSION:
-        raise BadRecord("not a record of this version")
-    try:
-        vectors = Vectors(
-            np.frombuffer(fields[10], DENSE_TYPE).astype(np.float32),
-            np.frombuffer(fields[11], INDEX_TYPE),
-            np.frombuffer(fields[12], WEIGHT_TYPE).astype(np.float32),
-        )
-        chunk = EmbeddedChunk(*[*fields[1:10], vectors])
-    except (TypeError, ValueError) as error:
-        raise BadRecord(f"damaged record: {error}") from error
-    check(chunk)
-    return chunk
-
-
-def check(chunk: EmbeddedChunk) -> None:
-    """Raise BadRecord unless the record can be stored as it is."""
-    vectors = chunk.vectors
-    texts = (chunk.key, chunk.url, chunk.title, chunk.heading, chunk.text)
-    numbers = (chunk.chunk_id, chunk.document_id, chunk.source_id, chunk.position)
-    if not all(isinstance(t, str) for t in texts) or not all(isinstance(n, int) for n in numbers):
-        raise BadRecord("a field has the wrong type")
-    if vectors.dense.shape != (settings.EMBED_DIMENSION,):
-        raise BadRecord(f"chunk {chunk.chunk_id}: {vectors.dense.size} dimensions, not {settings.EMBED_DIMENSION}")
-    if len(vectors.indices) != len(vectors.weights):
-        raise BadRecord(f"chunk {chunk.chunk_id}: sparse indices and weights differ in number")
-    if not (np.isfinite(vectors.dense).all() and np.isfinite(vectors.weights).all()):
-        raise BadRecord(f"chunk {chunk.chunk_id}: a vector holds NaN or infinite numbers")
+# Popping comes first, because Redis lets a script that has begun to write go on when its memory is full: a drain
+# must be able to free it. The same call again (its answer was lost) returns what it had moved.
+CLAIM = """
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  return redis.call('LRANGE', KEYS[3], 0, -1)
+end
+local moved, size = {}, 0
+while #moved < tonumber(ARGV[1]) and size < tonumber(ARGV[2]) do
+  local record = redis.call('LPOP', KEYS[1])
+  if not record then
+    break
+  end
+  redis.call('RPUSH', KEYS[3], record)
+  moved[#moved + 1] = record
+  size = size + #record
+end
+if #moved > 0 then
+  redis.call('RPUSH', KEYS[2], KEYS[3])
+end
+return moved
+"""
 
 
 def push(chunks: Sequence[EmbeddedChunk]) -> None:
@@ -99,61 +55,81 @@ def push(chunks: Sequence[EmbeddedChunk]) -> None:
             client.rpush(settings.EMBEDDINGS_KEY, *records[start : start + PUSH_VALUES])
 
 
-def claim(rows: int) -> tuple[str, list[bytes]] | None:
-    """Up to ``rows`` records under a claim's name, oldest first; a dead drain's claim comes before
-    new records. None when nothing waits."""
+def claim(rows: int, *, besides: Container[str] = ()) -> tuple[str, list[bytes]] | None:
+    """Up to ``rows`` records of about CLAIM_BYTES under a claim's name, oldest first; a dead drain's claims come before
+    new records, and those ``besides`` are in the caller's hands already. None when nothing waits."""
     with available() as client:
-        for name in sorted(client.smembers(claims_key())):
-            left = client.lrange(name, 0, -1)
-            if left:
-                return name.decode(), left
-            client.srem(claims_key(), name)
+        for name in claims(client):
+            if name in besides:
+                continue
+            if left := client.lrange(name, 0, -1):
+                return name, left
+            client.lrem(claims_key(), 0, name)
         return claim_new(client, rows)
 
 
 def claim_new(client: Any, rows: int) -> tuple[str, list[bytes]] | None:
-    waiting = min(rows, int(client.llen(settings.EMBEDDINGS_KEY)))
-    if not waiting:
-        return None
     name = f"{settings.EMBEDDINGS_KEY}:claim:{uuid.uuid4().hex}"
-    move = client.pipeline(transaction=True)
-    move.sadd(claims_key(), name)
-    for _ in range(waiting):
-        move.lmove(settings.EMBEDDINGS_KEY, name, "LEFT", "RIGHT")
-    records = [r for r in move.execute()[1:] if r is not None]
+    records = client.eval(CLAIM, 3, settings.EMBEDDINGS_KEY, claims_key(), name, rows, CLAIM_BYTES)
     return (name, records) if records else None
 
 
+def claims(client: Any) -> list[str]:
+    """Names of unconfirmed claims, oldest first."""
+    return [name.decode() for name in client.lrange(claims_key(), 0, -1)]
+
+
 def confirm(name: str) -> None:
-    """Forget a claim whose records Milvus has and the rows say so."""
+    """Forget a claim whose records Milvus has and the rows say so. (No transaction: Redis refuses those, whatever is in
+    them, when its memory is full. A name without records is nobody's trouble.)"""
     with available() as client:
-        client.pipeline(transaction=True).delete(name).srem(claims_key(), name).execute()
-
-
-def bury(record: bytes, reason: str) -> None:
-    """Keep a record that cannot be stored, with the reason, for a person to look at."""
-    with available() as client:
-        entry = msgpack.packb((reason, record))
-        client.pipeline().rpush(dead_key(), entry).ltrim(dead_key(), -1000, -1).execute()
+        client.pipeline(transaction=False).delete(name).lrem(claims_key(), 0, name).execute()
 
 
 def length() -> int:
     """Records in the list and in claims."""
     with available() as client:
-        claims = client.smembers(claims_key())
-        return int(client.llen(settings.EMBEDDINGS_KEY)) + sum(int(client.llen(c)) for c in claims)
+        asked = client.pipeline(transaction=False)
+        for name in (settings.EMBEDDINGS_KEY, *claims(client)):
+            asked.llen(name)
+        return sum(asked.execute())
 
 
 def size_bytes() -> int:
-    """About how many bytes wait: the number of records times the size of the last one."""
+    """What the list and the claims take of Redis' memory, by its own count of every record: 4 ms for 256 MiB."""
     with available() as client:
-        last = client.lindex(settings.EMBEDDINGS_KEY, -1)
-        return len(last) * int(client.llen(settings.EMBEDDINGS_KEY)) if last else 0
+        asked = client.pipeline(transaction=False)
+        for name in (settings.EMBEDDINGS_KEY, *claims(client)):
+            asked.memory_usage(name, samples=0)
+        return sum(size or 0 for size in asked.execute())
 
 
-def dead_length() -> int:
+def is_full() -> bool:
+    """From the cap on until half of it is free again, so that the embedder works in long stretches."""
+    size, full = size_bytes(), f"{settings.EMBEDDINGS_KEY}:full"
     with available() as client:
-        return int(client.llen(dead_key()))
+        if size >= settings.EMBEDDINGS_MAX_BYTES:
+            client.set(full, 1)
+        elif size <= settings.EMBEDDINGS_MAX_BYTES // 2:
+            client.delete(full)
+        return bool(client.exists(full))
+
+
+def doubt(keys: Iterable[str]) -> None:
+    """Remember keys that a drain may have written after it lost its turn; whose row is gone, nobody else deletes."""
+    with available() as client:
+        client.sadd(doubt_key(), *keys)
+
+
+def doubtful(most: int) -> list[str]:
+    with available() as client:
+        return [key.decode() for key in client.srandmember(doubt_key(), most)]
+
+
+def trust(keys: Sequence[str]) -> None:
+    """These have been looked at."""
+    with available() as client:
+        client.srem(doubt_key(), *keys)
 
 
 def queue_length(queue: str) -> int:
@@ -169,8 +145,8 @@ def lock(name: str, *, seconds: float) -> Any:
 
 
 def claims_key() -> str:
-    return f"{settings.EMBEDDINGS_KEY}:claims"
+    return f"{settings.EMBEDDINGS_KEY}:claimed"
 
 
-def dead_key() -> str:
-    return f"{settings.EMBEDDINGS_KEY}:dead"
+def doubt_key() -> str:
+    return f"{settings.EMBEDDINGS_KEY}:doubtful"

@@ -1,4 +1,5 @@
-"""System checks: settings that cannot work are named before anything starts."""
+"""System checks: settings that cannot work are named before anything starts, and so is a Redis that would lose things,
+when a worker starts."""
 
 from __future__ import annotations
 
@@ -6,8 +7,15 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from celery.signals import worker_init
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+
+from ingestion import broker
+from ingestion.exceptions import AddressRefused, BufferUnavailable
+from ingestion.netguard import judge
+
+METADATA_SERVICE = "169.254.169.254"
 
 
 @register()
@@ -70,3 +78,26 @@ def check_private_networks(**kwargs: Any) -> list[CheckMessage]:
         hint = "Write networks like 10.1.0.0/16, separated by commas."
         return [Error(f"FETCH_PRIVATE_NETWORKS: {error}.", hint=hint, id="ingestion.E004")]
     return []
+
+
+@register()
+def check_guard(**kwargs: Any) -> list[CheckMessage]:
+    """Whatever the settings allow, the service that hands out a cloud machine's credentials is out of reach."""
+    try:
+        judge(METADATA_SERVICE, 80)
+    except AddressRefused:
+        return []
+    hint = "This program was changed; nothing may be fetched with it."
+    return [Error(f"The fetcher would connect to {METADATA_SERVICE}.", hint=hint, id="ingestion.E005")]
+
+
+@worker_init.connect
+def refuse_forgetful_redis(**kwargs: Any) -> None:
+    """Not a system check: those run with every command, and this one asks the server. One that does not answer yet is
+    waited for by the worker itself."""
+    try:
+        trouble = broker.memory_trouble()
+    except BufferUnavailable:
+        return
+    if trouble:
+        raise SystemExit(f"The worker does not start. {trouble}")

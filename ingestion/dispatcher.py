@@ -6,19 +6,21 @@ itself. Beat calls it every DISPATCH_SECONDS, and workers when they run short of
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from ingestion import buffer
-from ingestion.models import Chunk, Document, Run, Source
-from ingestion.pipeline.embedding import give_up
+from ingestion.models import Chunk, Document, Run, RunQuerySet, Source
+from ingestion.pipeline.claims import give_up
 from ingestion.pipeline.progress import TO_EMBED, advance, explain_wait, finish_runs
 from ingestion.pipeline.runs import forget_removed_sources, start_due_runs
 
@@ -68,7 +70,7 @@ def runs_to_list() -> Iterator[int]:
 
 
 def start_documents() -> tuple[tuple[int, int], ...]:
-    """Lease waiting documents: the same number for each source, as far as the bounds allow."""
+    """Lease waiting documents, as many as the bounds allow."""
     with transaction.atomic():
         chosen = choose_documents(room())
         Document.objects.lease([d for d, _ in chosen], until=lease_end(settings.LEASE_SECONDS))
@@ -76,26 +78,42 @@ def start_documents() -> tuple[tuple[int, int], ...]:
 
 
 def room() -> int:
-    """How many more documents may be in flight; none while the embedder is far behind."""
-    waiting = Chunk.objects.filter(state__in=TO_EMBED).count()
-    if waiting >= settings.MAX_CHUNKS_WAITING:
-        explain_wait(f"Fetching pauses: {waiting} chunks wait for the embedder (MAX_CHUNKS_WAITING).")
-        return 0
+    """How many more documents may be in flight."""
     in_flight = Document.objects.filter(state=Document.State.FETCHING).count()
     return max(0, int(settings.MAX_DOCUMENTS_IN_FLIGHT) - in_flight)
 
 
 def choose_documents(room: int) -> list[tuple[int, int]]:
-    """Those that may take least choose first, so that what they leave goes to the others."""
-    startable = Document.objects.startable()
+    """Each goes to the source that has fewest in flight by then, so that one that comes late, a refresh of a few
+    pages, catches up at once with one that has had all the room."""
     flying = in_flight_by_source()
-    sources = Source.objects.filter(id__in=startable.order_by().values("source"))
-    limits = sorted((allowance(source) - flying.get(source.pk, 0), source.pk) for source in sources)
-    chosen: list[tuple[int, int]] = []
-    for left, (limit, source_id) in zip(range(len(limits), 0, -1), limits, strict=True):
-        share = min(-(-(room - len(chosen)) // left), limit)
-        chosen += startable.filter(source_id=source_id).values_list("id", "attempts")[: max(share, 0)]
-    return chosen
+    line = heapq.nsmallest(room, ((flying.get(s.pk, 0), s.pk, allowance(s)) for s in ready_sources()))
+    turns = heapq.merge(*(places(pk, held, min(limit, held + room)) for held, pk, limit in line))
+    return [document for _, _, document in islice(turns, room)]
+
+
+def places(source_id: int, held: int, limit: int) -> list[tuple[int, int, tuple[int, int]]]:
+    """A source's next documents, each with the number that it has in flight before that one."""
+    rows = Document.objects.startable().filter(source_id=source_id).values_list("id", "attempts")
+    return [(held + n, source_id, row) for n, row in enumerate(rows[: max(0, limit - held)])]
+
+
+def ready_sources() -> QuerySet[Source]:
+    startable = Document.objects.startable().filter(source=OuterRef("pk")).order_by()
+    return Source.objects.filter(Exists(startable)).exclude(id__in=far_ahead())
+
+
+def far_ahead() -> list[int]:
+    """While the embedder is far behind, the sources that have filled their share of its line; the others go on,
+    so that the line is at most twice as long as MAX_CHUNKS_WAITING."""
+    waiting = Chunk.objects.filter(state__in=TO_EMBED)
+    if (total := waiting.count()) < settings.MAX_CHUNKS_WAITING:
+        return []
+    share = settings.MAX_CHUNKS_WAITING / max(1, Run.objects.active().count())
+    counted = dict(waiting.order_by().values_list("document__source").annotate(n=Count("id")))
+    ahead = [source_id for source_id, n in counted.items() if n >= share]
+    explain_wait(f"Fetching pauses: {total} chunks wait for the embedder (MAX_CHUNKS_WAITING).", source_ids=ahead)
+    return ahead
 
 
 def in_flight_by_source() -> dict[int, int]:
@@ -125,13 +143,21 @@ def embedding_wanted() -> bool:
 
 
 def drain_wanted() -> bool:
-    """A full batch waits, or nothing is left to embed while records or deletions wait."""
-    if buffer.length() >= settings.EMBEDDINGS_BATCH_ROWS:
+    """A full batch waits, or a run or everything has nothing left to embed while records or deletions wait."""
+    if buffer.length() >= settings.EMBEDDINGS_BATCH_ROWS or runs_to_index().exists():
         return True
     if Chunk.objects.filter(state__in=TO_EMBED).exists():
         return False
     unfinished = (Chunk.State.BUFFERED, *Chunk.LEAVING)
     return Chunk.objects.filter(state__in=unfinished).exists()
+
+
+def runs_to_index() -> RunQuerySet:
+    """Runs whose vectors are all made and only have to be written: a small one does not wait for a large one."""
+    documents = Document.objects.filter(run=OuterRef("pk")).order_by()
+    earlier = documents.filter(state__in=(Document.State.WAITING, Document.State.FETCHING, Document.State.EMBEDDING))
+    made = documents.filter(state=Document.State.INDEXING)
+    return Run.objects.filter(Exists(made), ~Exists(earlier), state=Run.State.RUNNING).order_by()
 
 
 def lease_end(seconds: float) -> datetime:

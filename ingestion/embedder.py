@@ -1,223 +1,264 @@
 """Texts -> dense and sparse vectors, with BGE-M3's network through FlagEmbedding.
 
-In: texts. Out: one ``Vectors`` each. Knows nothing of rows, queues or Milvus. torch and FlagEmbedding
-are imported only inside ``load_model``: importing them takes ~7 s and hundreds of MB, so whoever
-does not embed never pays.
+In: texts, or token ids made of them earlier. Out: one ``Vectors`` each, equal to FlagEmbedding's. Knows nothing of
+rows, queues or Milvus. torch and FlagEmbedding are imported only inside ``load_model``: importing them takes ~7 s and
+hundreds of MB, so whoever does not embed never pays.
 
-The network and its weights are FlagEmbedding's; batching and post-processing are ours. Its ``encode``
-runs the longest batch twice, pads by count and walks token weights in Python; here texts are sorted by
-length, a batch is bounded by padded tokens, and lexical weights are reduced by numpy: 7 300-7 600
-tokens/s against 5 400-6 000 on two cores with the stand-in.
+The network and its weights are FlagEmbedding's; batching and post-processing are ours. Its ``encode`` runs the longest
+batch twice, pads by count and walks token weights in Python; here a batch is one stream of tokens without padding,
+bounded by tokens (``embedders``), and on CUDA batches follow one another without waiting for the host.
 """
 
 from __future__ import annotations
 
 import functools
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.conf import settings
 
-from ingestion.exceptions import ModelError
-from ingestion.types import FloatArray, IndexArray, Vectors
+from ingestion.embedders.batching import batches_by_tokens, halves
+from ingestion.embedders.lexical import lexical_weights, unused_ids
+from ingestion.embedders.tokeniser import Tokeniser, usable_positions
+from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
+from ingestion.types import IndexArray, ModelSpec, Vectors
 
 if TYPE_CHECKING:
-    import torch
+    from ingestion.embedders.network import Network, Stream, Transfer
 
-# Row and token id are packed into one sortable integer; XLM-R's vocabulary is 250 002 < 2**18.
-ID_BITS = 18
+TokenIds = IndexArray
+
 BATCH_TOKENS = {"cpu": 4096, "cuda": 16_384, "mps": 4096}
+# Batches handed to the device before the first one's result is awaited: one computes, one waits behind it while the
+# results of the one before are taken apart here.
+IN_FLIGHT = {"cpu": 1, "cuda": 3, "mps": 1}
 MODEL_MAX_TOKENS = 8192
+HALF = {"float16", "bfloat16"}
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderFigures:
+    """Since the model was loaded. ``padded_tokens``: all that the network was given, padding included."""
+
+    texts: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+    seconds: float = 0.0  # in which the device had work
+    peak_bytes: int = 0  # of the device's memory; 0 on a CPU
+
+
+@dataclass(eq=False)
+class Running:
+    """A batch on the device, or done and not yet taken."""
+
+    batch: list[int]
+    stream: Stream
+    transfer: Transfer
+    started: float
 
 
 class Embedder:
-    """One loaded model. Safe to share between threads: one forward pass runs at a time."""
+    """One loaded model. Safe to share between threads: one forward pass is started at a time."""
 
-    def __init__(self, model: Any, device: str, batch_tokens: int) -> None:
+    def __init__(self, network: Network, tokenizer: Any, device: str, batch_tokens: int, in_flight: int = 1) -> None:
         self.device = device
         self.batch_tokens = batch_tokens
-        self.network = model.model
-        self.tokenizer = model.tokenizer
-        self.dimension = int(self.network.config.hidden_size)
-        self.max_tokens = usable_positions(self.network.config)
-        self.special_ids = np.array(sorted(lexically_unused(self.tokenizer)), dtype=np.int64)
+        self.in_flight = in_flight
+        self.network = network
+        self.tokenizer = tokenizer
+        self.dimension = int(network.config.hidden_size)
+        self.max_tokens = usable_positions(network.config, MODEL_MAX_TOKENS)
+        self.unused_ids = unused_ids(tokenizer)
+        self._tokeniser = Tokeniser(tokenizer.backend_tokenizer, self.max_tokens)
+        self._figures = EmbedderFigures()
         self._lock = threading.Lock()
+        self._busy_until = 0.0
 
     def embed(self, texts: Sequence[str]) -> list[Vectors]:
         """All vectors, in the order of ``texts``."""
         found: dict[int, Vectors] = {}
-        for positions, vectors in self.embed_batches(texts):
+        for positions, vectors in self.embed_tokens(self.tokenise(texts)):
             found.update(zip(positions, vectors, strict=True))
         return [found[i] for i in range(len(texts))]
 
-    def embed_batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[Vectors]]]:
-        """Yield (positions in ``texts``, their vectors) as each batch is done, longest texts first."""
-        if not texts:
-            return
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_tokens, return_attention_mask=False)[
-            "input_ids"
-        ]
-        for batch in batches_by_tokens([len(i) for i in ids], self.batch_tokens):
-            yield batch, self._forward([ids[i] for i in batch])
+    def tokenise(self, texts: Sequence[str]) -> list[TokenIds]:
+        """The ids of each, special tokens included, cut to ``max_tokens``. Needs neither lock nor device."""
+        return self._tokeniser(texts)
 
-    def _forward(self, ids: list[list[int]]) -> list[Vectors]:
-        """One batch; when the device's memory is exhausted the halves are tried, down to one text."""
-        import torch
+    def embed_tokens(self, ids: Sequence[TokenIds]) -> Iterator[tuple[list[int], list[Vectors]]]:
+        """Yield (positions in ``ids``, their vectors) as each batch is done, longest texts first.
+
+        Raises ChunkTooLarge for the first text that exhausts the memory alone, when all others are done, and
+        DeviceFailed when the device cannot be used any more in this process.
+        """
+        refused: list[ChunkTooLarge] = []
+        running: deque[Running] = deque()
+        for batch in batches_by_tokens([len(i) for i in ids], self.batch_tokens):
+            running.extend(self._started(ids, batch, refused))
+            while len(running) >= self.in_flight:
+                yield self._finished(running.popleft())
+        while running:
+            yield self._finished(running.popleft())
+        if refused:
+            raise refused[0]
+
+    def check(self) -> None:
+        """Embed a word for real. Raises DeviceFailed when nothing sensible comes back."""
+        dense = self.embed(["health"])[0].dense
+        if not abs(float(np.linalg.norm(dense)) - 1) < 0.01:
+            raise DeviceFailed(f"The model on {self.device} answers with a vector that is not of unit length.")
+
+    def figures(self) -> EmbedderFigures:
+        return self._figures
+
+    def _started(self, ids: Sequence[TokenIds], batch: list[int], refused: list[ChunkTooLarge]) -> Iterator[Running]:
+        """The batch on the device; its halves when memory is exhausted, down to one text."""
+        if not batch:
+            return
+        if running := self._start(ids, batch):
+            yield running
+        elif len(batch) == 1:
+            refused.append(
+                ChunkTooLarge(
+                    f"A text of {len(ids[batch[0]])} tokens alone exhausts the memory of {self.device}. "
+                    "Lower CHUNK_TOKENS, or use a device with more memory.",
+                    batch[0],
+                )
+            )
+        else:
+            for half in halves(batch):
+                yield from self._started(ids, half, refused)
+
+    def _start(self, ids: Sequence[TokenIds], batch: list[int]) -> Running | None:
+        """None when memory is exhausted."""
+        from ingestion.embedders.network import Stream
+
+        stream = Stream.of([ids[i] for i in batch])
+        with self._lock, device_errors(self.device):
+            started = time.perf_counter()
+            transfer = self._run(stream)
+            return Running(batch, stream, transfer, started) if transfer else None
+
+    def _run(self, stream: Stream) -> Transfer | None:
+        from ingestion.embedders import network
 
         try:
-            return self._run(ids)
-        except torch.OutOfMemoryError:
-            if len(ids) == 1:
+            return network.Transfer(self.network(stream))
+        except RuntimeError as error:
+            if not network.is_out_of_memory(error):
                 raise
-            torch.cuda.empty_cache()
-            half = len(ids) // 2
-            return self._forward(ids[:half]) + self._forward(ids[half:])
+        network.free_memory(self.device)  # once the exception, and with it the failed batch, is gone
+        return None
 
-    def _run(self, ids: list[list[int]]) -> list[Vectors]:
-        import torch
+    def _finished(self, running: Running) -> tuple[list[int], list[Vectors]]:
+        """Wait for the batch and take its vectors apart."""
+        stream, rows = running.stream, len(running.batch)
+        with device_errors(self.device):
+            packed = running.transfer.wait()
+        self._count(running)
+        dense, weights = packed[: rows * self.dimension], packed[rows * self.dimension :]
+        words = np.where(np.isin(stream.ids, self.unused_ids), np.float32(0), weights)
+        lexical = lexical_weights(stream.ids, words, stream.lengths)
+        return running.batch, [Vectors(d, i, w) for d, (i, w) in zip(dense.reshape(rows, -1), lexical, strict=True)]
 
-        padded, mask = pad(ids, int(self.tokenizer.pad_token_id))
-        with self._lock, torch.inference_mode():
-            features = {
-                "input_ids": torch.from_numpy(padded).to(self.device),
-                "attention_mask": torch.from_numpy(mask).to(self.device),
-            }
-            out = self.network(features, return_dense=True, return_sparse=True)
-            dense = to_numpy(out["dense_vecs"])
-            weights = to_numpy(out["sparse_vecs"].squeeze(-1))
-        weights[(mask == 0) | np.isin(padded, self.special_ids)] = 0
-        lexical = lexical_weights(padded, weights)
-        return [Vectors(d, i, w) for d, (i, w) in zip(dense, lexical, strict=True)]
+    def _count(self, running: Running) -> None:
+        """Batches in flight overlap: time counts once."""
+        from ingestion.embedders.network import peak_bytes
 
-
-def to_numpy(tensor: torch.Tensor) -> FloatArray:
-    array: FloatArray = tensor.float().cpu().numpy()
-    return array
-
-
-def pad(ids: list[list[int]], pad_id: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """(rows, longest) int64 ids and the attention mask that goes with them."""
-    lengths = np.array([len(i) for i in ids])
-    mask = np.arange(lengths.max())[None, :] < lengths[:, None]
-    padded = np.full(mask.shape, pad_id, dtype=np.int64)
-    padded[mask] = np.concatenate([np.array(i, dtype=np.int64) for i in ids])
-    return padded, mask.astype(np.int64)
+        tokens = int(running.stream.lengths.sum())
+        with self._lock:
+            now, before = time.perf_counter(), self._figures
+            self._figures = EmbedderFigures(
+                texts=before.texts + len(running.batch),
+                tokens=before.tokens + tokens,
+                padded_tokens=before.padded_tokens + len(running.stream.ids),
+                seconds=before.seconds + now - max(running.started, self._busy_until),
+                peak_bytes=peak_bytes(self.device),
+            )
+            self._busy_until = now
 
 
-def batches_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Positions grouped so that rows x longest row <= ``budget``; a longer text goes alone."""
-    batch: list[int] = []
-    longest = 0
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        longest = longest or lengths[i]
-        if batch and (len(batch) + 1) * longest > budget:
-            yield batch
-            batch, longest = [], lengths[i]
-        batch.append(i)
-    if batch:
-        yield batch
+@contextmanager
+def device_errors(device: str) -> Iterator[None]:
+    """After an error in the middle of a computation nothing on the device can be relied on."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise DeviceFailed(f"The model failed on {device}: {error}. The process has to be replaced.") from error
 
 
-def lexical_weights(ids: np.ndarray[Any, Any], weights: FloatArray) -> list[tuple[IndexArray, FloatArray]]:
-    """Per row: the token ids of positive weight and the largest weight of each.
-
-    ``ids``: (rows, length) integers. ``weights``: the same shape; 0 means "not a word".
-    """
-    rows, columns = np.nonzero(weights > 0)
-    packed = (rows << ID_BITS) | ids[rows, columns]
-    order = np.argsort(packed, kind="stable")
-    packed, values = packed[order], weights[rows, columns][order]
-    starts = np.flatnonzero(np.diff(packed, prepend=-1))
-    if not len(starts):
-        return [(np.empty(0, np.uint32), np.empty(0, np.float32)) for _ in ids]
-    largest = np.maximum.reduceat(values, starts).astype(np.float32)
-    unique = packed[starts]
-    bounds = np.searchsorted(unique >> ID_BITS, np.arange(len(ids) + 1))
-    words = (unique & ((1 << ID_BITS) - 1)).astype(np.uint32)
-    return [(words[a:b], largest[a:b]) for a, b in pairwise(bounds)]
-
-
-def lexically_unused(tokenizer: Any) -> set[int]:
-    """Special tokens that FlagEmbedding leaves out of the lexical weights."""
-    names = ("cls_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
-    return {i for name in names if (i := getattr(tokenizer, name)) is not None}
-
-
-def usable_positions(config: Any) -> int:
-    """Longest input in tokens. RoBERTa-like models lose padding_idx + 1 positions to an offset."""
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    return min(int(config.max_position_embeddings) - offset, MODEL_MAX_TOKENS)
+def configured_model() -> ModelSpec:
+    return ModelSpec(settings.MODEL_PATH, settings.EMBED_POOLING, settings.EMBED_DIMENSION)
 
 
 @functools.cache
-def load_model(device: str = "auto") -> Embedder:
-    """The configured model on ``device`` ("auto", "cpu", "cuda:0", "mps"), loaded once per process.
+def load_model(device: str = "auto", model: ModelSpec | None = None) -> Embedder:
+    """A model, by default the configured one, on ``device`` ("auto", "cpu", "cuda:0", "mps"), loaded once per process.
 
-    Raises ModelError when it is missing, damaged or not of ``EMBED_DIMENSION``.
+    Raises ModelError when it is missing, damaged or of another dimension than it should have, and when the device
+    cannot be had or does not do ``EMBED_DTYPE``.
     """
-    if looks_like_path(settings.MODEL_PATH) and not Path(settings.MODEL_PATH).is_dir():
+    place = resolve_device(device)
+    dtype = resolve_dtype(place, wanted_dtype(device))
+    # A web process that embeds questions elsewhere must not compile for minutes.
+    compiled = settings.EMBED_COMPILE and device == settings.EMBED_DEVICE
+    return read_model(place, model or configured_model(), dtype, compiled=compiled)
+
+
+def read_model(place: str, spec: ModelSpec, dtype: str, *, compiled: bool = False) -> Embedder:
+    """The model on exactly this device and in this precision, not shared with other callers."""
+    from ingestion.embedders import network, weights
+
+    layers, tokenizer = weights.read(spec, place, dtype)
+    kind = place.partition(":")[0]
+    network.tune(kind, fp16_accumulation=settings.EMBED_FP16_ACCUMULATION)
+    embedder = Embedder(
+        network.Network(layers, spec.pooling, compiled=compiled),
+        tokenizer,
+        place,
+        settings.EMBED_BATCH_TOKENS or BATCH_TOKENS[kind],
+        IN_FLIGHT[kind],
+    )
+    if embedder.dimension != spec.dimension:
         raise ModelError(
-            f"The model folder {settings.MODEL_PATH} does not exist. Set EMBED_MODEL to a folder with "
-            "BGE-M3, to a hub id such as BAAI/bge-m3, or to stand-in."
-        )
-    device = resolve_device(device)
-    dtype = resolve_dtype(device)
-    try:
-        model = read_weights(device, dtype)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(
-            f"The model {settings.MODEL_PATH} cannot be loaded: {error}. Check EMBED_MODEL; without a "
-            "connection to the model hub it must be a folder that holds the complete model."
-        ) from error
-    kind = device.partition(":")[0]
-    embedder = Embedder(model, device, settings.EMBED_BATCH_TOKENS or BATCH_TOKENS[kind])
-    if embedder.dimension != settings.EMBED_DIMENSION:
-        raise ModelError(
-            f"The model {settings.MODEL_PATH} has {embedder.dimension} dimensions, EMBED_DIMENSION says "
-            f"{settings.EMBED_DIMENSION}. Correct EMBED_DIMENSION or EMBED_MODEL."
+            f"The model {spec.path} has {embedder.dimension} dimensions, EMBED_DIMENSION says "
+            f"{spec.dimension}. Correct EMBED_DIMENSION or EMBED_MODEL."
         )
     return embedder
-
-
-def read_weights(device: str, dtype: str) -> Any:
-    import torch
-    from FlagEmbedding import BGEM3FlagModel
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    model = BGEM3FlagModel(
-        settings.MODEL_PATH,
-        pooling_method=settings.EMBED_POOLING,
-        devices=device,
-        use_fp16=dtype == "float16",
-        use_bf16=dtype == "bfloat16",
-    )
-    model.model.to(device=torch.device(device), dtype=getattr(torch, dtype))
-    model.model.eval()
-    return model
-
-
-def looks_like_path(model: str) -> bool:
-    """A hub id has the form "owner/name"; everything else names a folder."""
-    return Path(model).is_absolute() or model.startswith(".") or model.count("/") != 1
 
 
 def resolve_device(device: str) -> str:
     import torch
 
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(f"{device} is asked for, but PyTorch finds no CUDA device. Set EMBED_DEVICE=cpu or auto.")
     if device != "auto":
         return device
     return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
-def resolve_dtype(device: str) -> str:
-    """float16 on CUDA, float32 elsewhere; 16 bits on a CPU are over 100x slower and refused."""
-    if settings.EMBED_DTYPE == "auto":
-        return "float16" if device.startswith("cuda") else "float32"
-    if device == "cpu" and settings.EMBED_DTYPE != "float32":
-        return "float32"
-    return str(settings.EMBED_DTYPE)
+def wanted_dtype(device: str) -> str:
+    """EMBED_DTYPE is meant for EMBED_DEVICE; questions elsewhere are embedded in what suits that place."""
+    own_place = device == settings.EMBED_DEVICE or settings.EMBED_DTYPE == "int8"
+    return str(settings.EMBED_DTYPE) if own_place else "auto"
+
+
+def resolve_dtype(device: str, wanted: str) -> str:
+    """float16 on CUDA, float32 elsewhere, unless something else is wanted that the device does well."""
+    on_cuda = device.startswith("cuda")
+    if wanted == "auto":
+        return "float16" if on_cuda else "float32"
+    if wanted in HALF and device == "cpu":
+        raise ModelError(
+            f"EMBED_DTYPE={wanted} on a CPU is over 100 times slower than float32, for CPUs lack the instructions. "
+            "Set EMBED_DTYPE=auto, or int8 for speed, or EMBED_DEVICE to a GPU."
+        )
+    if wanted == "int8" and device != "cpu":
+        raise ModelError(f"EMBED_DTYPE=int8 is for CPUs, and the device is {device}. Set EMBED_DTYPE=auto.")
+    return wanted

@@ -11,12 +11,16 @@
     │   ├── UnsupportedContent    binary, an unknown format, or a page without text
     │   │   └── PageSuspect       a soft 404, a login wall, a blank shell of scripts
     │   ├── ModelError            the embedding model cannot be loaded
+    │   ├── DeviceTaken           another embedding worker uses the device
+    │   ├── ChunkTooLarge         one chunk alone exhausts the device's memory
     │   └── BadRecord             a record in the buffer cannot be read
     └── TransientError            worth another try later
         ├── FetchFailed           time-out, reset, 5xx
         │   └── Throttled         429, 503 or a spent allowance: the whole host is to be left alone
         ├── HostBusy              our own manners: this host's turn comes later
         ├── BufferUnavailable     Redis does not answer
+        ├── DeviceFailed          the device answers nothing more in this process
+        ├── LeaseLost             what was to be done alone is another process' by now
         └── VectorStoreUnavailable  Milvus does not answer
 
 Every message says which address or id it is about and what to do.
@@ -61,6 +65,18 @@ class ModelError(PermanentError):
     """The embedding model is missing, damaged or of another dimension."""
 
 
+class DeviceTaken(PermanentError):
+    """Another embedding worker uses the device."""
+
+
+class ChunkTooLarge(PermanentError):
+    """One text alone exhausts the device's memory; ``position`` is its place among those handed over."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
 class BadRecord(PermanentError):
     """A buffered record cannot be decoded or does not fit the collection."""
 
@@ -87,6 +103,14 @@ class HostBusy(TransientError):
 
 class BufferUnavailable(TransientError):
     """Redis does not answer."""
+
+
+class DeviceFailed(TransientError):
+    """The device answers nothing more in this process; a new one may use it."""
+
+
+class LeaseLost(TransientError):
+    """This process was stopped for longer than its lease; another one goes on with the work."""
 
 
 class VectorStoreUnavailable(TransientError):

@@ -12,10 +12,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 
-from bs4.dammit import EncodingDetector, UnicodeDammit
+import cchardet
 
 from ingestion.exceptions import UnsupportedContent
-from ingestion.extractors import hypertext, markdown, notebook, pdf, plain, restructuredtext
+from ingestion.extractors import declarations, hypertext, markdown, notebook, pdf, plain, restructuredtext
 from ingestion.extractors.characters import clean, looks_binary
 from ingestion.types import Extracted, Page
 
@@ -58,7 +58,9 @@ ALIASES = {
 PROOF_BYTES = 12
 # Fewer errors are damage.
 PROOF_ERRORS = 4
-# A detector needs no more than this, and charset detection of megabytes takes seconds.
+# UTF-8 with a few damaged bytes has tens of letters to an error; of GBK read as UTF-8 most is errors.
+DAMAGE_SHARE = 10
+# A detector needs no more than this; of megabytes it would take a second.
 SAMPLE_BYTES = 64 * 1024
 
 
@@ -99,7 +101,7 @@ def _declared(body: bytes, charset: str, is_html: bool) -> str:
 
 def _in_page(body: bytes) -> str:
     """A declaration that can be read as ASCII cannot mean UTF-16."""
-    name = _usable(EncodingDetector.find_declared_encoding(body[:SAMPLE_BYTES], is_html=True) or "")
+    name = _usable(declarations.declared(body[:SAMPLE_BYTES]))
     return "utf-8" if name.startswith(("utf-16", "utf-32")) else name
 
 
@@ -118,11 +120,17 @@ def _is_disproved(body: bytes, name: str) -> bool:
     """By a body that is UTF-8 where it says otherwise, or that makes more noise than letters where it says so."""
     sample = body[:SAMPLE_BYTES]
     if name == "utf-8":
-        text = sample.decode(name, "replace")
-        noise = text.count("\ufffd")
-        return noise >= PROOF_ERRORS and noise > sum(character > "\x7f" for character in text) / 2
+        errors, letters = _as_utf8(sample)
+        return errors >= PROOF_ERRORS and errors > letters
     beyond_ascii = len(sample.translate(None, bytes(range(128))))
     return beyond_ascii >= PROOF_BYTES and not name.startswith(("utf-16", "utf-32")) and _is_utf8(body)
+
+
+def _as_utf8(sample: bytes) -> tuple[int, int]:
+    """How many errors, and how many letters beyond ASCII."""
+    text = sample.decode("utf-8", "replace")
+    errors = text.count("\ufffd")
+    return errors, sum(character > "\x7f" for character in text) - errors
 
 
 def _is_utf8(body: bytes) -> bool:
@@ -136,5 +144,9 @@ def _is_utf8(body: bytes) -> bool:
 def _detected(body: bytes) -> str:
     if _is_utf8(body):
         return "utf-8"
-    guess = UnicodeDammit(body[:SAMPLE_BYTES]).original_encoding
-    return _usable(guess or "") or "cp1252"
+    sample = body[:SAMPLE_BYTES]
+    errors, letters = _as_utf8(sample)
+    if errors * DAMAGE_SHARE < letters:
+        return "utf-8"
+    name = _usable(cchardet.detect(sample)["encoding"] or "")
+    return "cp1252" if name in ("", "utf-8", *VAGUE_CODECS) else name

@@ -47,7 +47,7 @@ BINARY_STARTS = (
     b"7z\xbc\xaf",
 )
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
+PARAMETER = re.compile(r""";\s*([^\s;="]+)\s*=\s*("[^"]*"?|[^\s;,]*)""")
 CERTIFICATE_FAULT = re.compile(r"certificate verify failed: ([^(\"']+)")
 
 
@@ -62,12 +62,11 @@ def page(url: str, response: requests.Response, content_types: Collection[str], 
     body = b"".join(_pieces(url, response, max_bytes))
     if not content_types or _is_text(content_type):
         refuse_binary(url, body)
-    charset = CHARSET.search(declared)
     return Page(
         url=url,
         body=body,
         content_type=content_type,
-        charset=charset[1].lower() if charset else "",
+        charset=_charset(declared),
         etag=response.headers.get("ETag", ""),
         last_modified=response.headers.get("Last-Modified", ""),
     )
@@ -152,6 +151,14 @@ def _until_reset(response: requests.Response) -> float | None:
     if response.headers.get("X-RateLimit-Remaining", "") != "0" or not reset.isdecimal():
         return None
     return max(float(reset) - time.time(), 0.0)
+
+
+def _charset(content_type: str) -> str:
+    """What the header names first. A quoted value is one value, whatever stands in it."""
+    values = (
+        value.strip("\"'").lower() for name, value in PARAMETER.findall(content_type) if name.lower() == "charset"
+    )
+    return next(filter(None, values), "")
 
 
 # --- The body -----------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from kombu.exceptions import OperationalError
 
 from ingestion import broker, buffer, dispatcher
 from ingestion.dispatcher import Work
-from ingestion.exceptions import BufferUnavailable
-from ingestion.pipeline import embedding, indexing, listing, pages
+from ingestion.exceptions import BufferUnavailable, DeviceFailed
+from ingestion.pipeline import audit as auditing
+from ingestion.pipeline import building, embedding, indexing, listing, pages
 
 URGENT = settings.PRIORITY_URGENT
 SOFT_LIMIT = settings.PAGE_TIME_LIMIT_SECONDS
@@ -44,13 +45,29 @@ def process(document_id: int, attempt: int) -> None:
 
 @shared_task
 def embed() -> None:
-    more = embedding.embed_waiting()
+    try:
+        more = embedding.embed_waiting()
+    except DeviceFailed as error:
+        raise SystemExit(f"{error} Another process takes this one's place.") from error
     send(Work(embed=more, drain=dispatcher.drain_wanted()))
 
 
 @shared_task
 def drain() -> None:
-    indexing.drain()
+    if indexing.drain().more:
+        send(Work(drain=True))
+
+
+@shared_task
+def fill() -> None:
+    building.fill()
+    if building.adoption_due():
+        request_embedding()
+
+
+@shared_task
+def audit() -> None:
+    auditing.scheduled()
 
 
 def send(work: Work) -> None:

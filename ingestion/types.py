@@ -134,7 +134,8 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedChunk:
-    """What travels through the Redis list: everything that Milvus stores of one chunk."""
+    """What travels through the Redis list: everything that Milvus stores of one chunk, and the name of the collection
+    that it was made for (empty: whichever is written)."""
 
     key: str
     chunk_id: int
@@ -146,6 +147,7 @@ class EmbeddedChunk:
     position: int
     text: str
     vectors: Vectors
+    collection: str = ""
 
 
 @dataclass(frozen=True, slots=True)

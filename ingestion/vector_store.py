@@ -1,21 +1,30 @@
 """The Milvus collection: schema, upsert, delete, search. The only module that speaks to Milvus.
 
 Rows are keyed by the chunk's deterministic key, so writing twice changes nothing; only ``upsert`` is
-used, never ``insert``, and never a flush. Works with Milvus Lite's server, Standalone and Distributed.
+used, never ``insert``, and never a flush. Works with Milvus Lite's server, Standalone and Distributed. Before
+version 2.4 Milvus knew no sparse vectors: a collection made there is dense-only, and searches in it are too.
 
-Errors: VectorStoreUnavailable when Milvus does not answer; what Milvus says of the data is passed on.
+Reads by key and counts are Strong: they see every write acknowledged before them, and wait for it. Searches have
+the collection's level, Bounded: a row written in the last seconds may be missing, a deleted one may still be found
+(which is why hits are checked against the rows of the database).
+
+Errors: VectorStoreUnavailable when Milvus does not answer or will not take writes just now; PermanentError with
+Milvus' own words when it refuses the request.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import logging
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from django.conf import settings
@@ -28,6 +37,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+class Entry(NamedTuple):
+    """What a stored row says of itself."""
+
+    key: str
+    source_id: int
+    document_id: int
+
+
 # Milvus counts VARCHAR in bytes and refuses more than 65 535.
 TEXT_BYTES = 65_535
 HEADING_BYTES, TITLE_BYTES, URL_BYTES = 4000, 2000, 8192
@@ -37,13 +55,33 @@ UPSERT_BYTES = 8 * 1024 * 1024
 RRF_K = 60
 # Each side of a hybrid search offers this many candidates, however few are asked for.
 CANDIDATES = 50
+# A thousand rows are written in 0.3-0.9 s; a server that compacts may take several times that.
 TIMEOUT_SECONDS = 30.0
+# A server that is there answers within milliseconds, one that is not must not hold a worker.
+CONNECT_SECONDS = 5.0
+# Bytes of vectors or keys that one query asks for. Milvus answers messages of up to 64 MB, but pymilvus makes
+# Python numbers of them, of eight times the size.
+ANSWER_BYTES = 4 * 1024 * 1024
+KEY_BYTES = 32
+# Nothing else is ever stored, and only this may become part of an expression.
+KEY = re.compile(r"[A-Za-z0-9_-]{1,32}")
+SPARSE_TERMS = 256  # distinct tokens of a long chunk
+SPARSE_SINCE = (2, 4)
+# Keys read at a time; Milvus answers at most 16 384 rows.
+WINDOW_ROWS = 8000
 # gRPC servers close a connection that pings more often than every five minutes; pymilvus' 10 s does.
 KEEPALIVE_MS = 330_000
 OUTPUT_FIELDS = ["key", "document_id", "source_id", "url", "title", "heading", "position", "text"]
 MODES = ("hybrid", "dense", "sparse")
-# What Milvus says while it restarts or before a collection is loaded again.
-UNAVAILABLE_WORDS = ("not loaded", "released", "unavailable", "connect", "deadline", "closed", "not ready")
+# What Milvus says while it restarts, before a collection is loaded again, after the collection was lost (the next
+# ``ensure`` makes it anew), and while it protects itself from more writes.
+UNAVAILABLE_WORDS = (
+    *("not loaded", "released", "unavailable", "connect", "deadline", "closed", "not ready", "timeout", "offline"),
+    *("collection not found", "can't find collection", "not exist", "no available", "not serving"),
+    *("rate limit", "quota", "deny", "limit exceeded", "resource exhausted", "disk"),
+    *("node not match", "not healthy", "abnormal", "shard leader", "no shard", "channel", "canceled", "in recovery"),
+)
+OVERDUE_WORDS = ("deadline", "timeout")
 
 
 class VectorStore:
@@ -58,7 +96,7 @@ class VectorStore:
         return library().MilvusClient(
             uri=settings.MILVUS_URI,
             token=settings.MILVUS_TOKEN,
-            timeout=TIMEOUT_SECONDS,
+            timeout=CONNECT_SECONDS,
             grpc_options={"grpc.keepalive_time_ms": KEEPALIVE_MS},
         )
 
@@ -66,45 +104,102 @@ class VectorStore:
         """Create and load the collection unless it is there."""
         self._call(self._ensure)
 
+    @functools.cached_property
+    def sparse(self) -> bool:
+        """Whether the collection holds sparse vectors; of one that is yet to be made, whether it will."""
+        return self._call(self._sparse)
+
+    def exists(self) -> bool:
+        return bool(self._call(lambda: self.client.has_collection(self.name, timeout=TIMEOUT_SECONDS)))
+
     def upsert(self, chunks: Sequence[EmbeddedChunk]) -> int:
-        """Write rows; the last of equal keys wins. Returns how many Milvus acknowledged."""
-        rows = list({c.key: row_of(c) for c in chunks}.values())
-        return sum(self._call(partial(self._upsert, part)) for part in parts_by_bytes(rows))
+        """Write rows; the last of equal keys wins. Returns how many Milvus acknowledged: all of them, otherwise
+        VectorStoreUnavailable."""
+        rows = list({c.key: row_of(c, sparse=self.sparse) for c in chunks}.values())
+        for part in parts_by_bytes(rows):
+            if (taken := self._call(partial(self._upsert, part))) != len(part):
+                raise VectorStoreUnavailable(f"Milvus acknowledged {taken} of {len(part)} rows; they are sent again.")
+        return len(rows)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete rows by key; unknown keys are no error."""
-        wanted = list(keys)
+        wanted = [key for key in keys if KEY.fullmatch(key)]
         if wanted:
             self._call(lambda: self.client.delete(self.name, ids=wanted, timeout=TIMEOUT_SECONDS))
 
     def count(self) -> int:
-        """Rows that a query sees (``count(*)``; ``num_entities`` lags behind deletes)."""
+        """Rows that a query sees (Strong; ``count(*)``, since ``num_entities`` lags behind deletes)."""
         return int(self._query("", ["count(*)"])[0]["count(*)"])
 
     def existing(self, keys: Sequence[str]) -> set[str]:
-        """Which of ``keys`` are stored."""
-        if not keys:
-            return set()
-        return {r["key"] for r in self._query(f"key in {json.dumps(list(keys))}", ["key"])}
+        """Which of ``keys`` are stored (Strong). Any number; each query asks for a bounded part of them."""
+        return {row["key"] for row in self._rows(keys, ["key"], row_bytes=KEY_BYTES)}
 
     def vectors(self, keys: Sequence[str]) -> dict[str, Vectors]:
-        """The stored vectors of those ``keys`` that are there."""
-        if not keys:
-            return {}
-        rows = self._query(f"key in {json.dumps(list(keys))}", ["key", "dense", "sparse"])
+        """The stored vectors of those ``keys`` that are there (Strong). Any number, likewise."""
+        fields = ["key", "dense", *(["sparse"] if self.sparse else [])]
+        rows = self._rows(keys, fields, row_bytes=KEY_BYTES + 4 * self.dimension + 8 * SPARSE_TERMS)
         return {row["key"]: vectors_of(row) for row in rows}
 
+    def keys(self, source_id: int | None = None) -> Iterator[str]:
+        """Every stored key, ascending, each once; streamed, so that a million takes no more memory than a thousand."""
+        return (entry.key for entry in self.entries(source_id))
+
+    def entries(self, source_id: int | None = None) -> Iterator[Entry]:
+        """What every row says of itself, in ascending order of the keys; streamed like ``keys``.
+
+        A window of keys that holds too many is halved at a key in its middle: that needs neither an order of the
+        answers nor evenly spread keys.
+        """
+        bounds = [*first_bounds(self.count()), None]
+        windows = list(reversed(list(pairwise(bounds))))
+        while windows:
+            low, high = windows.pop()
+            found = self._window(low, high, source_id)
+            if len(found) < WINDOW_ROWS:
+                yield from {entry.key: entry for entry in found}.values()
+                continue
+            middle = found[len(found) // 2].key
+            windows += [(middle, high), (low, middle)]
+
+    def copies(self, keys: Sequence[str]) -> int:
+        """Rows stored under these keys: more than there are keys when one is stored twice."""
+        if not keys:
+            return 0
+        return int(self._query(f"key in {json.dumps(list(keys))}", ["count(*)"])[0]["count(*)"])
+
+    def drop(self) -> None:
+        """Remove the whole collection; no error when there is none."""
+        self._call(lambda: self.client.drop_collection(self.name, timeout=TIMEOUT_SECONDS))
+
     def search(self, query: Vectors, *, limit: int, mode: str = "hybrid", source_ids: Sequence[int] = ()) -> list[Hit]:
-        """The best ``limit`` rows, best first. ``mode`` is "hybrid", "dense" or "sparse"; a hybrid score is
-        a fused rank (up to 2 / 61), the others are inner products."""
+        """The best ``limit`` rows, best first (Bounded). ``mode`` is "hybrid", "dense" or "sparse"; a hybrid score
+        is a fused rank (up to 2 / 61), the others are inner products. A dense-only collection is searched by
+        dense vectors whatever the mode."""
+        mode = mode if self.sparse else "dense"
         where = f"source_id in {[int(i) for i in source_ids]}" if source_ids else ""
         found = self._call(lambda: self._search(query, limit, mode, where))
         return [hit_of(row) for row in found]
 
     def _ensure(self) -> None:
-        if not self.client.has_collection(self.name):
+        if not self.client.has_collection(self.name, timeout=TIMEOUT_SECONDS):
             self._create()
-        self.client.load_collection(self.name)
+        self.client.load_collection(self.name, timeout=TIMEOUT_SECONDS)
+
+    def _sparse(self) -> bool:
+        if not self.client.has_collection(self.name, timeout=TIMEOUT_SECONDS):
+            return knows_sparse(self._version())
+        description = self.client.describe_collection(self.name, timeout=TIMEOUT_SECONDS)
+        return any(field["name"] == "sparse" for field in description["fields"])
+
+    def _version(self) -> str:
+        """Empty where the server does not tell: Milvus Lite."""
+        try:
+            return str(self.client.get_server_version(timeout=TIMEOUT_SECONDS))
+        except failures() as error:
+            if is_unavailable(error) and "UNIMPLEMENTED" not in str(error):
+                raise
+            return ""
 
     def _create(self) -> None:
         kinds = library().DataType
@@ -117,17 +212,24 @@ class VectorStore:
             schema.add_field(field, kinds.VARCHAR, max_length=size)
         schema.add_field("text", kinds.VARCHAR, max_length=TEXT_BYTES)
         schema.add_field("dense", kinds.FLOAT_VECTOR, dim=self.dimension)
-        schema.add_field("sparse", kinds.SPARSE_FLOAT_VECTOR)
         index = self.client.prepare_index_params()
         index.add_index("dense", index_type="AUTOINDEX", metric_type="IP")
-        index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        self.client.create_collection(self.name, schema=schema, index_params=index)
+        if self._sparse():
+            schema.add_field("sparse", kinds.SPARSE_FLOAT_VECTOR)
+            index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+        self.client.create_collection(self.name, schema=schema, index_params=index, timeout=TIMEOUT_SECONDS)
 
     def _upsert(self, rows: list[dict[str, Any]]) -> int:
         answer = self.client.upsert(self.name, rows, timeout=TIMEOUT_SECONDS)
         return int(answer["upsert_count"])
 
-    def _query(self, where: str, fields: list[str]) -> list[dict[str, Any]]:
+    def _rows(self, keys: Sequence[str], fields: list[str], *, row_bytes: int) -> Iterator[dict[str, Any]]:
+        step = max(1, min(ANSWER_BYTES // row_bytes, WINDOW_ROWS))
+        wanted = [key for key in keys if KEY.fullmatch(key)]
+        for start in range(0, len(wanted), step):
+            yield from self._query(f"key in {json.dumps(wanted[start : start + step])}", fields)
+
+    def _query(self, where: str, fields: list[str], **options: int) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._call(
             lambda: self.client.query(
                 self.name,
@@ -135,9 +237,18 @@ class VectorStore:
                 output_fields=fields,
                 consistency_level="Strong",
                 timeout=TIMEOUT_SECONDS,
+                **options,
             )
         )
         return rows
+
+    def _window(self, low: str | None, high: str | None, source_id: int | None) -> list[Entry]:
+        """Rows with low <= key < high, at most WINDOW_ROWS, in order. None: no bound."""
+        terms = [f"key >= {json.dumps(low or '')}"]
+        terms += [f"key < {json.dumps(high)}"] if high is not None else []
+        terms += [f"source_id == {int(source_id)}"] if source_id is not None else []
+        rows = self._query(" and ".join(terms), ["key", "source_id", "document_id"], limit=WINDOW_ROWS)
+        return sorted(Entry(row["key"], row["source_id"], row["document_id"]) for row in rows)
 
     def _search(self, query: Vectors, limit: int, mode: str, where: str) -> list[dict[str, Any]]:
         sides = {"dense": [query.dense.tolist()], "sparse": [sparse_of(query)]}
@@ -161,20 +272,21 @@ class VectorStore:
         return list(found[0])
 
     def _call(self, request: Callable[[], T]) -> T:
-        """Run a request; after a restart of Milvus connect and load once more, then give up."""
+        """Run a request; after a restart of Milvus connect and load once more, then give up. What took too long
+        is not tried again."""
         with unavailable_named():
             try:
                 return request()
             except failures() as error:
-                if not is_unavailable(error):
+                if not is_unavailable(error) or is_overdue(error):
                     raise
                 self._reconnect()
                 return request()
 
     def _reconnect(self) -> None:
         self.close()
-        if self.client.has_collection(self.name):
-            self.client.load_collection(self.name)
+        if self.client.has_collection(self.name, timeout=CONNECT_SECONDS):
+            self.client.load_collection(self.name, timeout=TIMEOUT_SECONDS)
 
     def close(self) -> None:
         if client := self.__dict__.pop("client", None):
@@ -186,7 +298,14 @@ def library() -> Any:
     """pymilvus, imported on first use: with gRPC and pandas it takes 0.65 s and 100 MB, which the processes
     that never talk to Milvus are spared."""
     import pymilvus
+    from pymilvus.client import entity_helper, utils
 
+    # It looks at every character of every text, 0.3 s for 1 000 rows; ours are strings that have been cut to size.
+    entity_helper.CHECK_STR_ARRAY = False
+    # It imports scipy, 23 MB, to see whether a sparse vector is one of its matrices; ours are dictionaries.
+    utils.SciPyHelper._checked = True
+    # Its import sets this to WARNING, and it logs each refused call with a traceback; our own message says what to do.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     return pymilvus
 
 
@@ -231,8 +350,8 @@ def unavailable_named() -> Iterator[None]:
     except failures() as error:
         if is_unavailable(error):
             raise VectorStoreUnavailable(
-                f"Milvus does not answer at {settings.MILVUS_URI}. Check that it runs and that MILVUS_URI "
-                "is right; vectors wait in Redis until it is back."
+                f"Milvus does not answer at {settings.MILVUS_URI} or takes no writes ({reason_of(error)}). Check "
+                "that it runs and that MILVUS_URI is right; vectors wait in Redis until it is back."
             ) from error
         raise PermanentError(f"Milvus refused the request: {error}") from error
 
@@ -244,8 +363,25 @@ def is_unavailable(error: Exception) -> bool:
     return any(word in text for word in UNAVAILABLE_WORDS)
 
 
-def row_of(chunk: EmbeddedChunk) -> dict[str, Any]:
-    return {
+def is_overdue(error: Exception) -> bool:
+    text = str(error).lower()
+    return any(word in text for word in OVERDUE_WORDS)
+
+
+def reason_of(error: Exception) -> str:
+    """A line of what Milvus or gRPC said, which may be a page."""
+    said = getattr(error, "message", "") or getattr(error, "details", str)() or type(error).__name__
+    return cut(" ".join(str(said).split()), 200)
+
+
+def knows_sparse(version: str) -> bool:
+    """By the server's word; one that says nothing readable is taken to be current."""
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    return found is None or (int(found[1]), int(found[2])) >= SPARSE_SINCE
+
+
+def row_of(chunk: EmbeddedChunk, *, sparse: bool = True) -> dict[str, Any]:
+    row = {
         "key": chunk.key,
         "source_id": chunk.source_id,
         "document_id": chunk.document_id,
@@ -255,8 +391,10 @@ def row_of(chunk: EmbeddedChunk) -> dict[str, Any]:
         "heading": cut(chunk.heading, HEADING_BYTES),
         "text": cut(chunk.text, TEXT_BYTES),
         "dense": chunk.vectors.dense,
-        "sparse": sparse_of(chunk.vectors),
     }
+    if sparse:
+        row["sparse"] = sparse_of(chunk.vectors)
+    return row
 
 
 def sparse_of(vectors: Vectors) -> dict[int, float]:
@@ -264,12 +402,20 @@ def sparse_of(vectors: Vectors) -> dict[int, float]:
 
 
 def vectors_of(row: dict[str, Any]) -> Vectors:
-    weights = row["sparse"]
+    weights = row.get("sparse", {})
     return Vectors(
         np.asarray(row["dense"], np.float32),
         np.fromiter(weights.keys(), np.uint32, len(weights)),
         np.fromiter(weights.values(), np.float32, len(weights)),
     )
+
+
+def first_bounds(rows: int) -> list[str]:
+    """Where to begin so that evenly spread hexadecimal keys come in windows that are half full."""
+    digits = 0
+    while rows > 16**digits * WINDOW_ROWS // 2:
+        digits += 1
+    return ["", *(f"{n:0{digits}x}" for n in range(1, 16**digits))]
 
 
 def cut(text: str, size: int) -> str:
@@ -281,7 +427,7 @@ def parts_by_bytes(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
     part: list[dict[str, Any]] = []
     size = 0
     for row in rows:
-        weight = 4 * len(row["dense"]) + 8 * len(row["sparse"]) + 4 * len(row["text"])
+        weight = 4 * len(row["dense"]) + 8 * len(row.get("sparse", ())) + len(row["text"].encode())
         if part and size + weight > UPSERT_BYTES:
             yield part
             part, size = [], 0

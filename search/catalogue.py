@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
-from ingestion.models import Chunk, Document, Source
+from ingestion.models import Chunk, Collection, Document, Source
 
 EXAMPLES = 4
 # A title that says something fits on a button.
@@ -38,7 +38,7 @@ def example_titles(documents: QuerySet[Document]) -> list[str]:
 
 
 def indexed_sources() -> list[dict[str, Any]]:
-    indexed = Q(documents__chunks__state=Chunk.State.INDEXED)
+    indexed = findable("documents__chunks__")
     rows = (
         Source.objects.filter(deleting=False)
         .annotate(
@@ -50,8 +50,18 @@ def indexed_sources() -> list[dict[str, Any]]:
     return [{"name": r.name, "documents": r.findable, "chunks": r.chunks} for r in rows]
 
 
+def findable(chunks: str = "") -> Q:
+    """Chunks that answers may come from. While a collection is filled for another model, those that wait for it again
+    are still found in the one before."""
+    found = Q(**{f"{chunks}state": Chunk.State.INDEXED})
+    if not Collection.objects.exclude(checked_to=None).exists():
+        return found
+    again = Q(**{f"{chunks}buffered_at__isnull": False}) & ~Q(**{f"{chunks}state__in": Chunk.LEAVING})
+    return found | again
+
+
 def findable_documents() -> QuerySet[Document]:
-    indexed = Chunk.objects.filter(document=OuterRef("pk"), state=Chunk.State.INDEXED)
+    indexed = Chunk.objects.filter(findable(), document=OuterRef("pk"))
     return Document.objects.filter(Exists(indexed), source__deleting=False)
 
 
@@ -60,5 +70,5 @@ def stored_document(document_id: int) -> tuple[Document, list[Chunk]] | None:
     document = findable_documents().select_related("source").defer("markdown").filter(id=document_id).first()
     if document is None:
         return None
-    chunks = document.chunks.filter(state=Chunk.State.INDEXED).order_by("position")
+    chunks = document.chunks.filter(findable()).order_by("position")
     return document, list(chunks)

@@ -5,7 +5,6 @@
     SearchError
     ├── QuestionRefused    empty, too long, or an option with an unknown value
     ├── NothingIndexed     there is no collection to search yet
-    ├── WrongModel         the collection was filled with another model
     └── LLMFailed          the language model refused, stalled or broke off
 
 ``str(error)`` is for whoever runs the site; ``public_message`` is for readers and names no internals.
@@ -34,10 +33,6 @@ class QuestionRefused(SearchError):
 
 class NothingIndexed(SearchError):
     """There is nothing to search."""
-
-
-class WrongModel(SearchError):
-    """Vectors of different models cannot be compared."""
 
 
 class LLMFailed(SearchError):

@@ -44,19 +44,18 @@ def redis_answers() -> bool:
 
 
 def milvus_answers() -> bool:
-    """A real query on the collection that is searched; before the first one, any answer will do."""
+    """A real query on the collection that is searched; before there is one, any answer will do."""
     from ingestion.vector_store import open_store
 
     try:
-        collection = Collection.objects.filter(active=True).first()
+        collection = Collection.objects.searched()
     except DatabaseError:
         collection = None
-    name = collection.name if collection else settings.MILVUS_COLLECTION
-    dimension = collection.dimension if collection else settings.EMBED_DIMENSION
     try:
-        open_store(name, dimension).existing(["readiness"])
-    except VectorStoreUnavailable:
+        if collection is None:
+            open_store(settings.MILVUS_COLLECTION, settings.EMBED_DIMENSION).exists()
+        else:
+            open_store(collection.name, collection.dimension).existing(["readiness"])
+    except (VectorStoreUnavailable, PermanentError):
         return False
-    except PermanentError:  # Milvus answers, but does not have the collection
-        return collection is None
     return True

@@ -1,26 +1,28 @@
 """A question -> the passages that answer it, best first.
 
-Embeds the question in this process, asks Milvus, and joins the hits with the Chunk rows by key. The
-database is the truth: a hit without an indexed row of a living source is dropped, and title, heading and
-address come from the rows. Synchronous; async callers run it in a thread.
+Embeds the question in this process, with the model of the collection that is searched, asks Milvus, and joins the
+hits with the Chunk rows by key. The database is the truth: a hit without a row of a living source is dropped, and
+title, heading and address come from the rows. Synchronous; async callers run it in a thread.
+
+When another collection takes the searched one's place, its model loads in the background; until then this process goes
+on answering from the old one, which is kept for a while.
 
 torch and pymilvus are imported on first use only.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 
 from ingestion.exceptions import IngestionError, ModelError
 from ingestion.models import Chunk, Collection, Source
-from ingestion.types import Hit, Vectors
-from search.exceptions import NothingIndexed, QuestionRefused, WrongModel
+from ingestion.types import Hit, ModelSpec, Vectors
+from search.exceptions import NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
 from search.timings import Timings
 
@@ -38,38 +40,58 @@ MAX_HITS = 1000
 # A model that cannot be loaded is not tried again at once: a hub that is out of reach costs seconds a time.
 MODEL_RETRY_SECONDS = 30.0
 
+
+class Served(NamedTuple):
+    """A collection and its model, ready for questions."""
+
+    collection: Collection
+    embedder: Embedder
+
+
+class Failure(NamedTuple):
+    """A model that could not be loaded: when, and why."""
+
+    model: ModelSpec
+    at: float
+    why: str
+
+
 _model_lock = threading.Lock()
-_model_loaded = threading.Event()
-_model_failure: tuple[float, str] = (-MODEL_RETRY_SECONDS, "")
+_served: Served | None = None
+_failure: Failure | None = None
+_loading: set[ModelSpec] = set()
 
 
 def retrieve(question: Question, timings: Timings) -> list[Passage]:
     """At most ``question.limit`` passages. Raises SearchError or IngestionError."""
-    collection = active_collection()
+    searched = searched_collection()
     source_ids = searched_sources(question.source)
-    embedder = ready_embedder(timings)
+    collection, embedder = ready(searched, timings)
     with timings.stage("embed"):
         vectors = embedder.embed([question.text])[0]
     with timings.stage("search"):
         return search(open_collection(collection), vectors, question, source_ids)
 
 
-def active_collection() -> Collection:
-    """The collection to search, if the configured model is the one that filled it."""
-    collection = Collection.objects.filter(active=True).first()
+def searched_collection() -> Collection:
+    """The collection that answers, whichever model the settings name."""
+    collection = Collection.objects.searched()
     if collection is None:
         raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
-    if collection.model not in (settings.EMBED_MODEL, settings.MODEL_PATH):
-        raise WrongModel(
-            f"The collection {collection.name} was filled with the model {collection.model}, but EMBED_MODEL is "
-            f"{settings.EMBED_MODEL}. Set EMBED_MODEL={collection.model}, or ingest the sources again."
-        )
-    if collection.dimension != settings.EMBED_DIMENSION:
-        raise WrongModel(
-            f"The collection {collection.name} has {collection.dimension} dimensions, but EMBED_DIMENSION is "
-            f"{settings.EMBED_DIMENSION}. Set EMBED_DIMENSION={collection.dimension}, or ingest the sources again."
-        )
     return collection
+
+
+def ready(searched: Collection, timings: Timings) -> Served:
+    """What this question is answered with. The first one of a process waits for the model; that is no time of
+    embedding."""
+    served = _served
+    if served and served.collection.spec() == searched.spec():
+        return Served(searched, served.embedder)
+    if served and Collection.objects.filter(pk=served.collection.pk).exists():
+        load_in_background(searched)
+        return served
+    with timings.stage("load"):
+        return load(searched)
 
 
 def searched_sources(name: str) -> list[int]:
@@ -101,10 +123,9 @@ def search(store: VectorStore, vectors: Vectors, question: Question, source_ids:
 
 
 def vouched(hits: list[Hit]) -> list[Passage]:
-    """The hits that the database knows as indexed, in their order, with the rows' own words."""
-    rows = Chunk.objects.filter(
-        key__in=[h.key for h in hits], state=Chunk.State.INDEXED, document__source__deleting=False
-    )
+    """The hits that the database knows, in their order, with the rows' own words. A key is made of its text, so
+    that a row on its way into another collection vouches for what this one holds."""
+    rows = Chunk.objects.live().filter(key__in=[h.key for h in hits], document__source__deleting=False)
     by_key = {row.key: row for row in rows.select_related("document__source").defer("document__markdown")}
     return [passage_of(hit, by_key[hit.key]) for hit in hits if hit.key in by_key]
 
@@ -130,40 +151,57 @@ def open_collection(collection: Collection) -> VectorStore:
     return open_store(collection.name, collection.dimension)
 
 
-def ready_embedder(timings: Timings) -> Embedder:
-    """The first question of a process may wait for the model; that is no time of embedding."""
-    if _model_loaded.is_set():
-        return load_embedder()
-    with timings.stage("load"):
-        return load_embedder()
-
-
-def load_embedder() -> Embedder:
-    """The process's one model; whoever comes while it loads waits instead of loading a second."""
-    global _model_failure
+def load(collection: Collection) -> Served:
+    """Load a collection's model, the only one that stays in this process; whoever comes meanwhile waits instead of
+    loading a second."""
+    global _served
     with _model_lock:
-        failed_at, why = _model_failure
-        if why and monotonic() - failed_at < MODEL_RETRY_SECONDS:
-            raise ModelError(why)
-        from ingestion.embedder import load_model
-
-        try:
-            embedder = load_model(settings.QUERY_DEVICE)
-        except ModelError as error:
-            _model_failure = (monotonic(), str(error))
-            raise
-        _model_loaded.set()
-        return embedder
+        if not _served or _served.collection.spec() != collection.spec():
+            embedder = loaded(collection.spec())
+            _served = Served(collection, embedder)
+        return Served(collection, _served.embedder)
 
 
-@functools.cache
-def warm_up() -> None:
-    """Start loading the model in the background, once per process; questions wait for it if they must."""
-    threading.Thread(target=load_quietly, name="model-warm-up", daemon=True).start()
+def loaded(model: ModelSpec) -> Embedder:
+    global _failure
+    if why := failed_lately(model):
+        raise ModelError(why)
+    from ingestion.embedder import load_model
 
-
-def load_quietly() -> None:
     try:
-        load_embedder()
+        embedder = load_model(settings.QUERY_DEVICE, model)
+    except ModelError as error:
+        _failure = Failure(model, monotonic(), str(error))
+        raise
+    load_model.cache_clear()  # this process keeps one model, by its own hand
+    return embedder
+
+
+def failed_lately(model: ModelSpec) -> str:
+    """Why it could not be loaded a moment ago; empty when it may be tried."""
+    recent = _failure and _failure.model == model and monotonic() - _failure.at < MODEL_RETRY_SECONDS
+    return _failure.why if _failure and recent else ""
+
+
+def warm_up() -> None:
+    """Start loading the searched collection's model in the background; questions wait for it if they must."""
+    searched = Collection.objects.searched()
+    if searched and not (_served and _served.collection.spec() == searched.spec()):
+        load_in_background(searched)
+
+
+def load_in_background(collection: Collection) -> None:
+    """Unless that is under way, or has just failed."""
+    if collection.spec() in _loading or failed_lately(collection.spec()):
+        return
+    _loading.add(collection.spec())
+    threading.Thread(target=load_quietly, args=(collection,), name="model-warm-up", daemon=True).start()
+
+
+def load_quietly(collection: Collection) -> None:
+    try:
+        load(collection)
     except IngestionError as error:
-        logger.error("questions cannot be answered: %s", error)
+        logger.error("the model of %s cannot be loaded: %s", collection.name, error)
+    finally:
+        _loading.discard(collection.spec())

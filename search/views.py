@@ -41,7 +41,7 @@ async def page(request: HttpRequest) -> HttpResponse:
         "limit": settings.ANSWER_PASSAGES,
     }
     if shown["overview"].documents:
-        warm_up()
+        await sync_to_async(warm_up)()
     status: int = HTTPStatus.OK
     if "q" in request.GET:
         status, found = await find(request)

@@ -1,7 +1,8 @@
-"""Run by test_indexing in a process of its own: drains killed with SIGKILL at named points.
+"""Run by test_indexing in a process of its own: drains killed with SIGKILL at named points, and one that is stopped in
+the middle of a write for longer than its lease.
 
-usage: python -m tests.killed_drains KILLS MODULE.FUNCTION... ; prints a line of counts for each point. Every drain is
-a forked child, so that its death is real and its start cheap; the parent never talks to Milvus.
+usage: python -m tests.killed_drains KILLS NAME... ; prints a line of counts for each point and for the stopped one.
+Every drain is a forked child, so that its death is real and its start cheap; the parent never talks to Milvus.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from importlib import import_module
 
 import django
 
@@ -23,7 +23,10 @@ from django.utils import timezone  # noqa: E402
 
 from ingestion import broker, buffer  # noqa: E402
 from ingestion.models import Chunk, Document, Source  # noqa: E402
-from ingestion.pipeline.indexing import active_store, drain  # noqa: E402
+from ingestion.pipeline import indexing  # noqa: E402
+from ingestion.pipeline.collections import written_store  # noqa: E402
+from ingestion.pipeline.indexing import drain  # noqa: E402
+from ingestion.vector_store import VectorStore, import_without_pandas  # noqa: E402
 from tests.rows import make_chunk, make_document, make_source, record  # noqa: E402
 
 ROWS = 50
@@ -38,28 +41,69 @@ def fill(name: str) -> None:
 
 def in_child(work: Callable[[], object]) -> int:
     """Run in a forked child; the exit code, or minus the signal that ended it."""
+    return end_of(start(work))
+
+
+def start(work: Callable[[], object]) -> int:
     connections.close_all()
     broker.connect().close()
     if pid := os.fork():
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return pid
     broker.connect.cache_clear()
     work()
     sys.stdout.flush()
     os._exit(0)
 
 
+def end_of(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def dying_at(point: str) -> Callable[[], object]:
     def work() -> None:
-        module, function = point.rsplit(".", 1)
-        setattr(import_module(module), function, lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))
+        *path, function = point.split(".")
+        owner = getattr(indexing, path[0]) if path else indexing
+        setattr(owner, function, lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))
         drain()
 
     return work
 
 
+def stopped_in_the_middle() -> None:
+    """Meanwhile another drain writes everything, and a chunk leaves its document and Milvus; then the first goes on
+    and brings it back."""
+    fill("stopped")
+    gone = Chunk.objects.filter(document__source__name="stopped").first()
+    assert gone is not None
+    stopped = start(in_itself_stopping)
+    assert os.WIFSTOPPED(os.waitpid(stopped, os.WUNTRACED)[1])
+    lease_runs_out()
+    Chunk.objects.filter(id=gone.pk).remove()
+    assert in_child(drain) == 0
+    assert not Chunk.objects.filter(id=gone.pk).exists()
+    os.kill(stopped, signal.SIGCONT)
+    assert end_of(stopped) == 0
+    assert in_child(drain) == 0
+
+
+def in_itself_stopping() -> None:
+    upsert = VectorStore._upsert
+
+    def stopping(self: VectorStore, rows: list[dict[str, object]]) -> int:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return upsert(self, rows)
+
+    setattr(VectorStore, "_upsert", stopping)  # noqa: B010  mypy takes methods for constants
+    drain()
+
+
+def lease_runs_out() -> None:
+    broker.connect().delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")  # as its life time would
+
+
 def report() -> None:
     """rows in Milvus, of these known to the database, rows marked indexed, unfinished documents, records left."""
-    store, keys = active_store(), list(Chunk.objects.values_list("key", flat=True))
+    store, keys = written_store(), list(Chunk.objects.values_list("key", flat=True))
     unfinished = Document.objects.exclude(state=Document.State.INDEXED).count()
     indexed = Chunk.objects.filter(state=Chunk.State.INDEXED).count()
     print(store.count(), len(store.existing(keys)), indexed, unfinished, buffer.length())  # noqa: T201
@@ -67,15 +111,18 @@ def report() -> None:
 
 def main(kills: int, points: list[str]) -> None:
     call_command("migrate", verbosity=0)
+    import_without_pandas()  # once, not in each child; connections are made after the fork
     for point in points:
         fill(point)
         for _ in range(kills):
             code = in_child(dying_at(point))
             assert code == -signal.SIGKILL, (point, code)
-            broker.connect().delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")  # as its life time would
+            lease_runs_out()
         assert in_child(drain) == 0
         in_child(report)
-    assert Source.objects.count() == len(points)
+    stopped_in_the_middle()
+    in_child(report)
+    assert Source.objects.count() == len(points) + 1
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def index(rows: None, milvus_server: str, model_path: Path) -> None:
     search_services.write_vectors()
     from search import retriever
 
-    retriever.load_embedder()
+    retriever.load(retriever.searched_collection())
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def cold_model(monkeypatch: pytest.MonkeyPatch) -> None:
     from search import retriever
 
     monkeypatch.setattr("search.views.warm_up", lambda: None)
-    monkeypatch.setattr(retriever, "_model_failure", (-retriever.MODEL_RETRY_SECONDS, ""))
+    monkeypatch.setattr(retriever, "_failure", None)
 
 
 @pytest.fixture

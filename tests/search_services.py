@@ -98,8 +98,9 @@ def write_rows() -> None:
     from ingestion.models import Chunk, Collection, Document, Source
 
     Collection.objects.create(
-        name=COLLECTION, model=settings.MODEL_PATH, dimension=settings.EMBED_DIMENSION, active=True
-    )
+        name=COLLECTION, model=settings.MODEL_PATH, pooling=settings.EMBED_POOLING,
+        dimension=settings.EMBED_DIMENSION, active=True,
+    )  # fmt: skip
     for pk, name in ((HANDBOOK, "Handbook"), (SITE, "Site")):
         Source.objects.create(id=pk, name=name, kind=Source.Kind.FILES, target=f"/{name}")
     for r in {row.document: row for row in ROWS}.values():

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from ingestion import buffer
 from ingestion.models import Chunk, Document, Run, Source
+from ingestion.pipeline.progress import finish_runs
 from ingestion.pipeline.runs import forget_removed_sources
 from ingestion.sources import KINDS
 from tests.rows import make_chunk, make_document, make_source
@@ -27,7 +28,15 @@ DOCUMENTS = "admin:ingestion_document_changelist"
 
 
 def form(**fields: Any) -> dict[str, Any]:
-    blank = {"name": "docs", "kind": "website", "include": "", "exclude": "", "max_pages": 10, "max_depth": 2}
+    blank = {
+        "name": "docs",
+        "kind": "website",
+        "include": "",
+        "exclude": "",
+        "max_pages": 10,
+        "max_depth": 2,
+        "max_alike": 500,
+    }
     return {**blank, "target": "https://docs.example.org/guide/", "refresh_seconds": "", **fields}
 
 
@@ -211,6 +220,7 @@ def test_the_list_of_runs_says_what_was_left_out_and_saved(admin_client: Client)
     document = make_document(make_source(), state=Document.State.UNCHANGED, unchanged_by="304", chunk_count=1)
     make_chunk(document, 0, state=Chunk.State.INDEXED)
     Run.objects.update(remarks={"The bound of 5 pages is reached (max_pages).": "https://x.example/<b>"})
+    finish_runs()
     page = admin_client.get(reverse("admin:ingestion_run_changelist")).content.decode()
     assert "max_pages" in page
     assert "https://x.example/&lt;b&gt;" in page

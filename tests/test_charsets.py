@@ -6,10 +6,13 @@ import codecs
 
 import pytest
 
-from ingestion.extractor import decode
+from ingestion.extractor import SAMPLE_BYTES, decode
+from ingestion.extractors.declarations import declared
 
 LATIN = "Zwölf große Kisten voll süßer Äpfel für die Köchin, außerdem Öl und Gemüse."
 CENTRAL = "Příliš žluťoučký kůň úpěl ďábelské ódy, a přece šel dál až k řece."
+FRENCH = "Les élèves où l’été dernier, à la forêt, ont goûté les châtaignes; c’était déjà très agréable. "
+DANISH = "Ærlig talt, få vågner før solen står højt over søen og åen, og de fleste går på arbejde. "
 NORDIC = "Ærlig talt, få vågner før solen står højt over søen og åen."
 BALTIC = "Šiandien ąžuolai šlama, o žąsys skrenda į pietus ūkanotą rytą."
 TURKISH = "Çocuklar bahçede güneşin altında şarkı söylüyor, ığdır uzakta."
@@ -88,10 +91,25 @@ def test_a_mark_outranks_every_label(mark: bytes, codec: str, label: str) -> Non
     assert decode(mark + GREEK.encode(codec), label, is_html=True).lstrip("\ufeff") == GREEK
 
 
-@pytest.mark.parametrize("name", ["windows-1251", "koi8-r", "shift_jis", "euc-jp", "gb18030", "big5", "euc-kr"])
+@pytest.mark.parametrize("name", sorted(ENCODINGS.keys() - {"iso-2022-jp"}))  # which is ASCII
 def test_an_encoding_that_nobody_names_is_detected(name: str) -> None:
     text = " ".join([ENCODINGS[name]] * 8)
-    assert text in decode(text.encode(name))
+    assert text in decode(text.encode(CODECS.get(name, name)))
+
+
+@pytest.mark.parametrize("text", [FRENCH, DANISH, LATIN])
+@pytest.mark.parametrize("times", [1, 4, 20])
+def test_western_pages_that_name_no_encoding_are_read_as_browsers_do(text: str, times: int) -> None:
+    assert text in decode(f"<p>{text * times}".encode("windows-1252"))
+
+
+@pytest.mark.parametrize("body", [b"\xa9 2004 \x96 all rights", b"caf\xe9", b"\x93quoted\x94", b"x\xe9" * 9])
+def test_too_little_to_tell_is_read_as_western(body: bytes) -> None:
+    assert decode(body) == body.decode("windows-1252")
+
+
+def test_utf8_with_a_little_damage_stays_utf8_where_nobody_names_it() -> None:
+    assert decode(CYRILLIC.encode() + b"\xff " + CYRILLIC.encode()) == f"{CYRILLIC}\ufffd {CYRILLIC}"
 
 
 @pytest.mark.parametrize("label", ["utf-7", "idna", "base64", "unicode-escape", "undefined", "no-such", "x" * 5000])
@@ -113,6 +131,24 @@ def test_a_label_that_is_no_encoding_of_pages_is_ignored(label: str) -> None:
 def test_declarations_are_found_as_pages_write_them(declaration: str) -> None:
     body = declaration.encode() + CYRILLIC.encode("windows-1251")
     assert CYRILLIC in decode(body, "", is_html=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "label"),
+    [
+        ("text/html; charset='windows-1251'", "windows-1251"),
+        ("text/html;charset = windows-1251 ; x", "windows-1251"),
+        ("charset=windows-1251", "windows-1251"),
+        ("text/html; charset='windows-1251", ""),
+        ("text/html; charset", ""),
+    ],
+)
+def test_a_label_inside_a_content_type_may_be_quoted(content: str, label: str) -> None:
+    assert declared(f'<meta http-equiv="Content-Type" content="{content}">'.encode()) == label
+
+
+def test_what_stands_beyond_the_detectors_sample_counts_too() -> None:
+    assert decode(b"x" * SAMPLE_BYTES + b"caf\xe9").endswith("café")
 
 
 def test_a_declaration_that_can_be_read_cannot_be_utf16() -> None:

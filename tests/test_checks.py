@@ -1,11 +1,19 @@
-"""Settings that cannot work are named before anything starts."""
+"""Settings that cannot work are named before anything starts, and a Redis that would lose things too."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
+from django.conf import settings as project
 from django.core.checks import run_checks
+
+from ingestion import broker, netguard
 
 
 @pytest.mark.parametrize(
@@ -25,5 +33,46 @@ def test_a_setting_that_cannot_work_is_named(changes: dict[str, Any], check: str
 
 
 @pytest.mark.usefixtures("model_path")
+def test_a_guard_that_lets_the_metadata_service_through_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netguard, "METADATA_NETWORKS", ())
+    monkeypatch.setattr(netguard, "_is_public", lambda ip: True)
+    assert {message.id for message in run_checks()} == {"ingestion.E005"}
+
+
+@pytest.mark.usefixtures("model_path")
 def test_settings_that_work_raise_no_complaint() -> None:
     assert run_checks() == []
+
+
+@pytest.fixture
+def configured_redis(clean_redis: redis.Redis) -> Iterator[redis.Redis]:
+    yield clean_redis
+    clean_redis.config_set("maxmemory-policy", "noeviction")
+    clean_redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru", "allkeys-random", "volatile-ttl"])
+def test_a_redis_that_throws_things_away_is_refused(configured_redis: redis.Redis, policy: str) -> None:
+    assert broker.memory_trouble() == ""
+    configured_redis.config_set("maxmemory-policy", policy)
+    assert f"maxmemory-policy {policy}" in broker.memory_trouble()
+
+
+def test_a_redis_that_vectors_alone_would_fill_is_refused(configured_redis: redis.Redis) -> None:
+    configured_redis.config_set("maxmemory", 2 * project.EMBEDDINGS_MAX_BYTES)
+    assert broker.memory_trouble() == ""
+    configured_redis.config_set("maxmemory", project.EMBEDDINGS_MAX_BYTES)
+    assert "EMBEDDINGS_MAX_BYTES" in broker.memory_trouble()
+    configured_redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.e2e
+def test_no_worker_starts_on_such_a_redis(configured_redis: redis.Redis) -> None:
+    configured_redis.config_set("maxmemory-policy", "allkeys-lru")
+    command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "ragproject", "worker", "-c", "1"]
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "ragproject.settings"}
+    done = subprocess.run(
+        command, cwd=project.BASE_DIR, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "The worker does not start. Redis has maxmemory-policy allkeys-lru" in done.stderr

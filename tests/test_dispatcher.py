@@ -22,6 +22,23 @@ def at(delta: timedelta):  # type: ignore[no-untyped-def]
     return timezone.now() + delta
 
 
+def make_documents(source: Source, number: int) -> None:
+    run = Run.objects.get_or_create(source=source, state=Run.State.RUNNING)[0]
+    Document.objects.bulk_create(
+        [Document(source=source, run=run, url=f"file:///{source.name}/{n}") for n in range(number)]
+    )
+
+
+def settle_first(source: Source, number: int) -> None:
+    """As workers do with the pages that they were sent first."""
+    flying = Document.objects.filter(source=source, state=Document.State.FETCHING)[:number]
+    Document.objects.filter(id__in=[d.pk for d in flying]).update(state=Document.State.INDEXED)
+
+
+def in_flight(*sources: Source) -> tuple[int, ...]:
+    return tuple(Document.objects.filter(source=s, state=Document.State.FETCHING).count() for s in sources)
+
+
 def test_it_starts_no_more_than_may_be_in_flight(settings) -> None:  # type: ignore[no-untyped-def]
     settings.MAX_DOCUMENTS_IN_FLIGHT = 3
     source = make_source()
@@ -34,13 +51,44 @@ def test_it_starts_no_more_than_may_be_in_flight(settings) -> None:  # type: ign
 def test_it_shares_the_room_between_sources(settings) -> None:  # type: ignore[no-untyped-def]
     settings.MAX_DOCUMENTS_IN_FLIGHT = 10
     big, small = make_source("big"), make_source("small")
-    for n in range(50):
-        make_document(big, f"file:///big/{n}")
-    for n in range(4):
-        make_document(small, f"file:///small/{n}")
+    make_documents(big, 50)
+    make_documents(small, 4)
     started = [d for d, _ in dispatcher.tick().documents]
     assert Document.objects.filter(id__in=started, source=small).count() == 4
-    assert Document.objects.filter(id__in=started, source=big).count() == 5
+    assert Document.objects.filter(id__in=started, source=big).count() == 6
+    owners = list(Document.objects.filter(id__in=started[:8]).values_list("source", flat=True))
+    assert owners.count(small.pk) == 4  # one after the other, not behind those of the big one
+
+
+def test_a_source_that_comes_late_catches_up_at_once(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.MAX_DOCUMENTS_IN_FLIGHT = 10
+    big, small = make_source("big"), make_source("small")
+    make_documents(big, 50)
+    dispatcher.tick()
+    make_documents(small, 20)
+    settle_first(big, 4)
+    dispatcher.tick()
+    assert in_flight(big, small) == (6, 4)
+    settle_first(big, 4)
+    dispatcher.tick()
+    assert in_flight(big, small) == (5, 5)
+
+
+def test_a_refresh_of_a_few_pages_starts_while_a_first_ingest_of_very_many_goes_on(settings) -> None:  # type: ignore[no-untyped-def]
+    """In rounds of as many pages as are in flight: alone the small one takes two, beside the big one four."""
+    settings.MAX_DOCUMENTS_IN_FLIGHT = 10
+    big = make_source("big")
+    make_documents(big, 200)
+    dispatcher.tick()
+    small = make_source("small")
+    make_documents(small, 20)
+    rounds = 0
+    while Document.objects.filter(source=small).active().exists():
+        rounds += 1
+        Document.objects.filter(state=Document.State.FETCHING).update(state=Document.State.INDEXED)
+        dispatcher.tick()
+    assert rounds <= 6
+    assert Document.objects.filter(source=big, state=Document.State.WAITING).count() > 100
 
 
 def test_shallow_pages_start_first(settings) -> None:  # type: ignore[no-untyped-def]
@@ -67,6 +115,20 @@ def test_fetching_pauses_and_says_so_while_the_embedder_is_far_behind(settings) 
         make_chunk(done, n)
     assert dispatcher.tick().documents == ()
     assert "chunks wait for the embedder" in Run.objects.get().note
+
+
+def test_only_the_source_that_fills_the_embedders_line_pauses(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.MAX_CHUNKS_WAITING = 4
+    big, small = make_source("big"), make_source("small")
+    done = make_document(big, "file:///a", state=Document.State.EMBEDDING)
+    for n in range(4):
+        make_chunk(done, n)
+    make_document(big, "file:///b")
+    make_chunk(make_document(small, "file:///d", state=Document.State.EMBEDDING), 0)
+    fresh = make_document(small, "file:///c")
+    assert dispatcher.tick().documents == ((fresh.pk, 0),)
+    assert Run.objects.get(source=big).note
+    assert not Run.objects.get(source=small).note
 
 
 def test_a_document_whose_worker_vanished_starts_again() -> None:
@@ -124,6 +186,22 @@ def test_the_end_of_a_run_is_drained_at_once() -> None:
     document = make_document(make_source(), state=Document.State.INDEXING)
     make_chunk(document, 0, state=Chunk.State.BUFFERED, buffered_at=timezone.now())
     assert dispatcher.tick().drain
+
+
+def test_a_run_whose_vectors_are_made_is_written_while_another_is_still_embedded() -> None:
+    make_chunk(make_document(make_source("big"), state=Document.State.EMBEDDING), 0)
+    small = make_document(make_source("small"), state=Document.State.INDEXING)
+    make_chunk(small, 0, state=Chunk.State.BUFFERED, buffered_at=timezone.now())
+    assert dispatcher.tick().drain
+
+
+def test_a_run_with_pages_to_come_does_not_call_for_the_drain() -> None:
+    source = make_source()
+    make_document(source, "file:///later", next_attempt_at=at(timedelta(minutes=5)))
+    make_chunk(make_document(source, state=Document.State.EMBEDDING), 0)
+    made = make_document(source, "file:///made", state=Document.State.INDEXING)
+    make_chunk(made, 0, state=Chunk.State.BUFFERED, buffered_at=timezone.now())
+    assert not dispatcher.tick().drain
 
 
 def test_one_embed_message_is_enough(clean_redis: redis.Redis) -> None:

@@ -1,45 +1,114 @@
-"""Vectors equal to FlagEmbedding's own, whatever the batch."""
+"""Vectors equal to FlagEmbedding's own, whatever the batch, the text and the device's mood."""
 
 from __future__ import annotations
 
+import gc
+import os
+import pickle
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from django.conf import settings as django_settings
 from hypothesis import given
+from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
-from ingestion import embedder
-from ingestion.embedder import Embedder, batches_by_tokens, lexical_weights, load_model, looks_like_path
-from ingestion.exceptions import ModelError
+from ingestion.benchmarks import random_weights
+from ingestion.embedder import Embedder, configured_model, load_model, read_model, resolve_dtype, wanted_dtype
+from ingestion.embedders.batching import batches_by_tokens
+from ingestion.embedders.lexical import lexical_weights
+from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
+from ingestion.types import ModelSpec, Vectors
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
 TEXTS = ["How do I declare a foreign key?", "a", "", "two words " * 100, "naïve café — 東京", "x" * 3000]
+ODD = [
+    *TEXTS,
+    "😀👩‍👩‍👧 🇫🇷",
+    "\x00\x01\x1b[31m bell \x07",
+    " \t\n ",
+    "[CLS] [PAD] [UNK] <s> <pad> </s> <unk> <mask> and the rest",
+    "word " * 9000,
+    "x" * 5_000_000,
+    "‮right to left‬ é́́́",
+]
 
 
 @pytest.fixture(scope="module")
-def model(model_path: Path) -> Embedder:
-    return load_model("cpu")
+def model(model_path: Path) -> Iterator[Embedder]:
+    """On one thread: several wait for each other, which takes ten times as long where the cores are shared."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield load_model("cpu")
+    torch.set_num_threads(threads)
 
 
-def test_vectors_equal_those_of_flagembedding(model: Embedder, model_path: Path) -> None:
+@pytest.fixture(scope="module")
+def passages() -> list[str]:
+    """Some hundred passages of prose and code: this project's own."""
+    root = Path(__file__).resolve().parent.parent
+    files = [root / "README.md", root / "CHANGELOG.md", *sorted((root / "ingestion").rglob("*.py"))[:60]]
+    blocks = [block for file in files for block in file.read_text().split("\n\n")]
+    joined = ["\n\n".join(blocks[i : i + 1 + i % 5]) for i in range(0, len(blocks), 5)]
+    assert len(joined) > 150
+    return [passage[:350] for passage in joined]
+
+
+@pytest.fixture(scope="module")
+def random_model(tmp_path_factory: pytest.TempPathFactory, passages: list[str]) -> ModelSpec:
+    """BGE-M3's own kind of network and tokenizer, small."""
+    folder = tmp_path_factory.mktemp("random") / "model"
+    shape = random_weights.SHAPES["small"]
+    assert random_weights.assemble(folder, shape, passages)
+    return ModelSpec(str(folder), "cls", shape.hidden)
+
+
+def flagembedding(spec: ModelSpec, texts: Sequence[str], max_length: int) -> tuple[Any, Any]:
     from FlagEmbedding import BGEM3FlagModel
 
-    theirs = BGEM3FlagModel(str(model_path), pooling_method="mean", devices="cpu", use_fp16=False).encode(
-        TEXTS, return_dense=True, return_sparse=True, max_length=model.max_tokens
-    )
-    for ours, dense, words in zip(model.embed(TEXTS), theirs["dense_vecs"], theirs["lexical_weights"], strict=True):
-        assert float(ours.dense @ dense) > 0.9999
-        found = dict(zip(map(str, ours.indices.tolist()), ours.weights.tolist(), strict=True))
+    theirs = BGEM3FlagModel(spec.path, pooling_method=spec.pooling, devices="cpu", use_fp16=False)
+    found = theirs.encode(list(texts), batch_size=16, return_dense=True, return_sparse=True, max_length=max_length)
+    return found["dense_vecs"], found["lexical_weights"]
+
+
+def assert_equal_to_flagembedding(ours: Sequence[Vectors], theirs: tuple[Any, Any]) -> None:
+    for mine, dense, words in zip(ours, *theirs, strict=True):
+        assert float(mine.dense @ dense) > 0.9999
+        found = dict(zip(map(str, mine.indices.tolist()), mine.weights.tolist(), strict=True))
         assert found == pytest.approx({k: float(w) for k, w in words.items()}, abs=1e-3)
 
 
-def test_a_vector_does_not_depend_on_its_batch(model: Embedder) -> None:
-    together, alone = model.embed(TEXTS), [model.embed([t])[0] for t in TEXTS]
-    for a, b in zip(together, alone, strict=True):
+def assert_alike(some: Sequence[Vectors], others: Sequence[Vectors]) -> None:
+    for a, b in zip(some, others, strict=True):
         np.testing.assert_allclose(a.dense, b.dense, atol=1e-5)
-        assert a.indices.tolist() == b.indices.tolist()
+        np.testing.assert_array_equal(a.indices, b.indices)
+        np.testing.assert_allclose(a.weights, b.weights, atol=1e-4)
+
+
+# --- Equal to FlagEmbedding ------------------------------------------------------------------------
+
+
+def test_vectors_of_prose_code_and_odd_texts_equal_those_of_flagembedding(model: Embedder, passages: list[str]) -> None:
+    texts = [*passages, *ODD]
+    theirs = flagembedding(configured_model(), texts, model.max_tokens)
+    assert_equal_to_flagembedding(model.embed(texts), theirs)
+
+
+def test_they_do_with_networks_of_bge_m3s_kind_too(random_model: ModelSpec, passages: list[str]) -> None:
+    ours = read_model("cpu", random_model, "float32")
+    texts = [*passages[:60], *ODD]
+    found = ours.embed(texts)
+    assert len({vector.weights.tobytes() for vector in found}) > 60
+    assert_equal_to_flagembedding(found, flagembedding(random_model, texts, ours.max_tokens))
 
 
 def test_similar_texts_are_closer_than_others(model: Embedder) -> None:
@@ -49,22 +118,91 @@ def test_similar_texts_are_closer_than_others(model: Embedder) -> None:
     assert question.dense @ near.dense > question.dense @ far.dense
 
 
-def test_exhausted_memory_halves_the_batch_and_loses_nothing(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+# --- Any text --------------------------------------------------------------------------------------
 
-    expected, run, sizes = model.embed(TEXTS), model._run, []
 
-    def small_device(ids: list[list[int]]) -> list[object]:
-        sizes.append(len(ids))
-        if len(ids) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return run(ids)
+def test_a_lone_surrogate_costs_one_character_and_no_other_text(model: Embedder) -> None:
+    found = model.embed(["before \ud800 after", *TEXTS, "\udfff"])
+    assert_alike(found, model.embed(["before ? after", *TEXTS, "?"]))
 
-    monkeypatch.setattr(model, "_run", small_device)
-    found = model.embed(TEXTS)
-    assert max(sizes) > 2
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_allclose(a.dense, b.dense, atol=1e-5)
+
+def test_a_word_of_megabytes_is_cut_before_the_tokenizer_sees_it(model: Embedder) -> None:
+    found = model.tokenise(["ab " * 2_000_000, "x" * 5_000_000])
+    assert [len(ids) for ids in found] == [model.max_tokens, 3]
+
+
+@example_settings(max_examples=12, deadline=None)
+@given(texts=st.lists(st.text(st.characters(exclude_categories=()), max_size=60), min_size=1, max_size=6))
+def test_any_text_gets_a_vector_of_unit_length(texts: list[str], model: Embedder) -> None:
+    for found in model.embed(texts):
+        assert float(np.linalg.norm(found.dense)) == pytest.approx(1, abs=1e-4)
+        assert (np.diff(found.indices.astype(int)) > 0).all()
+        assert (found.weights > 0).all()
+
+
+def test_nothing_to_embed_is_no_batch(model: Embedder) -> None:
+    assert model.embed([]) == []
+
+
+# --- Batches ---------------------------------------------------------------------------------------
+
+
+def test_a_vector_does_not_depend_on_its_batch(model: Embedder) -> None:
+    assert_alike(model.embed(TEXTS), [model.embed([text])[0] for text in TEXTS])
+
+
+def test_tokens_made_earlier_by_several_threads_give_the_same_vectors(model: Embedder) -> None:
+    made: dict[int, Any] = {}
+
+    def tokenise(number: int) -> None:
+        for _ in range(10):
+            made[number] = model.tokenise(TEXTS)
+
+    threads = [threading.Thread(target=tokenise, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 4
+    for ids in made.values():
+        found = {p: v for places, vectors in model.embed_tokens(ids) for p, v in zip(places, vectors, strict=True)}
+        assert_alike([found[i] for i in range(len(TEXTS))], model.embed(TEXTS))
+
+
+def test_batches_in_flight_are_all_delivered_and_nothing_is_mixed_up(model: Embedder) -> None:
+    ahead = Embedder(model.network, model.tokenizer, "cpu", batch_tokens=64, in_flight=3)
+    texts = [f"text number {n} " * (1 + n % 7) for n in range(40)]
+    assert_alike(ahead.embed(texts), model.embed(texts))
+    assert ahead.figures().texts == 40
+
+
+def test_the_next_batches_are_started_before_the_first_is_awaited(
+    model: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = Embedder(model.network, model.tokenizer, "cpu", batch_tokens=8, in_flight=3)
+    said: list[str] = []
+
+    def told(word: str, call: Any) -> Any:
+        def telling(*args: Any) -> Any:
+            said.append(word)
+            return call(*args)
+
+        return telling
+
+    monkeypatch.setattr(ahead, "_start", told("start", ahead._start))
+    monkeypatch.setattr(ahead, "_finished", told("finish", ahead._finished))
+    ahead.embed(["one two three four five six"] * 5)
+    assert said == ["start"] * 3 + ["finish", "start"] * 2 + ["finish"] * 3
+
+
+def test_figures_count_tokens_without_padding(model: Embedder) -> None:
+    counted = Embedder(model.network, model.tokenizer, "cpu", batch_tokens=100)
+    ids = counted.tokenise(TEXTS)
+    list(counted.embed_tokens(ids))
+    figures = counted.figures()
+    assert (figures.texts, figures.tokens) == (len(TEXTS), sum(map(len, ids)))
+    assert figures.padded_tokens == figures.tokens
+    assert figures.seconds > 0
 
 
 @given(st.lists(st.integers(1, 600), max_size=60), st.integers(50, 5000))
@@ -72,45 +210,309 @@ def test_batches_cover_everything_once_within_the_budget(lengths: list[int], bud
     batches = list(batches_by_tokens(lengths, budget))
     assert sorted(i for b in batches for i in b) == list(range(len(lengths)))
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
+        assert len(batch) == 1 or sum(lengths[i] for i in batch) <= budget
+    for batch, after in pairwise(batches):
+        assert sum(lengths[i] for i in batch) + lengths[after[0]] > budget
 
 
-@given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 9, width=32)), min_size=4, max_size=4), min_size=1))
+@given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 9, width=32)), min_size=1, max_size=6), min_size=1))
 def test_lexical_weights_keep_the_largest_weight_of_each_word(rows: list[list[tuple[int, float]]]) -> None:
-    ids = np.array([[i for i, _ in row] for row in rows])
-    weights = np.array([[w for _, w in row] for row in rows], np.float32)
-    for row, (words, values) in zip(rows, lexical_weights(ids, weights), strict=True):
-        expected = {i: max(w for j, w in row if j == i) for i, w in row if w > 0}
+    ids = np.array([i for row in rows for i, _ in row])
+    weights = np.array([w for row in rows for _, w in row], np.float32)
+    lengths = np.array([len(row) for row in rows])
+    for row, (words, values) in zip(rows, lexical_weights(ids, weights, lengths), strict=True):
         assert dict(zip(words.tolist(), values.tolist(), strict=True)) == {
-            i: max(w for j, w in row if j == i and w > 0) for i in expected
+            i: max(w for j, w in row if j == i) for i, w in row if any(w > 0 for j, w in row if j == i)
         }
 
 
-def test_a_missing_model_folder_is_named(settings, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+# --- When the device gives up ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_device(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedder]:
+    """A device with memory for 60 tokens at once."""
+    import torch
+
+    forward = type(model.network).__call__
+
+    def limited(network: Any, stream: Any) -> Any:
+        if len(stream.ids) > 60:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(network, stream)
+
+    monkeypatch.setattr(type(model.network), "__call__", limited)
+    yield Embedder(model.network, model.tokenizer, "cpu", batch_tokens=1000, in_flight=2)
+
+
+def test_exhausted_memory_halves_the_batch_and_loses_nothing(small_device: Embedder, model: Embedder) -> None:
+    texts = [f"text number {n} of many" for n in range(30)]
+    found = small_device.embed(texts)
+    assert len(found) == 30
+    assert_alike(found[:3], [small_device.embed([text])[0] for text in texts[:3]])
+
+
+def test_a_text_that_exhausts_it_alone_is_named_after_all_others_are_done(small_device: Embedder) -> None:
+    ids = small_device.tokenise(["short", "far too long " * 100, "short too"])
+    done: list[int] = []
+    with pytest.raises(ChunkTooLarge, match="alone exhausts the memory") as refused:
+        for places, _ in small_device.embed_tokens(ids):
+            done += places
+    assert refused.value.position == 1
+    assert sorted(done) == [0, 2]
+
+
+def test_a_cpus_exhausted_memory_counts_as_such(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: Any) -> Any:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(type(model.network), "__call__", exhausted)
+    with pytest.raises(ChunkTooLarge):
+        model.embed(["any"])
+
+
+def test_any_other_error_says_that_the_device_is_lost(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(type(model.network), "__call__", broken)
+    with pytest.raises(DeviceFailed, match="device-side assert"):
+        model.embed(["any"])
+    with pytest.raises(DeviceFailed):
+        model.check()
+
+
+def test_an_error_that_shows_only_with_the_result_says_so_too(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ingestion.embedders.network import Transfer
+
+    def broken(_: Any) -> Any:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Transfer, "wait", broken)
+    with pytest.raises(DeviceFailed, match="illegal memory access"):
+        model.embed(["any"])
+
+
+def test_health_is_a_real_embedding(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.check()
+    nothing = Vectors(np.full(model.dimension, np.nan, np.float32), np.empty(0, np.uint32), np.empty(0, np.float32))
+    monkeypatch.setattr(model, "embed", lambda texts: [nothing])
+    with pytest.raises(DeviceFailed, match="unit length"):
+        model.check()
+
+
+# --- Precision -------------------------------------------------------------------------------------
+
+
+def test_eight_bits_stay_close_to_full_precision(model: Embedder, passages: list[str]) -> None:
+    small = read_model("cpu", configured_model(), "int8")
+    cosines = [
+        float(a.dense @ b.dense) for a, b in zip(model.embed(passages[:60]), small.embed(passages[:60]), strict=True)
+    ]
+    assert min(cosines) > 0.98
+    assert np.mean(cosines) > 0.995
+    assert min(cosines) < 0.99999  # it is not float32 under another name
+
+
+def test_eight_bits_keep_the_lexical_weights(random_model: ModelSpec, passages: list[str]) -> None:
+    exact, small = (read_model("cpu", random_model, dtype) for dtype in ("float32", "int8"))
+    for a, b in zip(exact.embed(passages[:40]), small.embed(passages[:40]), strict=True):
+        first, second = dict(zip(a.indices, a.weights, strict=True)), dict(zip(b.indices, b.weights, strict=True))
+        for word in first.keys() | second.keys():
+            assert first.get(word, 0) == pytest.approx(second.get(word, 0), abs=0.05)
+
+
+def test_the_compiled_network_gives_the_same_vectors(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from ingestion.embedders.network import Network
+
+    compile_it = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **k: compile_it(f, backend="eager", fullgraph=True, **k))
+    heads = type("Heads", (), {"model": model.network.layers, "sparse_linear": model.network.head})
+    compiled = Network(heads, model.network.pooling, compiled=True)
+    found = Embedder(compiled, model.tokenizer, "cpu", batch_tokens=200).embed(TEXTS)
+    assert_alike(found, model.embed(TEXTS))
+
+
+def test_the_attention_of_cuda_is_asked_for_the_same_texts(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch has no variable-length attention for CPUs: a plain one takes its place, with its conventions."""
+    import torch
+    import torch.nn.attention.varlen as varlen
+
+    def plain(q: Any, k: Any, v: Any, starts: Any, others: Any, longest: int, other: int, *, scale: float) -> Any:
+        assert q.shape == k.shape == v.shape == (int(starts[-1]), 12, 32)
+        assert starts.dtype == torch.int32
+        assert starts is others
+        assert longest == other == int(starts.diff().max())
+        parts = [slice(a, b) for a, b in pairwise(starts.tolist())]
+        scores = [torch.einsum("qhd,khd->hqk", q[p], k[p]) * scale for p in parts]
+        return torch.cat(
+            [torch.einsum("hqk,khd->qhd", s.softmax(-1), v[p]) for s, p in zip(scores, parts, strict=True)]
+        )
+
+    expected = model.embed(TEXTS)
+    monkeypatch.setattr(varlen, "varlen_attn", plain)
+    monkeypatch.setattr(model.network, "flash", True)
+    assert_alike(model.embed(TEXTS), expected)
+
+
+def test_that_attention_is_used_only_where_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from ingestion.embedders.attention import has_flash
+
+    def card(kind: str, dtype: Any) -> Any:
+        return type("Weight", (), {"device": torch.device(kind), "dtype": dtype})
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
+    assert has_flash(card("cuda", torch.float16), 64)
+    assert not has_flash(card("cuda", torch.float32), 64)
+    assert not has_flash(card("cpu", torch.float16), 64)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert not has_flash(card("cuda", torch.float16), 64)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bits_on_a_cpu_are_refused_with_the_reason(settings: Any, dtype: str) -> None:
+    settings.EMBED_DTYPE = dtype
+    with pytest.raises(ModelError, match="100 times slower"):
+        load_model.__wrapped__("cpu")
+
+
+def test_eight_bits_elsewhere_than_on_a_cpu_are_refused() -> None:
+    with pytest.raises(ModelError, match="for CPUs"):
+        resolve_dtype("cuda:0", "int8")
+
+
+def test_the_cards_precision_does_not_bind_the_web_process(settings: Any) -> None:
+    settings.EMBED_DTYPE, settings.EMBED_DEVICE = "float16", "auto"
+    assert resolve_dtype("cuda:0", wanted_dtype("auto")) == "float16"
+    assert resolve_dtype("cpu", wanted_dtype("cpu")) == "float32"
+    settings.EMBED_DTYPE = "auto"
+    assert resolve_dtype("cuda:0", wanted_dtype("auto")) == "float16"
+
+
+def test_a_cuda_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelError, match="no CUDA device"):
+        load_model.__wrapped__("cuda:3")
+
+
+# --- The model's files -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copy_of_model(model_path: Path, tmp_path: Path, settings: Any) -> Path:
+    folder = tmp_path / "model"
+    shutil.copytree(model_path, folder, copy_function=os.link)
+    settings.MODEL_PATH = str(folder)
+    return folder
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Without writing through a hard link."""
+    file.unlink()
+    file.write_bytes(content)
+
+
+def test_a_missing_model_folder_is_named(settings: Any, tmp_path: Path) -> None:
     settings.MODEL_PATH = str(tmp_path / "nothing")
     with pytest.raises(ModelError, match="does not exist"):
         load_model.__wrapped__("cpu")
 
 
-def test_a_damaged_model_folder_is_named(settings, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    settings.MODEL_PATH = str(tmp_path)
-    with pytest.raises(ModelError, match="cannot be loaded"):
+def test_a_damaged_model_folder_is_named(copy_of_model: Path) -> None:
+    replace(copy_of_model / "model.safetensors", b"cut off")
+    with pytest.raises(ModelError, match=r"cannot be loaded.*complete model"):
         load_model.__wrapped__("cpu")
 
 
-def test_a_model_of_another_dimension_is_refused(settings, model_path: Path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("name", ["sparse_linear.pt", "colbert_linear.pt"])
+def test_a_model_without_its_heads_is_refused_for_they_would_be_random(copy_of_model: Path, name: str) -> None:
+    (copy_of_model / name).unlink()
+    with pytest.raises(ModelError, match=f"lacks {name}"):
+        load_model.__wrapped__("cpu")
+
+
+def test_a_model_of_another_dimension_is_refused(settings: Any, model_path: Path) -> None:
     settings.EMBED_DIMENSION = 1024
     with pytest.raises(ModelError, match="384 dimensions"):
         load_model.__wrapped__("cpu")
 
 
-def test_half_precision_on_a_cpu_becomes_full(settings) -> None:  # type: ignore[no-untyped-def]
-    settings.EMBED_DTYPE = "float16"
-    assert embedder.resolve_dtype("cpu") == "float32"
+class Bomb:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("name", ["sparse_linear.pt", "pytorch_model.bin"])
+def test_code_in_a_models_file_is_not_run(copy_of_model: Path, tmp_path: Path, name: str) -> None:
+    (copy_of_model / "model.safetensors").unlink()
+    (copy_of_model / name).unlink(missing_ok=True)
+    (copy_of_model / name).write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model.__wrapped__("cpu")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_model_is_taken_only_with_the_hash_that_is_pinned(copy_of_model: Path, settings: Any) -> None:
+    from ingestion.embedders.weights import fingerprint
+
+    settings.EMBED_MODEL_SHA256 = fingerprint(copy_of_model).upper()
+    assert load_model.__wrapped__("cpu").dimension == 384
+    head = (copy_of_model / "sparse_linear.pt").read_bytes()
+    replace(copy_of_model / "sparse_linear.pt", head[:-1] + bytes([head[-1] ^ 1]))
+    with pytest.raises(ModelError, match=r"SHA-256 \w{64}.*EMBED_MODEL_SHA256"):
+        load_model.__wrapped__("cpu")
+
+
+def test_a_hub_model_is_downloaded_without_what_nobody_reads(
+    model_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    asked: dict[str, Any] = {}
+
+    def download(name: str, **options: Any) -> str:
+        asked.update(name=name, **options)
+        return str(model_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    settings.MODEL_PATH = "BAAI/bge-m3"
+    assert load_model.__wrapped__("cpu").dimension == 384
+    assert asked["name"] == "BAAI/bge-m3"
+    assert "onnx/*" in asked["ignore_patterns"]
+
+
+def test_the_network_stays_where_it_was_put_when_flagembedding_lets_go(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its object moves its module to the CPU when it is collected."""
+    import torch
+
+    network = load_model.__wrapped__("cpu").network
+    moved: list[object] = []
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *a, **k: moved.append(self))
+    gc.collect()
+    assert moved == []
+    assert network.device.type == "cpu"
 
 
 @pytest.mark.parametrize(
     ("name", "path"), [("BAAI/bge-m3", False), ("/models/bge-m3", True), ("./m", True), ("m", True)]
 )
 def test_hub_ids_and_folders_are_told_apart(name: str, path: bool) -> None:
+    from ingestion.embedders.weights import looks_like_path
+
     assert looks_like_path(name) is path
+
+
+def test_one_model_is_loaded_for_all_who_ask(model: Embedder) -> None:
+    assert load_model("cpu") is model
+    assert django_settings.EMBED_DEVICE == "cpu"

@@ -1,127 +1,241 @@
-"""Waiting chunks -> records, with the real model, a real list, and failures on purpose."""
+"""Waiting chunks -> records, with a real list, the real model where its words matter, and failures on purpose."""
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from django.conf import settings as django_settings
 from django.utils import timezone
 
-from ingestion import buffer
+from ingestion import buffer, device, heartbeat
 from ingestion.embedder import load_model
-from ingestion.exceptions import VectorStoreUnavailable
-from ingestion.models import Chunk, Collection, Document, Run
-from ingestion.pipeline import embedding
+from ingestion.exceptions import (
+    BufferUnavailable,
+    DeviceFailed,
+    VectorStoreUnavailable,
+)
+from ingestion.models import Chunk, Document, Run
+from ingestion.pipeline import claims, embedding
+from ingestion.pipeline.collections import adopt, written_store
 from ingestion.pipeline.embedding import embed_waiting
-from ingestion.pipeline.indexing import active_store
+from ingestion.pipeline.gauge import Gauge
 from ingestion.pipeline.shape import embedding_digest
+from ingestion.types import EmbeddedChunk
 from ingestion.vector_store import VectorStore
+from tests.fake_embedder import FakeEmbedder
 from tests.rows import make_chunk, make_document, make_source, record
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.usefixtures("clean_redis", "model_path"),
+    pytest.mark.usefixtures("clean_redis"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
 
 
+@pytest.fixture(autouse=True)
+def rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "GAUGE", Gauge())
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> FakeEmbedder:
+    fake = FakeEmbedder()
+    monkeypatch.setattr(embedding, "load_model", lambda device: fake)
+    return fake
+
+
 @pytest.fixture
 def documents() -> list[Document]:
-    source = make_source()
-    rows = [make_document(source, f"file:///{n}", state=Document.State.EMBEDDING, chunk_count=4) for n in range(3)]
+    return make_documents("docs", pages=3, chunks=4)
+
+
+def make_documents(name: str, *, pages: int, chunks: int) -> list[Document]:
+    source = make_source(name)
+    rows = [
+        make_document(source, f"file:///{name}/{n}", state=Document.State.EMBEDDING, chunk_count=chunks)
+        for n in range(pages)
+    ]
     for document in rows:
-        for position in range(4):
+        for position in range(chunks):
             make_chunk(document, position, text=f"text {position} of {document.pk}")
     return rows
 
 
+def pushed() -> list[EmbeddedChunk]:
+    return [buffer.unpack(r) for r in (buffer.claim(10_000) or ("", []))[1]]
+
+
+def states() -> set[str]:
+    return set(Chunk.objects.values_list("state", flat=True))
+
+
+def attempts() -> set[int]:
+    return set(Chunk.objects.values_list("attempts", flat=True))
+
+
+def windows_of(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = claims.fresh
+    monkeypatch.setattr(claims, "fresh", lambda room: fresh(min(room, most)))
+
+
+# --- What goes well -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("model_path")
 def test_it_embeds_chunks_of_many_documents_in_one_task(documents: list[Document]) -> None:
-    embed_waiting()
+    assert not embed_waiting()
     assert buffer.length() == 12
-    assert set(Chunk.objects.values_list("state", flat=True)) == {Chunk.State.BUFFERED}
+    assert states() == {Chunk.State.BUFFERED}
     assert set(Document.objects.values_list("state", flat=True)) == {Document.State.INDEXING}
     assert Run.objects.get().embed_seconds > 0
+    assert Run.objects.get().embed_tokens == 60
 
 
+@pytest.mark.usefixtures("model_path")
 def test_the_record_holds_the_vector_of_heading_and_text(documents: list[Document]) -> None:
     Chunk.objects.exclude(position=0, document=documents[0]).delete()
     Chunk.objects.update(heading="Title › Section")
     embed_waiting()
-    name, records = buffer.claim(10) or ("", [])
-    found = buffer.unpack(records[0])
+    found = pushed()[0]
     expected = load_model(django_settings.EMBED_DEVICE).embed([f"Title › Section\n\n{found.text}"])[0]
     assert float(found.vectors.dense @ expected.dense) > 0.999
+    assert found.collection == adopt().name
 
 
-def test_it_pauses_while_the_buffer_is_full_and_says_so(
-    documents: list[Document],
-    settings,
-    clean_redis: redis.Redis,  # type: ignore[no-untyped-def]
+def test_the_next_window_is_claimed_and_tokenised_while_one_computes(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.EMBEDDINGS_MAX_BYTES = 10
-    clean_redis.rpush(settings.EMBEDDINGS_KEY, b"x" * 100)
-    assert not embed_waiting()
-    assert buffer.length() == 1
-    assert "buffer is full" in Run.objects.get().note
+    windows_of(4, monkeypatch)
+    tokenised_while_computing = []
+    waited = threading.Event()
+    tokenise = model.tokenise
+
+    def noting(texts: list[str]) -> list[str]:
+        tokenised_while_computing.append(model.computing.is_set())
+        if len(tokenised_while_computing) == 2:
+            waited.set()
+        return tokenise(texts)
+
+    monkeypatch.setattr(model, "tokenise", noting)
+    model.before_batch = lambda texts: waited.wait(20)
+    embed_waiting()
+    assert waited.is_set()
+    assert True in tokenised_while_computing[1:]
+    assert buffer.length() == 12
 
 
-def test_claims_of_a_dead_process_in_this_place_are_taken_over_at_once(documents: list[Document]) -> None:
+def test_finished_batches_are_delivered_while_the_next_one_computes(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "PUSH_EVERY_SECONDS", 0.0)
+    model.batch = 4
+    arrived: list[int] = []
+
+    def until_the_first_arrived(texts: list[str]) -> None:
+        if len(model.batches) == 2:
+            deadline = time.monotonic() + 20
+            while not (length := buffer.length()) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            arrived.append(length)
+
+    model.before_batch = until_the_first_arrived
+    embed_waiting()
+    assert arrived == [4]
+    assert buffer.length() == 12
+
+
+def test_no_thread_is_left_over(documents: list[Document], model: FakeEmbedder) -> None:
+    before = threading.active_count()
+    embed_waiting()
+    model.before_batch = raising(RuntimeError("broken"))
+    Chunk.objects.update(state=Chunk.State.WAITING)
+    with pytest.raises(RuntimeError):
+        embed_waiting()
+    assert threading.active_count() == before
+
+
+def test_a_time_slice_ends_with_nothing_in_its_hands_and_says_that_more_waits(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows_of(4, monkeypatch)
+    monkeypatch.setattr(embedding, "TIME_SLICE_SECONDS", 0.3)
+    monkeypatch.setattr(embedding, "LEAST_TOKENS", 0)
+    monkeypatch.setattr(embedding, "AHEAD_SECONDS", 0)
+    model.before_batch = lambda texts: time.sleep(0.4)
+    assert embed_waiting()
+    assert not claims.mine().exists()
+    assert 0 < buffer.length() < 12
+    assert attempts() == {0}
+    while embed_waiting():
+        pass
+    assert buffer.length() == 12
+
+
+def test_a_small_source_does_not_wait_for_a_large_one(model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_documents("large", pages=10, chunks=20)
+    small = make_documents("small", pages=2, chunks=5)
+    monkeypatch.setattr(embedding, "LEAST_TOKENS", 20)
+    monkeypatch.setattr(embedding, "TYPICAL_CHUNK_TOKENS", 1)
+    monkeypatch.setattr(model, "batch", 1000)
+    monkeypatch.setattr(embedding, "WINDOW_SECONDS", 0.0)
+    embed_waiting()
+    order = [r.document_id for r in pushed()]
+    last_of_small = max(n for n, document in enumerate(order) if document in {d.pk for d in small})
+    assert last_of_small < 60
+    assert len(order) == 210
+
+
+def test_claims_of_a_dead_process_in_this_place_are_taken_over_at_once(
+    documents: list[Document], model: FakeEmbedder
+) -> None:
     later = timezone.now() + timedelta(hours=1)
-    Chunk.objects.update(state=Chunk.State.EMBEDDING, owner=f"{embedding.worker_place()}/1", lease_until=later)
+    Chunk.objects.update(state=Chunk.State.EMBEDDING, owner=f"{device.place()}/1", lease_until=later)
     embed_waiting()
     assert buffer.length() == 12
 
 
-def test_claims_of_another_machine_are_left_alone(documents: list[Document]) -> None:
+def test_claims_of_another_machine_are_left_alone(documents: list[Document], model: FakeEmbedder) -> None:
     later = timezone.now() + timedelta(hours=1)
     Chunk.objects.update(state=Chunk.State.EMBEDDING, owner="elsewhere/cuda:0/1", lease_until=later)
     assert not embed_waiting()
     assert buffer.length() == 0
 
 
-def test_a_chunk_that_breaks_the_model_fails_alone(documents: list[Document], monkeypatch: pytest.MonkeyPatch) -> None:
-    poison = Chunk.objects.all()[5]
-    embedder = load_model(django_settings.EMBED_DEVICE)
-    run = embedder._run
-    marker = embedder.tokenizer("zebra", add_special_tokens=False)["input_ids"][0]
-    Chunk.objects.filter(id=poison.pk).update(text="zebra")
-
-    def fragile(ids: list[list[int]]) -> list[object]:
-        if any(marker in i for i in ids):
-            raise RuntimeError("device-side assert")
-        return run(ids)
-
-    monkeypatch.setattr(embedder, "_run", fragile)
-    for _ in range(6):
-        try:
-            embed_waiting()
-        except RuntimeError:
-            continue
-    embed_waiting()
-    poison.refresh_from_db()
-    assert poison.state == Chunk.State.FAILED
-    assert "device-side assert" in poison.error
-    assert buffer.length() == 11
-
-
-def test_a_model_that_cannot_be_loaded_fails_the_documents_with_the_reason(
+def test_a_long_batch_keeps_the_lease_of_everything_in_hand(
     documents: list[Document],
-    settings,  # type: ignore[no-untyped-def]
+    model: FakeEmbedder,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings.MODEL_PATH = "/nowhere/bge-m3"
-    load_model.cache_clear()
-    assert not embed_waiting()
-    load_model.cache_clear()
-    assert set(Document.objects.values_list("state", flat=True)) == {Document.State.FAILED}
-    assert "/nowhere/bge-m3" in Document.objects.all()[0].error
+    settings.LEASE_SECONDS = 1
+    renewed, renew = threading.Event(), claims.renew
+
+    def noting() -> int:
+        rows = renew()
+        assert rows == 12
+        renewed.set()
+        return rows
+
+    monkeypatch.setattr(claims, "renew", noting)
+    model.before_batch = lambda texts: renewed.wait(20)
+    embed_waiting()
+    assert renewed.is_set()
 
 
-def test_nothing_waiting_does_not_load_the_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_nothing_waiting_does_not_load_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding, "load_model", lambda device: pytest.fail("loaded"))
     assert not embed_waiting()
+
+
+# --- Texts that have a vector already -----------------------------------------------------------------------
 
 
 def same_text(chunks: list[Chunk], text: str) -> None:
@@ -129,33 +243,28 @@ def same_text(chunks: list[Chunk], text: str) -> None:
     Chunk.objects.filter(id__in=[c.pk for c in chunks]).update(text=text, heading="", digest=digest)
 
 
-def test_equal_texts_are_embedded_once(documents: list[Document], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_texts_are_embedded_once(documents: list[Document], model: FakeEmbedder) -> None:
     same_text(list(Chunk.objects.filter(position=0)), "Said on every page.")
-    model, read = load_model(django_settings.EMBED_DEVICE), []
-    batches = model.embed_batches
-    monkeypatch.setattr(model, "embed_batches", lambda texts: read.extend(texts) or batches(texts))
     embed_waiting()
-    assert read.count("Said on every page.") == 1
-    records = [buffer.unpack(r) for r in (buffer.claim(20) or ("", []))[1]]
-    alike = [r.vectors.dense for r in records if r.text == "Said on every page."]
+    assert model.read().count("Said on every page.") == 1
+    alike = [r.vectors.dense for r in pushed() if r.text == "Said on every page."]
     assert len(alike) == 3
     assert all((vector == alike[0]).all() for vector in alike)
-    assert Run.objects.get().copied_chunks == 2
+    run = Run.objects.get()
+    assert (run.copied_chunks, run.copied_tokens, run.embed_tokens) == (2, 10, 50)
 
 
 def test_a_text_that_the_index_holds_takes_its_vector_from_there(
-    documents: list[Document], clean_milvus: object, monkeypatch: pytest.MonkeyPatch
+    documents: list[Document], clean_milvus: object, model: FakeEmbedder
 ) -> None:
     first, *others = Chunk.objects.filter(position=0)
     same_text([first, *others], "Said on every page.")
-    store = active_store()
-    store.upsert([record(first)])
+    written_store().upsert([record(first)])
     Chunk.objects.filter(id=first.pk).update(state=Chunk.State.INDEXED)
     Chunk.objects.exclude(position=0).delete()
-    model = load_model(django_settings.EMBED_DEVICE)
-    monkeypatch.setattr(model, "embed_batches", lambda texts: pytest.fail("embedded again") if texts else [])
     embed_waiting()
-    records = [buffer.unpack(r) for r in (buffer.claim(20) or ("", []))[1]]
+    assert model.read() == []
+    records = pushed()
     assert {r.key for r in records} == {c.key for c in others}
     for found in records:
         assert found.vectors.dense == pytest.approx(record(first).vectors.dense)
@@ -165,12 +274,12 @@ def test_a_text_that_the_index_holds_takes_its_vector_from_there(
 
 
 def test_without_milvus_a_known_text_is_embedded_again(
-    documents: list[Document], settings, monkeypatch: pytest.MonkeyPatch
-) -> None:  # type: ignore[no-untyped-def]
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, *others = Chunk.objects.filter(position=0)
     same_text([first, *others], "Said on every page.")
     Chunk.objects.filter(id=first.pk).update(state=Chunk.State.INDEXED)
-    Collection.objects.create(name="away", model=settings.MODEL_PATH, dimension=384, active=True)
+    adopt()
 
     def unavailable(self: object, keys: object) -> object:
         raise VectorStoreUnavailable("Milvus does not answer")
@@ -178,3 +287,295 @@ def test_without_milvus_a_known_text_is_embedded_again(
     monkeypatch.setattr(VectorStore, "vectors", unavailable)
     embed_waiting()
     assert buffer.length() == 11
+
+
+# --- What is in the way -------------------------------------------------------------------------------------
+
+
+def test_it_pauses_at_the_cap_goes_on_at_half_of_it_and_says_so(
+    documents: list[Document],
+    model: FakeEmbedder,
+    settings: Any,
+    clean_redis: redis.Redis,
+) -> None:
+    settings.EMBEDDINGS_MAX_BYTES = 40_000
+    clean_redis.rpush(settings.EMBEDDINGS_KEY, *[b"x" * 1000] * 50)
+    assert not embed_waiting()
+    assert buffer.length() == 50
+    assert "buffer is full" in Run.objects.get().note
+    assert heartbeat.workers()[0]["state"] == "paused"
+    clean_redis.ltrim(settings.EMBEDDINGS_KEY, 0, 29)
+    assert not embed_waiting()
+    assert buffer.length() == 30
+    clean_redis.ltrim(settings.EMBEDDINGS_KEY, 0, 9)
+    embed_waiting()
+    assert buffer.length() == 22
+    assert Run.objects.get().note == ""
+
+
+def test_when_redis_fails_at_a_push_everything_goes_back_and_the_reason_is_shown(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(records: object) -> None:
+        raise BufferUnavailable("Redis does not answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(buffer, "push", unavailable)
+        assert not embed_waiting()
+    assert states() == {Chunk.State.WAITING}
+    assert attempts() == {0}
+    assert "Redis does not answer" in Run.objects.get().note
+    embed_waiting()
+    assert states() == {Chunk.State.BUFFERED}
+    assert Run.objects.get().note == ""
+
+
+def test_a_worker_with_another_model_than_the_index_is_filled_with_does_nothing(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "embedder_is_current", lambda row: False)
+    assert not embed_waiting()
+    assert buffer.length() == 0
+    assert "another model" in Run.objects.get().note
+
+
+def test_a_model_that_cannot_be_loaded_fails_the_documents_with_the_reason(
+    documents: list[Document],
+    settings: Any,
+) -> None:
+    settings.MODEL_PATH = "/nowhere/bge-m3"
+    load_model.cache_clear()
+    assert not embed_waiting()
+    assert not embed_waiting()
+    load_model.cache_clear()
+    assert set(Document.objects.values_list("state", flat=True)) == {Document.State.FAILED}
+    assert "/nowhere/bge-m3" in Document.objects.all()[0].error
+
+
+def test_sigterm_lets_the_batch_finish_and_hands_the_rest_back_without_an_attempt(
+    documents: list[Document], model: FakeEmbedder
+) -> None:
+    model.batch = 4
+    previous = signal.getsignal(signal.SIGTERM)
+
+    def stopped_in_the_first(texts: list[str]) -> None:
+        if len(model.batches) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert embedding._stop_asked.wait(20)
+
+    model.before_batch = stopped_in_the_first
+    embed_waiting()
+    assert len(model.batches) == 1
+    assert buffer.length() == 4
+    assert Chunk.objects.filter(state=Chunk.State.WAITING, attempts=0, owner="").count() == 8
+    assert signal.getsignal(signal.SIGTERM) == previous
+    embed_waiting()
+    assert buffer.length() == 12
+
+
+# --- Chunks and devices that fail ---------------------------------------------------------------------------
+
+
+def raising(error: Exception, marker: str = "") -> Callable[[list[str]], None]:
+    def before_batch(texts: list[str]) -> None:
+        if any(marker in text for text in texts):
+            raise error
+
+    return before_batch
+
+
+def poison() -> Chunk:
+    chunk = Chunk.objects.all()[5]
+    Chunk.objects.filter(id=chunk.pk).update(text="zebra")
+    return chunk
+
+
+def until_settled(*errors: type[BaseException]) -> Iterator[BaseException]:
+    """Tasks until nothing is left; yields what ended each that failed."""
+    for _ in range(20):
+        try:
+            while embed_waiting():
+                pass
+        except errors as error:
+            yield error
+        claims.give_up()
+        if not claims.work_left():
+            return
+    pytest.fail("it does not come to an end")
+
+
+def test_a_chunk_that_breaks_the_model_fails_alone(documents: list[Document], model: FakeEmbedder) -> None:
+    chunk = poison()
+    model.before_batch = raising(RuntimeError("cannot read zebras"), "zebra")
+    failures = list(until_settled(RuntimeError))
+    assert len(failures) == claims.ALONE_ATTEMPTS
+    chunk.refresh_from_db()
+    assert chunk.state == Chunk.State.FAILED
+    assert "cannot read zebras" in chunk.error
+    assert buffer.length() == 11
+
+
+def test_a_chunk_that_the_tokeniser_refuses_fails_alone(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunk = poison()
+    tokenise = model.tokenise
+
+    def fragile(texts: list[str]) -> list[str]:
+        if "zebra" in texts:
+            raise TypeError("not a text")
+        return tokenise(texts)
+
+    monkeypatch.setattr(model, "tokenise", fragile)
+    assert list(until_settled(TypeError))
+    chunk.refresh_from_db()
+    assert (chunk.state, chunk.error) == (Chunk.State.FAILED, "TypeError: not a text")
+    assert buffer.length() == 11
+
+
+def test_what_a_broken_window_had_finished_is_delivered_and_windows_after_it_cost_no_attempt(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows_of(6, monkeypatch)
+    model.batch = 3
+    claimed = threading.Event()
+    fresh = claims.fresh
+
+    def noting(room: int) -> list[Chunk]:
+        chunks = fresh(room)
+        if not claims.waiting().exists():
+            claimed.set()
+        return chunks
+
+    def second_batch_fails(texts: list[str]) -> None:
+        if len(model.batches) == 2:
+            claimed.wait(20)
+            raise RuntimeError("no more")
+
+    monkeypatch.setattr(claims, "fresh", noting)
+    model.before_batch = second_batch_fails
+    with pytest.raises(RuntimeError):
+        embed_waiting()
+    assert buffer.length() == 3
+    assert Chunk.objects.filter(state=Chunk.State.WAITING, attempts=1).count() == 3
+    assert Chunk.objects.filter(state=Chunk.State.WAITING, attempts=0, error="").count() == 6
+
+
+def test_a_chunk_too_large_for_the_device_fails_on_its_own_row_at_once(
+    documents: list[Document], model: FakeEmbedder
+) -> None:
+    chunk = poison()
+    model.batch = 4
+    model.too_large = "zebra"
+    assert not embed_waiting()
+    chunk.refresh_from_db()
+    assert chunk.state == Chunk.State.FAILED
+    assert "memory" in chunk.error
+    assert buffer.length() == 11
+    assert Chunk.objects.exclude(id=chunk.pk).filter(attempts__gt=0).count() == 0
+
+
+def test_suspects_go_alone_and_the_innocent_ones_first() -> None:
+    make_documents("docs", pages=10, chunks=20)
+    ids = list(Chunk.objects.order_by("id").values_list("id", flat=True))
+    Chunk.objects.filter(id__in=ids[:100]).update(attempts=1)
+    Chunk.objects.filter(id__in=ids[100:120]).update(attempts=2)
+    Chunk.objects.filter(id__in=ids[120:123]).update(attempts=3)
+    sizes = []
+    while group := claims.suspects():
+        sizes.append((len(group), {chunk.attempts for chunk in group}))
+        Chunk.objects.filter(id__in=[chunk.pk for chunk in group]).update(state=Chunk.State.BUFFERED)
+    assert sizes == [(64, {2}), (36, {2}), (8, {3}), (8, {3}), (4, {3}), (1, {4}), (1, {4}), (1, {4})]
+    assert len(claims.fresh(1000)) == 77
+
+
+def test_a_failure_of_the_device_is_kept_on_the_rows_and_raised(documents: list[Document], model: FakeEmbedder) -> None:
+    model.before_batch = raising(DeviceFailed("CUDA error: device-side assert triggered."))
+    with pytest.raises(DeviceFailed):
+        embed_waiting()
+    assert states() == {Chunk.State.WAITING}
+    assert all("device-side assert" in error for error in Chunk.objects.values_list("error", flat=True))
+    assert [reason for _, reason in heartbeat.failures(device.place())] == ["CUDA error: device-side assert triggered."]
+
+
+def test_a_device_that_fails_three_times_in_ten_minutes_is_left_alone_for_a_while(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        heartbeat.note_failure(device.place(), "CUDA error: an illegal memory access.")
+    monkeypatch.setattr(embedding, "load_model", lambda device: pytest.fail("it tried at once"))
+    assert not embed_waiting()
+    assert "failed 3 times" in Run.objects.get().note
+    assert "illegal memory access" in Run.objects.get().note
+    assert heartbeat.workers()[0]["state"] == "unhealthy"
+    monkeypatch.setattr(embedding, "FIRST_REST_SECONDS", 0.0)
+    monkeypatch.setattr(embedding, "load_model", lambda device: model)
+    embed_waiting()
+    assert buffer.length() == 12
+    assert Run.objects.get().note == ""
+
+
+def test_failures_of_long_ago_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        heartbeat.note_failure(device.place(), "CUDA error")
+    monkeypatch.setattr(heartbeat, "FAILURE_SECONDS", 0)
+    assert not embedding.resting()
+
+
+# --- What is told of it -------------------------------------------------------------------------------------
+
+
+def test_the_worker_says_how_it_does(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "BEAT_SECONDS", 0.0)
+    said: list[dict[str, object]] = []
+    say = heartbeat.say
+
+    def noting(place: str, **facts: object) -> None:
+        said.append(facts)
+        say(place, **facts)
+
+    monkeypatch.setattr(heartbeat, "say", noting)
+    model.before_batch = lambda texts: time.sleep(0.3)
+    embed_waiting()
+    assert [facts["state"] for facts in said][:: len(said) - 1] == ["loading", "idle"]
+    assert "embedding" in {facts["state"] for facts in said}
+    (worker,) = heartbeat.workers()
+    assert (worker["device"], worker["padding"], worker["peak_bytes"]) == ("fake", 0.5, 7)
+    assert worker["pid"] == os.getpid()
+    assert worker["model"] == django_settings.EMBED_MODEL
+    assert worker["tokens_per_second"] > 0
+    assert 0.5 < worker["busy"] <= 1
+
+
+def test_rates_of_a_worker_that_has_been_silent_are_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeat.say("here/cpu", state="idle", at=time.time() - 61, tokens_per_second=900.0, busy=1.0)
+    assert [w["tokens_per_second"] for w in heartbeat.workers()] == [0.0]
+
+
+def test_a_worker_that_died_is_not_listed(clean_redis: redis.Redis) -> None:
+    heartbeat.say("here/cpu", state="idle", at=time.time())
+    clean_redis.delete("embedder:at:here/cpu")
+    assert heartbeat.workers() == []
+    assert not clean_redis.smembers("embedder:places")
+
+
+def test_the_gauge_counts_waiting_between_slices_only_while_work_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    gauge = Gauge()
+
+    def work(seconds: float, *, more: bool) -> None:
+        gauge.start()
+        now[0] += seconds
+        gauge.add(chunks=1, tokens=100, computing=seconds)
+        gauge.stop(more=more)
+
+    work(5.0, more=True)
+    now[0] += 5.0
+    work(10.0, more=False)
+    now[0] += 20.0
+    work(5.0, more=False)
+    assert gauge.figures() == {"tokens_per_second": 12.0, "busy": 0.8}
+    assert gauge.rate() == 15.0

@@ -452,3 +452,43 @@ def test_a_page_beyond_all_measure_is_read_as_words() -> None:
     assert [node.tag for node in page.root.walk()] == ["", "body"]
     assert page.root.words().startswith("a & b d d")
     assert "x()" not in page.root.text()
+
+
+# --- Pages that end before their text does -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<html><body><p>one</p></body></html><p>two</p>",
+        "<p>one</p></body><p>two</p>",
+        "<p>one</p></html>two",
+        "<html><head><title>A</title></head><body><p>one</body></html><html><head><title>B</title></head><body>two",
+        "<body><p>one</p><body class=x><p>two</p></body></html><title>B</title>",
+    ],
+)
+def test_text_after_the_end_of_the_page_belongs_to_it(page: str) -> None:
+    assert read(page).markdown == "one\n\ntwo"
+
+
+def test_pages_that_a_server_joined_are_all_read() -> None:
+    joined = "<html><head><title>A</title></head><body><p>one</p><ul><li>two</ul></body></html>" * 600
+    assert read(joined).markdown == "\n\n".join(["one\n\n- two"] * 600)
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("<ul>one<li>two</li> three </ul>", "- one\n- two\n- three"),
+        ("<ol>one<li>two<li>three</ol>", "- one\n1. two\n2. three"),
+        ("<table>one<tr><td>two</td></tr>three</table>", "one\n\ntwo\n\nthree"),
+        (
+            "<table><caption>x</caption>one <b>two</b><tr>three<td>a<td>b</tr><tbody><tr><td>c<td>d</tr>four</table>",
+            "**x**\n\none **two** four three\n\n| a | b |\n| --- | --- |\n| c | d |",
+        ),
+        ("<table><tr><td>a<td>b</tr><p>one</p></table>", "one\n\n| a | b |\n| --- | --- |"),
+        ("<div><embed src=x>one</div>", "one"),
+    ],
+)
+def test_text_where_none_belongs_is_read(markup: str, expected: str) -> None:
+    assert converted(markup) == expected

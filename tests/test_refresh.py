@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageSuspect, Throttled
 from ingestion.models import Chunk, Document, Run, Source
-from ingestion.pipeline import following, listing, outcomes, pages
+from ingestion.pipeline import listing, outcomes, pages
 from ingestion.pipeline.listing import list_run
 from ingestion.pipeline.missing import accept_missing
 from ingestion.pipeline.progress import finish_runs
@@ -355,15 +355,14 @@ def test_the_bound_on_depth_is_kept_and_remarked(site: Site, source: Source) -> 
     assert run.remarks == {"Pages deeper than 1 links are left out (max_depth).": f"{HOME}deeper"}
 
 
-def test_a_calendar_without_end_is_cut_off_and_remarked(
-    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(following, "TEMPLATE_PAGES", 3)
+@pytest.mark.parametrize(("bound", "taken"), [(3, 3), (0, 10)])
+def test_a_calendar_without_end_is_cut_off_and_remarked(bound: int, taken: int, site: Site, source: Source) -> None:
+    Source.objects.update(max_alike=bound)
     days = [f"{HOME}calendar/2026/{n:02}" for n in range(10)]
     site.pages = {HOME: html("Home", links=days)} | {day: html(day) for day in days}
     run = ingest(source)
-    assert Document.objects.count() == 4
-    assert any("More than 3 pages" in words for words in run.remarks)
+    assert Document.objects.count() == 1 + taken
+    assert any("More than 3 pages" in words for words in run.remarks) == (bound == 3)
 
 
 def test_a_scope_that_was_narrowed_lets_pages_go(site: Site, source: Source) -> None:

@@ -8,17 +8,20 @@ import time
 import pytest
 from django.conf import settings as project
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 from pytest_django import Settings
 
 from ingestion import embedder
 from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
-from ingestion.types import Hit, Vectors
+from ingestion.types import Hit, ModelSpec, Vectors
 from search import retriever
-from search.exceptions import NothingIndexed, QuestionRefused, WrongModel
+from search.catalogue import indexed_sources, overview
+from search.exceptions import NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
 from search.retriever import retrieve
 from search.timings import Timings
+from tests.conftest import wait_until
 from tests.search_services import COLLECTION, HANDBOOK, ROWS, SITE, write_vectors
 
 
@@ -105,18 +108,6 @@ def test_it_says_that_nothing_is_indexed(db: None) -> None:
         ask("anything")
 
 
-def test_it_names_the_model_to_set(rows: None) -> None:
-    Collection.objects.update(model="BAAI/bge-m3")
-    with pytest.raises(WrongModel, match="Set EMBED_MODEL=BAAI/bge-m3"):
-        ask("anything")
-
-
-def test_it_names_the_dimension_to_set(rows: None) -> None:
-    Collection.objects.update(dimension=1024)
-    with pytest.raises(WrongModel, match="Set EMBED_DIMENSION=1024"):
-        ask("anything")
-
-
 def test_milvus_down_is_named(index: None, settings: Settings) -> None:
     settings.MILVUS_URI = "http://127.0.0.1:9"
     Collection.objects.update(name="another_handle")
@@ -124,38 +115,137 @@ def test_milvus_down_is_named(index: None, settings: Settings) -> None:
         ask("anything")
 
 
-def test_two_threads_load_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    inside: list[int] = []
-    overlaps: list[int] = []
+class FakeModel:
+    """Loads at once, or when it is let; its embedder says which model it is."""
 
-    def load(device: str) -> object:
-        inside.append(1)
-        overlaps.append(len(inside))
-        time.sleep(0.05)
-        inside.pop()
-        return object()
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tried: list[ModelSpec] = []
+        self.overlaps = 0
+        self.broken = self.busy = False
+        self.free = threading.Event()
+        self.free.set()
+        monkeypatch.setattr(embedder, "load_model", self)
+        monkeypatch.setattr(retriever, "_served", None)
 
-    monkeypatch.setattr(embedder, "load_model", load)
-    threads = [threading.Thread(target=retriever.load_embedder) for _ in range(3)]
+    def __call__(self, device: str, model: ModelSpec) -> ModelSpec:
+        assert device == project.QUERY_DEVICE
+        self.overlaps += self.busy
+        self.busy = True
+        self.tried.append(model)
+        time.sleep(0.01)
+        assert self.free.wait(10)
+        self.busy = False
+        if self.broken:
+            raise ModelError("the folder is empty")
+        return model
+
+    def cache_clear(self) -> None:
+        pass
+
+
+@pytest.fixture
+def fake_model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
+    return FakeModel(monkeypatch)
+
+
+def collection(name: str, **fields: object) -> Collection:
+    known = {"model": f"/models/{name}", "pooling": "cls", "dimension": 8, **fields}
+    return Collection.objects.create(name=name, **known)
+
+
+def asked() -> tuple[str, object]:
+    """The collection that a question goes to, and what embeds it."""
+    found = retriever.ready(retriever.searched_collection(), Timings())
+    return found.collection.name, found.embedder
+
+
+def swap(old: Collection, new: Collection) -> None:
+    Collection.objects.filter(pk=old.pk).update(active=False)
+    Collection.objects.filter(pk=new.pk).update(active=True)
+
+
+def test_threads_load_one_model_once(db: None, fake_model: FakeModel) -> None:
+    row = collection("a", active=True)
+    threads = [threading.Thread(target=retriever.load, args=(row,)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert overlaps == [1, 1, 1]
+    assert fake_model.tried == [row.spec()]
+    assert fake_model.overlaps == 0
 
 
-def test_a_model_that_failed_is_not_tried_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[str] = []
-
-    def load(device: str) -> object:
-        tried.append(device)
-        raise ModelError("the folder is empty")
-
-    monkeypatch.setattr(embedder, "load_model", load)
+def test_a_model_that_failed_is_not_tried_again_at_once(db: None, fake_model: FakeModel) -> None:
+    row, fake_model.broken = collection("a", active=True), True
     for _ in range(2):
         with pytest.raises(ModelError, match="the folder is empty"):
-            retriever.load_embedder()
-    assert tried == [project.QUERY_DEVICE]
+            retriever.load(row)
+    assert len(fake_model.tried) == 1
+
+
+def test_a_question_is_read_by_the_model_of_the_collection_whatever_the_settings(
+    db: None, fake_model: FakeModel
+) -> None:
+    row = collection("a", active=True, model="/models/of-the-row", pooling="mean", dimension=5)
+    assert asked() == ("a", ModelSpec("/models/of-the-row", "mean", 5))
+    assert row.spec() != ModelSpec(project.MODEL_PATH, project.EMBED_POOLING, project.EMBED_DIMENSION)
+
+
+def test_the_old_collection_answers_while_the_new_model_loads(transactional_db: None, fake_model: FakeModel) -> None:
+    old, new = collection("old", active=True), collection("new")
+    assert asked() == ("old", old.spec())
+    fake_model.free.clear()
+    swap(old, new)
+    for _ in range(3):
+        assert asked() == ("old", old.spec())
+    fake_model.free.set()
+    wait_until(lambda: asked() == ("new", new.spec()))
+    assert fake_model.tried == [old.spec(), new.spec()]
+
+
+def test_a_new_model_that_cannot_be_loaded_leaves_the_old_one_in_use(
+    db: None, fake_model: FakeModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, new = collection("old", active=True), collection("new")
+    asked()
+    fake_model.broken = True
+    swap(old, new)
+    assert asked() == ("old", old.spec())
+    wait_until(lambda: "the model of new cannot be loaded: the folder is empty" in caplog.text)
+    assert asked() == ("old", old.spec())
+    assert fake_model.tried == [old.spec(), new.spec()]
+
+
+def test_once_the_old_collection_is_gone_questions_wait_for_the_new_model(db: None, fake_model: FakeModel) -> None:
+    old, new = collection("old", active=True), collection("new")
+    asked()
+    swap(old, new)
+    Collection.objects.filter(pk=old.pk).delete()
+    assert asked() == ("new", new.spec())
+
+
+def test_a_collection_of_the_same_model_is_searched_at_once(db: None, fake_model: FakeModel) -> None:
+    old, new = collection("old", active=True), collection("new", model="/models/old")
+    asked()
+    swap(old, new)
+    assert asked() == ("new", old.spec())
+    assert len(fake_model.tried) == 1
+
+
+@pytest.mark.parametrize("state", [Chunk.State.WAITING, Chunk.State.EMBEDDING, Chunk.State.BUFFERED])
+def test_a_chunk_on_its_way_into_another_collection_is_found_in_this_one(index: None, state: str) -> None:
+    Chunk.objects.update(state=state)
+    assert len(ask("How do I create migrations?", limit=50)) == len(ROWS)
+
+
+def test_what_waits_for_another_collection_is_still_shown(rows: None) -> None:
+    Chunk.objects.update(state=Chunk.State.WAITING, buffered_at=timezone.now())
+    assert overview().documents == 0
+    Collection.objects.update(checked_to=0)
+    assert overview().documents == 4
+    Chunk.objects.filter(document_id=911).remove()
+    assert overview().documents == 3
+    assert {row["name"]: row["documents"] for row in indexed_sources()} == {"Handbook": 1, "Site": 2}
 
 
 def test_timings_cover_embedding_and_search(index: None) -> None:
@@ -223,9 +313,8 @@ def test_the_command_says_in_one_line_what_to_do(db: None, arguments: list[str],
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_model_is_a_command_error(rows: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    embedder.load_model.cache_clear()
-    settings.MODEL_PATH = "/nowhere/model"
+def test_a_missing_model_is_a_command_error(rows: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retriever, "_served", None)
     Collection.objects.update(model="/nowhere/model")
     with pytest.raises(CommandError, match="/nowhere/model does not exist. Set EMBED_MODEL"):
         call_command("search", "anything")

@@ -132,11 +132,11 @@ def test_warming_up_loads_once_and_survives_a_missing_model(
 ) -> None:
     from ingestion.exceptions import ModelError
 
-    def load() -> None:
+    def load(collection: Collection) -> None:
         raise ModelError("no model in /x")
 
-    monkeypatch.setattr(retriever, "load_embedder", load)
-    retriever.load_quietly()
+    monkeypatch.setattr(retriever, "load", load)
+    retriever.load_quietly(Collection(name="documents", model="/x", pooling="cls", dimension=8))
     assert "no model in /x" in caplog.text
 
 

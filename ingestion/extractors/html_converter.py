@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from textwrap import indent
 
 from ingestion import outline
@@ -118,15 +118,18 @@ class Converter(Lines):
         counted = node.tag == "ol"
         number = _number(node.get("start")) if counted else 0
         items: Blocks = []
-        for child in node.elements():
-            text = self._item(child, f"{number}. " if counted else "- ")
-            number += bool(text)
-            items += [text] if text else []
+        for child in node.children:
+            if isinstance(child, str) and child.isspace():
+                continue
+            has_number = counted and isinstance(child, Node)  # words between items have none
+            if text := self._item(child, f"{number}. " if has_number else "- "):
+                items.append(text)
+                number += has_number
         return ["\n".join(items)] if items else []
 
-    def _item(self, node: Node, bullet: str) -> str:
+    def _item(self, item: Node | str, bullet: str) -> str:
         self._nested += 1
-        blocks = self._blocks(node) if node.tag == "li" else self._blocks(_around(node))
+        blocks = self._blocks(item if isinstance(item, Node) and item.tag == "li" else _around([item]))
         self._nested -= 1
         if not blocks:
             return ""
@@ -148,21 +151,20 @@ class Converter(Lines):
         return [indent("\n\n".join(blocks), "> ", lambda line: True)]
 
     def _table(self, node: Node) -> Blocks:
-        captions = [block for child in node.elements() if child.tag == "caption" for block in self._bold(child)]
+        captions = {child: None for child in node.elements() if child.tag == "caption"}
+        named = [block for caption in captions for block in self._bold(caption)]
         if html_tables.is_layout(node):
-            return captions + self._blocks_without_caption(node)
+            return named + self._blocks(_around([child for child in node.children if child not in captions]))
         self._nested += 1
+        strays = self._blocks(_around(html_tables.strays(node)))
         table = html_tables.pipe_table(node, self._cell)
         self._nested -= 1
-        return captions + ([table] if table else [])
-
-    def _blocks_without_caption(self, node: Node) -> Blocks:
-        return [block for child in node.elements() if child.tag != "caption" for block in self._blocks(_around(child))]
+        return named + strays + ([table] if table else [])
 
     def _cell(self, node: Node) -> str:
         return " ".join(" ".join(self._blocks(node)).split()).replace("|", "\\|")
 
-    def _nothing(self, node: Node) -> Blocks:
+    def _no_blocks(self, node: Node) -> Blocks:
         return []
 
 
@@ -174,7 +176,7 @@ _BLOCKS: dict[str, Callable[[Converter, Node], Blocks]] = {
     "dt": Converter._term,
     "blockquote": Converter._quotation,
     "table": Converter._table,
-    "hr": Converter._nothing,
+    "hr": Converter._no_blocks,
 }
 
 
@@ -191,10 +193,10 @@ def _end_line(line: list[str], out: Blocks) -> None:
             out.append(_LINE_START.sub(r"\1\\\2", words) if words[0] in "#`~" or "\n" in words else words)
 
 
-def _around(node: Node) -> Node:
-    """What holds this element alone, so that it is read as a block among blocks."""
+def _around(children: Sequence[Node | str]) -> Node:
+    """What holds these alone, so that they are read as blocks among blocks."""
     holder = Node("div", {}, None)
-    holder.children = [node]
+    holder.children = list(children)
     return holder
 
 

@@ -48,6 +48,9 @@ class Lines:
         else:
             self._inside(node, line)
 
+    def _nothing(self, node: Node, line: list[str]) -> None:
+        """A second title, where pages were joined; browsers show none."""
+
     def _break(self, node: Node, line: list[str]) -> None:
         line.append(BREAK)
 
@@ -125,6 +128,7 @@ _INLINE: dict[str, Callable[[Lines, Node, list[str]], None]] = {
     "sup": Lines._raised,
     "q": Lines._quoted,
     "input": Lines._input,
+    "title": Lines._nothing,
 }
 
 

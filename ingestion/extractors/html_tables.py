@@ -1,6 +1,7 @@
 """A table of a page → a pipe table; a table that only lays out a page is none.
 
-Spanned cells keep their columns straight: the words stand in the first cell, the others stay empty.
+Spanned cells keep their columns straight: the words stand in the first cell, the others stay empty. What stands
+between cells comes before the table, as in browsers.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from ingestion.extractors.tree import Node
 
 # What no cell of a pipe table can hold.
 TOO_MUCH = frozenset({"table", "pre", "h1", "h2", "h3", "h4", "h5", "h6"})
+CELLS = ("td", "th")
+KNOWN = frozenset({"caption", "colgroup", "col", *CELLS})
 # Longer spans are mistakes or attacks; the widest table of Django's documentation has 12 columns.
 MAX_SPAN = 50
 # Beyond these no cells are added to keep columns straight, so that a table grows by a constant factor only.
@@ -27,10 +30,21 @@ def is_layout(table: Node) -> bool:
 
 
 def rows(table: Node) -> list[list[Node]]:
-    groups = [[child] if child.tag == "tr" else child.elements() for child in table.elements()]
-    lines = [row for group in groups for row in group if row.tag == "tr"]
-    cells = [[cell for cell in row.elements() if cell.tag in ("td", "th")] for row in lines]
+    cells = [[cell for cell in row.elements() if cell.tag in CELLS] for row in _lines(table)]
     return [row for row in cells if row]
+
+
+def strays(table: Node) -> list[Node | str]:
+    """What stands in the table and in no cell of it."""
+    groups = [child for child in table.elements() if child.tag != "tr" and any(n.tag == "tr" for n in child.elements())]
+    inner = dict.fromkeys([*groups, *_lines(table)])
+    between = (child for part in (table, *inner) for child in (*part.children, " ") if child not in inner)
+    return [child for child in between if isinstance(child, str) or child.tag not in KNOWN]
+
+
+def _lines(table: Node) -> list[Node]:
+    groups = [[child] if child.tag == "tr" else child.elements() for child in table.elements()]
+    return [row for group in groups for row in group if row.tag == "tr"]
 
 
 def pipe_table(table: Node, words_of: Callable[[Node], str]) -> str:

@@ -24,7 +24,9 @@ MAX_OPEN = 512
 MAX_ELEMENTS = 150_000
 PIECE_CHARS = 64 * 1024
 
-UNSEEN = frozenset({"script", "style", "template", "iframe", "object", "embed", "svg", "canvas", "select", "textarea"})
+UNSEEN = frozenset({"script", "style", "template", "iframe", "object", "svg", "canvas", "select", "textarea"})
+# A page has one of each. Servers that join pages, and pages that end before their text does, say otherwise.
+ONCE = frozenset({"html", "body"})
 # What ends a paragraph. An unknown element does not, unless it holds one of these.
 BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "dir", "div",
@@ -104,10 +106,13 @@ class Builder:
         self.root = self.here = Node("", NO_ATTRIBUTES, None)
         self.shown: list[str] = []
         self.open = self.skipping = self.count = self.scripts = 0
+        self.had: set[str] = set()  # of those that a page has once
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         if self.skipping or (tag in UNSEEN and not self._is_formula(tag, attributes)):
             self.skipping += 1
+            return
+        if tag in ONCE and self._is_repeated(tag):
             return
         self.open += 1
         self.count += 1
@@ -122,6 +127,11 @@ class Builder:
         if tag in BLOCKS:
             self._mark()
 
+    def _is_repeated(self, tag: str) -> bool:
+        repeated = tag in self.had
+        self.had.add(tag)
+        return repeated
+
     def _is_formula(self, tag: str, attributes: Mapping[str, str]) -> bool:
         self.scripts += tag == "script"
         return tag == "script" and attributes.get("type", "").startswith("math/tex")
@@ -135,6 +145,8 @@ class Builder:
     def end(self, tag: str) -> None:
         if self.skipping:
             self.skipping -= 1
+            return
+        if tag in ONCE:  # what follows it is still shown
             return
         if self.open <= MAX_DEPTH and self.here.parent is not None:
             self.here = self.here.parent

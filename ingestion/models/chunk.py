@@ -39,6 +39,22 @@ class ChunkQuerySet(QuerySet["Chunk"]):
     def back_to_waiting(self, *, error: str = "") -> int:
         return self.update(state=Chunk.State.WAITING, owner="", lease_until=None, error=error)
 
+    def not_attempted(self) -> int:
+        """Back in line as if they had never been claimed."""
+        return self.update(state=Chunk.State.WAITING, owner="", lease_until=None, attempts=F("attempts") - 1)
+
+    def embed_again(self) -> int:
+        """Their vectors are not where they should be: a fresh start for the embedder."""
+        return self.filter(state__in=(Chunk.State.INDEXED, Chunk.State.FAILED)).update(
+            state=Chunk.State.WAITING, owner="", lease_until=None, attempts=0, error=""
+        )
+
+    def found(self) -> int:
+        """Milvus has their vectors already: nothing to embed."""
+        return self.filter(state__in=(Chunk.State.WAITING, Chunk.State.FAILED)).update(
+            state=Chunk.State.INDEXED, owner="", lease_until=None, attempts=0, error=""
+        )
+
     def remove(self) -> int:
         """Out of the documents; the drain deletes them from Milvus, then the rows."""
         return self.live().update(state=Chunk.State.REMOVING, owner="", lease_until=None)
@@ -91,7 +107,8 @@ class Chunk(models.Model):
 
     class Meta:
         indexes: ClassVar = [
-            models.Index(fields=["state", "id"], name="chunk_state_order"),
+            # Fresh chunks in order, and the few suspects among them without a look at the others.
+            models.Index(fields=["state", "attempts", "id"], name="chunk_claim_order"),
             models.Index(fields=["document", "state"], name="chunk_document_state"),
         ]
         ordering: ClassVar = ["document_id", "position"]

@@ -1,26 +1,59 @@
-"""Which Milvus collection is searched."""
+"""Milvus collections: which one is searched, which one is filled, and by which model."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+
+from ingestion.types import ModelSpec
+
+
+class CollectionQuerySet(QuerySet["Collection"]):
+    """The two that matter; they are one and the same unless a new one is being built."""
+
+    def searched(self) -> Collection | None:
+        return self.filter(active=True).first()
+
+    def written(self) -> Collection | None:
+        return self.filter(building=True).first() or self.searched()
+
+    def of(self, model: ModelSpec) -> Collection | None:
+        return self.filter(model=model.path, pooling=model.pooling, dimension=model.dimension).first()
 
 
 class Collection(models.Model):
-    """Which Milvus collection is searched, and the model that filled it."""
+    """``active`` is searched; ``building`` is filled beside it and takes its place; neither: it is dropped later.
+
+    While ``checked_to`` is set, the chunks up to that id have been compared with Milvus, and those up to
+    ``last_chunk`` are to be.
+    """
 
     name = models.CharField(max_length=200, unique=True)
     model = models.CharField(max_length=500)
+    pooling = models.CharField(max_length=20)
     dimension = models.PositiveIntegerField()
     active = models.BooleanField(default=False)
+    building = models.BooleanField(default=False)
+    checked_to = models.BigIntegerField(null=True, blank=True)
+    last_chunk = models.BigIntegerField(default=0)
+    note = models.TextField(blank=True, help_text="Why it does not take the other one's place, if it does not.")
+    audit = models.JSONField(default=dict, help_text="What the last audit found.")
     created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True, help_text="When the comparison began.")
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CollectionQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["active"], condition=Q(active=True), name="one_active_collection")
+            models.UniqueConstraint(fields=["active"], condition=Q(active=True), name="one_active_collection"),
+            models.UniqueConstraint(fields=["building"], condition=Q(building=True), name="one_building_collection"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    def spec(self) -> ModelSpec:
+        return ModelSpec(self.model, self.pooling, self.dimension)

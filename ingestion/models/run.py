@@ -54,7 +54,7 @@ class Run(models.Model):
     figures = models.JSONField(default=dict, help_text="Of the whole run, written at its end.")
     remarks = models.JSONField(default=dict, help_text="What was left out and why, each with an example.")
     complete = models.BooleanField(default=False, help_text="The listing named every document.")
-    attempts = models.PositiveIntegerField(default=0, help_text="Listings that were begun; a pause that the host asked for does not count.")
+    attempts = models.PositiveIntegerField(default=0, help_text="Listings begun; the host's own pauses do not count.")
     lease_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)

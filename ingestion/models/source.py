@@ -43,6 +43,11 @@ class Source(models.Model):
         null=True, blank=True, help_text="Empty: 5000 for websites, no bound for others; 0: no bound."
     )
     max_depth = models.PositiveIntegerField(default=8, help_text="Links followed from the first page (websites).")
+    max_alike = models.PositiveIntegerField(
+        default=500,
+        help_text="Linked pages whose addresses differ in numbers, dates or parameters only, as those of calendars and "
+        "filters without end (websites); 0: no bound.",
+    )
     delay_seconds = models.FloatField(
         null=True,
         blank=True,

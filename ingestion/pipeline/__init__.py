@@ -7,8 +7,11 @@ next; none of them sends a message.
 ``indexing``  records -> Milvus and rows marked indexed; vanished chunks leave
 ``progress``  states of documents and runs that follow from their parts
 ``missing``   what a source seems to hold no more: confirmed, held or removed
+``collections``, ``building``  which collection is searched and filled; filling another one
+``audit``     rows beside Milvus' keys: what differs, and mending it
 ``runs``      starting runs, their figures
 ``preview``, ``estimate``  what documents would become and cost, without rows
 
-``shape``, ``aliases``, ``passages``, ``outcomes``, ``following`` and ``twins`` are parts of these steps.
+``shape``, ``aliases``, ``passages``, ``outcomes`` and ``following`` are parts of these steps; so are ``turns``,
+``claims``, ``twins``, ``conveyor``, ``delivery`` and ``gauge``, of ``embedding``.
 """

@@ -1,209 +1,285 @@
 """Waiting chunks -> records in the buffer: what the GPU worker does.
 
-Chunks of many documents are claimed at once, with a lease, so that batches are filled by tokens and
-not by page. Records are pushed at least once a second, then the rows are marked. A chunk whose
-batch failed twice is embedded alone; one that fails ``MAX_ATTEMPTS`` times is failed with the reason.
+Chunks of many documents are claimed at once, with a lease, so that batches are filled by tokens and not by page.
+While one window of them computes, the next is claimed and tokenised, and what is finished is delivered at least once a
+second. ``claims`` says which chunks, ``conveyor`` runs the threads, ``delivery`` writes; here they come
+together for one time slice, and whatever goes wrong is settled.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
+import signal
+import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from django.conf import settings
-from django.db.models import F
-from django.utils import timezone
 
-from ingestion import buffer
+from ingestion import buffer, heartbeat
+from ingestion.device import place
 from ingestion.embedder import Embedder, load_model
-from ingestion.exceptions import BadRecord, ModelError
-from ingestion.models import Chunk, ChunkQuerySet, Run
-from ingestion.pipeline.progress import advance, explain_wait
-from ingestion.pipeline.twins import credit_runs, known_vectors
-from ingestion.types import EmbeddedChunk, Vectors, embedding_text
+from ingestion.exceptions import BufferUnavailable, DeviceFailed, ModelError
+from ingestion.models import Chunk, Collection, Run
+from ingestion.pipeline import claims, delivery, twins
+from ingestion.pipeline.collections import adopt, change_wanted, embedder_is_current
+from ingestion.pipeline.conveyor import Conveyor, Finished, Window
+from ingestion.pipeline.delivery import Embedded
+from ingestion.pipeline.gauge import Gauge
+from ingestion.pipeline.progress import explain_wait
 
 logger = logging.getLogger(__name__)
 
-# Long enough that starting a task costs nothing, short enough for a stop between two tasks.
-TIME_SLICE_SECONDS = 20.0
-PUSH_EVERY_SECONDS = 1.0
-# From this attempt on a chunk is suspected of killing its batch and goes alone.
-SUSPECT_ATTEMPTS = 2
+# Nothing needs a task to end: a stop is noticed between batches, and full batches are drained on Beat's word. Between
+# two tasks the device waits for about 0.1 s.
+TIME_SLICE_SECONDS = 120.0
+# After that, for suspects: they are a few, and each group goes alone.
+SUSPECT_SECONDS = 10.0
+# Enough to sort by length: seven batches on two cores. A small source's chunks wait for two windows at most.
+WINDOW_SECONDS = 4.0
+# The next window is claimed when this much work is left. To claim and tokenise it takes a tenth of that, and far longer
+# where the CPU workers leave few cores: with 2 s a device stood idle for 20 % of the time at a load of 8 on two cores.
+AHEAD_SECONDS = 4.0
+# A window is no larger than so many times what is in hand, or the device would wait for it at the start.
+AT_ONCE = 3
+# Before a rate is known and on the slowest of devices: two batches on a CPU, half of one on a card.
+LEAST_TOKENS, TYPICAL_CHUNK_TOKENS = 8192, 150
+PUSH_EVERY_SECONDS, PUSH_CHUNKS = 1.0, 1000
+LOOK_SECONDS = 0.25
+BEAT_SECONDS = 2.0
+# So often within ten minutes, it is not one odd chunk but a device or a driver that needs a person.
+UNHEALTHY_FAILURES = 3
+FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 30.0, 600.0
+
+PAUSE = "Embedding pauses: "
+SUPERSEDED = f"{PAUSE}another worker fills the index with another model. Restart this one with its settings."
+FULL = f"{PAUSE}the buffer is full. It goes on when Milvus has taken half of it."
+
+GAUGE = Gauge()
+_stop_asked = threading.Event()
 
 
 def embed_waiting() -> bool:
-    """Embed for one time slice. True when chunks still wait and there is room for their vectors."""
-    if not Chunk.objects.filter(state=Chunk.State.WAITING).exists() and not orphaned().exists():
-        return False
+    """Embed for one time slice. True when chunks still wait that could be embedded at once.
+
+    Raises DeviceFailed when this process cannot use its device any more and has to end.
+    """
     try:
-        embedder = load_model(settings.EMBED_DEVICE)
-    except ModelError as error:
-        fail_waiting(str(error))
-        return False
-    orphaned().back_to_waiting()
-    deadline = time.monotonic() + TIME_SLICE_SECONDS
-    while time.monotonic() < deadline:
-        if not has_room() or not embed_claim(embedder):
+        if not (claims.work_left() or change_wanted()) or resting():
             return False
-    return True
-
-
-def has_room() -> bool:
-    """Whether the buffer is below its cap; otherwise the runs say what they wait for."""
-    if buffer.size_bytes() < settings.EMBEDDINGS_MAX_BYTES:
-        return True
-    explain_wait("Embedding pauses: the buffer is full. It goes on when Milvus has taken vectors.")
+        return embed_slice()
+    except BufferUnavailable as error:
+        pause(f"{PAUSE}{error}")
+    except ModelError as error:
+        say("unhealthy", reason=str(error))
+        claims.fail_waiting(str(error))
+    except DeviceFailed as error:
+        heartbeat.note_failure(place(), str(error))
+        raise
     return False
 
 
-def embed_claim(embedder: Embedder) -> int:
-    """Claim chunks, embed them, push their records. Returns how many were claimed.
-
-    When the model fails, its claim goes back with the reason on the rows, and the error goes on up.
-    """
-    give_up()
-    chunks = claim()
+def embed_slice() -> bool:
+    say("loading", model=settings.EMBED_MODEL, reason="")
+    embedder = load_model(settings.EMBED_DEVICE)
+    collection = adopt()
+    claims.reclaim()
+    claims.give_up()
+    GAUGE.start()
     try:
-        embed_and_deliver(embedder, chunks)
-    except RuntimeError as error:
-        mine = Chunk.objects.filter(state=Chunk.State.EMBEDDING, owner=owner())
-        mine.back_to_waiting(error=f"{type(error).__name__}: {error}")
-        raise
-    return len(chunks)
+        with stoppable():
+            fresh = Slice(embedder, collection, fresh_window, seconds=TIME_SLICE_SECONDS)
+            goes_on = fresh.run() and suspects_of(embedder, collection).run()
+    finally:
+        more = claims.waiting().exists()
+        GAUGE.stop(more=more)
+    if goes_on:
+        say("idle", **GAUGE.figures())
+    return goes_on and more
 
 
-def embed_and_deliver(embedder: Embedder, chunks: Sequence[Chunk]) -> None:
-    """Embed each text once; chunks whose text has a vector already, here or in the index, take that one."""
-    known = known_vectors(chunks)
-    copies = [chunk for chunk in chunks if chunk.digest in known]
-    deliver([(chunk, known[chunk.digest]) for chunk in copies], seconds=0.0, copied=True)
-    alike: dict[str, list[Chunk]] = defaultdict(list)
-    for chunk in chunks:
-        if chunk.digest not in known:
-            alike[chunk.digest or chunk.key].append(chunk)
-    embed_groups(embedder, list(alike.values()))
+def suspects_of(embedder: Embedder, collection: Collection) -> Slice:
+    return Slice(embedder, collection, suspect_window, seconds=SUSPECT_SECONDS, alone=True)
 
 
-def embed_groups(embedder: Embedder, groups: Sequence[Sequence[Chunk]]) -> None:
-    """One text a group. Records are pushed at least once a second."""
-    texts = [embedding_text(group[0].heading, group[0].text) for group in groups]
-    outbox: list[tuple[Chunk, Vectors]] = []
-    twins: list[tuple[Chunk, Vectors]] = []
-    last = time.monotonic()
-    for positions, vectors in embedder.embed_batches(texts):
-        for position, vector in zip(positions, vectors, strict=True):
-            first, *others = groups[position]
-            outbox.append((first, vector))
-            twins += [(other, vector) for other in others]
-        if time.monotonic() - last >= PUSH_EVERY_SECONDS:
-            deliver(outbox, seconds=time.monotonic() - last)
-            outbox, last = [], time.monotonic()
-    deliver(outbox, seconds=time.monotonic() - last)
-    deliver(twins, seconds=0.0, copied=True)
+def fresh_window(in_hand: int) -> Window | None:
+    """Enough for WINDOW_SECONDS at the present rate, claimed when less than AHEAD_SECONDS of work are in hand."""
+    rate = GAUGE.rate()
+    if in_hand > max(AHEAD_SECONDS * rate, LEAST_TOKENS):
+        return None
+    wanted = min(WINDOW_SECONDS * rate, AT_ONCE * in_hand)
+    tokens = min(max(wanted, LEAST_TOKENS), settings.EMBED_CLAIM_TOKENS)
+    return window_of(claims.fresh(max(1, round(tokens / (GAUGE.chunk_tokens() or TYPICAL_CHUNK_TOKENS)))))
 
 
-def give_up() -> int:
-    """Fail chunks whose attempts are used up; the model's own words stay on the row."""
-    spent = Chunk.objects.filter(state=Chunk.State.WAITING, attempts__gte=settings.MAX_ATTEMPTS)
-    documents = list(spent.values_list("document_id", flat=True))
-    if documents:
-        spent.filter(error="").update(error="The embedding worker died each time it held this chunk.")
-        failed = spent.update(state=Chunk.State.FAILED)
-        advance(documents)
-        return failed
-    return 0
+def suspect_window(in_hand: int) -> Window | None:
+    """One group at a time: who dies of it must have held nothing else."""
+    return None if in_hand else window_of(claims.suspects())
 
 
-def claim() -> list[Chunk]:
-    """Lease waiting chunks to this process: a full claim of fresh ones, or one suspect."""
-    waiting = Chunk.objects.filter(state=Chunk.State.WAITING).order_by("id")
-    fresh = waiting.filter(attempts__lt=SUSPECT_ATTEMPTS)[: settings.EMBED_CLAIM_CHUNKS]
-    ids = list(fresh.values_list("id", flat=True)) or list(waiting[:1].values_list("id", flat=True))
-    Chunk.objects.claim(ids, owner=owner(), until=lease_end())
-    mine = Chunk.objects.filter(id__in=ids, owner=owner(), state=Chunk.State.EMBEDDING)
-    return list(mine.select_related("document"))
+def window_of(chunks: list[Chunk]) -> Window | None:
+    return Window(chunks, twins.look_up(chunks)) if chunks else None
 
 
-def deliver(outbox: Sequence[tuple[Chunk, Vectors]], *, seconds: float, copied: bool = False) -> None:
-    """Push records, mark their rows, renew the lease on what is still to be embedded."""
-    if not outbox:
-        return
-    records = []
-    for chunk, vectors in outbox:
-        record = record_of(chunk, vectors)
+class Slice:
+    """One stretch of work: windows in flight, what is finished and not yet delivered, and when what is due.
+    ``alone``: a window is delivered before the next is claimed."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        collection: Collection,
+        claim: Callable[[int], Window | None],
+        *,
+        seconds: float,
+        alone: bool = False,
+    ) -> None:
+        self.alone = alone
+        self.conveyor = Conveyor(embedder, _stop_asked)
+        self.collection = collection
+        self.claim = claim
+        self.in_flight: dict[Window, int] = {}
+        self.outbox: list[Embedded] = []
+        self.seconds = 0.0
+        now = time.monotonic()
+        self.until, self.pushed, self.looked, self.beat = now + seconds, now, 0.0, 0.0
+        self.renewed = now
+        self.is_blocked = False
+
+    def run(self) -> bool:
+        """Until the time is up, nothing is left or a stop is asked for. False when something is in the way. What is
+        claimed and not delivered at the end goes back as if it had never been claimed."""
         try:
-            buffer.check(record)
-        except BadRecord as error:
-            Chunk.objects.filter(id=chunk.pk).fail(error=str(error))
-        else:
-            records.append(record)
-    buffer.push(records)
-    Chunk.objects.buffered([r.chunk_id for r in records], owner=owner())
-    Chunk.objects.renew(owner=owner(), until=lease_end())
-    chunks = [chunk for chunk, _ in outbox]
-    if copied:
-        credit_runs(chunks)
-    else:
-        charge_runs(chunks, seconds)
-    advance({chunk.document_id for chunk in chunks})
+            self.work()
+            for finished in self.conveyor.stop():
+                self.take(finished)
+            self.push()
+        finally:
+            self.conveyor.stop()
+            claims.mine().not_attempted()
+        return not self.is_blocked
+
+    def work(self) -> None:
+        while not _stop_asked.is_set():
+            self.feed()
+            if not self.in_flight:
+                return
+            if finished := self.conveyor.next(LOOK_SECONDS):
+                self.take(finished)
+            self.do_what_is_due()
+
+    def feed(self) -> None:
+        """Claim ahead. While something computes, rows that had nothing are asked again only after a moment."""
+        now = time.monotonic()
+        if now >= self.until or (self.in_flight and now < self.looked + LOOK_SECONDS):
+            return
+        while not self.blocked() and (window := self.claim(sum(self.in_flight.values()))):
+            self.in_flight[window] = window.tokens
+            self.conveyor.start(window)
+        self.looked = now
+
+    def blocked(self) -> bool:
+        """Whether the vectors would have no place to go to; the runs say so."""
+        if not embedder_is_current(self.collection):
+            self.is_blocked = True
+            pause(SUPERSEDED)
+        elif buffer.is_full():
+            self.is_blocked = True
+            pause(FULL)
+        return self.is_blocked
+
+    def take(self, finished: Finished) -> None:
+        window, made = finished.window, [e.chunk for e in finished.embedded if not e.copied]
+        self.outbox += finished.embedded
+        self.seconds += finished.seconds
+        self.in_flight[window] = max(1, self.in_flight.get(window, 0) - finished.tokens())
+        if made:
+            GAUGE.add(chunks=len(made), tokens=sum(chunk.tokens for chunk in made), computing=finished.seconds)
+        if finished.refused:
+            delivery.refuse(finished.refused, finished.reason)
+        if finished.error:
+            self.fail(window, finished.error)
+        if finished.last:
+            del self.in_flight[window]
+        if finished.last and self.alone:
+            self.push()
+
+    def fail(self, window: Window, error: BaseException) -> None:
+        """What was computed counts; the rest of the window was in the model's hands."""
+        self.push()
+        claims.blame((chunk.pk for chunk in window.chunks), f"{type(error).__name__}: {error}")
+        raise error
+
+    def do_what_is_due(self) -> None:
+        now = time.monotonic()
+        if len(self.outbox) >= PUSH_CHUNKS or now - self.pushed >= PUSH_EVERY_SECONDS:
+            self.push()
+        if now - self.renewed >= settings.LEASE_SECONDS / 4:
+            claims.renew()
+            self.renewed = now
+        if now - self.beat >= BEAT_SECONDS:
+            say("embedding", pid=os.getpid(), **GAUGE.figures(), **figures_of(self.conveyor.embedder))
+            self.beat = now
+
+    def push(self) -> None:
+        if self.outbox:
+            delivery.deliver(self.outbox, collection=self.collection.name, seconds=self.seconds)
+            Run.objects.active().filter(note__startswith=PAUSE).update(note="")
+        self.outbox, self.seconds, self.pushed = [], 0.0, time.monotonic()
 
 
-def record_of(chunk: Chunk, vectors: Vectors) -> EmbeddedChunk:
-    document = chunk.document
-    return EmbeddedChunk(
-        key=chunk.key,
-        chunk_id=chunk.pk,
-        document_id=document.pk,
-        source_id=document.source_id,
-        url=document.url,
-        title=document.title,
-        heading=chunk.heading,
-        position=chunk.position,
-        text=chunk.text,
-        vectors=vectors,
+def figures_of(embedder: Embedder) -> dict[str, Any]:
+    """``padding``: the share of what the network computed that no text asked for; ``peak_bytes``: of the device."""
+    figures = embedder.figures()
+    padding = 1 - figures.tokens / figures.padded_tokens if figures.padded_tokens else 0.0
+    return {"device": embedder.device, "padding": round(padding, 3), "peak_bytes": figures.peak_bytes}
+
+
+# --- What is in the way -------------------------------------------------------------------------------------
+
+
+def pause(note: str) -> None:
+    logger.warning("%s", note)
+    explain_wait(note)
+    say("paused", reason=note)
+
+
+def resting() -> bool:
+    """Whether a device that failed again and again is left alone for now, longer each time."""
+    past = heartbeat.failures(place())
+    if len(past) < UNHEALTHY_FAILURES:
+        return False
+    at, reason = past[-1]
+    rest = min(FIRST_REST_SECONDS * 2 ** (len(past) - UNHEALTHY_FAILURES), LONGEST_REST_SECONDS)
+    note = (
+        f"{PAUSE}the device {place()} failed {len(past)} times within ten minutes, the last time with: {reason} "
+        f"It is left alone for {rest:.0f} s. If that goes on, look at the device and restart its machine."
     )
+    say("unhealthy", reason=note)
+    if at + rest < time.time():
+        return False
+    explain_wait(note)
+    return True
 
 
-def charge_runs(chunks: Sequence[Chunk], seconds: float) -> None:
-    """Divide the embedder's time among the runs by their tokens."""
-    tokens: Counter[int] = Counter()
-    for chunk in chunks:
-        tokens[chunk.document.run_id or 0] += chunk.tokens
-    for run_id, share in tokens.items():
-        spent = seconds * share / max(tokens.total(), 1)
-        Run.objects.filter(id=run_id).update(
-            embed_seconds=F("embed_seconds") + spent, embed_tokens=F("embed_tokens") + share
-        )
+def say(state: str, **facts: Any) -> None:
+    """Nothing depends on it, so that nothing fails with it."""
+    with suppress(BufferUnavailable):
+        heartbeat.say(place(), state=state, at=time.time(), **facts)
 
 
-def fail_waiting(error: str) -> None:
-    """Without a model nothing can be embedded: say so on every document that waits for it."""
-    logger.error("%s", error)
-    waiting = Chunk.objects.filter(state__in=(Chunk.State.WAITING, Chunk.State.EMBEDDING))
-    documents = set(waiting.values_list("document_id", flat=True))
-    waiting.fail(error=error)
-    advance(documents)
-
-
-def worker_place() -> str:
-    """Host and device: at most one embedding process owns it."""
-    return f"{socket.gethostname()}/{settings.EMBED_DEVICE}"
-
-
-def owner() -> str:
-    return f"{worker_place()}/{os.getpid()}"
-
-
-def orphaned() -> ChunkQuerySet:
-    """Claims of earlier processes in this place: with one embedding process per device they are dead."""
-    mine = Chunk.objects.filter(state=Chunk.State.EMBEDDING, owner__startswith=f"{worker_place()}/")
-    return mine.exclude(owner=owner())
-
-
-def lease_end() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Until its end SIGTERM asks to stop after the batch in hand, instead of ending the process in the middle."""
+    _stop_asked.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: _stop_asked.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

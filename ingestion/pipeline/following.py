@@ -15,10 +15,6 @@ from ingestion.sources import follow
 from ingestion.sources.addresses import template
 from ingestion.types import Listed
 
-# Pages whose addresses differ in numbers, dates or parameters only. A reference of one page per release note or
-# error code stays below; calendars and filters do not end by themselves.
-TEMPLATE_PAGES = 500
-
 
 def follow_links(document: Document, page_url: str, links: Sequence[str]) -> None:
     run = document.run
@@ -50,12 +46,13 @@ def within_templates(run: Run, urls: list[str]) -> Iterator[str]:
     shapes = {url: template(url)[:300] for url in urls}
     rows = Document.objects.filter(run=run, template__in=set(filter(None, shapes.values()))).order_by()
     taken = Counter(dict(rows.values_list("template").annotate(n=Count("id"))))
+    bound = run.source.max_alike
     for url, shape in shapes.items():
         taken[shape] += 1
-        if not shape or taken[shape] <= TEMPLATE_PAGES:
+        if not (shape and bound) or taken[shape] <= bound:
             yield url
         else:
-            remark(run, f"More than {TEMPLATE_PAGES} pages of the form {shape} are left out.", url)
+            remark(run, f"More than {bound} pages of the form {shape} are left out (max_alike).", url)
 
 
 @transaction.atomic

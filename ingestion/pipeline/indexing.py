@@ -1,8 +1,11 @@
 """Records in the buffer -> Milvus -> rows marked indexed; vanished chunks leave Milvus, then the rows.
 
-One drain runs at a time (a lock with a life time, renewed per batch). The order is what makes it
+One drain runs at a time, by a lease that is renewed before every write. The order is what makes it
 lossless: Milvus acknowledges, the rows say so, and only then the record is forgotten. A drain that dies
-anywhere leaves a claim that the next one repeats, and repeating changes nothing.
+anywhere leaves claims that the next one repeats, and repeating changes nothing. While Milvus takes one batch, the one
+before is marked in the rows and the next is claimed and unpacked.
+
+When Milvus cannot be reached, nothing is tried again before the pause in ``outage`` is over.
 """
 
 from __future__ import annotations
@@ -10,104 +13,226 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
-from redis.exceptions import LockError
 
-from ingestion import buffer
-from ingestion.exceptions import BadRecord, IngestionError, PermanentError
-from ingestion.models import Chunk, Collection, Document, Run
+from ingestion import buffer, outage
+from ingestion.exceptions import BadRecord, IngestionError, LeaseLost, PermanentError, VectorStoreUnavailable
+from ingestion.lease import Lease, hold
+from ingestion.models import Chunk, Document, Run
+from ingestion.pipeline import dead_letters
+from ingestion.pipeline.collections import is_building, written_store
 from ingestion.pipeline.progress import advance, explain_wait, finish_runs
 from ingestion.types import EmbeddedChunk
-from ingestion.vector_store import VectorStore, import_without_pandas, open_store
+from ingestion.vector_store import VectorStore, import_without_pandas
 
 logger = logging.getLogger(__name__)
 
-LOCK_SECONDS = 120.0
+T = TypeVar("T")
+
+# What a drain that was killed makes the next one wait for; it is renewed six times as often.
+LEASE_SECONDS = 30.0
+RENEW_SECONDS = 5.0
+# Of the period; what is left then goes to the next drain, which is sent at once.
+BUDGET_SHARE, LONGEST_BUDGET_SECONDS = 0.8, 48.0
+# A new collection is filled in turn with the drain, and the embedder must not run dry meanwhile.
+BUDGET_BESIDE_BUILD_SECONDS = 5.0
 DELETE_ROWS = 1000
 
 
-def drain() -> int:
-    """Write everything that waits. Returns the number of rows written; 0 when another drain is at it."""
-    import_without_pandas()  # a CPU worker's process runs one thread
-    lock = buffer.lock("drain", seconds=LOCK_SECONDS)
-    if not lock.acquire(blocking=False):
-        return 0
+class Drained(NamedTuple):
+    """Rows written, and whether more wait that could be written at once."""
+
+    rows: int = 0
+    more: bool = False
+
+
+class Batch(NamedTuple):
+    """A claim's name and what of it is to be written."""
+
+    claim: str
+    chunks: list[EmbeddedChunk]
+
+
+class Sent(NamedTuple):
+    """Keys that Milvus acknowledged, (key, reason) of those that it refused, and the seconds that it took."""
+
+    keys: list[str]
+    refused: list[tuple[str, str]]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One drain's turn: where it writes, its lease, the thread that speaks to Milvus, and when it has to end."""
+
+    store: VectorStore
+    lease: Lease
+    writer: ThreadPoolExecutor
+    ends: float
+
+    def over(self) -> bool:
+        return time.monotonic() >= self.ends
+
+    def finished(self, work: Future[T]) -> T:
+        """What the thread returns; the lease stays alive meanwhile."""
+        while not wait([work], RENEW_SECONDS).done:
+            self.lease.renew()
+        return work.result()
+
+    def run(self, work: Callable[[], T]) -> T:
+        self.lease.renew()
+        return self.finished(self.writer.submit(work))
+
+
+def drain() -> Drained:
+    """Write what waits, as long as the budget allows. Nothing while another drain is at it or Milvus is down."""
+    import_without_pandas()  # before any thread starts
     try:
-        return write_all(lock)
+        return take_turn()
     except IngestionError as error:
         logger.warning("%s", error)
         explain_wait(str(error))
-        return 0
-    finally:
-        with suppress(LockError):
-            lock.release()
+        return Drained()
 
 
-def write_all(lock: Any) -> int:
-    started, written = timezone.now(), 0
-    store = active_store()
-    while claimed := buffer.claim(settings.EMBEDDINGS_BATCH_ROWS):
-        written += write_claim(store, *claimed)
-        lock.reacquire()
-    recover_lost(started)
-    remove_vanished(store)
+def take_turn() -> Drained:
+    if (known := outage.current()) and known.pauses():
+        explain_wait(str(known))
+        return Drained()
+    with hold("drain", seconds=LEASE_SECONDS) as lease:
+        if lease is None:
+            return Drained()
+        try:
+            return write_all(lease)
+        except VectorStoreUnavailable as error:
+            raise VectorStoreUnavailable(str(outage.note(str(error)))) from error
+
+
+def write_all(lease: Lease) -> Drained:
+    started, store = timezone.now(), written_store()
+    outage.over()
+    with ThreadPoolExecutor(1, "milvus") as writer:
+        turn = Turn(store, lease, writer, time.monotonic() + budget())
+        remove_doubtful(turn)
+        written = write_waiting(turn)
+        if not written.more:
+            recover_lost(started)
+        more = remove_vanished(turn) or written.more
     explain_wait("")
     finish_runs()
-    return written
+    return Drained(written.rows, more)
 
 
-def write_claim(store: VectorStore, name: str, records: Sequence[bytes]) -> int:
-    started = time.perf_counter()
-    chunks = wanted(readable(records))
-    written = write(store, chunks)
-    with transaction.atomic():
-        Chunk.objects.indexed(written)
-        advance({c.document_id for c in chunks})
-    charge_runs(chunks, time.perf_counter() - started)
-    buffer.confirm(name)
-    return len(written)
+def budget() -> float:
+    if is_building():
+        return BUDGET_BESIDE_BUILD_SECONDS
+    return min(BUDGET_SHARE * settings.EMBEDDINGS_FLUSH_SECONDS, LONGEST_BUDGET_SECONDS)
 
 
-def readable(records: Sequence[bytes]) -> list[EmbeddedChunk]:
-    """The records that can be read; the others are buried with the reason, their rows embedded anew."""
+def write_waiting(turn: Turn) -> Drained:
+    """Batch after batch: one on its way to Milvus, the one before it settled, the one after it made ready."""
+    rows, sent = 0, None
+    batch = next_batch(turn.store)
+    while batch:
+        turn.lease.renew()
+        sending = turn.writer.submit(send, turn.store, turn.lease, batch.chunks)
+        rows += settle(*sent) if sent else 0
+        ahead = None if turn.over() else next_batch(turn.store, besides=[batch.claim])
+        sent = batch, acknowledged(turn, batch, sending)
+        batch = ahead
+    rows += settle(*sent) if sent else 0
+    return Drained(rows, more=turn.over() and buffer.length() > 0)
+
+
+def next_batch(store: VectorStore, *, besides: Collection[str] = ()) -> Batch | None:
+    claimed = buffer.claim(settings.EMBEDDINGS_BATCH_ROWS, besides=besides)
+    return Batch(claimed[0], wanted(readable(claimed[1], store))) if claimed else None
+
+
+def readable(records: Sequence[bytes], store: VectorStore) -> list[EmbeddedChunk]:
+    """The records made for this collection that can be stored; unusable ones are buried with the reason. The rows of
+    those left out are embedded anew."""
     chunks = []
     for record in records:
         try:
-            chunks.append(buffer.unpack(record))
+            chunk = buffer.unpack(record)
+            if chunk.collection in ("", store.name):
+                buffer.require_dimension(chunk, store.dimension)
+                chunks.append(chunk)
         except BadRecord as error:
             logger.error("a buffered record is unusable: %s", error)
-            buffer.bury(record, str(error))
+            dead_letters.bury(record, str(error))
     return chunks
 
 
 def wanted(chunks: Sequence[EmbeddedChunk]) -> list[EmbeddedChunk]:
-    """Only what the rows still ask for: a chunk that left in the meantime must not come back."""
-    keys = {c.key for c in chunks}
-    live = set(Chunk.objects.live().filter(key__in=keys).values_list("key", flat=True))
+    """Only what the rows still ask for: a chunk that left in the meantime must not come back. (Keys are made of the
+    text, so a record of an earlier version has a key that no living row has.)"""
+    live = live_among([c.key for c in chunks])
     return [c for c in chunks if c.key in live]
 
 
-def write(store: VectorStore, chunks: Sequence[EmbeddedChunk]) -> list[str]:
-    """Upsert; when Milvus refuses a batch, halve it until the refused row stands alone and fails."""
+def live_among(keys: Collection[str]) -> set[str]:
+    return set(Chunk.objects.live().filter(key__in=keys).values_list("key", flat=True))
+
+
+def send(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> Sent:
+    """In the writer's thread, which has nothing to do with the rows."""
+    started = time.perf_counter()
+    refused = write(store, lease, chunks)
+    unwritten = {key for key, _ in refused}
+    keys = [c.key for c in chunks if c.key not in unwritten]
+    return Sent(keys, refused, time.perf_counter() - started)
+
+
+def write(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> list[tuple[str, str]]:
+    """Upsert; when Milvus refuses a batch, halve it until the refused row stands alone. Returns what it refused."""
     if not chunks:
         return []
+    lease.renew()
     try:
         store.upsert(chunks)
     except PermanentError as error:
         if len(chunks) == 1:
-            Chunk.objects.filter(key=chunks[0].key).fail(error=str(error))
-            return []
+            return [(chunks[0].key, str(error))]
         half = len(chunks) // 2
-        return write(store, chunks[:half]) + write(store, chunks[half:])
-    return [c.key for c in chunks]
+        return write(store, lease, chunks[:half]) + write(store, lease, chunks[half:])
+    return []
+
+
+def acknowledged(turn: Turn, batch: Batch, sending: Future[Sent]) -> Sent:
+    """What Milvus said of a batch, if this drain is still the only one. If not, another may have deleted meanwhile
+    what this batch brings back; the next drain looks at its keys again."""
+    try:
+        sent = turn.finished(sending)
+        turn.lease.renew()
+    except LeaseLost:
+        wait([sending])
+        buffer.doubt(c.key for c in batch.chunks)
+        raise
+    return sent
+
+
+def settle(batch: Batch, sent: Sent) -> int:
+    """The rows say what Milvus said, then the claim is forgotten. Returns how many rows were written."""
+    with transaction.atomic():
+        for key, reason in sent.refused:
+            Chunk.objects.filter(key=key).fail(error=reason)
+        Chunk.objects.indexed(sent.keys)
+        advance({c.document_id for c in batch.chunks})
+    charge_runs(batch.chunks, sent.seconds)
+    buffer.confirm(batch.claim)
+    return len(sent.keys)
 
 
 def charge_runs(chunks: Sequence[EmbeddedChunk], seconds: float) -> None:
@@ -129,18 +254,22 @@ def recover_lost(started: datetime) -> int:
     if not documents:
         return 0
     count = lost.back_to_waiting()
-    logger.warning("%d records were lost with Redis; their chunks are embedded again", count)
+    logger.warning("%d records were lost with Redis or unusable; their chunks are embedded again", count)
     advance(documents)
     return count
 
 
-def remove_vanished(store: VectorStore) -> None:
-    """Delete what left its document, once the document's new chunks can be found."""
+def remove_vanished(turn: Turn) -> bool:
+    """Delete what left its document, once the document's new chunks can be found. True when time ran out."""
     while batch := leaving():
         Chunk.objects.filter(id__in=batch, state=Chunk.State.REMOVING).update(state=Chunk.State.DELETING)
         rows = Chunk.objects.filter(id__in=batch, state=Chunk.State.DELETING)
-        store.delete(rows.values_list("key", flat=True))
+        keys = list(rows.values_list("key", flat=True))
+        turn.run(partial(turn.store.delete, keys))
         rows.delete()
+        if turn.over():
+            return bool(leaving())
+    return False
 
 
 def leaving() -> list[int]:
@@ -149,28 +278,17 @@ def leaving() -> list[int]:
     return list(rows.values_list("id", flat=True)[:DELETE_ROWS])
 
 
-def active_store() -> VectorStore:
-    """The collection that is written, created when there is none yet.
-
-    Raises PermanentError when it was built with another model than the one in the settings.
-    """
-    row = Collection.objects.filter(active=True).first() or create_collection()
-    if (row.model, row.dimension) != (settings.MODEL_PATH, settings.EMBED_DIMENSION):
-        raise PermanentError(
-            f"The collection {row.name} was built with {row.model} ({row.dimension} dimensions), the settings "
-            f"say {settings.MODEL_PATH} ({settings.EMBED_DIMENSION}). Set EMBED_MODEL back, or use another DATA_DIR "
-            "and database."
-        )
-    store = open_store(row.name, row.dimension)
-    store.ensure()
-    return store
+def remove_doubtful(turn: Turn) -> None:
+    """A drain that lost its turn wrote these. What has no row must not be found; what its successor wrote at the same
+    moment may be stored twice (Milvus does not put two upserts of one key in order), and is written once more,
+    which replaces all copies."""
+    while keys := buffer.doubtful(DELETE_ROWS):
+        live = live_among(keys)
+        turn.run(partial(turn.store.delete, set(keys) - live))
+        if turn.run(partial(holds_copies, turn.store, list(live))):
+            Chunk.objects.filter(key__in=live, state=Chunk.State.INDEXED).embed_again()
+        buffer.trust(keys)
 
 
-def create_collection() -> Collection:
-    model = "".join(c if c.isalnum() else "_" for c in settings.EMBED_MODEL.rsplit("/", 1)[-1].lower())
-    name = f"{settings.MILVUS_COLLECTION}_{model}_{settings.EMBED_DIMENSION}"
-    row, _ = Collection.objects.get_or_create(
-        name=name,
-        defaults={"model": settings.MODEL_PATH, "dimension": settings.EMBED_DIMENSION, "active": True},
-    )
-    return row
+def holds_copies(store: VectorStore, keys: Sequence[str]) -> bool:
+    return store.copies(keys) > len(store.existing(keys))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -15,8 +15,23 @@ TO_EMBED = (Chunk.State.WAITING, Chunk.State.EMBEDDING)
 
 
 def advance(document_ids: Iterable[int] | None = None) -> None:
-    """Move documents on as far as their chunks allow; all documents when no ids are given."""
+    """Move documents on as far as their chunks allow; all documents when no ids are given.
+
+    Most often none moves, and one question says so: the five statements that move take 4 ms of a page's 40, and each
+    would lock the database for writing."""
     scope = Document.objects.all() if document_ids is None else Document.objects.filter(id__in=list(document_ids))
+    if moving := list(movable(scope).order_by().values_list("id", flat=True)):
+        move_on(Document.objects.filter(id__in=moving))
+
+
+def movable(scope: DocumentQuerySet) -> DocumentQuerySet:
+    embedding = scope.filter(state=Document.State.EMBEDDING)
+    indexing = scope.filter(state=Document.State.INDEXING)
+    ready = indexing.without_pending_chunks(*Chunk.PENDING)
+    return embedding.without_pending_chunks(*TO_EMBED) | indexing.with_pending_chunks(*TO_EMBED) | ready
+
+
+def move_on(scope: DocumentQuerySet) -> None:
     embedding = scope.filter(state=Document.State.EMBEDDING)
     indexing = scope.filter(state=Document.State.INDEXING)
     move(indexing.with_pending_chunks(*TO_EMBED), Document.State.EMBEDDING)
@@ -62,6 +77,7 @@ def busy() -> Exists:
     return Exists(Document.objects.filter(run=OuterRef("pk"), state__in=Document.ACTIVE))
 
 
-def explain_wait(note: str) -> None:
-    """Say on every active run why it waits; an empty note clears it."""
-    Run.objects.active().exclude(note=note).update(note=note)
+def explain_wait(note: str, *, source_ids: Collection[int] | None = None) -> None:
+    """Say on every active run, or on those of some sources, why it waits; an empty note clears it."""
+    runs = Run.objects.active() if source_ids is None else Run.objects.active().filter(source_id__in=source_ids)
+    runs.exclude(note=note).update(note=note)

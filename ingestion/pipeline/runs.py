@@ -157,13 +157,15 @@ def progress(run_ids: Sequence[int]) -> Json:
     documents = Document.objects.filter(run_id__in=run_ids)
     runs = Run.objects.filter(id__in=run_ids)
     done = ~Q(state__in=Document.ACTIVE)
-    chunks = Chunk.objects.filter(document__run_id__in=run_ids).live()
+    chunks = Chunk.objects.filter(document__run_id__in=run_ids).live().count()
+    unfinished = documents.filter(state__in=(Document.State.EMBEDDING, Document.State.INDEXING))
+    pending = Chunk.objects.filter(document__in=unfinished, state__in=Chunk.PENDING).count()
     retry = documents.filter(state=Document.State.WAITING).exclude(error="").first()
     return {
         "documents": documents.count(),
         "documents_done": documents.filter(done).count(),
-        "chunks": chunks.count(),
-        "chunks_done": chunks.exclude(state__in=Chunk.PENDING).count(),
+        "chunks": chunks,
+        "chunks_done": chunks - pending,
         "active": runs.active().count(),
         "notes": sorted({n for n in runs.values_list("note", flat=True) if n}),
         "retry": f"Trying again later: {retry.error}" if retry else "",

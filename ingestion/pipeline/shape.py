@@ -17,7 +17,8 @@ PROCESSING_VERSION = "2"
 def shape_of(source: Source) -> str:
     """Of everything but the bytes that shapes chunks and the links followed: with another model, chunk size or
     scope, equal bytes are read again."""
-    scope = [source.include, source.exclude, source.page_bound(), source.max_depth] if source.kind in Source.WEB else []
+    bounds = (source.page_bound(), source.max_depth, source.max_alike)
+    scope = [source.include, source.exclude, *bounds] if source.kind in Source.WEB else []
     return digest(PROCESSING_VERSION, settings.MODEL_PATH, str(settings.CHUNK_TOKENS), json.dumps(scope))
 
 

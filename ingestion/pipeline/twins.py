@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from django.conf import settings
-from django.db.models import F
-
+from ingestion import outage
+from ingestion.embedder import configured_model
 from ingestion.exceptions import IngestionError
-from ingestion.models import Chunk, Collection, Run
+from ingestion.models import Chunk, Collection
 from ingestion.types import Vectors
 from ingestion.vector_store import open_store
 
 logger = logging.getLogger(__name__)
 
 
-def known_vectors(chunks: Sequence[Chunk]) -> dict[str, Vectors]:
-    """Digest -> vectors, for those of the chunks' texts that the index holds under another key. Nothing when
-    Milvus does not answer: embedding again is only slower."""
+def look_up(chunks: Sequence[Chunk]) -> Callable[[], dict[str, Vectors]]:
+    """Asks the rows now, and Milvus when the result is called, by any thread: digest -> vectors, for those of
+    the texts that the index holds under another key. Nothing when Milvus does not answer: embedding is only slower."""
     keys = indexed_twins(chunks)
-    row = Collection.objects.filter(active=True, model=settings.MODEL_PATH).first()
-    if not keys or row is None:
-        return {}
+    row = Collection.objects.of(configured_model()) if keys else None
+    if row is None or milvus_is_down():
+        return dict
+    name, dimension = row.name, row.dimension
+    return lambda: known_vectors(name, dimension, keys)
+
+
+def known_vectors(collection: str, dimension: int, keys: dict[str, str]) -> dict[str, Vectors]:
     try:
-        found = open_store(row.name, row.dimension).vectors(list(keys))
+        found = open_store(collection, dimension).vectors(list(keys))
     except IngestionError as error:
         logger.warning("vectors of equal texts are not reused: %s", error)
         return {}
     return {keys[key]: vectors for key, vectors in found.items()}
+
+
+def milvus_is_down() -> bool:
+    """A Milvus that hangs would hold every window up for the length of its time-out."""
+    known = outage.current()
+    return known is not None and known.pauses()
 
 
 def indexed_twins(chunks: Sequence[Chunk]) -> dict[str, str]:
@@ -37,11 +47,3 @@ def indexed_twins(chunks: Sequence[Chunk]) -> dict[str, str]:
     rows = Chunk.objects.filter(digest__in=digests, state=Chunk.State.INDEXED)
     one_each = dict(rows.order_by().values_list("digest", "key"))
     return {key: digest for digest, key in one_each.items()}
-
-
-def credit_runs(chunks: Sequence[Chunk]) -> None:
-    """Note on the runs what they did not have to embed."""
-    for chunk in chunks:
-        Run.objects.filter(id=chunk.document.run_id or 0).update(
-            copied_chunks=F("copied_chunks") + 1, copied_tokens=F("copied_tokens") + chunk.tokens
-        )

@@ -75,7 +75,8 @@ def run(data: Path, pages: int) -> None:
 def watch(running: Any, target: str, pages: int) -> None:
     options = ("--delay", "0", "--connections", "0", "--max-pages", str(2 * pages), "--depth", "10")
     command = [sys.executable, "manage.py", "ingest", target, *options, "--json"]
-    started, fetched_after, highest = time.monotonic(), 0.0, {"worker_mb": 0.0, "index_mb": 0.0, "redis_mb": 0.0, "queued": 0}
+    started, fetched_after = time.monotonic(), 0.0
+    highest = dict.fromkeys(("worker_mb", "index_mb", "redis_mb", "queued"), 0.0)
     process = subprocess.Popen(
         command, cwd=settings.BASE_DIR, env=running.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )

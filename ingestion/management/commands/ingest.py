@@ -24,6 +24,8 @@ from ingestion.sources import KINDS, detect_kind, normalise
 from ingestion.types import Json, SourceSpec
 
 POLL_SECONDS = 0.5
+# A look at 100 000 documents takes 0.1 s, which the workers then lack: pause this many times as long.
+PAUSE_PER_LOOK = 20
 # A running stack picks a run up within two ticks of the dispatcher; silence this long means there is none.
 HINT_SECONDS = 15.0
 SHOWN_FAILURES = 10
@@ -45,6 +47,9 @@ class Command(BaseCommand):
         parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="never these (repeatable)")
         parser.add_argument("--max-pages", type=int, metavar="N", help="at most this many documents")
         parser.add_argument("--depth", type=int, metavar="N", help="links followed from the first page (websites)")
+        parser.add_argument(
+            "--max-alike", type=int, metavar="N", help="linked pages of one form of address; 0: no bound"
+        )
         parser.add_argument("--delay", type=float, metavar="SECONDS", help="between two requests to one host")
         parser.add_argument("--connections", type=int, metavar="N", help="requests at a time to one host; 0: no bound")
         parser.add_argument("--refresh", type=int, metavar="SECONDS", help="ingest again after this time, for ever")
@@ -145,6 +150,7 @@ def settings_given(options: Json) -> Json:
         "exclude": options["exclude"] or None,
         "max_pages": options["max_pages"],
         "max_depth": options["depth"],
+        "max_alike": options["max_alike"],
         "delay_seconds": options["delay"],
         "connections": options["connections"],
         "refresh_seconds": options["refresh"],
@@ -202,11 +208,14 @@ def watch(run_ids: list[int], console: Console) -> None:
         with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as display:
             documents = display.add_task("documents", total=None, note="")
             chunks = display.add_task("chunks", total=None, note="")
+            looked = time.monotonic()
             while (now := progress(run_ids))["active"]:
+                pause = max(POLL_SECONDS, PAUSE_PER_LOOK * (time.monotonic() - looked))
                 note = " ".join(now["notes"]) or now["retry"] or hint(now, time.monotonic() - started)
                 display.update(documents, completed=now["documents_done"], total=now["documents"] or None)
                 display.update(chunks, completed=now["chunks_done"], total=now["chunks"] or None, note=note)
-                time.sleep(POLL_SECONDS)
+                time.sleep(pause)
+                looked = time.monotonic()
             display.update(documents, completed=now["documents_done"], total=now["documents"])
             display.update(chunks, completed=now["chunks_done"], total=now["chunks"])
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from ingestion.pipeline.collections import progress_sentence
 from ingestion.pipeline.status import status
 from ingestion.types import Json
 
@@ -27,16 +28,33 @@ class Command(BaseCommand):
 def lines(now: Json) -> Iterator[str]:
     yield f"documents  {listed(now['documents'])}"
     yield f"chunks     {listed(now['chunks'])}"
+    for depth, figures in now["depths"].items():
+        yield f"line {depth:6}{listed(figures)}"
     for part in ("queues", "buffer", "index"):
         yield f"{part:10} {listed(now[part])}"
+    for place, worker in now["embedders"].items() if "error" not in now["embedders"] else ():
+        yield f"embedder   {place}: {embedder_sentence(worker)}"
+    if now["building"]:
+        yield f"building   {progress_sentence(now['building'])}"
+    yield f"audit      {listed(now['audit'] or {})}"
     eta = f", about {now['eta_seconds']} s left" if now["eta_seconds"] else ""
     yield f"embedding  {now['tokens_per_second']} tokens/s, {now['tokens_waiting']} tokens wait{eta}"
+    for reason, number in now["unusable"].items() if "error" not in now["unusable"] else ():
+        yield f"unusable   {number} records: {reason} (manage.py deadletters)"
     for reason in now["waits_because"]:
         yield f"waiting    {reason}"
     for source in now["sources"]:
         trouble = source["error"] or source["waits_because"]
-        yield f"source     {source['name']}: {source['state']}, {listed(source['documents'])} {trouble}".rstrip()
+        left = f", about {source['eta_seconds']} s left" if source["eta_seconds"] else ""
+        yield f"source     {source['name']}: {source['state']}, {listed(source['documents'])}{left} {trouble}".rstrip()
         yield from (f"           {words} {example}".rstrip() for words, example in source["left_out"].items())
+
+
+def embedder_sentence(worker: Json) -> str:
+    memory = f", at most {worker['peak_bytes'] / 2**30:.1f} GiB of the device" if worker.get("peak_bytes") else ""
+    speed = f"{worker.get('tokens_per_second', 0)} tokens/s, busy {worker.get('busy', 0):.0%} of the last minute's work"
+    reason = f". {worker['reason']}" if worker.get("reason") else ""
+    return f"{worker['state']}, {worker.get('model', 'no model yet')}, {speed}{memory}{reason}"
 
 
 def listed(figures: Json) -> str:

@@ -1,0 +1,1 @@
+"""What `manage.py benchmark` measures. Nothing of the product imports from here."""

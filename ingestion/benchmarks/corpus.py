@@ -1,0 +1,50 @@
+"""The documents that benchmarks read: a folder of pages, Django's documentation unless another is named.
+
+A page is a .txt, .rst, .md or .html file. Fewer pages than the folder holds are taken evenly from all of it, so that
+a small run has the same mixture of long and short pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+from ingestion.exceptions import SourceError
+from ingestion.pipeline.preview import cut, extracted_of
+from ingestion.types import SourceSpec, TextChunk, embedding_text
+
+PAGES = {".txt", ".rst", ".md", ".html"}
+
+
+def folder_of(docs: Path | None) -> Path:
+    """The folder named, or Django's documentation from the package registry, downloaded once."""
+    if docs is None:
+        from ingestion.management.commands.demo import documentation
+
+        return documentation(Path(settings.DATA_DIR))
+    if not docs.is_dir():
+        raise SourceError(f"{docs} is no folder; --docs names one that holds {', '.join(sorted(PAGES))} files.")
+    return docs.resolve()
+
+
+def files(folder: Path, pages: int = 0) -> list[Path]:
+    """The folder's pages in order; at most ``pages`` of them, 0 for all."""
+    found = sorted(file for file in folder.rglob("*") if file.suffix in PAGES)
+    if not found:
+        raise SourceError(f"{folder} holds no {', '.join(sorted(PAGES))} files.")
+    wanted = min(pages, len(found)) if pages else len(found)
+    return [found[index * len(found) // wanted] for index in range(wanted)]
+
+
+def chunks(folder: Path, pages: int = 0) -> Iterator[list[TextChunk]]:
+    """The chunks of each page, as the pipeline cuts them."""
+    spec = SourceSpec("files", str(folder))
+    for file in files(folder, pages):
+        yield cut(extracted_of(spec, file.resolve().as_uri()))
+
+
+def texts(folder: Path, pages: int = 0) -> list[list[str]]:
+    """What the model reads of each page."""
+    return [[embedding_text(chunk.heading, chunk.text) for chunk in page] for page in chunks(folder, pages)]

@@ -1,0 +1,134 @@
+"""The embedder alone on the chunks that a stack has indexed: ``python -m ingestion.benchmarks.floor``.
+
+In: the database of the settings. Out, as JSON on standard output: the seconds that the loaded model takes for exactly
+those texts, what the device's measured matrix rate would allow, and when the run passed its milestones.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import django
+import numpy as np
+
+from ingestion.types import Json
+
+# As many rows as a batch on a CPU has; on CUDA it saturates the card as well.
+MATRIX_ROWS, MATRIX_SECONDS = 4096, 1.0
+WARM_UP_TEXTS = 32
+
+
+def main() -> None:
+    django.setup()
+    sys.stdout.write(json.dumps({"floor": floor(), "timeline": timeline()}))
+
+
+def texts_embedded() -> list[str]:
+    """Each different text of the last run once: equal ones are embedded once by ours too."""
+    from ingestion.models import Chunk, Run
+    from ingestion.types import embedding_text
+
+    chunks = Chunk.objects.filter(document__run=Run.objects.order_by("-id").first(), state=Chunk.State.INDEXED)
+    rows = chunks.order_by("id").values_list("digest", "heading", "text")
+    return [embedding_text(heading, text) for heading, text in {d: (h, t) for d, h, t in rows}.values()]
+
+
+def floor() -> Json:
+    from django.conf import settings
+
+    from ingestion.embedder import load_model
+
+    started = time.perf_counter()
+    embedder = load_model(settings.EMBED_DEVICE)
+    loaded = time.perf_counter() - started
+    texts = texts_embedded()
+    embedder.embed(texts[:WARM_UP_TEXTS])
+    started, worked = time.perf_counter(), time.process_time()
+    embedder.embed(texts)
+    seconds, worked = time.perf_counter() - started, time.process_time() - worked
+    lengths = np.array([len(ids) for ids in embedder.tokenise(texts)])
+    return {
+        "seconds": round(seconds, 2),
+        "chunks": len(texts),
+        "tokens": int(lengths.sum()),
+        "tokens_per_second": round(float(lengths.sum()) / seconds),
+        "processor_seconds": {"embedder": round(worked, 1)},
+        "load_seconds": round(loaded, 1),
+        "device": embedder.device,
+        "limit": limit(embedder, lengths, seconds),
+    }
+
+
+def limit(embedder: Any, lengths: np.ndarray[Any, Any], seconds: float) -> Json:
+    """What the device could do at best: every unpadded token at the rate of a bare matrix product."""
+    work = float(flop(embedder.network.config, lengths))
+    rate = matrix_rate(embedder)
+    return {
+        "flop": work,
+        "matrix_flop_per_second": rate,
+        "seconds": round(work / rate, 2),
+        "share": round(work / rate / seconds, 3),
+    }
+
+
+def flop(config: Any, lengths: np.ndarray[Any, Any]) -> float:
+    """Of an encoder: per token and layer 2·(4h² + 2h·i) for its matrices and 4·S·h for attention over S tokens."""
+    hidden, inner, layers = int(config.hidden_size), int(config.intermediate_size), int(config.num_hidden_layers)
+    matrices = 2 * layers * (4 * hidden**2 + 2 * hidden * inner) + 2 * hidden
+    attention = 4 * layers * hidden * float((lengths.astype(float) ** 2).sum())
+    return matrices * float(lengths.sum()) + attention
+
+
+def matrix_rate(embedder: Any) -> float:
+    """FLOP a second of the model's largest matrix product, the best of a second's repetitions."""
+    import torch
+
+    config, weights = embedder.network.config, next(embedder.network.parameters())
+    like = {"device": weights.device, "dtype": weights.dtype}
+    rows = torch.randn(MATRIX_ROWS, config.hidden_size, **like)
+    matrix = torch.randn(config.hidden_size, config.intermediate_size, **like)
+    work: float = 2.0 * MATRIX_ROWS * config.hidden_size * config.intermediate_size
+    return work / best_seconds(lambda: torch.matmul(rows, matrix), weights.is_cuda)
+
+
+def best_seconds(product: Callable[[], object], is_cuda: bool) -> float:
+    import torch
+
+    best, until = float("inf"), time.perf_counter() + MATRIX_SECONDS
+    with torch.inference_mode():
+        while time.perf_counter() < until:
+            started = time.perf_counter()
+            product()
+            if is_cuda:
+                torch.cuda.synchronize()
+            best = min(best, time.perf_counter() - started)
+    return best
+
+
+def timeline() -> Json:
+    """Seconds from the start of the last run to its milestones."""
+    from django.db.models import Max, Min
+
+    from ingestion.models import Chunk, Document, Run
+
+    run = Run.objects.order_by("-id").first()
+    if run is None or run.finished_at is None:
+        return {}
+    pages = Document.objects.filter(run=run).aggregate(first=Min("started_at"), last=Max("started_at"))
+    vectors = Chunk.objects.filter(document__run=run).aggregate(first=Min("buffered_at"), last=Max("buffered_at"))
+    moments = {
+        "first_page": pages["first"],
+        "last_page": pages["last"],
+        "first_vectors": vectors["first"],
+        "last_vectors": vectors["last"],
+        "finished": run.finished_at,
+    }
+    return {name: round((at - run.created_at).total_seconds(), 2) for name, at in moments.items() if at}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""`manage.py benchmark ingest`: the whole pipeline beside the naive one and the floor, on the same pages.
+
+A folder of documentation is served on loopback, each answer after the same latency. The embedded stack, in a data
+folder of its own, ingests that site with its model loaded; so does the naive pipeline before it, with as many worker
+processes as ours fetches with. The floor is the embedder alone on exactly the chunks that came of it, in a process of
+its own when the stack has stopped. All in one run on one machine; what is started is stopped, and its data removed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.core.management import call_command
+from rich.table import Table
+
+from ingestion.benchmarks import corpus, processes
+from ingestion.benchmarks.naive import FIGURES, QUEUE, READY, STAGES, TASK, app
+from ingestion.benchmarks.processes import Place
+from ingestion.benchmarks.site import path_of
+from ingestion.benchmarks.usage import Usage
+from ingestion.types import Json
+
+Say = Callable[[str], object]
+DEFAULT_LATENCY_MS = 80.0
+POLL_SECONDS = 0.5
+MANNERS = ("--delay", "0", "--connections", "0")
+WARM_UP = "# Warm-up\n\nA page that makes the worker load its model and create the collection.\n"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--latency", type=float, default=DEFAULT_LATENCY_MS, metavar="MS", help="of every answer (default: %(default)g)"
+    )
+    parser.add_argument("--pages", type=int, default=0, metavar="N", help="evenly from the whole (default: all)")
+    parser.add_argument("--docs", type=Path, metavar="FOLDER", help="instead of Django's documentation")
+    parser.add_argument("--no-naive", action="store_true", help="leave the naive pipeline out, which takes longest")
+
+
+def run(options: Json, say: Say) -> Json:
+    folder = corpus.folder_of(options["docs"])
+    files = corpus.files(folder, options["pages"])
+    if settings.EMBED_MODEL == settings.STAND_IN:
+        call_command("standin_model", corpus=folder)
+    load = os.getloadavg()[0]
+    with processes.place() as place:
+        measured = measure(place, folder, files, options, say)
+        say("the embedder alone on the same chunks")
+        measured |= processes.answer(place, "-m", "ingestion.benchmarks.floor")
+    ours = measured["ours"] | {"timeline": measured.pop("timeline")}
+    return {
+        **measured,
+        "ours": ours | rates(ours, measured["floor"]),
+        "corpus": {"folder": str(folder), "pages": len(files), "latency_ms": options["latency"]},
+        "machine": {"cores": os.cpu_count(), "load_before": round(load, 2), "cpu_workers": settings.CPU_WORKERS},
+        "ratios": ratios(measured),
+    }
+
+
+def measure(place: Place, folder: Path, files: Sequence[Path], options: Json, say: Say) -> Json:
+    """The stack with the naive pipeline beside it, then ours: each alone at its time."""
+    with processes.site(place, folder, files, options["latency"]) as address, processes.stack(place) as stack:
+        watched, sitemap = {}, f"{address}/sitemap.xml"
+        if not options["no_naive"]:
+            say(f"the naive pipeline, {len(files)} pages")
+            watched["naive"] = naive(place, [address + path_of(folder, file) for file in files], sitemap)
+        say(f"ours, {len(files)} pages")
+        watched["ours"] = ours(place, sitemap, stack.pid)
+    return watched
+
+
+# --- Ours -----------------------------------------------------------------------------------------------
+
+
+def ours(place: Place, sitemap: str, pid: int) -> Json:
+    warm_up(place)
+    with Usage(pid, place.environment["REDIS_URL"]) as usage:
+        figures = processes.answer(place, "manage.py", "ingest", sitemap, *MANNERS, "--json")
+    return complete({**figures, **usage.figures()}, place.folder / "command.log")
+
+
+def complete(figures: Json, log: Path) -> Json:
+    """Seconds that pages failed in say nothing."""
+    if figures["failed"]:
+        raise processes.BenchmarkError(f"{figures['failed']} pages failed:\n{processes.tail(log)}")
+    return figures
+
+
+def warm_up(place: Place) -> None:
+    file = place.folder / "warm-up.md"
+    file.write_text(WARM_UP)
+    processes.answer(place, "manage.py", "ingest", str(file), "--json")
+
+
+def rates(figures: Json, floor: Json) -> Json:
+    """``embedder_busy``: the share of the wall time in which the embedder had work in hand."""
+    wall, index = figures["seconds"], figures["stages"]["index"]
+    return {
+        "embedder_busy": round(figures["stages"]["embed"] / wall, 3),
+        "tokens_per_second": round(floor["tokens"] / wall),
+        "rows_per_second": round(figures["embedded"] / index) if index else None,
+    }
+
+
+# --- The naive pipeline ---------------------------------------------------------------------------------
+
+
+def naive(place: Place, urls: Sequence[str], sitemap: str) -> Json:
+    """Its workers beside the idle stack, whose Redis and Milvus they use."""
+    workers, redis_url, log = settings.CPU_WORKERS, place.environment["REDIS_URL"], place.folder / "naive.log"
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client, naive_worker(place, workers) as worker:
+        processes.until(worker, log, lambda: int(client.get(READY) or 0) >= workers)
+        with Usage(worker.pid, redis_url) as usage:
+            seconds = process_all(client, redis_url, urls, sitemap)
+        figures = complete(naive_figures(client.hgetall(FIGURES)), log)
+    return {"seconds": round(seconds, 2), "workers": workers, **figures, **usage.figures()}
+
+
+def naive_worker(place: Place, workers: int) -> processes.Running:
+    """As many processes as ours fetches with; they divide the cores, or they would only contend."""
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
+    command = [sys.executable, "-m", "celery", "-q", "-A", "ingestion.benchmarks.naive", "worker", "-l", "WARNING"]
+    command += ["-Q", QUEUE, "-c", str(workers), "--pool-start-method", "spawn", "-O", "fair", "--without-gossip"]
+    return processes.running(command, Place(place.folder, {**place.environment, **threads}), "naive")
+
+
+def process_all(client: Any, redis_url: str, urls: Sequence[str], sitemap: str) -> float:
+    """Send a task per page and wait for the last. Seconds."""
+    started = time.monotonic()
+    with app.connection_for_write(redis_url) as connection:
+        for url in urls:
+            app.send_task(TASK, (sitemap, url), connection=connection)
+    while int(client.hget(FIGURES, "pages") or 0) < len(urls):
+        time.sleep(POLL_SECONDS)
+    return time.monotonic() - started
+
+
+def naive_figures(noted: dict[str, str]) -> Json:
+    counts = {name: int(noted.get(name, 0)) for name in ("pages", "failed", "chunks")}
+    return {**counts, "stages": {stage: round(float(noted.get(stage, 0)), 3) for stage in STAGES}}
+
+
+# --- Side by side ---------------------------------------------------------------------------------------
+
+
+def ratios(measured: Json) -> Json:
+    """A page more or less (duplicates) makes no difference here: the seconds are of the whole corpus."""
+    seconds = measured["ours"]["seconds"]
+    found = {"ours_to_floor": round(seconds / measured["floor"]["seconds"], 3)}
+    if "naive" in measured:
+        found["naive_to_ours"] = round(measured["naive"]["seconds"] / seconds, 2)
+    return found
+
+
+def table(figures: Json) -> Iterator[Table]:
+    ours, floor, naive = figures["ours"], figures["floor"], figures.get("naive", {})
+    yield side_by_side(figures, [("ours", ours), ("naive", naive), ("floor", floor)])
+    yield by_process(ours, naive)
+
+
+def side_by_side(figures: Json, columns: Sequence[tuple[str, Json]]) -> Table:
+    read, machine = figures["corpus"], figures["machine"]
+    shown = Table(
+        title=f"{read['pages']} pages of {read['folder']}, {read['latency_ms']:g} ms each; {machine['cores']} cores"
+    )
+    shown.add_column("")
+    for name, column in columns:
+        if column:
+            shown.add_column(name, justify="right")
+    for words, where in ROWS.items():
+        shown.add_row(words, *(text(pick(column, where)) for _, column in columns if column))
+    for words, ratio in figures["ratios"].items():
+        shown.add_row(words.replace("_", " "), text(ratio))
+    return shown
+
+
+# What is shown, and where it stands in the figures of a column.
+ROWS = {
+    "seconds": "seconds",
+    "chunks": "chunks",
+    "tokens": "tokens",
+    "tokens/s": "tokens_per_second",
+    **{f"  {stage}, seconds of work": f"stages.{stage}" for stage in ("list", *STAGES)},
+    "embedder busy": "embedder_busy",
+    "rows/s written": "rows_per_second",
+    "seconds at the matrix rate": "limit.seconds",
+    "share of the matrix rate": "limit.share",
+    "Redis, peak bytes": "peak_redis_bytes",
+    "  start to first page": "timeline.first_page",
+    "  start to first vectors": "timeline.first_vectors",
+    "  start to last page": "timeline.last_page",
+    "  start to last vectors": "timeline.last_vectors",
+    "  start to searchable": "timeline.finished",
+}
+
+
+def pick(figures: Any, where: str) -> Any:
+    for name in where.split("."):
+        figures = figures.get(name, {})
+    return None if figures == {} else figures
+
+
+def text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
+
+
+def by_process(*columns: Json) -> Table:
+    """Peak memory and processor seconds, ours then naive."""
+    shown = Table("process", "peak MB", "processor s", title="Processes")
+    for column in filter(None, columns):
+        for name, size in column["peak_rss_mb"].items():
+            shown.add_row(name, text(size), text(column["processor_seconds"][name]))
+    return shown

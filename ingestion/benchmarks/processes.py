@@ -1,0 +1,158 @@
+"""The processes of a benchmark: the embedded stack in a folder of its own, the site, and what else is measured.
+
+Everything is started on free ports of loopback, dies with the benchmark however that ends, and is stopped and
+removed when its ``with`` block is left. Command lines are ours; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from ingestion.exceptions import IngestionError
+from ingestion.types import Json
+from ragproject.stack import TETHER
+
+READY_SECONDS = 240.0
+STOP_SECONDS = 40.0
+LOG_CHARS = 2000
+Environment = Mapping[str, str]
+Running = AbstractContextManager[subprocess.Popen[bytes]]
+
+
+class BenchmarkError(IngestionError):
+    """A process of the benchmark did not do its part; the message holds the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A data folder of its own, and the environment in which a process uses it."""
+
+    folder: Path
+    environment: Environment
+
+
+@contextmanager
+def place(**extra: str) -> Iterator[Place]:
+    """A new folder below DATA_DIR, with the model, removed at the end."""
+    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="benchmark-", dir=settings.DATA_DIR))
+    try:
+        (folder / "models").symlink_to(settings.DATA_DIR / "models")
+        yield Place(folder, {**environment(folder), **extra})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    redis_port, milvus_port = free_ports(2)
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "ragproject.settings",
+        "DATA_DIR": str(folder),
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
+        "MILVUS_URI": f"http://127.0.0.1:{milvus_port}",
+        "EMBED_MODEL": settings.EMBED_MODEL,
+        "FETCH_PRIVATE_NETWORKS": "127.0.0.0/8",
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
+
+
+@contextmanager
+def running(command: Sequence[str], place: Place, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of our own, in a session of its own so that Ctrl-C reaches the benchmark alone."""
+    with (place.folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603
+            tethered(command), cwd=settings.BASE_DIR, env=place.environment, start_new_session=True,
+            stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def tethered(command: Sequence[str]) -> list[str]:
+    return [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command]
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def until(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool], every: float = 0.2) -> None:
+    """Wait until it is ready; a process that ends before, or takes too long, is an error."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BenchmarkError(f"{log.stem} did not start. The end of its log:\n{tail(log)}")
+        time.sleep(every)
+
+
+def tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-LOG_CHARS:]
+
+
+@contextmanager
+def stack(place: Place) -> Iterator[subprocess.Popen[bytes]]:
+    """`manage.py up` without the web server."""
+    log = place.folder / "stack.log"
+    with running([sys.executable, "manage.py", "up", "--no-web"], place, "stack") as process:
+        until(process, log, lambda: any(line == "ready" for line in log.read_text(errors="replace").splitlines()))
+        yield process
+
+
+@contextmanager
+def site(place: Place, folder: Path, files: Sequence[Path], latency: float) -> Iterator[str]:
+    """The files served with a latency; gives the site's address."""
+    command = [sys.executable, "-m", "ingestion.benchmarks.site", str(folder), "--latency", str(latency)]
+    with subprocess.Popen(  # noqa: S603
+        tethered(command), cwd=settings.BASE_DIR, env=place.environment, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdin and process.stdout  # noqa: S101  both are pipes
+            process.stdin.write("\n".join(map(str, files)).encode())
+            process.stdin.close()
+            yield process.stdout.readline().decode().strip()
+        finally:
+            stop(process)
+
+
+def answer(place: Place, *command: str) -> Json:
+    """What a command of ours prints as JSON."""
+    log = place.folder / "command.log"
+    with log.open("wb") as errors:
+        done = subprocess.run(  # noqa: S603
+            tethered([sys.executable, *command]), cwd=settings.BASE_DIR, env=place.environment,
+            stdout=subprocess.PIPE, stderr=errors, check=False,
+        )  # fmt: skip
+    if not done.stdout.strip():
+        raise BenchmarkError(f"{' '.join(command)} printed nothing. The end of its log:\n{tail(log)}")
+    figures: Json = json.loads(done.stdout)
+    return figures

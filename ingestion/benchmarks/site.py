@@ -1,0 +1,78 @@
+"""Pages of a folder as a web site on loopback: ``python -m ingestion.benchmarks.site FOLDER [--latency MS]``.
+
+Reads the pages' paths from standard input, prints its address, and serves until it is stopped. ``/sitemap.xml`` names
+every page; every answer comes after the latency, which costs no processor time. Pages are read once, so that the disk
+plays no part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# As a server says that knows what it serves: Django's .txt files are reStructuredText.
+TYPES = {".txt": "text/x-rst", ".rst": "text/x-rst", ".md": "text/markdown", ".html": "text/html"}
+
+
+class Site:
+    """An ASGI application: bodies by path, each after ``latency`` seconds."""
+
+    def __init__(self, bodies: dict[str, tuple[str, bytes]], latency: float) -> None:
+        self.bodies = bodies
+        self.latency = latency
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        await asyncio.sleep(self.latency)
+        kind, body = self.bodies.get(scope["path"], ("text/plain", b""))
+        headers = [(b"content-type", f"{kind}; charset=utf-8".encode()), (b"content-length", b"%d" % len(body))]
+        status = 200 if scope["path"] in self.bodies else 404
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def bodies(folder: Path, files: Iterable[Path], address: str) -> dict[str, tuple[str, bytes]]:
+    """The pages by their paths, and the sitemap that names them."""
+    pages = {file: path_of(folder, file) for file in files}
+    lines = "".join(f"<url><loc>{address}{path}</loc></url>" for path in pages.values())
+    sitemap = f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{lines}</urlset>'
+    known = {unquote(path): (TYPES[file.suffix], file.read_bytes()) for file, path in pages.items()}
+    return {**known, "/sitemap.xml": ("application/xml", sitemap.encode())}
+
+
+def path_of(folder: Path, file: Path) -> str:
+    return f"/{quote(file.relative_to(folder).as_posix())}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--latency", type=float, default=0, metavar="MS")
+    options = parser.parse_args()
+    serve(options.folder, map(Path, sys.stdin.read().splitlines()), options.latency)
+
+
+def serve(folder: Path, files: Iterable[Path], latency: float) -> None:
+    import uvicorn  # which images that only fetch or embed do not have
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    site = Site(bodies(folder, files, address), latency / 1000)
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
+    uvicorn.Server(uvicorn.Config(site, log_level="warning", access_log=False, lifespan="off")).run([listener])
+
+
+if __name__ == "__main__":
+    main()

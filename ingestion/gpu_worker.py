@@ -1,0 +1,101 @@
+"""The parent process of an embedding worker: one per device, and a stop that loses nothing.
+
+Celery loads this module in every worker; it acts only in one that takes messages from the queue ``gpu``. The parent
+holds the lease on the device before it takes its first message, renews it while it lives, and passes a request to
+stop on to its child, which would otherwise work until the end of its time slice. It never loads torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from celery.worker import state
+
+from ingestion import heartbeat
+from ingestion.device import RENEW_SECONDS, DeviceLease
+from ingestion.exceptions import BufferUnavailable, DeviceTaken
+
+logger = logging.getLogger(__name__)
+
+QUEUE = "gpu"
+
+
+class Keeper(threading.Thread):
+    """Renews the lease until it is told to stop, or until another worker has the device."""
+
+    def __init__(self, worker: Any) -> None:
+        super().__init__(name="device-lease", daemon=True)
+        self.worker = worker
+        self.lease = DeviceLease()
+        self.ended = threading.Event()
+
+    def take_device(self) -> None:
+        """Wait for Redis as long as it takes, for a dead worker's lease as long as that lasts."""
+        while True:
+            try:
+                self.lease.acquire()
+                return
+            except BufferUnavailable as error:
+                logger.warning("%s", error)
+                time.sleep(RENEW_SECONDS)
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            with suppress(BufferUnavailable):  # nothing can be embedded then anyway
+                if not self.lease.renew():
+                    self.resign()
+                    return
+                heartbeat.say(self.lease.place, parent=os.getpid(), since=self.lease.since)
+            self.ended.wait(RENEW_SECONDS)
+
+    def resign(self) -> None:
+        logger.error("This worker was stopped for longer than its lease. %s", self.lease.refusal())
+        self.stop_child()
+        state.should_stop = os.EX_TEMPFAIL  # type: ignore[assignment]  # None until somebody asks
+
+    def stop_child(self) -> None:
+        """Between two batches; an idle child ends with its parent."""
+        if state.active_requests and self.worker.pool:
+            for pid in self.worker.pool.info["processes"]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+
+    def release(self) -> None:
+        self.ended.set()
+        with suppress(BufferUnavailable):
+            self.lease.release()
+
+
+_keepers: list[Keeper] = []
+
+
+@worker_init.connect
+def start(sender: Any, **_: Any) -> None:
+    if QUEUE not in sender.app.amqp.queues.consume_from:
+        return
+    keeper = Keeper(sender)
+    try:
+        keeper.take_device()
+    except DeviceTaken as error:
+        raise SystemExit(str(error)) from error
+    keeper.start()
+    _keepers.append(keeper)
+
+
+@worker_shutting_down.connect
+def pass_on(**_: Any) -> None:
+    for keeper in _keepers:
+        keeper.stop_child()
+
+
+@worker_shutdown.connect
+def end(**_: Any) -> None:
+    while _keepers:
+        _keepers.pop().release()

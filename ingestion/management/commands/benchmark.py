@@ -1,0 +1,60 @@
+"""`manage.py benchmark embed|ingest`: what the pipeline and its parts cost, measured on this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from argparse import ArgumentParser
+from types import ModuleType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+
+from ingestion.exceptions import IngestionError
+
+
+def parts() -> dict[str, ModuleType]:
+    from ingestion.benchmarks import embed, ingest
+
+    return {"embed": embed, "ingest": ingest}
+
+
+class Command(BaseCommand):
+    help = "Measure the embedder, or the whole pipeline beside a naive one and the embedder alone."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        choices = parser.add_subparsers(dest="part", required=True)
+        for name, part in parts().items():
+            chosen = choices.add_parser(name, help=first_sentence(part))
+            part.add_arguments(chosen)
+            chosen.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+
+    def handle(self, *args: Any, part: str, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, interrupt)
+        measured = parts()[part]
+        try:
+            figures = measured.run(options, self.say)
+        except IngestionError as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            self.say("Stopped; what was started is gone.")
+            sys.exit(130)
+        if options["json"]:
+            self.stdout.write(json.dumps(figures))
+        else:
+            Console().print(*measured.table(figures))
+
+    def say(self, text: str) -> None:
+        self.stderr.write(text)
+        self.stderr.flush()
+
+
+def first_sentence(part: ModuleType) -> str:
+    return (part.__doc__ or "").partition("\n")[0].partition(": ")[2]
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
