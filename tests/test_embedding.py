@@ -362,6 +362,7 @@ def test_sigterm_lets_the_batch_finish_and_hands_the_rest_back_without_an_attemp
         if len(model.batches) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
             assert embedding._stop_asked.wait(20)
+            time.sleep(0.6)  # longer than the main thread takes to notice it
 
     model.before_batch = stopped_in_the_first
     embed_waiting()
@@ -456,6 +457,7 @@ def test_what_a_broken_window_had_finished_is_delivered_and_windows_after_it_cos
     model.before_batch = second_batch_fails
     with pytest.raises(RuntimeError):
         embed_waiting()
+    assert len(model.batches) == 2
     assert buffer.length() == 3
     assert Chunk.objects.filter(state=Chunk.State.WAITING, attempts=1).count() == 3
     assert Chunk.objects.filter(state=Chunk.State.WAITING, attempts=0, error="").count() == 6

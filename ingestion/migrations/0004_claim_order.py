@@ -13,6 +13,10 @@ class Migration(migrations.Migration):
             model_name="chunk",
             name="chunk_state_order",
         ),
+        migrations.RemoveIndex(
+            model_name="chunk",
+            name="chunk_document_state",
+        ),
         migrations.AddField(
             model_name="source",
             name="max_alike",
@@ -31,5 +35,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="chunk",
             index=models.Index(fields=["state", "attempts", "id"], name="chunk_claim_order"),
+        ),
+        migrations.AddIndex(
+            model_name="chunk",
+            index=models.Index(fields=["document", "state", "attempts"], name="chunk_document_state"),
         ),
     ]

@@ -109,7 +109,8 @@ class Chunk(models.Model):
         indexes: ClassVar = [
             # Fresh chunks in order, and the few suspects among them without a look at the others.
             models.Index(fields=["state", "attempts", "id"], name="chunk_claim_order"),
-            models.Index(fields=["document", "state"], name="chunk_document_state"),
+            # With the attempts, or SQLite walks all that wait to find one source's: 60 ms among 120 000, now 13-24.
+            models.Index(fields=["document", "state", "attempts"], name="chunk_document_state"),
         ]
         ordering: ClassVar = ["document_id", "position"]
 
