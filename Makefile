@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PAGES ?= 90
 PIP_ARGS ?=
+# Each has a Redis, a Milvus and a model of its own, 2 GB together; the tests wait more than they compute.
+TEST_PROCESSES ?= 2
 DEMO_ENV := DATA_DIR=var/demo EMBED_MODEL=stand-in
 
 .PHONY: setup demo up test lint clean
@@ -36,7 +38,7 @@ up: setup
 	@$(if $(DEMO),$(DEMO_ENV)) $(BIN)/python manage.py up
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
