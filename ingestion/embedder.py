@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 TokenIds = IndexArray
 
-BATCH_TOKENS = {"cpu": 4096, "cuda": 16_384, "mps": 4096}
+# int8: more tokens at once share a scale and are less exact (least cosine 0.9935 at 1 024 tokens, 0.9946 at 512).
+BATCH_TOKENS = {"cpu": 4096, "int8": 512, "cuda": 16_384, "mps": 4096}
 # Batches handed to the device before the first one's result is awaited: one computes, one waits behind it while the
 # results of the one before are taken apart here.
 IN_FLIGHT = {"cpu": 1, "cuda": 3, "mps": 1}
@@ -177,7 +178,7 @@ class Embedder:
             self._figures = EmbedderFigures(
                 texts=before.texts + len(running.batch),
                 tokens=before.tokens + tokens,
-                padded_tokens=before.padded_tokens + len(running.stream.ids),
+                padded_tokens=before.padded_tokens + len(running.stream.filled().ids),
                 seconds=before.seconds + now - max(running.started, self._busy_until),
                 peak_bytes=peak_bytes(self.device),
             )
@@ -222,7 +223,7 @@ def read_model(place: str, spec: ModelSpec, dtype: str, *, compiled: bool = Fals
         network.Network(layers, spec.pooling, compiled=compiled),
         tokenizer,
         place,
-        settings.EMBED_BATCH_TOKENS or BATCH_TOKENS[kind],
+        settings.EMBED_BATCH_TOKENS or BATCH_TOKENS["int8" if dtype == "int8" else kind],
         IN_FLIGHT[kind],
     )
     if embedder.dimension != spec.dimension:

@@ -186,9 +186,8 @@ EMBED_COMPILE = env.bool("EMBED_COMPILE", False)
 EMBED_FP16_ACCUMULATION = env.bool("EMBED_FP16_ACCUMULATION", False)
 # The model's files must have this SHA-256 (what they have is in the message that refuses them); empty: any.
 EMBED_MODEL_SHA256 = env.str("EMBED_MODEL_SHA256", "")
-# Padded tokens in one forward pass. 0 chooses by device: 4 096 on a CPU (7 300-7 600 tokens/s on two
-# cores with the stand-in, against 5 400-6 000 in batches of 8-32 texts) and 16 384 on CUDA (the
-# default of text-embeddings-inference).
+# Tokens in one forward pass, without padding. 0 chooses by device: 4 096 on a CPU (512 to 4 096 differ little), 512 in
+# int8, and 16 384 on CUDA (the default of text-embeddings-inference).
 EMBED_BATCH_TOKENS = env.int("EMBED_BATCH_TOKENS", 0)
 # Tokens of chunks taken from the rows at once at most, sorted by length before they are cut into batches; less where
 # that would be more than 4 s of work. 500 000 are 3 000 chunks, 0.5 s of one H200 at half its limit.

@@ -205,6 +205,15 @@ def test_figures_count_tokens_without_padding(model: Embedder) -> None:
     assert figures.seconds > 0
 
 
+def test_a_long_batch_is_filled_to_a_round_size_that_shows_in_the_figures_alone(model: Embedder) -> None:
+    counted = Embedder(model.network, model.tokenizer, "cpu", batch_tokens=4096)
+    texts = [f"text number {n} says something of its own " * 10 for n in range(15)]
+    assert_alike(counted.embed(texts), [model.embed([text])[0] for text in texts])
+    figures = counted.figures()
+    assert 1024 < figures.tokens < figures.padded_tokens
+    assert figures.padded_tokens % 256 == 0
+
+
 @given(st.lists(st.integers(1, 600), max_size=60), st.integers(50, 5000))
 def test_batches_cover_everything_once_within_the_budget(lengths: list[int], budget: int) -> None:
     batches = list(batches_by_tokens(lengths, budget))
@@ -310,7 +319,7 @@ def test_eight_bits_stay_close_to_full_precision(model: Embedder, passages: list
         float(a.dense @ b.dense) for a, b in zip(model.embed(passages[:60]), small.embed(passages[:60]), strict=True)
     ]
     assert min(cosines) > 0.98
-    assert np.mean(cosines) > 0.995
+    assert np.mean(cosines) > 0.99
     assert min(cosines) < 0.99999  # it is not float32 under another name
 
 
