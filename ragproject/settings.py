@@ -7,6 +7,7 @@ unless the name says otherwise. The README's table explains each variable to tho
 
 from __future__ import annotations
 
+import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -167,6 +168,10 @@ FILES_ROOTS: list[Path] = env.list("FILES_ROOTS", [], subcast=lambda p: Path(p).
 
 # --- Chunks and the model --------------------------------------------------------------------------
 
+# PyTorch's threads on a CPU sleep while they wait for each other, unless the environment says otherwise. They would
+# spin: beside other work on two cores that is 1 000 tokens/s instead of 2 300 for the stand-in, alone 5 180 instead of
+# 5 030.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # "stand-in" is a small English model that `manage.py standin_model` assembles from a package.
 STAND_IN = "stand-in"
 EMBED_MODEL = env.str("EMBED_MODEL", "BAAI/bge-m3")

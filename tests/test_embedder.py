@@ -23,6 +23,7 @@ from ingestion.benchmarks import random_weights
 from ingestion.embedder import Embedder, configured_model, load_model, read_model, resolve_dtype, wanted_dtype
 from ingestion.embedders.batching import batches_by_tokens
 from ingestion.embedders.lexical import lexical_weights
+from ingestion.embedders.tokeniser import Tokeniser
 from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
 from ingestion.types import ModelSpec, Vectors
 
@@ -127,8 +128,18 @@ def test_a_lone_surrogate_costs_one_character_and_no_other_text(model: Embedder)
 
 
 def test_a_word_of_megabytes_is_cut_before_the_tokenizer_sees_it(model: Embedder) -> None:
-    found = model.tokenise(["ab " * 2_000_000, "x" * 5_000_000])
+    cut = Tokeniser(model.tokenizer.backend_tokenizer, model.max_tokens)
+    real, seen = cut._tokenizer, []
+
+    class Watched:
+        def encode_batch_fast(self, texts: list[str]) -> Any:
+            seen.extend(map(len, texts))
+            return real.encode_batch_fast(texts)
+
+    cut._tokenizer = Watched()
+    found = cut(["ab " * 2_000_000, "x" * 5_000_000])
     assert [len(ids) for ids in found] == [model.max_tokens, 3]
+    assert max(seen) < 100 * model.max_tokens
 
 
 @example_settings(max_examples=12, deadline=None)
@@ -505,12 +516,18 @@ def test_the_network_stays_where_it_was_put_when_flagembedding_lets_go(
     """Its object moves its module to the CPU when it is collected."""
     import torch
 
-    network = load_model.__wrapped__("cpu").network
     moved: list[object] = []
-    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *a, **k: moved.append(self))
+    move = torch.nn.Module.to
+
+    def watched(module: Any, *args: Any, **options: Any) -> Any:
+        moved.append(args)
+        return move(module, *args, **options)
+
+    monkeypatch.setattr(torch.nn.Module, "to", watched)
+    network = load_model.__wrapped__("cpu").network
     gc.collect()
-    assert moved == []
     assert network.device.type == "cpu"
+    assert moved == [()]
 
 
 @pytest.mark.parametrize(

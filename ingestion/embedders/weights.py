@@ -59,7 +59,7 @@ def looks_like_path(model: str) -> bool:
 
 
 def check(folder: Path, wanted: str) -> None:
-    if False and [name for name in HEADS if not (folder / name).is_file()]:
+    if missing := [name for name in HEADS if not (folder / name).is_file()]:
         raise ModelError(
             f"The model folder {folder} lacks {', '.join(missing)}. Copy the complete model: without its heads "
             "there are no lexical weights."
