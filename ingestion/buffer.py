@@ -135,8 +135,10 @@ def trust(keys: Sequence[str]) -> None:
 def queue_length(queue: str) -> int:
     """Messages waiting in a Celery queue, over all priorities (kombu keeps one list for each)."""
     with available() as client:
-        names = [queue, *(f"{queue}\x06\x16{step}" for step in settings.PRIORITY_STEPS)]
-        return sum(int(client.llen(name)) for name in names)
+        asked = client.pipeline(transaction=False)
+        for name in (queue, *(f"{queue}\x06\x16{step}" for step in settings.PRIORITY_STEPS)):
+            asked.llen(name)
+        return sum(asked.execute())
 
 
 def lock(name: str, *, seconds: float) -> Any:

@@ -14,8 +14,10 @@ from __future__ import annotations
 import functools
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,15 +32,18 @@ from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
 from ingestion.types import IndexArray, ModelSpec, Vectors
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ingestion.embedders.lanes import Lanes
     from ingestion.embedders.network import Network, Stream, Transfer
 
 TokenIds = IndexArray
 
 # int8: more tokens at once share a scale and are less exact (least cosine 0.9935 at 1 024 tokens, 0.9946 at 512).
-BATCH_TOKENS = {"cpu": 4096, "int8": 512, "cuda": 16_384, "mps": 4096}
-# Batches handed to the device before the first one's result is awaited: one computes, one waits behind it while the
-# results of the one before are taken apart here.
-IN_FLIGHT = {"cpu": 1, "cuda": 3, "mps": 1}
+BATCH_TOKENS = {"cpu": 1024, "int8": 512, "cuda": 16_384, "mps": 4096}
+# Batches handed to the device, or to each of a CPU's lanes, before the first one's result is awaited: one computes, one
+# waits behind it while the results of the one before are taken apart here.
+IN_FLIGHT = {"cpu": 2, "cuda": 3, "mps": 1}
 MODEL_MAX_TOKENS = 8192
 HALF = {"float16", "bfloat16"}
 
@@ -60,17 +65,20 @@ class Running:
 
     batch: list[int]
     stream: Stream
-    transfer: Transfer
     started: float
+    result: Future[Transfer]
 
 
 class Embedder:
     """One loaded model. Safe to share between threads: one forward pass is started at a time."""
 
-    def __init__(self, network: Network, tokenizer: Any, device: str, batch_tokens: int, in_flight: int = 1) -> None:
+    def __init__(
+        self, network: Network, tokenizer: Any, device: str, batch_tokens: int, in_flight: int, lanes: Lanes
+    ) -> None:
         self.device = device
         self.batch_tokens = batch_tokens
-        self.in_flight = in_flight
+        self.in_flight = in_flight * lanes.count
+        self.lanes = lanes
         self.network = network
         self.tokenizer = tokenizer
         self.dimension = int(network.config.hidden_size)
@@ -100,12 +108,18 @@ class Embedder:
         """
         refused: list[ChunkTooLarge] = []
         running: deque[Running] = deque()
-        for batch in batches_by_tokens([len(i) for i in ids], self.batch_tokens):
-            running.extend(self._started(ids, batch, refused))
-            while len(running) >= self.in_flight:
-                yield self._finished(running.popleft())
-        while running:
-            yield self._finished(running.popleft())
+        batches = list(batches_by_tokens([len(i) for i in ids], self.batch_tokens, self.lanes.count))
+        start = self.lanes.start if len(batches) > 1 else self.lanes.start_alone
+        try:
+            for batch in batches:
+                running.append(self._start(ids, batch, start))
+                while len(running) >= self.in_flight:
+                    yield from self._finished(ids, running.popleft(), refused)
+            while running:
+                yield from self._finished(ids, running.popleft(), refused)
+        finally:
+            for each in running:
+                each.result.cancel()
         if refused:
             raise refused[0]
 
@@ -118,55 +132,60 @@ class Embedder:
     def figures(self) -> EmbedderFigures:
         return self._figures
 
-    def _started(self, ids: Sequence[TokenIds], batch: list[int], refused: list[ChunkTooLarge]) -> Iterator[Running]:
-        """The batch on the device; its halves when memory is exhausted, down to one text."""
-        if not batch:
-            return
-        if running := self._start(ids, batch):
-            yield running
-        elif len(batch) == 1:
-            refused.append(
-                ChunkTooLarge(
-                    f"A text of {len(ids[batch[0]])} tokens alone exhausts the memory of {self.device}. "
-                    "Lower CHUNK_TOKENS, or use a device with more memory.",
-                    batch[0],
-                )
-            )
-        else:
-            for half in halves(batch):
-                yield from self._started(ids, half, refused)
-
-    def _start(self, ids: Sequence[TokenIds], batch: list[int]) -> Running | None:
-        """None when memory is exhausted."""
+    def _start(self, ids: Sequence[TokenIds], batch: list[int], start: Callable[..., Future[Transfer]]) -> Running:
         from ingestion.embedders.network import Stream
 
         stream = Stream.of([ids[i] for i in batch])
-        with self._lock, device_errors(self.device):
-            started = time.perf_counter()
-            transfer = self._run(stream)
-            return Running(batch, stream, transfer, started) if transfer else None
+        with self._lock:
+            return Running(batch, stream, time.perf_counter(), start(self._run, stream))
 
-    def _run(self, stream: Stream) -> Transfer | None:
+    def _run(self, stream: Stream) -> Transfer:
+        from ingestion.embedders.network import Transfer
+
+        return Transfer(self.network(stream))
+
+    def _finished(
+        self, ids: Sequence[TokenIds], running: Running, refused: list[ChunkTooLarge]
+    ) -> Iterator[tuple[list[int], list[Vectors]]]:
+        """The batch's vectors; those of its halves, one after the other, when it exhausted the memory."""
+        if (packed := self._waited(running)) is not None:
+            yield running.batch, self._vectors(running, packed)
+            return
+        if len(running.batch) == 1:
+            refused.append(self._too_large(ids, running.batch[0]))
+            return
+        for half in halves(running.batch):
+            yield from self._finished(ids, self._start(ids, half, self.lanes.start_alone), refused)
+
+    def _waited(self, running: Running) -> npt.NDArray[np.float32] | None:
+        """None when memory was exhausted, and is free again."""
         from ingestion.embedders import network
 
-        try:
-            return network.Transfer(self.network(stream))
-        except RuntimeError as error:
-            if not network.is_out_of_memory(error):
-                raise
-        network.free_memory(self.device)  # once the exception, and with it the failed batch, is gone
+        with device_errors(self.device):
+            try:
+                return running.result.result().wait()
+            except RuntimeError as error:
+                if not network.is_out_of_memory(error):
+                    raise
+                traceback.clear_frames(error.__traceback__)  # they hold the failed batch
+        network.free_memory(self.device)
         return None
 
-    def _finished(self, running: Running) -> tuple[list[int], list[Vectors]]:
-        """Wait for the batch and take its vectors apart."""
+    def _too_large(self, ids: Sequence[TokenIds], position: int) -> ChunkTooLarge:
+        return ChunkTooLarge(
+            f"A text of {len(ids[position])} tokens alone exhausts the memory of {self.device}. "
+            "Lower CHUNK_TOKENS, or use a device with more memory.",
+            position,
+        )
+
+    def _vectors(self, running: Running, packed: npt.NDArray[np.float32]) -> list[Vectors]:
+        """Take a batch's result apart."""
         stream, rows = running.stream, len(running.batch)
-        with device_errors(self.device):
-            packed = running.transfer.wait()
         self._count(running)
         dense, weights = packed[: rows * self.dimension], packed[rows * self.dimension :]
         words = np.where(np.isin(stream.ids, self.unused_ids), np.float32(0), weights)
         lexical = lexical_weights(stream.ids, words, stream.lengths)
-        return running.batch, [Vectors(d, i, w) for d, (i, w) in zip(dense.reshape(rows, -1), lexical, strict=True)]
+        return [Vectors(d, i, w) for d, (i, w) in zip(dense.reshape(rows, -1), lexical, strict=True)]
 
     def _count(self, running: Running) -> None:
         """Batches in flight overlap: time counts once."""
@@ -215,6 +234,7 @@ def load_model(device: str = "auto", model: ModelSpec | None = None) -> Embedder
 def read_model(place: str, spec: ModelSpec, dtype: str, *, compiled: bool = False) -> Embedder:
     """The model on exactly this device and in this precision, not shared with other callers."""
     from ingestion.embedders import network, weights
+    from ingestion.embedders.lanes import lanes_of
 
     layers, tokenizer = weights.read(spec, place, dtype)
     kind = place.partition(":")[0]
@@ -225,6 +245,7 @@ def read_model(place: str, spec: ModelSpec, dtype: str, *, compiled: bool = Fals
         place,
         settings.EMBED_BATCH_TOKENS or BATCH_TOKENS["int8" if dtype == "int8" else kind],
         IN_FLIGHT[kind],
+        lanes_of(kind),
     )
     if embedder.dimension != spec.dimension:
         raise ModelError(

@@ -93,12 +93,7 @@ class VectorStore:
 
     @functools.cached_property
     def client(self) -> MilvusClient:
-        return library().MilvusClient(
-            uri=settings.MILVUS_URI,
-            token=settings.MILVUS_TOKEN,
-            timeout=CONNECT_SECONDS,
-            grpc_options={"grpc.keepalive_time_ms": KEEPALIVE_MS},
-        )
+        return connect()
 
     def ensure(self) -> None:
         """Create and load the collection unless it is there."""
@@ -291,6 +286,16 @@ class VectorStore:
     def close(self) -> None:
         if client := self.__dict__.pop("client", None):
             client.close()
+
+
+def connect() -> MilvusClient:
+    """A client of the configured server."""
+    return library().MilvusClient(
+        uri=settings.MILVUS_URI,
+        token=settings.MILVUS_TOKEN,
+        timeout=CONNECT_SECONDS,
+        grpc_options={"grpc.keepalive_time_ms": KEEPALIVE_MS},
+    )
 
 
 @functools.cache

@@ -191,7 +191,7 @@ EMBED_COMPILE = env.bool("EMBED_COMPILE", False)
 EMBED_FP16_ACCUMULATION = env.bool("EMBED_FP16_ACCUMULATION", False)
 # The model's files must have this SHA-256 (what they have is in the message that refuses them); empty: any.
 EMBED_MODEL_SHA256 = env.str("EMBED_MODEL_SHA256", "")
-# Tokens in one forward pass, without padding. 0 chooses by device: 4 096 on a CPU (512 to 4 096 differ little), 512 in
+# Tokens in one forward pass, without padding. 0 chooses by device: 1 024 for each core of a CPU, 512 in
 # int8, and 16 384 on CUDA (the default of text-embeddings-inference).
 EMBED_BATCH_TOKENS = env.int("EMBED_BATCH_TOKENS", 0)
 # Tokens of chunks taken from the rows at once at most, sorted by length before they are cut into batches; less where

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,9 @@ from ingestion import broker, hosts, vector_store
 from ingestion.standin import assemble
 from ragproject import services
 from ragproject.stack import TETHER
+
+# A shell that starts this in the background lets it and its children ignore Ctrl-C, which some tests press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.search_fixtures", "tests.site_fixtures"]
 
@@ -89,14 +93,14 @@ def clean_redis(redis_server: str) -> redis.Redis:
 def milvus_server() -> Iterator[str]:
     service = services.milvus_server()
     process = tethered(service.command, cwd=service.directory)
-    wait_until(lambda: MilvusClient(django_settings.MILVUS_URI).list_collections() is not None)
+    wait_until(lambda: vector_store.connect().list_collections() is not None)
     yield django_settings.MILVUS_URI
     stop(process)
 
 
 @pytest.fixture
 def clean_milvus(milvus_server: str) -> Iterator[MilvusClient]:
-    client = MilvusClient(milvus_server)
+    client = vector_store.connect()
     for name in client.list_collections():
         client.drop_collection(name)
     yield client

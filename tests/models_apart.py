@@ -8,7 +8,6 @@ from datetime import timedelta
 import numpy as np
 from django.conf import settings
 from django.utils import timezone
-from pymilvus import MilvusClient
 
 from ingestion import buffer
 from ingestion.models import Chunk, Collection
@@ -18,13 +17,13 @@ from ingestion.pipeline.collections import adopt, embedder_is_current
 from ingestion.pipeline.indexing import drain
 from ingestion.pipeline.progress import advance
 from ingestion.types import EmbeddedChunk, Vectors
-from ingestion.vector_store import open_store
+from ingestion.vector_store import connect, open_store
 from tests.rows import record
 
 
-def empty_milvus(uri: str) -> None:
+def empty_milvus() -> None:
     """Without rows, but with the collections that are there: to make one takes a second."""
-    client = MilvusClient(uri)
+    client = connect()
     for name in client.list_collections():
         client.load_collection(name)
         client.delete(name, filter='key >= ""')

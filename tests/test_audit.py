@@ -31,7 +31,7 @@ State = Chunk.State
 @pytest.fixture(autouse=True)
 def small_vectors(milvus_server: str, settings: Settings) -> Iterator[None]:
     settings.EMBED_DIMENSION = 8
-    empty_milvus(milvus_server)
+    empty_milvus()
     yield
     vector_store.open_store.cache_clear()
 

@@ -49,7 +49,7 @@ CHUNKS = 12
 def first_model(milvus_server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Small vectors, no web, and a first model; ``choose`` sets another one."""
     settings.EMBED_DIMENSION = 8
-    empty_milvus(milvus_server)
+    empty_milvus()
     monkeypatch.setattr(pages, "fetch", lambda *a: pytest.fail("a page was fetched"))
     choose(1)
     yield

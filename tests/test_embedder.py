@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from ingestion.benchmarks import random_weights
 from ingestion.embedder import Embedder, configured_model, load_model, read_model, resolve_dtype, wanted_dtype
 from ingestion.embedders.batching import batches_by_tokens
+from ingestion.embedders.lanes import Lanes
 from ingestion.embedders.lexical import lexical_weights
 from ingestion.embedders.tokeniser import Tokeniser
 from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
@@ -158,6 +160,10 @@ def test_nothing_to_embed_is_no_batch(model: Embedder) -> None:
 # --- Batches ---------------------------------------------------------------------------------------
 
 
+def variant(model: Embedder, *, batch_tokens: int, in_flight: int = 1, lanes: int = 1, network: Any = None) -> Embedder:
+    return Embedder(network or model.network, model.tokenizer, "cpu", batch_tokens, in_flight, Lanes(lanes))
+
+
 def test_a_vector_does_not_depend_on_its_batch(model: Embedder) -> None:
     assert_alike(model.embed(TEXTS), [model.embed([text])[0] for text in TEXTS])
 
@@ -181,7 +187,7 @@ def test_tokens_made_earlier_by_several_threads_give_the_same_vectors(model: Emb
 
 
 def test_batches_in_flight_are_all_delivered_and_nothing_is_mixed_up(model: Embedder) -> None:
-    ahead = Embedder(model.network, model.tokenizer, "cpu", batch_tokens=64, in_flight=3)
+    ahead = variant(model, batch_tokens=64, in_flight=3)
     texts = [f"text number {n} " * (1 + n % 7) for n in range(40)]
     assert_alike(ahead.embed(texts), model.embed(texts))
     assert ahead.figures().texts == 40
@@ -190,7 +196,7 @@ def test_batches_in_flight_are_all_delivered_and_nothing_is_mixed_up(model: Embe
 def test_the_next_batches_are_started_before_the_first_is_awaited(
     model: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ahead = Embedder(model.network, model.tokenizer, "cpu", batch_tokens=8, in_flight=3)
+    ahead = variant(model, batch_tokens=8, in_flight=3)
     said: list[str] = []
 
     def told(word: str, call: Any) -> Any:
@@ -201,13 +207,13 @@ def test_the_next_batches_are_started_before_the_first_is_awaited(
         return telling
 
     monkeypatch.setattr(ahead, "_start", told("start", ahead._start))
-    monkeypatch.setattr(ahead, "_finished", told("finish", ahead._finished))
+    monkeypatch.setattr(ahead, "_waited", told("finish", ahead._waited))
     ahead.embed(["one two three four five six"] * 5)
     assert said == ["start"] * 3 + ["finish", "start"] * 2 + ["finish"] * 3
 
 
 def test_figures_count_tokens_without_padding(model: Embedder) -> None:
-    counted = Embedder(model.network, model.tokenizer, "cpu", batch_tokens=100)
+    counted = variant(model, batch_tokens=100)
     ids = counted.tokenise(TEXTS)
     list(counted.embed_tokens(ids))
     figures = counted.figures()
@@ -217,12 +223,83 @@ def test_figures_count_tokens_without_padding(model: Embedder) -> None:
 
 
 def test_a_long_batch_is_filled_to_a_round_size_that_shows_in_the_figures_alone(model: Embedder) -> None:
-    counted = Embedder(model.network, model.tokenizer, "cpu", batch_tokens=4096)
+    counted = variant(model, batch_tokens=4096)
     texts = [f"text number {n} says something of its own " * 10 for n in range(15)]
     assert_alike(counted.embed(texts), [model.embed([text])[0] for text in texts])
     figures = counted.figures()
     assert 1024 < figures.tokens < figures.padded_tokens
-    assert figures.padded_tokens % 256 == 0
+    assert figures.padded_tokens % 64 == 0
+
+
+def test_batches_side_by_side_give_the_same_vectors(model: Embedder) -> None:
+    texts = [f"text number {n} " * (1 + n % 90) for n in range(80)]
+    busy: list[str] = []
+    forward = type(model.network).__call__
+
+    class Watched:
+        """The network, and the threads that it runs in."""
+
+        def __init__(self) -> None:
+            self.config, self.pooling = model.network.config, model.network.pooling
+
+        def __call__(self, stream: Any) -> Any:
+            busy.append(threading.current_thread().name)
+            return forward(model.network, stream)
+
+    side_by_side = variant(model, batch_tokens=512, in_flight=2, lanes=3, network=Watched())
+    assert_alike(side_by_side.embed(texts), variant(model, batch_tokens=512).embed(texts))
+    assert {"lane_0", "lane_1", "lane_2"} <= set(busy)
+    assert threading.current_thread().name not in busy
+
+
+def test_a_batch_alone_has_all_cores_and_those_side_by_side_one_each(
+    model: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    forward, threads = type(model.network).__call__, []
+
+    def watched(network: Any, stream: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        return forward(network, stream)
+
+    monkeypatch.setattr(type(model.network), "__call__", watched)
+    side_by_side, before = variant(model, batch_tokens=300, lanes=2), torch.get_num_threads()
+    side_by_side.embed(["one question"])
+    side_by_side.embed(["many words " * 100 for _ in range(6)])
+    side_by_side.embed(["one more question"])
+    assert (threads[0], set(threads[1:-1]), threads[-1]) == (2, {1}, 2)
+    torch.set_num_threads(before)
+
+
+def test_what_nobody_waits_for_any_more_is_not_computed(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, computed, go_on = type(model.network).__call__, [], threading.Event()
+
+    def slow(network: Any, stream: Any) -> Any:
+        computed.append(stream)
+        if len(computed) > 2:
+            go_on.wait(10)
+        return forward(network, stream)
+
+    monkeypatch.setattr(type(model.network), "__call__", slow)
+    left = variant(model, batch_tokens=300, in_flight=4, lanes=2)
+    results = left.embed_tokens(left.tokenise(["many words " * 100 for _ in range(20)]))
+    next(results)
+    results.close()
+    go_on.set()
+    left.lanes._pool.shutdown()
+    assert len(computed) <= 4  # one taken, and one in each lane after it
+
+
+@given(st.lists(st.integers(1, 600), max_size=300), st.integers(300, 5000), st.integers(2, 8))
+def test_batches_side_by_side_become_smaller_towards_the_end(lengths: list[int], budget: int, lanes: int) -> None:
+    batches = list(batches_by_tokens(lengths, budget, lanes))
+    assert sorted(i for b in batches for i in b) == list(range(len(lengths)))
+    left = sum(lengths)
+    for batch in batches:
+        tokens = sum(lengths[i] for i in batch)
+        assert len(batch) == 1 or tokens <= min(budget, max(256, left / (2 * lanes)))
+        left -= tokens
 
 
 @given(st.lists(st.integers(1, 600), max_size=60), st.integers(50, 5000))
@@ -262,7 +339,7 @@ def small_device(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
         return forward(network, stream)
 
     monkeypatch.setattr(type(model.network), "__call__", limited)
-    yield Embedder(model.network, model.tokenizer, "cpu", batch_tokens=1000, in_flight=2)
+    yield variant(model, batch_tokens=1000, in_flight=2)
 
 
 def test_exhausted_memory_halves_the_batch_and_loses_nothing(small_device: Embedder, model: Embedder) -> None:
@@ -270,6 +347,29 @@ def test_exhausted_memory_halves_the_batch_and_loses_nothing(small_device: Embed
     found = small_device.embed(texts)
     assert len(found) == 30
     assert_alike(found[:3], [small_device.embed([text])[0] for text in texts[:3]])
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_the_failed_batchs_memory_is_free_when_its_halves_are_tried(
+    model: Embedder, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, lanes: int
+) -> None:
+    import torch
+
+    forward, held = type(model.network).__call__, weakref.WeakSet[Any]()
+
+    def limited(network: Any, stream: Any) -> Any:
+        if len(stream.ids) > 400:
+            activations = torch.empty(10)
+            held.add(activations)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        assert not held
+        return forward(network, stream)
+
+    monkeypatch.setattr(type(model.network), "__call__", limited)
+    small = variant(model, batch_tokens=600, lanes=lanes)
+    request.addfinalizer(gc.enable)
+    gc.disable()
+    assert len(small.embed(["many words " * 100] * 3)) == 3
 
 
 def test_a_text_that_exhausts_it_alone_is_named_after_all_others_are_done(small_device: Embedder) -> None:
@@ -351,7 +451,7 @@ def test_the_compiled_network_gives_the_same_vectors(model: Embedder, monkeypatc
     monkeypatch.setattr(torch, "compile", lambda f, **k: compile_it(f, backend="eager", fullgraph=True, **k))
     heads = type("Heads", (), {"model": model.network.layers, "sparse_linear": model.network.head})
     compiled = Network(heads, model.network.pooling, compiled=True)
-    found = Embedder(compiled, model.tokenizer, "cpu", batch_tokens=200).embed(TEXTS)
+    found = variant(model, batch_tokens=200, network=compiled).embed(TEXTS)
     assert_alike(found, model.embed(TEXTS))
 
 

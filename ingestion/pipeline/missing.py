@@ -91,7 +91,8 @@ def release_duplicates(document_ids: list[int]) -> None:
     """What was left out because these documents say the same is looked at again."""
     twins = Document.objects.filter(duplicate_of_id__in=document_ids)
     known = list(twins.values_list("id", "run_id"))
-    twins.update(duplicate_of=None, content_hash="", text_hash="", version="", etag="", last_modified="")
+    if known:
+        twins.update(duplicate_of=None, content_hash="", text_hash="", version="", etag="", last_modified="")
     for pk, run_id in known:
         if run_id and Run.objects.filter(id=run_id, state=Run.State.RUNNING).exists():
             Document.objects.filter(id=pk).queue(run_id=run_id)

@@ -92,7 +92,7 @@ def process(document_id: int, attempt: int) -> Next:
 def absorb(document: Document) -> bool:
     """Fetch and store what the document is now. True when chunks wait for the embedder."""
     source, clock = document.source, Stopwatch()
-    current = Document.objects.filter(id=document.pk).current(shape_of(source)).exists()
+    current = is_current(document)
     page = fetch(source.spec(), document.url, document.validators() if current else Validators())
     document.fetch_seconds, document.extract_seconds, document.chunk_seconds = clock.lap(), 0, 0
     if page is None:
@@ -149,8 +149,15 @@ def store(document: Document, page: Page, extracted: Extracted, chunks: Sequence
     document.save()
     release_duplicates([document.pk])
     follow_links(document, page.url, extracted.links)
-    advance([document.pk])
+    if not sizes:  # nothing to embed, so chunks that leave are all that it may wait for
+        advance([document.pk])
     return bool(sizes)
+
+
+def is_current(document: Document) -> bool:
+    """Whether what is stored is wholly in the index; a new page's shape tells without a question."""
+    shape = shape_of(document.source)
+    return document.shape == shape and Document.objects.filter(id=document.pk).current(shape).exists()
 
 
 def replace_title(extracted: Extracted, title: str) -> Extracted:

@@ -18,10 +18,12 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import django
+import psutil
 import redis
 from django.conf import settings
 
@@ -115,8 +117,9 @@ def memory(running: Any) -> dict[str, float]:
 
     found = {"redis data": redis.Redis.from_url(settings.REDIS_URL).info("memory")["used_memory"] / 1e6}
     for process in running.tree():
-        name = name_of(process)
-        found[name] = max(found.get(name, 0.0), process.memory_info().rss / 1e6)
+        with suppress(psutil.NoSuchProcess):  # Redis forks one now and then that writes its log anew
+            name = name_of(process)
+            found[name] = max(found.get(name, 0.0), process.memory_info().rss / 1e6)
     return {name: round(size, 1) for name, size in found.items()}
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.db.models import Max
-from pymilvus import MilvusClient
 
 from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.types import embedding_text
+from ingestion.vector_store import connect
 from tests.chaos.stack import Stack
 from tests.chaos.stub import dense_of
 from tests.chaos.workload import Workload, marks
@@ -29,7 +29,7 @@ class Milvus:
     """What the searched collection holds, read twice: by counting and row by row."""
 
     def __init__(self) -> None:
-        client = MilvusClient(settings.MILVUS_URI)
+        client = connect()
         name = Collection.objects.get(active=True).name
         client.load_collection(name)
         self.count = client.query(name, "", ["count(*)"], consistency_level="Strong")[0]["count(*)"]
