@@ -12,7 +12,7 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Count, Max, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
@@ -22,6 +22,7 @@ from ingestion.models import Chunk, Collection, Document, Run, Source
 from ingestion.pipeline.collections import build_progress, progress_sentence
 from ingestion.pipeline.missing import accept_missing
 from ingestion.pipeline.runs import remove_source, saved_sentence, start_run
+from ingestion.pipeline.troubles import troubles
 from ingestion.sources import normalise
 from ingestion.upload_form import UploadForm
 
@@ -121,6 +122,12 @@ class SourceAdmin(admin.ModelAdmin[Source]):
                 known=number_in(Document.State), done=number_in(DONE), unsuccessful=number_in(Document.UNSUCCESSFUL)
             )
         )
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if request.method == "GET":
+            for trouble in troubles():
+                messages.warning(request, trouble)
+        return super().changelist_view(request, extra_context)
 
     @admin.display(description="state")
     def state(self, source: Source) -> str:

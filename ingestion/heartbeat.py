@@ -1,4 +1,5 @@
-"""What embedding workers say of themselves, in Redis: what each does, how fast, and when its device failed.
+"""What embedding workers say of themselves, in Redis: what each does, how fast, and when its device failed; and when
+Beat's jobs were done last.
 
 One hash a worker, named by its place (host/device). It lives on by being written to, so that a worker that died is
 gone from it by itself. Written by the worker's two processes, each its own fields; read by everybody.
@@ -8,9 +9,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 from ingestion.broker import available
+from ingestion.exceptions import BufferUnavailable
 from ingestion.types import Json
 
 LIFE_SECONDS = 20
@@ -18,6 +21,7 @@ LIFE_SECONDS = 20
 FAILURE_SECONDS = 600
 # Rates are of the last minute, so they mean nothing when the last word is older.
 RATE_SECONDS = 60.0
+JOBS = "jobs:done"
 RATES = ("tokens_per_second", "busy")
 
 
@@ -64,6 +68,19 @@ def failures(place: str) -> list[tuple[float, str]]:
     with available() as client:
         notes = [json.loads(note) for note in client.lrange(_failures(place), -100, -1)]
     return [(at, reason) for at, reason in notes if time.time() - at < FAILURE_SECONDS]
+
+
+def note_job(name: str) -> None:
+    """One of Beat's jobs is done. Nothing depends on it."""
+    with suppress(BufferUnavailable), available() as client:
+        client.hset(JOBS, name, time.time())
+
+
+def job_ages() -> dict[str, float]:
+    """Seconds since each job was done last; those that never were are not there. Raises BufferUnavailable."""
+    with available() as client:
+        done = client.hgetall(JOBS)
+    return {name.decode(): max(0.0, time.time() - float(at)) for name, at in done.items()}
 
 
 def _key(place: str) -> str:

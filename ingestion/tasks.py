@@ -10,7 +10,7 @@ from celery import shared_task
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from ingestion import broker, buffer, dispatcher
+from ingestion import broker, buffer, dispatcher, heartbeat
 from ingestion.dispatcher import Work
 from ingestion.exceptions import BufferUnavailable, DeviceFailed
 from ingestion.pipeline import audit as auditing
@@ -24,6 +24,7 @@ HARD_LIMIT = SOFT_LIMIT + 15  # for code that never comes back to Python; the ro
 @shared_task
 def dispatch() -> None:
     send(dispatcher.tick())
+    heartbeat.note_job("dispatch")
 
 
 @shared_task(soft_time_limit=settings.LIST_TIME_LIMIT_SECONDS, time_limit=settings.LIST_TIME_LIMIT_SECONDS + 15)
@@ -56,6 +57,7 @@ def embed() -> None:
 def drain() -> None:
     if indexing.drain().more:
         send(Work(drain=True))
+    heartbeat.note_job("drain")
 
 
 @shared_task

@@ -197,6 +197,9 @@ EMBED_BATCH_TOKENS = env.int("EMBED_BATCH_TOKENS", 0)
 # Tokens of chunks taken from the rows at once at most, sorted by length before they are cut into batches; less where
 # that would be more than 4 s of work. 500 000 are 3 000 chunks, 0.5 s of one H200 at half its limit.
 EMBED_CLAIM_TOKENS = env.int("EMBED_CLAIM_TOKENS", 500_000, validate=validate.Range(1000, 2_000_000))
+# A batch that takes longer will not come back, because a driver or a card hangs: the process is replaced. The longest
+# that there is, one text of 8 192 tokens for BGE-M3, is 11.6 TFLOP: 230 s of a core with 50 GFLOP/s.
+EMBED_TIME_LIMIT_SECONDS = env.float("EMBED_TIME_LIMIT_SECONDS", 600.0, validate=validate.Range(1, 86_400))
 CHUNK_TOKENS = env.int("CHUNK_TOKENS", 320, validate=validate.Range(32, 8192))
 
 # --- Buffer, index and dispatch ----------------------------------------------------------------------

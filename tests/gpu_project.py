@@ -1,7 +1,8 @@
 """Settings for the workers that test_gpu_worker starts: the project's own, with an embedder that does as files say.
 
 ``FAKE_EMBEDDER`` names a folder. Whoever loads the model writes its process id to ``pids`` there, every batch of four
-texts adds a line to ``batches`` and takes as long as ``seconds`` says; a file ``fail`` makes the device fail once.
+texts adds a line to ``batches`` and takes as long as ``seconds`` says; a file ``fail`` makes the device fail once,
+``hang`` hang once.
 A text that says "kill" ends its process. Leases are short. As a program, ``python -m tests.gpu_project CHUNKS`` makes
 the rows.
 """
@@ -40,6 +41,9 @@ def before_batch(texts: list[str]) -> None:
     if (FOLDER / "fail").exists():
         (FOLDER / "fail").unlink()
         raise DeviceFailed("CUDA error: device-side assert triggered.")
+    if (FOLDER / "hang").exists():
+        (FOLDER / "hang").unlink()
+        time.sleep(1000)
 
 
 def add_line(file: str, word: object) -> None:

@@ -186,6 +186,7 @@ class Bench:
             "DATABASE_URL": f"sqlite:///{self.database}",
             "FAKE_EMBEDDER": str(folder),
             "LEASE_SECONDS": "600",
+            "EMBED_TIME_LIMIT_SECONDS": "3",
         }
         self.workers: list[subprocess.Popen[bytes]] = []
         make = [sys.executable, "-m", "tests.gpu_project", str(CHUNKS)]
@@ -292,6 +293,18 @@ def test_a_child_whose_device_failed_is_replaced_and_the_next_task_succeeds(benc
     assert worker.poll() is None
     assert len(set(bench.lines("pids"))) == 2
     assert len(heartbeat.failures(device.place())) == 1
+
+
+def test_a_child_whose_device_hangs_is_replaced_and_says_why(bench: Bench) -> None:
+    bench.reset(seconds=0.0)
+    (bench.folder / "hang").touch()
+    worker = bench.start()
+    bench.until("buffered")
+    assert worker.poll() is None
+    assert len(set(bench.lines("pids"))) == 2
+    ((_, reason),) = heartbeat.failures(device.place())
+    assert "the device or its driver hangs" in reason
+    assert "the device or its driver hangs" in bench.log.read_text()
 
 
 def test_a_chunk_that_kills_its_child_each_time_fails_alone(bench: Bench) -> None:

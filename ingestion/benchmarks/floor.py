@@ -87,7 +87,8 @@ def matrix_rate(embedder: Any) -> float:
     """FLOP a second of the model's largest matrix product where batches compute: the best of MATRIX_SECONDS, added up
     over the lanes of a CPU."""
     lanes = [embedder.lanes.start(lane_rate, embedder.network) for _ in range(embedder.lanes.count)]
-    return sum(lane.result() for lane in lanes)
+    rate: float = sum(lane.result() for lane in lanes)
+    return rate
 
 
 def lane_rate(network: Any) -> float:

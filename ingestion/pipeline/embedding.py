@@ -149,7 +149,7 @@ class Slice:
         self.seconds = 0.0
         now = time.monotonic()
         self.until, self.pushed, self.looked, self.beat = now + seconds, now, 0.0, 0.0
-        self.renewed = now
+        self.renewed = self.heard = now
         self.linger = 0.0
         self.is_blocked = False
 
@@ -172,6 +172,8 @@ class Slice:
                 return
             if finished := self.conveyor.next(LOOK_SECONDS if self.in_flight else self.linger):
                 self.take(finished)
+            if finished or not self.in_flight:
+                self.heard = time.monotonic()
             self.do_what_is_due()
 
     def feed(self) -> bool:
@@ -231,6 +233,8 @@ class Slice:
         if now - self.beat >= BEAT_SECONDS:
             say("embedding", pid=os.getpid(), **GAUGE.figures(), **figures_of(self.conveyor.embedder))
             self.beat = now
+        if now - self.heard > settings.EMBED_TIME_LIMIT_SECONDS:
+            die_hung()
 
     def push(self) -> None:
         if self.outbox:
@@ -271,6 +275,18 @@ def resting() -> bool:
         return False
     explain_wait(note)
     return True
+
+
+def die_hung() -> None:
+    """A computation that hangs cannot be ended, nor can a process that waits for its thread; only killed."""
+    reason = (
+        f"A batch took longer than {settings.EMBED_TIME_LIMIT_SECONDS:.0f} s (EMBED_TIME_LIMIT_SECONDS), so the device "
+        "or its driver hangs; the process was replaced."
+    )
+    logger.critical("%s: %s", place(), reason)
+    with suppress(BufferUnavailable):
+        heartbeat.note_failure(place(), reason)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def say(state: str, **facts: Any) -> None:

@@ -16,6 +16,7 @@ from ingestion.pipeline import dead_letters
 from ingestion.pipeline.collections import build_progress, last_audit
 from ingestion.pipeline.progress import TO_EMBED
 from ingestion.pipeline.runs import embedding_rate
+from ingestion.pipeline.troubles import troubles
 from ingestion.types import Json
 from ingestion.vector_store import open_store
 
@@ -47,6 +48,8 @@ def status() -> Json:
         "tokens_waiting": tokens,
         "tokens_per_second": round(rate, 1),
         "eta_seconds": round(tokens / rate) if rate and tokens else None,
+        "jobs": answer_of(lambda: {name: round(age, 1) for name, age in heartbeat.job_ages().items()}),
+        "troubles": troubles(),
         "waits_because": sorted({n for n in Run.objects.active().values_list("note", flat=True) if n}),
     }
 

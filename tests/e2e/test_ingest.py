@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -213,21 +214,53 @@ class Site(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def site() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/docs/"
     server.shutdown()
     server.server_close()
 
 
-def test_a_page_that_kills_its_worker_is_quarantined_and_the_others_are_indexed(stack: Running, site: str) -> None:
-    figures = ingest(stack, site)
+def test_a_page_that_kills_its_worker_is_quarantined_and_the_others_are_indexed(stack: Running) -> None:
+    with serving(Site) as site:
+        figures = ingest(stack, site)
     assert (figures["indexed"], figures["failed"], figures["gone"]) == (3, 1, 1)
     assert len(Site.asked) == int(PATIENCE["MAX_ATTEMPTS"])
     assert "poison: The worker died each time" in " ".join(figures["said"].split())
     assert_index_is_exact(stack)
+
+
+class SlowSite(BaseHTTPRequestHandler):
+    """/docs/ links to a page of three seconds and then to twenty quick ones."""
+
+    answered: list[str] = []
+
+    def do_GET(self) -> None:
+        time.sleep(3 if self.path == "/docs/slow" else 0)
+        names = ("slow", *(f"quick{n}" for n in range(20)))
+        links = "".join(f'<a href="/docs/{name}">{name}</a> ' for name in names)
+        body = f"<main><h1>Page {self.path}</h1><p>About {self.path}.</p>{links}</main>".encode()
+        self.send_response(404 if self.path == "/robots.txt" else 200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.answered.append(self.path.rpartition("/")[2])
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_quick_pages_do_not_wait_behind_a_slow_one_and_no_message_leaves_a_trace(stack: Running) -> None:
+    with redis.Redis.from_url(stack.environment["REDIS_URL"]) as client:
+        before = client.dbsize()
+        with serving(SlowSite) as address:
+            figures = ingest(stack, address, "--delay", "0", "--connections", "0")
+        assert (figures["indexed"], figures["failed"]) == (22, 0)
+        assert SlowSite.answered[-1] == "slow"
+        assert client.dbsize() - before < 10
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,10 @@ def lines(now: Json) -> Iterator[str]:
     yield f"audit      {listed(now['audit'] or {})}"
     eta = f", about {now['eta_seconds']} s left" if now["eta_seconds"] else ""
     yield f"embedding  {now['tokens_per_second']} tokens/s, {now['tokens_waiting']} tokens wait{eta}"
-    for reason, number in now["unusable"].items() if "error" not in now["unusable"] else ():
-        yield f"unusable   {number} records: {reason} (manage.py deadletters)"
+    for job, age in now["jobs"].items() if "error" not in now["jobs"] else ():
+        yield f"job        {job}: {age} s ago"
+    for trouble in now["troubles"]:
+        yield f"trouble    {trouble}"
     for reason in now["waits_because"]:
         yield f"waiting    {reason}"
     for source in now["sources"]:
