@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -150,6 +151,23 @@ def test_finished_batches_are_delivered_while_the_next_one_computes(
     embed_waiting()
     assert arrived == [4]
     assert buffer.length() == 12
+
+
+def test_an_embedder_that_is_faster_than_its_feed_waits_a_moment_for_more_and_stays_in_its_task(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look finds one chunk, as if one had come meanwhile."""
+    looks, fresh = [], claims.fresh
+
+    def look(room: int) -> list[Chunk]:
+        looks.append(time.monotonic())
+        return fresh(1) if len(looks) % 2 else []
+
+    monkeypatch.setattr(claims, "fresh", look)
+    embed_waiting()
+    assert states() == {Chunk.State.BUFFERED}
+    claimed = looks[::2]
+    assert all(after - before >= 0.9 * embedding.LINGER_SECONDS for before, after in pairwise(claimed))
 
 
 def test_no_thread_is_left_over(documents: list[Document], model: FakeEmbedder) -> None:
