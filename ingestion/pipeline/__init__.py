@@ -10,6 +10,7 @@ next; none of them sends a message.
 ``collections``, ``building``  which collection is searched and filled; filling another one
 ``audit``     rows beside Milvus' keys: what differs, and mending it
 ``runs``      starting runs, their figures
+``status``, ``troubles``  how things stand, and what needs a person
 ``preview``, ``estimate``  what documents would become and cost, without rows
 
 ``shape``, ``aliases``, ``passages``, ``outcomes`` and ``following`` are parts of these steps; so are ``turns``,
