@@ -131,9 +131,11 @@ def milvus_server() -> Service:
     host = f"[{address.host}]" if ":" in address.host else address.host
     return Service(
         name="milvus",
-        # Only the binary may see its libraries: they include an old libm that Python cannot load.
+        # Only the binary may see its libraries: they include an old libm that Python cannot load. Its errors go to the
+        # console; each start would leave a file in /tmp otherwise.
         command=(
             *("/usr/bin/env", f"LD_LIBRARY_PATH={binary.parent}", f"DYLD_LIBRARY_PATH={binary.parent}"),
+            *("GLOG_logtostderr=1", "GLOG_minloglevel=2"),
             *(str(binary), str(settings.DATA_DIR / "milvus.db"), f"{host}:{address.port}", "ERROR"),
         ),
         trouble=milvus_trouble,
