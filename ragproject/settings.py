@@ -209,8 +209,8 @@ EMBEDDINGS_FLUSH_SECONDS = env.float("EMBEDDINGS_FLUSH_SECONDS", 60.0)
 # Rows of one upsert; 1 000 rows of 1 024 dimensions and 1.5 KB of text are about 6 MB, far below
 # Milvus' 64 MB message limit.
 EMBEDDINGS_BATCH_ROWS = env.int("EMBEDDINGS_BATCH_ROWS", 1000, validate=validate.Range(1, 5000))
-# The embedder pauses at this and goes on at half of it: 14 000 records at most, 5 to 10 s of Milvus' writes that a small
-# source stands behind.
+# The embedder pauses at this and goes on at half of it: 14 000 records at most, 5 to 10 s of Milvus' writes that a
+# small source stands behind.
 EMBEDDINGS_MAX_BYTES = env.int("EMBEDDINGS_MAX_BYTES", 64 * 1024 * 1024)
 
 # The index is compared with the rows, key by key, and mended: 15 s for 100 000 chunks on two busy cores.

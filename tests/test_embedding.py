@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -24,8 +24,9 @@ from ingestion.exceptions import (
     VectorStoreUnavailable,
 )
 from ingestion.models import Chunk, Document, Run
-from ingestion.pipeline import claims, embedding
+from ingestion.pipeline import claims, delivery, embedding
 from ingestion.pipeline.collections import adopt, written_store
+from ingestion.pipeline.delivery import Embedded
 from ingestion.pipeline.embedding import embed_waiting
 from ingestion.pipeline.gauge import Gauge
 from ingestion.pipeline.shape import embedding_digest
@@ -161,13 +162,22 @@ def test_an_embedder_that_is_faster_than_its_feed_waits_a_moment_for_more_and_st
 
     def look(room: int) -> list[Chunk]:
         looks.append(time.monotonic())
-        return fresh(1) if len(looks) % 2 else []
+        return fresh(1)
 
     monkeypatch.setattr(claims, "fresh", look)
+    monkeypatch.setattr(embedding, "PUSH_EVERY_SECONDS", 0.3)
+    delivered, deliver = [], delivery.deliver
+
+    def note(finished: Sequence[Embedded], **how: Any) -> None:
+        delivered.append(len(finished))
+        deliver(finished, **how)
+
+    monkeypatch.setattr(delivery, "deliver", note)
     embed_waiting()
     assert states() == {Chunk.State.BUFFERED}
-    claimed = looks[::2]
-    assert all(after - before >= 0.9 * embedding.LINGER_SECONDS for before, after in pairwise(claimed))
+    assert len(looks) == 13
+    assert all(after - before >= 0.9 * embedding.LINGER_SECONDS for before, after in pairwise(looks))
+    assert len(delivered) > 2
 
 
 def test_no_thread_is_left_over(documents: list[Document], model: FakeEmbedder) -> None:

@@ -49,9 +49,9 @@ AT_ONCE = 3
 LEAST_TOKENS, TYPICAL_CHUNK_TOKENS = 8192, 150
 PUSH_EVERY_SECONDS, PUSH_CHUNKS = 1.0, 1000
 LOOK_SECONDS = 0.25
-# After a claim of less than LEAST_TOKENS the next one waits for more to come: an embedder that is faster than what
-# feeds it would claim every page by itself, at 11 ms of a core each.
-LINGER_SECONDS = 0.1
+# After a claim of less than this the next one waits for more to come: an embedder that is faster than what feeds it
+# would claim every page by itself, at 11 ms of a core each, and have no time to deliver.
+FEW_TOKENS, LINGER_SECONDS = LEAST_TOKENS // 2, 0.1
 BEAT_SECONDS = 2.0
 # So often within ten minutes, it is not one odd chunk but a device or a driver that needs a person.
 UNHEALTHY_FAILURES = 3
@@ -179,17 +179,18 @@ class Slice:
     def feed(self) -> bool:
         """Claim ahead. While something computes, and when there was little, the rows are asked again only after a
         moment. False when there is nothing more to wait for."""
-        now, claimed = time.monotonic(), 0
+        now = time.monotonic()
         if now >= self.until:
             return False
         if now < self.looked + (LOOK_SECONDS if self.in_flight else self.linger):
             return True
-        while not self.blocked() and (window := self.claim(sum(self.in_flight.values()))):
+        found, few = False, False
+        while not few and not self.blocked() and (window := self.claim(sum(self.in_flight.values()))):
             self.in_flight[window] = window.tokens
             self.conveyor.start(window)
-            claimed += window.tokens
-        self.looked, self.linger = now, LINGER_SECONDS if claimed < LEAST_TOKENS and not self.alone else 0.0
-        return claimed > 0
+            found, few = True, window.tokens < FEW_TOKENS
+        self.looked, self.linger = now, LINGER_SECONDS if few and not self.alone else 0.0
+        return found
 
     def blocked(self) -> bool:
         """Whether the vectors would have no place to go to; the runs say so."""
