@@ -285,26 +285,16 @@ def test_a_killed_worker_comes_up_again_by_itself_and_a_second_one_is_refused(be
     assert len(set(bench.lines("pids"))) == 2
 
 
-def test_a_child_whose_device_failed_is_replaced_and_the_next_task_succeeds(bench: Bench) -> None:
+@pytest.mark.parametrize(("fault", "words"), [("fail", "device-side assert"), ("hang", "device or its driver hangs")])
+def test_a_child_whose_device_fails_or_hangs_is_replaced_and_says_why(bench: Bench, fault: str, words: str) -> None:
     bench.reset(seconds=0.0)
-    (bench.folder / "fail").touch()
-    worker = bench.start()
-    bench.until("buffered")
-    assert worker.poll() is None
-    assert len(set(bench.lines("pids"))) == 2
-    assert len(heartbeat.failures(device.place())) == 1
-
-
-def test_a_child_whose_device_hangs_is_replaced_and_says_why(bench: Bench) -> None:
-    bench.reset(seconds=0.0)
-    (bench.folder / "hang").touch()
+    (bench.folder / fault).touch()
     worker = bench.start()
     bench.until("buffered")
     assert worker.poll() is None
     assert len(set(bench.lines("pids"))) == 2
     ((_, reason),) = heartbeat.failures(device.place())
-    assert "the device or its driver hangs" in reason
-    assert "the device or its driver hangs" in bench.log.read_text()
+    assert words in reason
 
 
 def test_a_chunk_that_kills_its_child_each_time_fails_alone(bench: Bench) -> None:

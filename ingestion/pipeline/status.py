@@ -40,7 +40,6 @@ def status() -> Json:
                 "unusable": dead_letters.count(),
             }
         ),
-        "unusable": answer_of(dead_letters.reasons),
         "embedders": answer_of(lambda: {f"{w['host']}/{w['device']}": w for w in heartbeat.workers()}),
         "index": answer_of(index_status),
         "building": build_progress(),
