@@ -1,4 +1,4 @@
-"""The Milvus collection: schema, upsert, delete, search. The only module that speaks to Milvus.
+"""The Milvus collection: schema, upsert, delete, search. The only door to Milvus.
 
 Rows are keyed by the chunk's deterministic key, so writing twice changes nothing; only ``upsert`` is
 used, never ``insert``, and never a flush. Works with Milvus Lite's server, Standalone and Distributed. Before
@@ -16,24 +16,41 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-import numpy as np
-from django.conf import settings
-
-from ingestion.exceptions import PermanentError, VectorStoreUnavailable
+from ingestion.exceptions import VectorStoreUnavailable
+from ingestion.milvus.client import (
+    CONNECT_SECONDS,
+    connect,
+    failures,
+    import_without_pandas,
+    is_overdue,
+    is_unavailable,
+    library,
+    unavailable_named,
+)
+from ingestion.milvus.rows import (
+    HEADING_BYTES,
+    OUTPUT_FIELDS,
+    TEXT_BYTES,
+    TITLE_BYTES,
+    URL_BYTES,
+    hit_of,
+    parts_by_bytes,
+    row_of,
+    sparse_of,
+    vectors_of,
+)
 from ingestion.types import EmbeddedChunk, Hit, Vectors
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
+
+__all__ = ["MODES", "Entry", "VectorStore", "connect", "import_without_pandas", "open_store"]
 
 T = TypeVar("T")
 
@@ -46,19 +63,12 @@ class Entry(NamedTuple):
     document_id: int
 
 
-# Milvus counts VARCHAR in bytes and refuses more than 65 535.
-TEXT_BYTES = 65_535
-HEADING_BYTES, TITLE_BYTES, URL_BYTES = 4000, 2000, 8192
-# An upsert above this is split; Milvus refuses messages of 64 MB.
-UPSERT_BYTES = 8 * 1024 * 1024
 # Reciprocal rank fusion's constant, from Cormack, Clarke and Buettcher, SIGIR 2009.
 RRF_K = 60
 # Each side of a hybrid search offers this many candidates, however few are asked for.
 CANDIDATES = 50
 # A thousand rows are written in 0.3-0.9 s; a server that compacts may take several times that.
 TIMEOUT_SECONDS = 30.0
-# A server that is there answers within milliseconds, one that is not must not hold a worker.
-CONNECT_SECONDS = 5.0
 # Bytes of vectors or keys that one query asks for. Milvus answers messages of up to 64 MB, but pymilvus makes
 # Python numbers of them, of eight times the size.
 ANSWER_BYTES = 4 * 1024 * 1024
@@ -69,19 +79,7 @@ SPARSE_TERMS = 256  # distinct tokens of a long chunk
 SPARSE_SINCE = (2, 4)
 # Keys read at a time; Milvus answers at most 16 384 rows.
 WINDOW_ROWS = 8000
-# gRPC servers close a connection that pings more often than every five minutes; pymilvus' 10 s does.
-KEEPALIVE_MS = 330_000
-OUTPUT_FIELDS = ["key", "document_id", "source_id", "url", "title", "heading", "position", "text"]
 MODES = ("hybrid", "dense", "sparse")
-# What Milvus says while it restarts, before a collection is loaded again, after the collection was lost (the next
-# ``ensure`` makes it anew), and while it protects itself from more writes.
-UNAVAILABLE_WORDS = (
-    *("not loaded", "released", "unavailable", "connect", "deadline", "closed", "not ready", "timeout", "offline"),
-    *("collection not found", "can't find collection", "not exist", "no available", "not serving"),
-    *("rate limit", "quota", "deny", "limit exceeded", "resource exhausted", "disk"),
-    *("node not match", "not healthy", "abnormal", "shard leader", "no shard", "channel", "canceled", "in recovery"),
-)
-OVERDUE_WORDS = ("deadline", "timeout")
 
 
 class VectorStore:
@@ -288,131 +286,10 @@ class VectorStore:
             client.close()
 
 
-def connect() -> MilvusClient:
-    """A client of the configured server."""
-    return library().MilvusClient(
-        uri=settings.MILVUS_URI,
-        token=settings.MILVUS_TOKEN,
-        timeout=CONNECT_SECONDS,
-        grpc_options={"grpc.keepalive_time_ms": KEEPALIVE_MS},
-    )
-
-
-@functools.cache
-def library() -> Any:
-    """pymilvus, imported on first use: with gRPC and pandas it takes 0.65 s and 100 MB, which the processes
-    that never talk to Milvus are spared."""
-    import pymilvus
-    from pymilvus.client import entity_helper, utils
-
-    # It looks at every character of every text, 0.3 s for 1 000 rows; ours are strings that have been cut to size.
-    entity_helper.CHECK_STR_ARRAY = False
-    # It imports scipy, 23 MB, to see whether a sparse vector is one of its matrices; ours are dictionaries.
-    utils.SciPyHelper._checked = True
-    # Its import sets this to WARNING, and it logs each refused call with a traceback; our own message says what to do.
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-    return pymilvus
-
-
-def import_without_pandas() -> None:
-    """Load pymilvus at 37 MB instead of 104: it imports pandas to accept data frames, which nobody here has.
-    Only for processes where no other thread may import pandas meanwhile; afterwards it can be imported as ever."""
-    if "pymilvus" in sys.modules or "pandas" in sys.modules:
-        return
-    absent = {name: _Absent(name) for name in ("pandas", "pandas.api", "pandas.api.types")}
-    sys.modules.update(absent)
-    try:
-        library()
-    finally:
-        for name in absent:
-            del sys.modules[name]
-
-
-class _Absent(ModuleType):
-    """Names of pandas for annotations and for ``isinstance``, which nothing passes."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.__path__: list[str] = []  # which makes it a package
-
-    def __getattr__(self, name: str) -> type:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
-
-
-@functools.cache
-def failures() -> tuple[type[Exception], ...]:
-    import grpc
-
-    return library().MilvusException, grpc.RpcError
-
-
-@contextmanager
-def unavailable_named() -> Iterator[None]:
-    try:
-        yield
-    except failures() as error:
-        if is_unavailable(error):
-            raise VectorStoreUnavailable(
-                f"Milvus does not answer at {settings.MILVUS_URI} or takes no writes ({reason_of(error)}). Check "
-                "that it runs and that MILVUS_URI is right; vectors wait in Redis until it is back."
-            ) from error
-        raise PermanentError(f"Milvus refused the request: {error}") from error
-
-
-def is_unavailable(error: Exception) -> bool:
-    if not isinstance(error, library().MilvusException):  # gRPC's own
-        return True
-    text = str(error).lower()
-    return any(word in text for word in UNAVAILABLE_WORDS)
-
-
-def is_overdue(error: Exception) -> bool:
-    text = str(error).lower()
-    return any(word in text for word in OVERDUE_WORDS)
-
-
-def reason_of(error: Exception) -> str:
-    """A line of what Milvus or gRPC said, which may be a page."""
-    said = getattr(error, "message", "") or getattr(error, "details", str)() or type(error).__name__
-    return cut(" ".join(str(said).split()), 200)
-
-
 def knows_sparse(version: str) -> bool:
     """By the server's word; one that says nothing readable is taken to be current."""
     found = re.match(r"v?(\d+)\.(\d+)", version)
     return found is None or (int(found[1]), int(found[2])) >= SPARSE_SINCE
-
-
-def row_of(chunk: EmbeddedChunk, *, sparse: bool = True) -> dict[str, Any]:
-    row = {
-        "key": chunk.key,
-        "source_id": chunk.source_id,
-        "document_id": chunk.document_id,
-        "position": chunk.position,
-        "url": cut(chunk.url, URL_BYTES),
-        "title": cut(chunk.title, TITLE_BYTES),
-        "heading": cut(chunk.heading, HEADING_BYTES),
-        "text": cut(chunk.text, TEXT_BYTES),
-        "dense": chunk.vectors.dense,
-    }
-    if sparse:
-        row["sparse"] = sparse_of(chunk.vectors)
-    return row
-
-
-def sparse_of(vectors: Vectors) -> dict[int, float]:
-    return dict(zip(vectors.indices.tolist(), vectors.weights.tolist(), strict=True))
-
-
-def vectors_of(row: dict[str, Any]) -> Vectors:
-    weights = row.get("sparse", {})
-    return Vectors(
-        np.asarray(row["dense"], np.float32),
-        np.fromiter(weights.keys(), np.uint32, len(weights)),
-        np.fromiter(weights.values(), np.float32, len(weights)),
-    )
 
 
 def first_bounds(rows: int) -> list[str]:
@@ -421,30 +298,6 @@ def first_bounds(rows: int) -> list[str]:
     while rows > 16**digits * WINDOW_ROWS // 2:
         digits += 1
     return ["", *(f"{n:0{digits}x}" for n in range(1, 16**digits))]
-
-
-def cut(text: str, size: int) -> str:
-    """The longest beginning of ``text`` of at most ``size`` bytes in UTF-8."""
-    return text.encode(errors="replace")[:size].decode(errors="ignore")
-
-
-def parts_by_bytes(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    part: list[dict[str, Any]] = []
-    size = 0
-    for row in rows:
-        weight = 4 * len(row["dense"]) + 8 * len(row.get("sparse", ())) + len(row["text"].encode())
-        if part and size + weight > UPSERT_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += weight
-    if part:
-        yield part
-
-
-def hit_of(row: dict[str, Any]) -> Hit:
-    entity = row["entity"]
-    return Hit(score=float(row["distance"]), **{f: entity[f] for f in OUTPUT_FIELDS})
 
 
 @functools.cache

@@ -264,6 +264,8 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Messages with a countdown are held in memory; ours wait a host's turn of at most 10 s, longer waits are rows.
+CELERY_WORKER_ETA_TASK_LIMIT = 1000
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10.0
 # Importing FlagEmbedding and loading the model takes 7 s with the stand-in and up to a minute with

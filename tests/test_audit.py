@@ -14,6 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from ingestion import buffer, vector_store
+from ingestion.milvus.rows import row_of
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.pipeline import audit as auditing
 from ingestion.pipeline.audit import Report, audit
@@ -121,7 +122,7 @@ def test_a_row_that_names_another_document_is_written_again(store: VectorStore) 
 
 def test_a_key_stored_twice_is_found_and_one_upsert_mends_it(store: VectorStore) -> None:
     chunks = indexed()
-    copy = vector_store.row_of(record(chunks[17]))
+    copy = row_of(record(chunks[17]))
     store.client.insert(store.name, [copy, copy])
     assert store.count() == 32
     assert result() == found(duplicate=1)

@@ -40,8 +40,17 @@ def test_a_guard_that_lets_the_metadata_service_through_is_named(monkeypatch: py
 
 
 @pytest.mark.usefixtures("model_path")
-def test_settings_that_work_raise_no_complaint() -> None:
+@pytest.mark.parametrize("dtype", ["auto", "float32", "int8"])
+def test_settings_that_work_raise_no_complaint(dtype: str, settings: Any) -> None:
+    settings.EMBED_DEVICE, settings.EMBED_DTYPE = "cpu", dtype
     assert run_checks() == []
+
+
+def test_no_time_out_of_redis_is_left_to_the_library() -> None:
+    """redis-py 8 made 5 s its own default, under which longer waits for a message fail."""
+    ours = broker.connect().connection_pool.connection_kwargs
+    for options in (ours, project.CELERY_BROKER_TRANSPORT_OPTIONS):
+        assert {"socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval"} <= set(options)
 
 
 @pytest.fixture

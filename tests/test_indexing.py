@@ -20,6 +20,7 @@ from pymilvus import MilvusException
 
 from ingestion import broker, buffer, outage, tasks
 from ingestion.lease import Lease
+from ingestion.milvus.rows import row_of
 from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.pipeline import dead_letters, indexing
 from ingestion.pipeline.collections import written_store
@@ -27,7 +28,7 @@ from ingestion.pipeline.indexing import drain
 from ingestion.pipeline.status import status
 from ingestion.pipeline.troubles import troubles
 from ingestion.types import EmbeddedChunk
-from ingestion.vector_store import VectorStore, row_of
+from ingestion.vector_store import VectorStore
 from tests.rows import make_chunk, make_document, make_source, record
 
 pytestmark = [

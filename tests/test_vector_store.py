@@ -21,11 +21,14 @@ from pymilvus import MilvusClient, MilvusException
 
 from ingestion import buffer, outage, vector_store
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
+from ingestion.milvus import client as milvus_client
+from ingestion.milvus.client import is_unavailable
+from ingestion.milvus.rows import TEXT_BYTES, UPSERT_BYTES, cut, parts_by_bytes, row_of
 from ingestion.models import Chunk, Document
 from ingestion.pipeline import indexing
 from ingestion.pipeline.collections import open_mirrored, written_store
 from ingestion.types import EmbeddedChunk, Vectors
-from ingestion.vector_store import VectorStore, cut, is_unavailable, knows_sparse, parts_by_bytes, row_of
+from ingestion.vector_store import VectorStore, knows_sparse
 from ragproject import services
 from tests.conftest import stop, tethered, wait_until
 from tests.rows import make_chunk, make_document, make_source, record
@@ -109,8 +112,8 @@ def test_a_batch_that_was_not_taken_whole_is_no_success(store: VectorStore, monk
 def test_a_long_text_of_a_wide_script_is_cut_between_characters(store: VectorStore) -> None:
     store.upsert([embedded(1, text="漢字" * 40_000)])
     text = store._query(f'key == "{keys(1)[0]}"', ["text"])[0]["text"]
-    assert text == cut("漢字" * 40_000, vector_store.TEXT_BYTES)
-    assert vector_store.TEXT_BYTES - 3 < len(text.encode()) <= vector_store.TEXT_BYTES
+    assert text == cut("漢字" * 40_000, TEXT_BYTES)
+    assert TEXT_BYTES - 3 < len(text.encode()) <= TEXT_BYTES
 
 
 @given(st.lists(st.integers(0, 65_535), max_size=300))
@@ -119,10 +122,10 @@ def test_no_message_is_larger_than_its_bound_and_none_is_lost(lengths: list[int]
     parts = list(parts_by_bytes(rows))
     assert [row["key"] for part in parts for row in part] == [row["key"] for row in rows]
     for part in parts:
-        assert sum(len(row["text"].encode()) for row in part) <= vector_store.UPSERT_BYTES
+        assert sum(len(row["text"].encode()) for row in part) <= UPSERT_BYTES
     for part, after in zip(parts, parts[1:], strict=False):
         texts = sum(len(row["text"].encode()) for row in [*part, after[0]])
-        assert texts > 0.9 * vector_store.UPSERT_BYTES
+        assert texts > 0.9 * UPSERT_BYTES
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,7 @@ def test_a_row_that_milvus_refuses_is_a_permanent_error(store: VectorStore) -> N
 def test_a_process_that_writes_sparse_vectors_loads_no_scipy() -> None:
     code = (
         "import sys, django; django.setup()\n"
-        "from ingestion.vector_store import library; library()\n"
+        "from ingestion.milvus.client import library; library()\n"
         "from pymilvus.client.entity_helper import sparse_rows_to_proto\n"
         "assert len(sparse_rows_to_proto([{5: 0.5}]).contents) == 1\n"
         "sys.exit('scipy' in sys.modules)\n"
@@ -216,7 +219,8 @@ def test_every_call_has_a_time_out(clean_milvus: MilvusClient) -> None:
 def test_a_server_that_takes_connections_and_says_nothing_is_unavailable(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vector_store, "CONNECT_SECONDS", 0.3)
+    for module in (milvus_client, vector_store):
+        monkeypatch.setattr(module, "CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(vector_store, "TIMEOUT_SECONDS", 10_000.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.MILVUS_URI = f"http://127.0.0.1:{silent.getsockname()[1]}"

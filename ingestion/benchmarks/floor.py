@@ -94,7 +94,7 @@ def matrix_rate(embedder: Any) -> float:
 def lane_rate(network: Any) -> float:
     import torch
 
-    config, weights = network.config, next(network.parameters())
+    config, weights = network.config, network.head.weight
     like, count = {"device": weights.device, "dtype": weights.dtype}, MATRIX_ROWS[weights.device.type]
     rows = torch.randn(count, config.hidden_size, **like)
     matrix = torch.randn(config.hidden_size, config.intermediate_size, **like)

@@ -9,9 +9,9 @@ for query, key and value gains nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,46 +47,39 @@ class Stream:
         return Stream(np.append(self.ids, np.ones(missing, np.int64)), np.append(self.lengths, missing))
 
 
-class Network:
-    """``model``: FlagEmbedding's module, in its place and precision."""
+class Encoder(Protocol):
+    """Token ids -> hidden states: ``Layers`` here, ``int8.Int8Layers``."""
 
-    def __init__(self, model: Any, pooling: str, *, compiled: bool = False) -> None:
+    config: Any
+
+    def __call__(self, stream: Stream) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+
+class Layers:
+    """The encoder in PyTorch. ``module``: FlagEmbedding's, in its place and precision."""
+
+    def __init__(self, module: Any, *, compiled: bool = False) -> None:
         attention.register()
-        self.layers = model.model
-        self.head = model.sparse_linear
-        self.config = self.layers.config
-        self.pooling = pooling
-        self.layers.set_attn_implementation(attention.NAME)
-        self.flash = attention.has_flash(self.head.weight, self.config.hidden_size // self.config.num_attention_heads)
+        self.module = module
+        self.config = module.config
+        self.weight: torch.Tensor = next(module.parameters())
+        self.module.set_attn_implementation(attention.NAME)
+        self.flash = attention.has_flash(self.weight, self.config.hidden_size // self.config.num_attention_heads)
         self._hidden = torch.compile(self._read, dynamic=True) if compiled else self._read
 
-    def parameters(self) -> Iterator[torch.nn.Parameter]:
-        yield from self.layers.parameters()
-
-    @property
-    def device(self) -> torch.device:
-        device: torch.device = self.head.weight.device
-        return device
-
-    def __call__(self, stream: Stream) -> torch.Tensor:
-        """float32: the dense vectors one after the other, then the tokens' weights. On CUDA nothing is waited for."""
-        with torch.inference_mode():
-            return self._forward(stream)
-
-    def _forward(self, stream: Stream) -> torch.Tensor:
+    def __call__(self, stream: Stream) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hidden states (tokens, size) and the texts' bounds, on the device. On CUDA nothing is waited for."""
         filled = stream.filled()
-        lengths = torch.from_numpy(filled.lengths)
         bounds = np.concatenate([[0], np.cumsum(filled.lengths)])
         ids, positions, limits = self._moved(filled.ids, self._positions(filled, bounds), bounds)
-        hidden = self._hidden(ids, positions, limits.int(), lengths, int(filled.lengths.max()))[: len(stream.ids)]
-        dense = normalize(self._pooled(hidden, limits[: len(stream.lengths) + 1]).float(), dim=-1)
-        weights = torch.relu(self.head(hidden)).float()
-        return torch.cat([dense.flatten(), weights.flatten()])
+        lengths = torch.from_numpy(filled.lengths)
+        hidden = self._hidden(ids, positions, limits.int(), lengths, int(filled.lengths.max()))
+        return hidden[: len(stream.ids)], limits[: len(stream.lengths) + 1]
 
     def _read(
         self, ids: torch.Tensor, positions: torch.Tensor, bounds: torch.Tensor, lengths: torch.Tensor, longest: int
     ) -> torch.Tensor:
-        found = self.layers(
+        found = self.module(
             input_ids=ids[None],
             position_ids=positions[None],
             token_type_ids=torch.zeros_like(ids)[None],
@@ -97,11 +90,6 @@ class Network:
         )
         hidden: torch.Tensor = found.last_hidden_state[0]
         return hidden
-
-    def _pooled(self, hidden: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
-        if self.pooling == "cls":
-            return hidden[limits[:-1]]
-        return torch.segment_reduce(hidden.float(), "mean", lengths=limits.diff(), unsafe=True)
 
     def _positions(self, stream: Stream, bounds: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Each text counts from the first position; RoBERTa skips padding, which a page on tokenizers may spell out."""
@@ -118,10 +106,33 @@ class Network:
     def _moved(self, *arrays: npt.NDArray[Any]) -> tuple[torch.Tensor, ...]:
         """All in one copy; from pinned memory, CUDA does not wait for it."""
         joined = torch.from_numpy(np.concatenate(arrays).astype(np.int64))
-        if self.device.type == "cuda":
+        if self.weight.is_cuda:
             joined = joined.pin_memory()
-        moved = joined.to(self.device, non_blocking=True)
+        moved = joined.to(self.weight.device, non_blocking=True)
         return torch.split(moved, [len(array) for array in arrays])
+
+
+class Network:
+    """``layers``: the encoder; ``head``: FlagEmbedding's, hidden states -> lexical weights."""
+
+    def __init__(self, layers: Encoder, head: torch.nn.Linear, pooling: str) -> None:
+        self.layers = layers
+        self.head = head
+        self.config = layers.config
+        self.pooling = pooling
+
+    def __call__(self, stream: Stream) -> torch.Tensor:
+        """float32: the dense vectors one after the other, then the tokens' weights. On CUDA nothing is waited for."""
+        with torch.inference_mode():
+            hidden, bounds = self.layers(stream)
+            dense = normalize(self._pooled(hidden, bounds).float(), dim=-1)
+            weights = torch.relu(self.head(hidden)).float()
+            return torch.cat([dense.flatten(), weights.flatten()])
+
+    def _pooled(self, hidden: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
+        if self.pooling == "cls":
+            return hidden[bounds[:-1]]
+        return torch.segment_reduce(hidden.float(), "mean", lengths=bounds.diff(), unsafe=True)
 
 
 class Transfer:
@@ -145,8 +156,8 @@ class Transfer:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """A CPU's allocator and cuBLAS have no error of their own."""
-    said = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    """CPU's allocators and cuBLAS have no error of their own."""
+    said = ("can't allocate memory", "failed to allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
 
 

@@ -81,6 +81,7 @@ def embed_waiting() -> bool:
         claims.fail_waiting(str(error))
     except DeviceFailed as error:
         heartbeat.note_failure(place(), str(error))
+        logger.error("%s", error)  # Celery says only that the process ended
         raise
     return False
 

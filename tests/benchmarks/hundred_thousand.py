@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import django
 import psutil
@@ -68,7 +68,7 @@ def watch(running: Any, folder: Path, documents: int) -> None:
     process = subprocess.Popen(
         command, cwd=settings.BASE_DIR, env=running.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
-    peaks, spent, started = Peaks(), defaultdict[str, list[float]](list), time.monotonic()
+    peaks, spent, started = Peaks(), defaultdict[str, list[Cost]](list), time.monotonic()
     while process.poll() is None:
         time.sleep(EVERY_SECONDS)
         done = past_embedding()
@@ -76,17 +76,22 @@ def watch(running: Any, folder: Path, documents: int) -> None:
         took = asked()
         for name, value in took.items():
             spent[name].append(value)
-        say({"seconds": round(time.monotonic() - started), "done": done, **now, "milliseconds": took})
+        wall = {name: cost.wall for name, cost in took.items()}
+        say({"seconds": round(time.monotonic() - started), "done": done, **now, "milliseconds": wall})
     finish(json.loads(process.communicate()[0]), peaks, spent)
 
 
-def finish(figures: dict[str, Any], peaks: Peaks, spent: dict[str, list[float]]) -> None:
-    rounds = [asked() for _ in range(REPETITIONS)]
-    at_rest = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+def finish(figures: dict[str, Any], peaks: Peaks, spent: dict[str, list[Cost]]) -> None:
+    at_rest = defaultdict[str, list[Cost]](list)
+    for _ in range(REPETITIONS):
+        for name, cost in asked().items():
+            at_rest[name].append(cost)
     say({"ingest": figures, "documents_per_second": round(figures["documents"] / figures["seconds"], 1)})
     say({"peaks_up_to_5000": peaks.early, "peaks_after": peaks.late})
-    say({"milliseconds_under_load": {name: percentiles(values) for name, values in spent.items()}})
-    say({"milliseconds_at_rest": at_rest})
+    say({"milliseconds_under_load": {name: percentiles([cost.wall for cost in each]) for name, each in spent.items()}})
+    worked = {name: percentiles([cost.processor for cost in each]) for name, each in spent.items()}
+    say({"of_which_processor_of_this_process": worked})
+    say({"milliseconds_at_rest": {name: statistics.median(c.wall for c in each) for name, each in at_rest.items()}})
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
@@ -126,6 +131,13 @@ def memory(running: Any) -> dict[str, float]:
 # --- Queries ------------------------------------------------------------------------------------------------
 
 
+class Cost(NamedTuple):
+    """Milliseconds that passed, and those in which this process had a core: SQLite works within it, Redis outside."""
+
+    wall: float
+    processor: float
+
+
 def past_embedding() -> int:
     from ingestion.models import Document
 
@@ -133,8 +145,8 @@ def past_embedding() -> int:
     return Document.objects.count() - Document.objects.filter(state__in=earlier).count()
 
 
-def asked() -> dict[str, float]:
-    """Milliseconds of each query; what a tick of ours leased is sent as Beat's would be."""
+def asked() -> dict[str, Cost]:
+    """The cost of each query; what a tick of ours leased is sent as Beat's would be."""
     from ingestion import tasks
     from ingestion.dispatcher import tick
     from ingestion.pipeline.status import status
@@ -167,10 +179,11 @@ def column(shown: Any, field: Any, row: Any) -> object:
     return method(row) if callable(method) else getattr(row, field, None)
 
 
-def timed(ask: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
+def timed(ask: Callable[[], Any]) -> tuple[Cost, Any]:
+    started, worked = time.perf_counter(), time.process_time()
     answer = ask()
-    return round(1000 * (time.perf_counter() - started), 1), answer
+    spent = time.perf_counter() - started, time.process_time() - worked
+    return Cost(*(round(1000 * seconds, 1) for seconds in spent)), answer
 
 
 def say(line: dict[str, Any]) -> None:

@@ -263,6 +263,34 @@ def test_quick_pages_do_not_wait_behind_a_slow_one_and_no_message_leaves_a_trace
         assert client.dbsize() - before < 10
 
 
+RETRIES = """
+from datetime import timedelta
+from django.utils import timezone
+from ingestion.models import Document, Run, Source
+source = Source.objects.create(name="later", kind="files", target="/later")
+run = Run.objects.create(source=source, state=Run.State.RUNNING)
+later = timezone.now() + timedelta(hours=1)
+pages = [Document(source=source, run=run, url=f"file:///later/{n}", next_attempt_at=later) for n in range(5000)]
+Document.objects.bulk_create(pages)
+"""
+
+
+def test_retries_in_an_hour_wait_as_rows_and_not_as_messages(stack: Running) -> None:
+    cpu = stack.service("worker", "cpu")
+    before = sum(process.memory_info().rss for process in cpu.children(recursive=True))
+    assert manage(stack, "shell", "-v", "0", "-c", RETRIES).returncode == 0
+    with redis.Redis.from_url(stack.environment["REDIS_URL"]) as client:
+        waiting = []
+        for _ in range(20):
+            time.sleep(0.5)  # several ticks of the dispatcher
+            waiting.append(client.llen("cpu") + client.hlen("unacked"))
+    assert status(stack)["documents"]["waiting"] == 5000
+    assert max(waiting) < 5  # Beat's own
+    assert sum(process.memory_info().rss for process in cpu.children(recursive=True)) < before + 10_000_000
+    drop = "from ingestion.models import Source; Source.objects.filter(name='later').delete()"
+    assert manage(stack, "shell", "-v", "0", "-c", drop).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import redis
 import requests
+from django.conf import settings
 
 from ragproject import services
 from tests.e2e.running import START_SECONDS, Running, command_words, destroy, environment, free_ports, start, up
@@ -129,6 +130,14 @@ def test_the_gpu_child_alone_is_spawned_and_may_have_torch(running: Running) -> 
 
 def spawned(worker: psutil.Process) -> list[psutil.Process]:
     return [child for child in worker.children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_idle_for_longer_than_any_time_out_of_redis_it_says_nothing(running: Running) -> None:
+    before = len(running.output())
+    time.sleep(settings.CELERY_BROKER_TRANSPORT_OPTIONS["socket_timeout"] + 5)
+    said = running.output()[before:]
+    assert not [line for line in said.splitlines() if "ERROR" in line or "WARNING" in line or "Traceback" in line]
+    assert running.ready()
 
 
 def test_only_the_cpu_worker_is_kept_to_one_thread_per_child(running: Running) -> None:

@@ -1,0 +1,71 @@
+"""Embedded chunks -> rows as Milvus stores them, in parts that it takes; its answers -> vectors and hits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ingestion.types import EmbeddedChunk, Hit, Vectors
+
+# Milvus counts VARCHAR in bytes and refuses more than 65 535.
+TEXT_BYTES = 65_535
+HEADING_BYTES, TITLE_BYTES, URL_BYTES = 4000, 2000, 8192
+# An upsert above this is split; Milvus refuses messages of 64 MB.
+UPSERT_BYTES = 8 * 1024 * 1024
+OUTPUT_FIELDS = ["key", "document_id", "source_id", "url", "title", "heading", "position", "text"]
+
+
+def row_of(chunk: EmbeddedChunk, *, sparse: bool = True) -> dict[str, Any]:
+    row = {
+        "key": chunk.key,
+        "source_id": chunk.source_id,
+        "document_id": chunk.document_id,
+        "position": chunk.position,
+        "url": cut(chunk.url, URL_BYTES),
+        "title": cut(chunk.title, TITLE_BYTES),
+        "heading": cut(chunk.heading, HEADING_BYTES),
+        "text": cut(chunk.text, TEXT_BYTES),
+        "dense": chunk.vectors.dense,
+    }
+    if sparse:
+        row["sparse"] = sparse_of(chunk.vectors)
+    return row
+
+
+def sparse_of(vectors: Vectors) -> dict[int, float]:
+    return dict(zip(vectors.indices.tolist(), vectors.weights.tolist(), strict=True))
+
+
+def vectors_of(row: dict[str, Any]) -> Vectors:
+    weights = row.get("sparse", {})
+    return Vectors(
+        np.asarray(row["dense"], np.float32),
+        np.fromiter(weights.keys(), np.uint32, len(weights)),
+        np.fromiter(weights.values(), np.float32, len(weights)),
+    )
+
+
+def cut(text: str, size: int) -> str:
+    """The longest beginning of ``text`` of at most ``size`` bytes in UTF-8."""
+    return text.encode(errors="replace")[:size].decode(errors="ignore")
+
+
+def parts_by_bytes(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    part: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        weight = 4 * len(row["dense"]) + 8 * len(row.get("sparse", ())) + len(row["text"].encode())
+        if part and size + weight > UPSERT_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += weight
+    if part:
+        yield part
+
+
+def hit_of(row: dict[str, Any]) -> Hit:
+    entity = row["entity"]
+    return Hit(score=float(row["distance"]), **{f: entity[f] for f in OUTPUT_FIELDS})
