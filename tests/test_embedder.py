@@ -6,6 +6,7 @@ import gc
 import os
 import pickle
 import shutil
+import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -487,6 +488,12 @@ def test_eight_bits_too_are_halved_when_memory_is_exhausted(small: Embedder, mon
     monkeypatch.setattr(small.network, "layers", limited)
     assert_alike(small.embed(texts), expected)
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_without_room_for_the_conversion_the_place_is_named(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(ModelError, match=r"room for them in /nowhere \(TMPDIR\)"):
+        read_model("cpu", configured_model(), "int8")
 
 
 def test_a_cpu_without_products_of_bytes_is_told_so(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,17 +27,19 @@ from ingestion.exceptions import ModelError
 
 class Int8Layers:
     """``module``: FlagEmbedding's BERT or XLM-RoBERTa, in float32. ``lanes``: how many batches compute at a time, each
-    on one core."""
+    on one core. Raises ModelError."""
 
     def __init__(self, module: Any, lanes: int) -> None:
         if "int8" not in ctranslate2.get_supported_compute_types("cpu"):
             raise ModelError("This CPU has no 8-bit products that CTranslate2 knows. Set EMBED_DTYPE=auto.")
         self.config = module.config
-        threads = torch.get_num_threads()
-        with tempfile.TemporaryDirectory(prefix="int8-") as folder:
-            save(module, folder)
-            self._encoder = ctranslate2.Encoder(folder, compute_type="int8", inter_threads=lanes, intra_threads=1)
-        torch.set_num_threads(threads)  # its own setting, 1, is PyTorch's in this thread as well
+        try:
+            self._encoder = converted(module, lanes)
+        except Exception as error:  # of the disk, the converter or the engine
+            raise ModelError(
+                f"The model cannot be brought to 8 bits: {error}. That takes layers like BERT's or XLM-RoBERTa's and "
+                f"room for them in {tempfile.gettempdir()} (TMPDIR); EMBED_DTYPE=auto does without."
+            ) from error
 
     def __call__(self, stream: Stream) -> tuple[torch.Tensor, torch.Tensor]:
         """Hidden states (tokens, size) and the texts' bounds."""
@@ -46,6 +48,15 @@ class Int8Layers:
         found = np.asarray(self._encoder.forward_batch([text.tolist() for text in texts]).last_hidden_state)
         read = np.arange(found.shape[1]) < stream.lengths[:, None]
         return torch.from_numpy(found[read]), torch.from_numpy(bounds)
+
+
+def converted(module: Any, lanes: int) -> ctranslate2.Encoder:
+    threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory(prefix="int8-") as folder:
+        save(module, folder)
+        encoder = ctranslate2.Encoder(folder, compute_type="int8", inter_threads=lanes, intra_threads=1)
+    torch.set_num_threads(threads)  # its own setting, 1, is PyTorch's in this thread as well
+    return encoder
 
 
 class Loader(BertLoader):  # type: ignore[misc]
