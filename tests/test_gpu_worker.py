@@ -295,6 +295,7 @@ def test_a_child_whose_device_fails_or_hangs_is_replaced_and_says_why(bench: Ben
     assert len(set(bench.lines("pids"))) == 2
     ((_, reason),) = heartbeat.failures(device.place())
     assert words in reason
+    assert words in bench.log.read_text()
 
 
 def test_a_chunk_that_kills_its_child_each_time_fails_alone(bench: Bench) -> None:

@@ -85,7 +85,7 @@ def flop(config: Any, lengths: np.ndarray[Any, Any]) -> float:
 
 def matrix_rate(embedder: Any) -> float:
     """FLOP a second of the model's largest matrix product where batches compute: the best of MATRIX_SECONDS, added up
-    over the lanes of a CPU."""
+    over the lanes of a CPU; float32's where int8 runs."""
     lanes = [embedder.lanes.start(lane_rate, embedder.network) for _ in range(embedder.lanes.count)]
     rate: float = sum(lane.result() for lane in lanes)
     return rate
