@@ -12,7 +12,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from ingestion import broker
-from ingestion.exceptions import AddressRefused, BufferUnavailable
+from ingestion.embedder import resolve_dtype
+from ingestion.exceptions import AddressRefused, BufferUnavailable, ModelError
 from ingestion.netguard import judge
 
 METADATA_SERVICE = "169.254.169.254"
@@ -56,17 +57,15 @@ def check_leases(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register()
-def check_cpu_precision(**kwargs: Any) -> list[CheckMessage]:
-    """Half precision on a CPU without the instructions runs over a hundred times slower."""
-    if settings.EMBED_DEVICE != "cpu" or settings.EMBED_DTYPE not in ("float16", "bfloat16"):
+def check_precision(**kwargs: Any) -> list[CheckMessage]:
+    """Where the device is named; "auto" is known only to the process that has torch."""
+    if settings.EMBED_DEVICE == "auto":
         return []
-    return [
-        Error(
-            f"EMBED_DTYPE={settings.EMBED_DTYPE} on a CPU is over 100 times slower than float32.",
-            hint="Set EMBED_DTYPE=auto, or int8 for speed, or EMBED_DEVICE to a GPU.",
-            id="ingestion.E003",
-        )
-    ]
+    try:
+        resolve_dtype(settings.EMBED_DEVICE, settings.EMBED_DTYPE)
+    except ModelError as error:
+        return [Error(str(error), id="ingestion.E003")]
+    return []
 
 
 @register()

@@ -23,6 +23,7 @@ from ingestion import broker, netguard
         ({"MODEL_PATH": "/nowhere"}, "ingestion.W001"),
         ({"PAGE_TIME_LIMIT_SECONDS": 4000}, "ingestion.E002"),
         ({"EMBED_DEVICE": "cpu", "EMBED_DTYPE": "float16"}, "ingestion.E003"),
+        ({"EMBED_DEVICE": "cuda:0", "EMBED_DTYPE": "int8"}, "ingestion.E003"),
         ({"FETCH_PRIVATE_NETWORKS": ["10.1.2.3/16"]}, "ingestion.E004"),
     ],
 )
