@@ -70,7 +70,8 @@ class Running:
 
 
 class Embedder:
-    """One loaded model. Safe to share between threads: one forward pass is started at a time."""
+    """One loaded model. Safe to share between threads: one forward pass is started at a time, and whoever comes while
+    another one's texts are embedded starts when the last of those has been, so that the device does not pause."""
 
     def __init__(
         self, network: Network, tokenizer: Any, device: str, batch_tokens: int, in_flight: int, lanes: Lanes
@@ -87,6 +88,7 @@ class Embedder:
         self._tokeniser = Tokeniser(tokenizer.backend_tokenizer, self.max_tokens)
         self._figures = EmbedderFigures()
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._busy_until = 0.0
 
     def embed(self, texts: Sequence[str]) -> list[Vectors]:
@@ -111,10 +113,11 @@ class Embedder:
         batches = list(batches_by_tokens([len(i) for i in ids], self.batch_tokens, self.lanes.count))
         start = self.lanes.start if len(batches) > 1 else self.lanes.start_alone
         try:
-            for batch in batches:
-                running.append(self._start(ids, batch, start))
-                while len(running) >= self.in_flight:
-                    yield from self._finished(ids, running.popleft(), refused)
+            with self._turn:
+                for batch in batches:
+                    while len(running) >= self.in_flight:
+                        yield from self._finished(ids, running.popleft(), refused)
+                    running.append(self._start(ids, batch, start))
             while running:
                 yield from self._finished(ids, running.popleft(), refused)
         finally:

@@ -47,10 +47,15 @@ def process(document_id: int, attempt: int) -> None:
 @shared_task
 def embed() -> None:
     try:
-        more = embedding.embed_waiting()
+        more = embedding.embed_waiting(delivered=drain_if_wanted)
     except DeviceFailed as error:
         raise SystemExit(f"{error} Another process takes this one's place.") from error
-    send(Work(embed=more, drain=dispatcher.drain_wanted()))
+    send(Work(embed=more))
+
+
+def drain_if_wanted() -> None:
+    """Without waiting for the next beat: a small source's last vectors, and batches that are full."""
+    send(Work(drain=dispatcher.drain_wanted()))
 
 
 @shared_task

@@ -22,14 +22,16 @@ class FakeEmbedder:
         self.before_batch: Callable[[list[str]], object] = lambda texts: None
         self.too_large = "no text holds this"
         self.computing = threading.Event()
+        self.turn = threading.Lock()
 
     def tokenise(self, texts: Sequence[str]) -> list[str]:
         return list(texts)
 
     def embed_tokens(self, ids: Sequence[str]) -> Iterator[tuple[list[int], list[Vectors]]]:
-        for start in range(0, len(ids), self.batch):
-            places = list(range(start, min(start + self.batch, len(ids))))
-            yield places, self.run([ids[place] for place in places], start)
+        with self.turn:
+            for start in range(0, len(ids), self.batch):
+                places = list(range(start, min(start + self.batch, len(ids))))
+                yield places, self.run([ids[place] for place in places], start)
 
     def run(self, texts: list[str], start: int) -> list[Vectors]:
         self.computing.set()

@@ -174,6 +174,7 @@ MEASURED: Json = {
     },
     "floor": {"seconds": 16.0, "tokens": 8000, "chunks": 100, "limit": {"seconds": 8.0, "share": 0.5}},
     "corpus": {"folder": "/docs", "pages": 9, "latency_ms": 80.0}, "machine": {"cores": 2},
+    "rounds": [1.25],
 }  # fmt: skip
 
 
@@ -194,6 +195,16 @@ def test_the_table_shows_the_three_side_by_side_and_leaves_out_what_was_not_meas
     assert "seconds │ 20.00 │ 90.00 │ 16.00" in shown
     assert "start to searchable │ 20.00 │ │" in shown
     assert "naive to ours │ 4.50" in shown
+    assert "all rounds" not in shown
+
+
+def test_of_several_rounds_the_one_with_the_median_ratio_is_shown_and_all_ratios() -> None:
+    rounds = [{"ratios": {"ours_to_floor": ratio}} for ratio in (1.3, 1.1, 1.2)]
+    assert ingest.middle(rounds) == rounds[2]
+    figures = {**MEASURED, "ratios": ingest.ratios(MEASURED), "rounds": [1.1, 1.25, 1.3]}
+    written = StringIO()
+    Console(width=120, file=written).print(*ingest.table(figures))
+    assert "ours to floor, all rounds │ 1.10, 1.25, 1.30" in " ".join(written.getvalue().split())
 
 
 def test_seconds_in_which_pages_failed_are_not_reported(tmp_path: Path) -> None:
@@ -206,7 +217,7 @@ def test_seconds_in_which_pages_failed_are_not_reported(tmp_path: Path) -> None:
 def test_the_default_latency_is_eighty_milliseconds() -> None:
     parser = ArgumentParser()
     ingest.add_arguments(parser)
-    assert vars(parser.parse_args([])) == {"latency": 80.0, "pages": 0, "docs": None, "no_naive": False}
+    assert vars(parser.parse_args([])) == {"latency": 80.0, "pages": 0, "docs": None, "rounds": 1, "no_naive": False}
 
 
 # --- The naive pipeline -----------------------------------------------------------------------------------

@@ -134,6 +134,17 @@ def test_the_next_window_is_claimed_and_tokenised_while_one_computes(
     assert buffer.length() == 12
 
 
+def test_whoever_drains_hears_of_every_delivery_and_not_of_its_absence(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "PUSH_EVERY_SECONDS", 0.0)
+    model.batch = 4
+    seen: list[int] = []
+    embed_waiting(delivered=lambda: seen.append(buffer.length()))
+    assert seen[0] < seen[-1] == 12
+    embed_waiting(delivered=lambda: pytest.fail("nothing was delivered"))
+
+
 def test_finished_batches_are_delivered_while_the_next_one_computes(
     documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -462,7 +473,7 @@ def test_a_chunk_that_the_tokeniser_refuses_fails_alone(
     assert buffer.length() == 11
 
 
-def test_what_a_broken_window_had_finished_is_delivered_and_windows_after_it_cost_no_attempt(
+def test_what_a_broken_window_had_finished_is_delivered_and_all_else_in_hand_is_suspect(
     documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows_of(6, monkeypatch)
@@ -487,8 +498,7 @@ def test_what_a_broken_window_had_finished_is_delivered_and_windows_after_it_cos
         embed_waiting()
     assert len(model.batches) == 2
     assert buffer.length() == 3
-    assert Chunk.objects.filter(state=Chunk.State.WAITING, attempts=1).count() == 3
-    assert Chunk.objects.filter(state=Chunk.State.WAITING, attempts=0, error="").count() == 6
+    assert Chunk.objects.filter(state=Chunk.State.WAITING, attempts=1, error="RuntimeError: no more").count() == 9
 
 
 def test_a_chunk_too_large_for_the_device_fails_on_its_own_row_at_once(

@@ -1,14 +1,20 @@
-"""Whose chunks are embedded next: equal shares, the order within, and what is left over."""
+"""Whose chunks are embedded next: shares, small ones first, the order within, and what is left over."""
 
 from __future__ import annotations
 
 import pytest
 
 from ingestion.models import Chunk, ChunkQuerySet, Document, Source
+from ingestion.pipeline import turns
 from ingestion.pipeline.turns import in_turns
 from tests.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SMALL_CHUNKS", 10)
 
 
 def waiting() -> ChunkQuerySet:
@@ -29,24 +35,38 @@ def owners(ids: list[int]) -> dict[str, int]:
     return {name: names.count(name) for name in sorted(set(names))}
 
 
-def test_a_small_source_is_not_behind_a_large_one() -> None:
+def test_large_sources_have_equal_shares() -> None:
     source_with(40, name="large")
-    source_with(8, name="small")
-    assert owners(in_turns(waiting(), 16)) == {"large": 8, "small": 7}  # one of them for being the oldest
+    source_with(20, name="newer")
+    assert owners(in_turns(waiting(), 16)) == {"large": 9, "newer": 7}  # one for being the oldest, and the odd one
 
 
-def test_a_claim_is_no_larger_than_a_small_source_needs() -> None:
+def test_a_small_source_comes_first() -> None:
     source_with(40, name="large")
-    source_with(4, name="small")
-    assert owners(in_turns(waiting(), 24)) == {"large": 5, "small": 4}
+    source_with(6, name="small")
+    assert owners(in_turns(waiting(), 8)) == {"large": 2, "small": 6}
 
 
-def test_a_claim_is_large_enough_for_full_batches() -> None:
+def test_small_sources_leave_a_quarter_to_the_large_ones() -> None:
+    source_with(80, name="large")
+    for n in range(4):
+        source_with(9, name=f"small {n}")
+    taken = owners(in_turns(waiting(), 32))
+    assert taken["large"] == 9  # with the oldest two
+    assert sum(taken.values()) == 32
+
+
+def test_of_small_sources_the_smallest_comes_first() -> None:
+    source_with(9, name="larger")
+    source_with(5, name="smaller")
+    assert owners(in_turns(waiting(), 8)) == {"larger": 3, "smaller": 5}
+
+
+def test_what_small_sources_leave_is_shared_by_the_large_ones() -> None:
     source_with(40, name="large")
-    source_with(1, name="small")
-    chosen = in_turns(waiting(), 32)
-    assert owners(chosen) == {"large": 7, "small": 1}
-    assert len(set(chosen)) == 8
+    source_with(40, name="newer")
+    source_with(2, name="small")
+    assert owners(in_turns(waiting(), 15)) == {"large": 7, "newer": 6, "small": 2}
 
 
 def test_of_one_source_the_oldest_come_first() -> None:
@@ -76,11 +96,12 @@ def test_documents_whose_chunks_are_all_claimed_do_not_hide_the_others() -> None
     source_with(8, name="small")
     claimed = Chunk.objects.filter(document__source__name="large").order_by("id")[:360]
     Chunk.objects.filter(id__in=[chunk.pk for chunk in claimed]).update(state=Chunk.State.EMBEDDING)
-    assert owners(in_turns(waiting(), 32)) == {"large": 10, "small": 8}
+    assert owners(in_turns(waiting(), 32)) == {"large": 24, "small": 8}
 
 
-def test_more_sources_than_room_take_turns_by_chance() -> None:
+def test_more_sources_than_are_looked_at_take_turns_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SOURCES_AT_A_TIME", 2)
     for n in range(6):
         source_with(4, name=f"s{n}")
-    assert len(in_turns(waiting(), 3)) == 3  # one each
-    assert len({owner for _ in range(40) for owner in owners(in_turns(waiting(), 3))}) == 6
+    assert len(in_turns(waiting(), 3)) == 3
+    assert len({owner for _ in range(60) for owner in owners(in_turns(waiting(), 3))}) == 6

@@ -6,9 +6,9 @@ the model is: 0.3 s for the stand-in; of BGE-M3's size 11 s, and 0.6 GB in the t
 computed over whole batches: a text of 8 192 tokens takes 4 GB.
 
 120 of Django's chunks with the stand-in on two cores with AVX2, without VNNI: 1.6-1.85 times as fast as float32, dense
-cosine to it at least 0.995. BGE-M3's size with random weights: 350 tokens/s instead of 202, the process 1.3 GB instead
-of 2.0, cosine at least 0.997. Tried before: PyTorch's FBGEMM 1.1-1.3 times at 0.992-0.996 depending on where the scales
-are, its ``quantize_dynamic`` 1.4 at 0.90, OpenVINO 0.9 at 0.991.
+cosine to it at least 0.995 (of a row of dashes 0.98). BGE-M3's size with random weights: 350 tokens/s instead of 202,
+the process 1.3 GB instead of 2.0, cosine at least 0.997. Tried before: PyTorch's FBGEMM 1.1-1.3 times at 0.992-0.996
+depending on where the scales are, its ``quantize_dynamic`` 1.4 at 0.90, OpenVINO 0.9 at 0.991.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ without company, so that a chunk that kills its worker is alone the last time, a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -67,14 +67,9 @@ def renew() -> int:
     return Chunk.objects.renew(owner=owner(), until=lease_end())
 
 
-def hand_back(ids: Iterable[int]) -> int:
-    """Nothing was wrong with them: the attempt does not count."""
-    return mine().filter(id__in=list(ids)).not_attempted()
-
-
-def blame(ids: Iterable[int], reason: str) -> int:
-    """One of these made the model fail: the attempt counts."""
-    return mine().filter(id__in=list(ids)).back_to_waiting(error=reason)
+def blame(reason: str) -> int:
+    """Some of what this worker holds made the model fail: the attempt counts."""
+    return mine().back_to_waiting(error=reason)
 
 
 def reclaim() -> int:

@@ -1,8 +1,9 @@
 """Windows of chunks -> batches of vectors, while the caller claims and delivers.
 
 Three things happen at a time: one thread tokenises the next window (and fetches vectors of texts that the index
-has), one computes, and the caller, who alone touches rows and the Redis list, takes what is finished. Nothing here
-knows rows or Redis. What is in memory is bounded by the windows that the caller starts.
+has), one or two compute, and the caller, who alone touches rows and the Redis list, takes what is finished. Two compute
+where one window's last batches and the next one's first are on the device. Nothing here knows rows or Redis. What is in
+memory is bounded by the windows that the caller starts.
 
 Whatever goes wrong with a window reaches the caller as the last thing said of it, and nothing after it is computed.
 """
@@ -65,7 +66,9 @@ class Conveyor:
         self._stop = threading.Event()
         self._finished: SimpleQueue[Finished] = SimpleQueue()
         self._preparing = ThreadPoolExecutor(1, "prepare")
-        self._computing = ThreadPoolExecutor(1, "compute")
+        self._computing = ThreadPoolExecutor(2, "compute")
+        self._clock = threading.Lock()
+        self._counted_until = 0.0
 
     def start(self, window: Window) -> None:
         prepared = self._preparing.submit(self._prepare, window)
@@ -124,7 +127,7 @@ class Conveyor:
     def _batches(self, window: Window, groups: Groups, order: Sequence[int], left: dict[int, TokenIds]) -> None:
         started = time.perf_counter()
         for places, vectors in self.embedder.embed_tokens([left[position] for position in order]):
-            seconds = time.perf_counter() - started
+            seconds = self._seconds_since(started)
             embedded: list[Embedded] = []
             for position, vector in zip((order[p] for p in places), vectors, strict=True):
                 del left[position]
@@ -134,6 +137,14 @@ class Conveyor:
             if self._stops():
                 return
             started = time.perf_counter()
+
+    def _seconds_since(self, started: float) -> float:
+        """Where two windows overlap, time counts once."""
+        with self._clock:
+            now = time.perf_counter()
+            seconds = now - max(started, self._counted_until)
+            self._counted_until = now
+        return seconds
 
 
 def alike(chunks: Iterable[Chunk]) -> Groups:

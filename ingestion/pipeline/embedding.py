@@ -33,25 +33,26 @@ from ingestion.pipeline.progress import explain_wait
 
 logger = logging.getLogger(__name__)
 
-# Nothing needs a task to end: a stop is noticed between batches, and full batches are drained on Beat's word. Between
-# two tasks the device waits for about 0.1 s.
+# Nothing needs a task to end: a stop is noticed between batches, and a drain is asked for when there is something to
+# drain. Between two tasks the device waits for about 0.1 s.
 TIME_SLICE_SECONDS = 120.0
 # After that, for suspects: they are a few, and each group goes alone.
 SUSPECT_SECONDS = 10.0
-# Enough to sort by length: seven batches on two cores. A small source's chunks wait for two windows at most.
-WINDOW_SECONDS = 4.0
+# A small source's chunks wait for what is in hand: AHEAD and a window at most. One window follows another without a
+# gap, so that short ones cost no more than their claims, 20 ms of a core each.
+WINDOW_SECONDS = 1.0
 # The next window is claimed when this much work is left. To claim and tokenise it takes a tenth of that, and far longer
 # where the CPU workers leave few cores: with 2 s a device stood idle for 20 % of the time at a load of 8 on two cores.
-AHEAD_SECONDS = 4.0
+AHEAD_SECONDS = 2.0
 # A window is no larger than so many times what is in hand, or the device would wait for it at the start.
 AT_ONCE = 3
-# Before a rate is known and on the slowest of devices: two batches on a CPU, half of one on a card.
-LEAST_TOKENS, TYPICAL_CHUNK_TOKENS = 8192, 150
+# Before a rate is known and on the slowest of devices: two batches on a CPU, an eighth of one on a card.
+LEAST_TOKENS, TYPICAL_CHUNK_TOKENS = 2048, 150
 PUSH_EVERY_SECONDS, PUSH_CHUNKS = 1.0, 1000
 LOOK_SECONDS = 0.25
 # After a claim of less than this the next one waits for more to come: an embedder that is faster than what feeds it
 # would claim every page by itself, at 11 ms of a core each, and have no time to deliver.
-FEW_TOKENS, LINGER_SECONDS = LEAST_TOKENS // 2, 0.1
+FEW_TOKENS, LINGER_SECONDS = 4096, 0.1
 BEAT_SECONDS = 2.0
 # So often within ten minutes, it is not one odd chunk but a device or a driver that needs a person.
 UNHEALTHY_FAILURES = 3
@@ -65,15 +66,16 @@ GAUGE = Gauge()
 _stop_asked = threading.Event()
 
 
-def embed_waiting() -> bool:
-    """Embed for one time slice. True when chunks still wait that could be embedded at once.
+def embed_waiting(delivered: Callable[[], object] = lambda: None) -> bool:
+    """Embed for one time slice. True when chunks still wait that could be embedded at once. ``delivered`` is called
+    each time that vectors have come into the buffer.
 
     Raises DeviceFailed when this process cannot use its device any more and has to end.
     """
     try:
         if not (claims.work_left() or change_wanted()) or resting():
             return False
-        return embed_slice()
+        return embed_slice(delivered)
     except BufferUnavailable as error:
         pause(f"{PAUSE}{error}")
     except ModelError as error:
@@ -86,7 +88,7 @@ def embed_waiting() -> bool:
     return False
 
 
-def embed_slice() -> bool:
+def embed_slice(delivered: Callable[[], object]) -> bool:
     say("loading", model=settings.EMBED_MODEL, reason="")
     embedder = load_model(settings.EMBED_DEVICE)
     collection = adopt()
@@ -95,18 +97,15 @@ def embed_slice() -> bool:
     GAUGE.start()
     try:
         with stoppable():
-            fresh = Slice(embedder, collection, fresh_window, seconds=TIME_SLICE_SECONDS)
-            goes_on = fresh.run() and suspects_of(embedder, collection).run()
+            fresh = Slice(embedder, collection, delivered, fresh_window, seconds=TIME_SLICE_SECONDS)
+            suspects = Slice(embedder, collection, delivered, suspect_window, seconds=SUSPECT_SECONDS, alone=True)
+            goes_on = fresh.run() and suspects.run()
     finally:
         more = claims.waiting().exists()
         GAUGE.stop(more=more)
     if goes_on:
         say("idle", **GAUGE.figures())
     return goes_on and more
-
-
-def suspects_of(embedder: Embedder, collection: Collection) -> Slice:
-    return Slice(embedder, collection, suspect_window, seconds=SUSPECT_SECONDS, alone=True)
 
 
 def fresh_window(in_hand: int) -> Window | None:
@@ -136,6 +135,7 @@ class Slice:
         self,
         embedder: Embedder,
         collection: Collection,
+        delivered: Callable[[], object],
         claim: Callable[[int], Window | None],
         *,
         seconds: float,
@@ -144,6 +144,7 @@ class Slice:
         self.alone = alone
         self.conveyor = Conveyor(embedder, _stop_asked)
         self.collection = collection
+        self.delivered = delivered
         self.claim = claim
         self.in_flight: dict[Window, int] = {}
         self.outbox: list[Embedded] = []
@@ -213,16 +214,17 @@ class Slice:
         if finished.refused:
             delivery.refuse(finished.refused, finished.reason)
         if finished.error:
-            self.fail(window, finished.error)
+            self.fail(finished.error)
         if finished.last:
             del self.in_flight[window]
         if finished.last and self.alone:
             self.push()
 
-    def fail(self, window: Window, error: BaseException) -> None:
-        """What was computed counts; the rest of the window was in the model's hands."""
+    def fail(self, error: BaseException) -> None:
+        """What was computed counts; the rest is suspect, as when the process dies: the next window may have been on the
+        device too."""
         self.push()
-        claims.blame((chunk.pk for chunk in window.chunks), f"{type(error).__name__}: {error}")
+        claims.blame(f"{type(error).__name__}: {error}")
         raise error
 
     def do_what_is_due(self) -> None:
@@ -242,6 +244,7 @@ class Slice:
         if self.outbox:
             delivery.deliver(self.outbox, collection=self.collection.name, seconds=self.seconds)
             Run.objects.active().filter(note__startswith=PAUSE).update(note="")
+            self.delivered()
         self.outbox, self.seconds, self.pushed = [], 0.0, time.monotonic()
 
 
