@@ -24,10 +24,10 @@ SOURCES_AT_A_TIME = 16
 def in_turns(waiting: ChunkQuerySet, room: int) -> list[int]:
     """The ids of up to ``room`` of these chunks."""
     sources, most = embedding_sources(), max(room, SMALL_CHUNKS)
+    if len(sources) < 2:
+        return oldest(waiting, room)
     looked_at = random.sample(sources, min(SOURCES_AT_A_TIME, len(sources)))
     found = [first_of(waiting, each, most) for each in looked_at]
-    if sum(map(bool, found)) < 2:
-        return oldest(waiting, room)
     chosen = shares(found, most, room - room // OLDEST_PART)
     return chosen + oldest(waiting.exclude(id__in=chosen), room - len(chosen))
 
