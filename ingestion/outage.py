@@ -1,12 +1,14 @@
 """What all processes know of Milvus being out of reach: since when, why, and when it is tried again.
 
 The first pause is short, each further one twice as long up to a bound, so that a Milvus that is down costs one
-attempt a minute and one that restarts is found within seconds. Kept in Redis; losing it costs one attempt.
+attempt a minute and one that restarts is found within seconds. When Milvus answers again it is left alone once more: it
+may still carry out what its clients have given up on, and a write that comes after the deletion of its row would stay
+for ever. Kept in Redis; losing it costs one attempt.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from time import time
 
@@ -17,16 +19,20 @@ from ingestion.broker import available
 
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
+# A Milvus that had been stopped carried out what had waited within the second.
+SETTLE_SECONDS = 5.0
+SETTLES = "Milvus answers again, and first finishes what it was sent before."
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Times are seconds since 1970."""
+    """Times are seconds since 1970. ``answered``: this is its last pause."""
 
     since: float
     pause: float
     next_try: float
     reason: str
+    answered: bool = False
 
     def pauses(self) -> bool:
         """Whether to leave Milvus alone. A time out of all bounds, from a clock that was wrong, does not count."""
@@ -38,22 +44,34 @@ class Outage:
 
 def current() -> Outage | None:
     with available() as client:
-        kept = client.get(place())
-    return Outage(*msgpack.unpackb(kept)) if kept else None
+        noted = client.get(place())
+    return Outage(*msgpack.unpackb(noted)) if noted else None
 
 
 def note(reason: str) -> Outage:
     """Milvus failed just now: wait, longer each time."""
     now, before = time(), current()
     pause = min(2 * before.pause, LONGEST_PAUSE_SECONDS) if before else FIRST_PAUSE_SECONDS
-    outage = Outage(before.since if before else now, pause, now + pause, reason)
+    return kept(Outage(before.since if before else now, pause, now + pause, reason))
+
+
+def answered() -> Outage | None:
+    """Milvus answered just now. The pause that this begins, or None when there is nothing to wait for any more."""
+    before = current()
+    if before is None or before.answered:
+        over()
+        return None
+    return kept(Outage(before.since, FIRST_PAUSE_SECONDS, time() + SETTLE_SECONDS, SETTLES, answered=True))
+
+
+def kept(outage: Outage) -> Outage:
     with available() as client:
-        client.set(place(), msgpack.packb((outage.since, outage.pause, outage.next_try, outage.reason)))
+        client.set(place(), msgpack.packb(astuple(outage)))
     return outage
 
 
 def over() -> None:
-    """Milvus answered."""
+    """Nothing is known to be wrong."""
     with available() as client:
         client.delete(place())
 

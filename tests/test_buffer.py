@@ -250,6 +250,24 @@ def test_each_failure_makes_the_pause_longer_until_milvus_answers(
     assert outage.current() is None
 
 
+def test_after_an_outage_milvus_is_left_alone_once_more(
+    clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_800_000_000.0
+    monkeypatch.setattr("ingestion.outage.time", lambda: now)
+    assert outage.answered() is None
+    for _ in range(4):
+        outage.note("Milvus does not answer")
+    settles = outage.answered()
+    assert settles == outage.current()
+    assert settles is not None
+    assert (settles.since, settles.next_try - now) == (now, outage.SETTLE_SECONDS)
+    assert outage.note("Milvus does not answer").pause == 2 * outage.FIRST_PAUSE_SECONDS
+    assert outage.answered() is not None
+    assert outage.answered() is None
+    assert outage.current() is None
+
+
 def test_an_outage_noted_by_a_clock_that_was_wrong_holds_nobody_up(
     clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -141,11 +142,41 @@ def test_a_milvus_that_is_down_is_left_alone_until_the_pause_is_over(
     assert drain() == (0, False)
     assert "next try at" in Run.objects.get().note
     monkeypatch.undo()
-    monkeypatch.setattr("ingestion.outage.time", lambda: time.time() + outage.FIRST_PAUSE_SECONDS)
+    later(monkeypatch, outage.FIRST_PAUSE_SECONDS)
+    assert drain() == (0, False)
+    assert "first finishes what it was sent before" in Run.objects.get().note
+    later(monkeypatch, outage.FIRST_PAUSE_SECONDS + outage.SETTLE_SECONDS)
     assert drain().rows == 3
     assert outage.current() is None
     assert Run.objects.get().note == ""
     assert written_store().existing([c.key for c in chunks]) == {c.key for c in chunks}
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr("ingestion.outage.time", lambda: time.time() + seconds)
+
+
+def test_a_write_that_milvus_carries_out_after_its_time_was_up_does_not_outlive_its_row(
+    document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks, upsert = buffered(document, range(3)), VectorStore._upsert
+    late: list[Callable[[], int]] = []
+
+    def overdue(self: VectorStore, rows: list[dict[str, object]]) -> int:
+        late.append(lambda: upsert(self, rows))
+        raise MilvusException(message="Deadline Exceeded")
+
+    monkeypatch.setattr(VectorStore, "_upsert", overdue)
+    drain()
+    monkeypatch.setattr(VectorStore, "_upsert", upsert)
+    document.chunks.all().remove()  # type: ignore[attr-defined]
+    later(monkeypatch, outage.FIRST_PAUSE_SECONDS)
+    drain()
+    late.pop()()
+    later(monkeypatch, outage.FIRST_PAUSE_SECONDS + outage.SETTLE_SECONDS)
+    drain()
+    assert not Chunk.objects.exists()
+    assert not written_store().existing([chunk.key for chunk in chunks])
 
 
 def test_milvus_failing_in_the_middle_leaves_what_was_done_done_and_the_rest_waiting(

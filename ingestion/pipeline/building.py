@@ -39,9 +39,9 @@ COMPARED = (Chunk.State.INDEXED, Chunk.State.WAITING, Chunk.State.FAILED)
 
 
 def fill() -> None:
-    """One step towards a complete collection; nothing when there is none to fill, or while Milvus is down."""
+    """One step towards a complete collection; nothing without one, or until the drain finds Milvus well again."""
     row = Collection.objects.written()
-    if row is None or row.checked_to is None or ((known := outage.current()) and known.pauses()):
+    if row is None or row.checked_to is None or outage.current():
         return
     try:
         step(row)

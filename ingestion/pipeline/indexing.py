@@ -5,7 +5,8 @@ lossless: Milvus acknowledges, the rows say so, and only then the record is forg
 anywhere leaves claims that the next one repeats, and repeating changes nothing. While Milvus takes one batch, the one
 before is marked in the rows and the next is claimed and unpacked.
 
-When Milvus cannot be reached, nothing is tried again before the pause in ``outage`` is over.
+When Milvus cannot be reached, nothing is tried again before the pause in ``outage`` is over; then one drain only looks
+whether it answers.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ def take_turn() -> Drained:
 
 def write_all(lease: Lease) -> Drained:
     started, store = timezone.now(), written_store()
-    outage.over()
+    if settles := outage.answered():
+        explain_wait(str(settles))
+        return Drained()
     with ThreadPoolExecutor(1, "milvus") as writer:
         turn = Turn(store, lease, writer, time.monotonic() + budget())
         remove_doubtful(turn)
