@@ -290,7 +290,7 @@ def number_in(states: Iterable[str]) -> Coalesce:
     """How many of a source's documents are in these states, from an index alone: three of these take 10 ms for
     100 000 documents, counting them in a join 60."""
     rows = Document.objects.filter(source=OuterRef("pk"), state__in=list(states)).order_by()
-    return Coalesce(Subquery(rows.values("source").annotate(n=Count("id")).values("n")), 0)
+    return Coalesce(Subquery(rows.values("source").annotate(n=Count("*")).values("n")), 0)
 
 
 def latest_run(source: Source) -> Run | None:

@@ -110,7 +110,7 @@ def far_ahead() -> list[int]:
     if (total := waiting.count()) < settings.MAX_CHUNKS_WAITING:
         return []
     share = settings.MAX_CHUNKS_WAITING / max(1, Run.objects.active().count())
-    counted = dict(waiting.order_by().values_list("document__source").annotate(n=Count("id")))
+    counted = dict(waiting.order_by().values_list("document__source").annotate(n=Count("*")))
     ahead = [source_id for source_id, n in counted.items() if n >= share]
     explain_wait(f"Fetching pauses: {total} chunks wait for the embedder (MAX_CHUNKS_WAITING).", source_ids=ahead)
     return ahead
@@ -118,7 +118,7 @@ def far_ahead() -> list[int]:
 
 def in_flight_by_source() -> dict[int, int]:
     rows = Document.objects.filter(state=Document.State.FETCHING).order_by()
-    return dict(rows.values_list("source").annotate(n=Count("id")))
+    return dict(rows.values_list("source").annotate(n=Count("*")))
 
 
 def allowance(source: Source) -> int:

@@ -45,7 +45,7 @@ def affordable(run: Run, urls: list[str]) -> list[str]:
 def within_templates(run: Run, urls: list[str]) -> Iterator[str]:
     shapes = {url: template(url)[:300] for url in urls}
     rows = Document.objects.filter(run=run, template__in=set(filter(None, shapes.values()))).order_by()
-    taken = Counter(dict(rows.values_list("template").annotate(n=Count("id"))))
+    taken = Counter(dict(rows.values_list("template").annotate(n=Count("*"))))
     bound = run.source.max_alike
     for url, shape in shapes.items():
         taken[shape] += 1

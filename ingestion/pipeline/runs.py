@@ -62,7 +62,7 @@ def forget_removed_sources() -> int:
 def summary(run_ids: Sequence[int]) -> Json:
     """The figures of some runs together, as `manage.py ingest --json` prints them."""
     documents = Document.objects.filter(run_id__in=run_ids)
-    states = dict(documents.values_list("state").annotate(n=Count("id")))
+    states = dict(documents.values_list("state").annotate(n=Count("*")))
     totals = documents.aggregate(
         chunks=Coalesce(Sum("chunk_count"), 0),
         embedded=Coalesce(Sum("new_chunks"), 0),
@@ -95,7 +95,7 @@ def saved(run_ids: Sequence[int]) -> Json:
     their vector or took an equal text's, and the embedder's seconds that their tokens would have cost."""
     documents = Document.objects.filter(run_id__in=run_ids)
     layers = documents.exclude(unchanged_by="").filter(state__in=(Document.State.UNCHANGED, Document.State.DUPLICATE))
-    pages = dict(layers.values_list("unchanged_by").annotate(n=Count("id")))
+    pages = dict(layers.values_list("unchanged_by").annotate(n=Count("*")))
     held = Chunk.objects.filter(document__run_id__in=run_ids).live().aggregate(n=Coalesce(Sum("tokens"), 0))["n"]
     runs = Run.objects.filter(id__in=run_ids)
     copied = runs.aggregate(chunks=Coalesce(Sum("copied_chunks"), 0), tokens=Coalesce(Sum("copied_tokens"), 0))
