@@ -5,7 +5,8 @@ has), one or two compute, and the caller, who alone touches rows and the Redis l
 where one window's last batches and the next one's first are on the device. Nothing here knows rows or Redis. What is in
 memory is bounded by the windows that the caller starts.
 
-Whatever goes wrong with a window reaches the caller as the last thing said of it, and nothing after it is computed.
+Whatever goes wrong with a window reaches the caller as the last thing said of it, and after it nothing is begun: of a
+window that overlaps, the batch in hand is the last.
 """
 
 from __future__ import annotations

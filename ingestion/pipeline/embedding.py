@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -42,7 +43,7 @@ SUSPECT_SECONDS = 10.0
 # gap, so that short ones cost no more than their claims, 20 ms of a core each.
 WINDOW_SECONDS = 1.0
 # The next window is claimed when this much work is left. To claim and tokenise it takes a tenth of that, and far longer
-# where the CPU workers leave few cores: with 2 s a device stood idle for 20 % of the time at a load of 8 on two cores.
+# where others leave few cores; a lower value idles the device there, a higher one makes small sources wait.
 AHEAD_SECONDS = 2.0
 # A window is no larger than so many times what is in hand, or the device would wait for it at the start.
 AT_ONCE = 3
@@ -97,9 +98,9 @@ def embed_slice(delivered: Callable[[], object]) -> bool:
     GAUGE.start()
     try:
         with stoppable():
-            fresh = Slice(embedder, collection, delivered, fresh_window, seconds=TIME_SLICE_SECONDS)
-            suspects = Slice(embedder, collection, delivered, suspect_window, seconds=SUSPECT_SECONDS, alone=True)
-            goes_on = fresh.run() and suspects.run()
+            begin = partial(Slice, embedder, collection, delivered)  # its time runs from then on
+            goes_on = begin(fresh_window, seconds=TIME_SLICE_SECONDS).run()
+            goes_on = goes_on and begin(suspect_window, seconds=SUSPECT_SECONDS, alone=True).run()
     finally:
         more = claims.waiting().exists()
         GAUGE.stop(more=more)
