@@ -89,6 +89,17 @@ def test_the_time_left_follows_from_the_pace_of_the_run() -> None:
     assert source_of(status(), "docs")["eta_seconds"] is None
 
 
+def test_documents_count_whichever_run_they_were_last_part_of() -> None:
+    source = make_source()
+    forgotten, earlier = (make_document(source, f"file:///{n}", state=Document.State.INDEXED) for n in range(2))
+    Document.objects.filter(pk=forgotten.pk).update(run=None)
+    Run.objects.update(state=Run.State.FINISHED)
+    make_document(source, "file:///now", run=Run.objects.create(source=source))
+    assert earlier.run is not None
+    assert source_of(status(), "docs")["documents"] == {"indexed": 2, "waiting": 1}
+    assert status()["documents"] == {"indexed": 2, "waiting": 1}
+
+
 def test_nothing_done_yet_makes_no_promise() -> None:
     make_document(make_source())
     assert source_of(status(), "docs")["eta_seconds"] is None

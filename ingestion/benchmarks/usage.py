@@ -1,6 +1,6 @@
 """Memory, processor time and Redis bytes of a running stack, watched from outside.
 
-``with Usage(pid, redis_url) as usage`` looks once a second at the process and its descendants; afterwards
+``with Usage(pid, redis_url) as usage`` looks every two seconds at the process and its descendants; afterwards
 ``usage.figures()`` holds the peaks by process, and the processor seconds spent meanwhile.
 """
 
@@ -16,8 +16,8 @@ import redis
 
 from ingestion.types import Json
 
-# A look costs 2-3 ms of one core.
-EVERY_SECONDS = 1.0
+# A look costs 5-10 ms of one core.
+EVERY_SECONDS = 2.0
 
 
 class Usage:

@@ -25,13 +25,14 @@ SAMPLED_CHUNKS = 1000
 
 def status() -> Json:
     """All figures; a service that does not answer appears with its reason instead of a figure."""
-    sources, chunks = source_states(), chunk_states()
+    runs, chunks = run_states(), chunk_states()
+    sources = source_states(runs)
     tokens, rate = tokens_waiting(), embedding_rate()
     return {
-        "documents": dict(sum(map(Counter, sources.values()), Counter())),
+        "documents": dict(sum(sources.values(), Counter())),
         "chunks": chunks,
         "depths": depths(sources, chunks),
-        "sources": every_source(sources, tokens),
+        "sources": every_source(sources, runs, tokens),
         "queues": answer_of(lambda: {q: buffer.queue_length(q) for q in ("cpu", "gpu", "index")}),
         "buffer": answer_of(
             lambda: {
@@ -53,11 +54,24 @@ def status() -> Json:
     }
 
 
-def source_states() -> dict[int, dict[str, int]]:
-    """Documents per source and state. Rows are counted, not ids: 8 ms for 100 000 instead of 12."""
+def run_states() -> dict[int, dict[str, int]]:
+    """Documents per run that they were last part of, and state. Rows are counted, not ids: 8 ms for 100 000 instead
+    of 12."""
     found: dict[int, dict[str, int]] = defaultdict(dict)
-    for source_id, state, n in Document.objects.order_by().values_list("source_id", "state").annotate(n=Count("*")):
-        found[source_id][state] = n
+    for run_id, state, n in Document.objects.order_by().values_list("run_id", "state").annotate(n=Count("*")):
+        if run_id:
+            found[run_id][state] = n
+    return found
+
+
+def source_states(runs: dict[int, dict[str, int]]) -> dict[int, Counter[str]]:
+    """The same per source: those of its runs, and the few whose run is gone."""
+    found: dict[int, Counter[str]] = defaultdict(Counter)
+    for run_id, source_id in Run.objects.filter(id__in=runs).values_list("id", "source_id"):
+        found[source_id].update(runs[run_id])
+    rows = Document.objects.order_by().filter(run=None)
+    for source_id, state, n in rows.values_list("source_id", "state").annotate(n=Count("*")):
+        found[source_id][state] += n
     return found
 
 
@@ -79,7 +93,7 @@ def tokens_waiting() -> int:
 # --- Three lines to wait in: for a CPU worker, for the embedder, for Milvus ---------------------------------
 
 
-def depths(sources: dict[int, dict[str, int]], chunks: dict[str, int]) -> Json:
+def depths(sources: dict[int, Counter[str]], chunks: dict[str, int]) -> Json:
     """What stands in each, and its bound."""
     flying = sum(states.get(Document.State.FETCHING, 0) for states in sources.values())
     waiting = sum(states.get(Document.State.WAITING, 0) for states in sources.values())
@@ -114,32 +128,37 @@ def why(states: dict[str, int], tokens: int) -> str:
     return f"{standing[longest]} {words}."
 
 
-def time_left(run: Run, states: dict[str, int]) -> int | None:
+def time_left(run: Run, states: dict[str, int], of_run: dict[str, int]) -> int | None:
     """At the pace of the run so far; what is left of the source is left of its run."""
     left = sum(states.get(state, 0) for state in Document.ACTIVE)
-    done = Document.objects.filter(run=run).count() - left if left else 0
+    done = sum(of_run.values()) - left if left else 0
     return round(left * (timezone.now() - run.created_at).total_seconds() / done) if done > 0 else None
 
 
 # --- Sources ------------------------------------------------------------------------------------------------
 
 
-def every_source(states: dict[int, dict[str, int]], tokens: int) -> list[Json]:
+def every_source(sources: dict[int, Counter[str]], runs: dict[int, dict[str, int]], tokens: int) -> list[Json]:
     newest = Run.objects.order_by().values("source").annotate(newest=Max("id")).values("newest")
-    runs = {run.source_id: run for run in Run.objects.filter(id__in=newest)}
-    return [source_status(s, runs.get(s.pk), states.get(s.pk, {}), tokens) for s in Source.objects.all()]
+    last = {run.source_id: run for run in Run.objects.filter(id__in=newest)}
+    return [
+        source_status(source, last.get(source.pk), sources.get(source.pk, {}), runs, tokens)
+        for source in Source.objects.all()
+    ]
 
 
-def source_status(source: Source, run: Run | None, documents: dict[str, int], tokens: int) -> Json:
+def source_status(
+    source: Source, run: Run | None, documents: dict[str, int], runs: dict[int, dict[str, int]], tokens: int
+) -> Json:
     return {
         "name": source.name,
         "kind": source.kind,
         "target": source.target,
         "state": "deleting" if source.deleting else run.state if run else "new",
-        "documents": documents,
+        "documents": dict(documents),
         "error": run.error if run else "",
         "waits_because": pause_of(source) or (run.note if run else "") or why(documents, tokens),
-        "eta_seconds": time_left(run, documents) if run else None,
+        "eta_seconds": time_left(run, documents, runs.get(run.pk, {})) if run else None,
         "left_out": run.remarks if run else {},
         "next_run_at": source.next_run_at.isoformat() if source.next_run_at else None,
     }

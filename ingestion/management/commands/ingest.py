@@ -24,8 +24,9 @@ from ingestion.sources import KINDS, detect_kind, normalise
 from ingestion.types import Json, SourceSpec
 
 POLL_SECONDS = 0.5
-# A look at 100 000 documents takes 0.1 s, which the workers then lack: pause this many times as long.
-PAUSE_PER_LOOK = 20
+# A look at 100 000 documents takes 0.1 s, which the workers then lack: pause this many times as long. What is seen
+# is drawn no more often than it changes, or drawing would take as much again.
+PAUSE_PER_LOOK = 50
 # A running stack picks a run up within two ticks of the dispatcher; silence this long means there is none.
 HINT_SECONDS = 15.0
 SHOWN_FAILURES = 10
@@ -205,7 +206,7 @@ def watch(run_ids: list[int], console: Console) -> None:
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     started = time.monotonic()
     try:
-        with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as display:
+        with Progress(*columns, TextColumn("{task.fields[note]}"), console=console, refresh_per_second=2) as display:
             documents = display.add_task("documents", total=None, note="")
             chunks = display.add_task("chunks", total=None, note="")
             looked = time.monotonic()
