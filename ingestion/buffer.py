@@ -79,6 +79,12 @@ def claims(client: Any) -> list[str]:
     return [name.decode() for name in client.lrange(claims_key(), 0, -1)]
 
 
+def claimed() -> list[bytes]:
+    """The records in claims: while no drain is at it, what one that died may have sent."""
+    with available() as client:
+        return [record for name in claims(client) for record in client.lrange(name, 0, -1)]
+
+
 def confirm(name: str) -> None:
     """Forget a claim whose records Milvus has and the rows say so. (No transaction: Redis refuses those, whatever is in
     them, when its memory is full. A name without records is nobody's trouble.)"""

@@ -179,6 +179,20 @@ def test_a_write_that_milvus_carries_out_after_its_time_was_up_does_not_outlive_
     assert not written_store().existing([chunk.key for chunk in chunks])
 
 
+def test_what_a_drain_that_died_had_sent_does_not_outlive_its_row_either(document: Document) -> None:
+    chunks = buffered(document, range(3))
+    claim = buffer.claim(10)
+    assert claim
+    drain_died = [buffer.unpack(record) for record in claim[1]]
+    document.chunks.all().remove()  # type: ignore[attr-defined]
+    drain()
+    written_store().upsert(drain_died)
+    drain()
+    assert not Chunk.objects.exists()
+    assert not written_store().existing([chunk.key for chunk in chunks])
+    assert buffer.doubtful(10) == []
+
+
 def test_milvus_failing_in_the_middle_leaves_what_was_done_done_and_the_rest_waiting(
     document: Document, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

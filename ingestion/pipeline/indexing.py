@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -27,7 +28,14 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from ingestion import buffer, outage
-from ingestion.exceptions import BadRecord, IngestionError, LeaseLost, PermanentError, VectorStoreUnavailable
+from ingestion.exceptions import (
+    BadRecord,
+    BufferUnavailable,
+    IngestionError,
+    LeaseLost,
+    PermanentError,
+    VectorStoreUnavailable,
+)
 from ingestion.lease import Lease, hold
 from ingestion.models import Chunk, Document, Run
 from ingestion.pipeline import dead_letters
@@ -127,6 +135,7 @@ def write_all(lease: Lease) -> Drained:
     with ThreadPoolExecutor(1, "milvus") as writer:
         turn = Turn(store, lease, writer, time.monotonic() + budget())
         remove_doubtful(turn)
+        doubt_claimed()
         written = write_waiting(turn)
         if not written.more:
             recover_lost(started)
@@ -291,6 +300,19 @@ def remove_doubtful(turn: Turn) -> None:
         if turn.run(partial(holds_copies, turn.store, list(live))):
             Chunk.objects.filter(key__in=live, state=Chunk.State.INDEXED).embed_again()
         buffer.trust(keys)
+
+
+def doubt_claimed() -> None:
+    """A drain that died may have sent these, and a Milvus that was stopped meanwhile carries out late what it was
+    sent: the drain after this one looks whether they are still wanted. (Where Redis has no room left for such notes,
+    to empty it comes first.)"""
+    keys = []
+    for record in buffer.claimed():
+        with suppress(BadRecord):
+            keys.append(buffer.unpack(record).key)
+    if keys:
+        with suppress(BufferUnavailable):
+            buffer.doubt(keys)
 
 
 def holds_copies(store: VectorStore, keys: Sequence[str]) -> bool:
