@@ -130,7 +130,7 @@ def _as_utf8(sample: bytes) -> tuple[int, int]:
     """How many errors, and how many letters beyond ASCII."""
     text = sample.decode("utf-8", "replace")
     errors = text.count("\ufffd")
-    return errors, sum(character > "\x7f" for character in text) - errors
+    return errors, len(text) - len(text.encode("ascii", "ignore")) - errors
 
 
 def _is_utf8(body: bytes) -> bool:

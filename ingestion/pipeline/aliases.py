@@ -61,7 +61,7 @@ def candidate(document: Document, url: str) -> Document | None:
 
 def twin(document: Document) -> Document | None:
     rows = Document.objects.filter(source_id=document.source_id, text_hash=document.text_hash)
-    return rows.answering().exclude(id=document.pk).order_by("depth", "id").first()
+    return rows.answering().exclude(id=document.pk).only("id").order_by("depth", "id").first()
 
 
 @transaction.atomic

@@ -99,8 +99,8 @@ def embed_slice(delivered: Callable[[], object]) -> bool:
     try:
         with stoppable():
             begin = partial(Slice, embedder, collection, delivered)  # its time runs from then on
-            goes_on = begin(fresh_window, seconds=TIME_SLICE_SECONDS).run()
-            goes_on = goes_on and begin(suspect_window, seconds=SUSPECT_SECONDS, alone=True).run()
+            goes_on = begin(fresh_window, enough, seconds=TIME_SLICE_SECONDS).run()
+            goes_on = goes_on and begin(suspect_window, bool, seconds=SUSPECT_SECONDS, alone=True).run()
     finally:
         more = claims.waiting().exists()
         GAUGE.stop(more=more)
@@ -109,19 +109,21 @@ def embed_slice(delivered: Callable[[], object]) -> bool:
     return goes_on and more
 
 
+def enough(in_hand: int) -> bool:
+    """Whether these tokens keep the device busy for AHEAD_SECONDS."""
+    return in_hand > max(AHEAD_SECONDS * GAUGE.rate(), LEAST_TOKENS)
+
+
 def fresh_window(in_hand: int) -> Window | None:
-    """Enough for WINDOW_SECONDS at the present rate, claimed when less than AHEAD_SECONDS of work are in hand."""
-    rate = GAUGE.rate()
-    if in_hand > max(AHEAD_SECONDS * rate, LEAST_TOKENS):
-        return None
-    wanted = min(WINDOW_SECONDS * rate, AT_ONCE * in_hand)
+    """Of WINDOW_SECONDS at the present rate."""
+    wanted = min(WINDOW_SECONDS * GAUGE.rate(), AT_ONCE * in_hand)
     tokens = min(max(wanted, LEAST_TOKENS), settings.EMBED_CLAIM_TOKENS)
     return window_of(claims.fresh(max(1, round(tokens / (GAUGE.chunk_tokens() or TYPICAL_CHUNK_TOKENS)))))
 
 
-def suspect_window(in_hand: int) -> Window | None:
-    """One group at a time: who dies of it must have held nothing else."""
-    return None if in_hand else window_of(claims.suspects())
+def suspect_window(_in_hand: int) -> Window | None:
+    """One group at a time: who dies of it must have held nothing else, so that anything in hand is enough."""
+    return window_of(claims.suspects())
 
 
 def window_of(chunks: list[Chunk]) -> Window | None:
@@ -130,7 +132,7 @@ def window_of(chunks: list[Chunk]) -> Window | None:
 
 class Slice:
     """One stretch of work: windows in flight, what is finished and not yet delivered, and when what is due.
-    ``alone``: a window is delivered before the next is claimed."""
+    The next window is claimed unless ``enough`` tokens are in hand. ``alone``: not before this one is delivered."""
 
     def __init__(
         self,
@@ -138,6 +140,7 @@ class Slice:
         collection: Collection,
         delivered: Callable[[], object],
         claim: Callable[[int], Window | None],
+        enough: Callable[[int], bool],
         *,
         seconds: float,
         alone: bool = False,
@@ -147,6 +150,7 @@ class Slice:
         self.collection = collection
         self.delivered = delivered
         self.claim = claim
+        self.enough = enough
         self.in_flight: dict[Window, int] = {}
         self.outbox: list[Embedded] = []
         self.seconds = 0.0
@@ -188,12 +192,16 @@ class Slice:
         if now < self.looked + (LOOK_SECONDS if self.in_flight else self.linger):
             return True
         found, few = False, False
-        while not few and not self.blocked() and (window := self.claim(sum(self.in_flight.values()))):
+        while not (few or self.enough(self.in_hand()) or self.blocked()) and (window := self.claim(self.in_hand())):
             self.in_flight[window] = window.tokens
             self.conveyor.start(window)
             found, few = True, window.tokens < FEW_TOKENS
         self.looked, self.linger = now, LINGER_SECONDS if few and not self.alone else 0.0
         return found
+
+    def in_hand(self) -> int:
+        """Tokens that are claimed and not computed."""
+        return sum(self.in_flight.values())
 
     def blocked(self) -> bool:
         """Whether the vectors would have no place to go to; the runs say so."""
