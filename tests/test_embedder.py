@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import platform
+import resource
 import shutil
 import tempfile
 import threading
@@ -307,6 +309,21 @@ def test_what_nobody_waits_for_any_more_is_not_computed(model: Embedder, monkeyp
     go_on.set()
     left.lanes._pool.shutdown()
     assert len(computed) <= 4  # one taken, and one in each lane after it
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_a_batch_frees_is_not_asked_of_the_system_again(model: Embedder) -> None:
+    """One window after another, as an ingest has them: a page fault for every 4 KiB would be thousands each."""
+    ids = model.tokenise([f"{n} words " * (20 + n % 50) for n in range(60)])
+    windows = [ids[start : start + 20] for start in range(0, 60, 20)]
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for window in windows:
+            list(model.embed_tokens(window))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert min(faults() for _ in range(5)) < 500
 
 
 @given(st.lists(st.integers(1, 600), max_size=300), st.integers(300, 5000), st.integers(2, 8))

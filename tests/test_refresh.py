@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
+from django.db import connection
 from django.utils import timezone
 
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageSuspect, Throttled
@@ -436,6 +437,20 @@ def test_a_listing_whose_allowance_is_spent_waits_however_often(
         list_run(run.pk)
     run.refresh_from_db()
     assert (run.state, run.note) == (Run.State.LISTING, "the allowance is spent")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_a_long_listing_is_written_others_get_to_write(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.complete = True
+    site.pages = {f"{HOME}page{n}": "" for n in range(6 * listing.ROWS_AT_ONCE)}
+    run = start_run(source)
+    Run.objects.lease_for_listing(until=timezone.now())
+    gaps: list[bool] = []
+    monkeypatch.setattr(listing.time, "sleep", lambda seconds: gaps.append(connection.in_atomic_block))
+    assert list_run(run.pk)
+    assert gaps == [False] * 5
 
 
 def test_a_listing_that_takes_too_long_is_tried_again_and_says_so(

@@ -19,6 +19,7 @@ import torch
 from torch.nn.functional import normalize
 
 from ingestion.embedders import attention
+from ingestion.embedders.allocator import keep_freed_memory
 from ingestion.embedders.tokeniser import first_position
 from ingestion.types import IndexArray
 
@@ -171,5 +172,8 @@ def peak_bytes(device: str) -> int:
 
 
 def tune(kind: str, *, fp16_accumulation: bool) -> None:
+    """Process-wide."""
     if kind == "cuda":
         torch.backends.cuda.matmul.allow_fp16_accumulation = fp16_accumulation
+    elif kind == "cpu":
+        keep_freed_memory()

@@ -24,6 +24,9 @@ from ingestion.types import Listed, Listing
 
 # One INSERT and one UPDATE for this many addresses; SQLite allows 32 766 parameters.
 ROWS_AT_ONCE = 500
+# SQLite lets one process write at a time, and one that waits looks again every 0.1 s: without a gap of that
+# length between two batches the listing of a huge source would keep everybody else from writing.
+GAP_SECONDS = 0.1
 # This share of the pages whose date in the sitemap is unchanged is fetched all the same: a site that forgets to
 # change its dates is noticed within a few runs, at the price of every twentieth request saved.
 SAMPLE_SHARE = 0.05
@@ -94,7 +97,7 @@ def list_later(run: Run, error: TransientError) -> bool:
 def register_listing(run: Run, listing: Listing) -> int:
     """Queue what is listed, then deal with known documents that are not. Returns how many were listed."""
     Run.objects.filter(id=run.pk).update(complete=listing.complete, remarks=dict.fromkeys(listing.notes, ""))
-    found = register(run, listing.documents)
+    found = register_all(run, listing.documents)
     if found and listing.complete:
         unlisted(run)
     elif found:
@@ -102,13 +105,21 @@ def register_listing(run: Run, listing: Listing) -> int:
     return found
 
 
-def register(run: Run, documents: Iterable[Listed], *, depth: int = 0) -> int:
-    """Queue these documents for the run, creating rows for new ones. Returns how many were given."""
+def register_all(run: Run, documents: Iterable[Listed]) -> int:
+    """Queue a whole listing, however long, and let others write in between. Returns how many were given."""
     total = 0
     for batch in batched(documents, ROWS_AT_ONCE):
-        register_batch(run, batch, depth=depth)
+        if total:
+            time.sleep(GAP_SECONDS)
+        register(run, batch)
         total += len(batch)
     return total
+
+
+def register(run: Run, documents: Iterable[Listed], *, depth: int = 0) -> None:
+    """Queue these documents for the run, creating rows for new ones; also as part of a transaction."""
+    for batch in batched(documents, ROWS_AT_ONCE):
+        register_batch(run, batch, depth=depth)
 
 
 @transaction.atomic
@@ -151,7 +162,7 @@ def visit_known(run: Run) -> None:
     urls = list(rows.values_list("url", flat=True))
     spec = run.source.spec()
     covered = follow(spec, "", urls) if run.source.kind == Source.Kind.WEBSITE else urls
-    register(run, map(Listed, covered))
+    register_all(run, map(Listed, covered))
     outside = rows.filter(Q(run=None) | ~Q(run=run))
     retire(outside, error=f"{spec.target} does not cover this address any more.", run=run)
 

@@ -206,7 +206,8 @@ def watch(run_ids: list[int], console: Console) -> None:
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     started = time.monotonic()
     try:
-        with Progress(*columns, TextColumn("{task.fields[note]}"), console=console, refresh_per_second=2) as display:
+        shown = (*columns, TextColumn("{task.fields[note]}"))
+        with Progress(*shown, console=console, refresh_per_second=2, auto_refresh=console.is_terminal) as display:
             documents = display.add_task("documents", total=None, note="")
             chunks = display.add_task("chunks", total=None, note="")
             looked = time.monotonic()

@@ -1,0 +1,27 @@
+"""What a batch frees stays with the process, for the next batch.
+
+glibc gives the memory at the top of a heap back to the system as soon as it is free, and the batch after takes it
+again, a page fault for every 4 KiB: with the stand-in on two cores 20 000 faults a second, 5 % of the machine while
+windows follow one another, and 1 % with this. A process keeps its peak instead, 3 % more than it had. The thresholds
+are those of mallopt(3); other C libraries are left as they are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+MIB = 1024 * 1024
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
+# In this order of meaning: never trim; a thread's heap is 64 MiB, and with that much asked for at its top it is not
+# returned either; blocks larger than half a heap cannot come of one.
+WANTED = {TRIM_THRESHOLD: 1024 * MIB, TOP_PAD: 64 * MIB, MMAP_THRESHOLD: 32 * MIB}
+
+
+def keep_freed_memory() -> None:
+    """From now on, in the whole process."""
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    for parameter, value in WANTED.items():
+        libc.mallopt(parameter, value)
