@@ -1,8 +1,8 @@
 """Waiting chunks -> records in the buffer: what the GPU worker does.
 
 Chunks of many documents are claimed at once, with a lease, so that batches are filled by tokens and not by page.
-While one window of them computes, the next is claimed and tokenised, and what is finished is delivered every other
-second at the latest. ``claims`` says which chunks, ``conveyor`` runs the threads, ``delivery`` writes; here they come
+While one window of them computes, the next is claimed and tokenised, and what is finished is delivered at least once a
+second. ``claims`` says which chunks, ``conveyor`` runs the threads, ``delivery`` writes; here they come
 together for one time slice, and whatever goes wrong is settled.
 """
 
@@ -41,7 +41,7 @@ TIME_SLICE_SECONDS = 120.0
 SUSPECT_SECONDS = 10.0
 # A small source's chunks wait for what is in hand: AHEAD and a window at most. One window follows another without a
 # gap, so that short ones cost no more than their claims, 20 ms of a core each.
-WINDOW_SECONDS = 1.5
+WINDOW_SECONDS = 1.0
 # The next window is claimed when this much work is left. To claim and tokenise it takes a tenth of that, and far longer
 # where others leave few cores; a lower value idles the device there, a higher one makes small sources wait.
 AHEAD_SECONDS = 2.0
@@ -49,7 +49,7 @@ AHEAD_SECONDS = 2.0
 AT_ONCE = 3
 # Before a rate is known and on the slowest of devices: two batches on a CPU, an eighth of one on a card.
 LEAST_TOKENS, TYPICAL_CHUNK_TOKENS = 2048, 150
-PUSH_EVERY_SECONDS, PUSH_CHUNKS = 2.0, 1000
+PUSH_EVERY_SECONDS, PUSH_CHUNKS = 1.0, 1000
 LOOK_SECONDS = 0.25
 # After a claim of less than this the next one waits for more to come: an embedder that is faster than what feeds it
 # would claim every page by itself, at 11 ms of a core each, and have no time to deliver.
