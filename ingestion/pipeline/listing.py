@@ -25,8 +25,9 @@ from ingestion.types import Listed, Listing
 # One INSERT and one UPDATE for this many addresses; SQLite allows 32 766 parameters.
 ROWS_AT_ONCE = 500
 # SQLite lets one process write at a time, and one that waits looks again every 0.1 s: without a gap of that
-# length between two batches the listing of a huge source would keep everybody else from writing.
-GAP_SECONDS = 0.1
+# length between two batches the listing of a huge source would keep everybody else from writing. The first rows come
+# in one go, in 2 s at most: were a large source's first pages taken up meanwhile, a small one beside it would wait.
+GAP_SECONDS, ROWS_IN_ONE_GO = 0.1, 5000
 # This share of the pages whose date in the sitemap is unchanged is fetched all the same: a site that forgets to
 # change its dates is noticed within a few runs, at the price of every twentieth request saved.
 SAMPLE_SHARE = 0.05
@@ -109,7 +110,7 @@ def register_all(run: Run, documents: Iterable[Listed]) -> int:
     """Queue a whole listing, however long, and let others write in between. Returns how many were given."""
     total = 0
     for batch in batched(documents, ROWS_AT_ONCE):
-        if total:
+        if total >= ROWS_IN_ONE_GO:
             time.sleep(GAP_SECONDS)
         register(run, batch)
         total += len(batch)
