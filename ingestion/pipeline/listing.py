@@ -112,7 +112,7 @@ def register_all(run: Run, documents: Iterable[Listed]) -> int:
     for batch in batched(documents, ROWS_AT_ONCE):
         if total >= ROWS_IN_ONE_GO:
             time.sleep(GAP_SECONDS)
-        register(run, batch)
+        register_batch(run, batch, depth=0)
         total += len(batch)
     return total
 
