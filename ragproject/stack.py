@@ -13,12 +13,10 @@ import asyncio
 import os
 import shlex
 import signal
-import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain
-from pathlib import Path
 
 from circus.watcher import Watcher
 from django.conf import settings
@@ -27,8 +25,8 @@ from ragproject import services
 from ragproject.console import Console, Prefixed
 from ragproject.preflight import StackError, migrate, only_stack_in, require_free
 from ragproject.services import Service
+from ragproject.tether import tethered
 
-TETHER = Path(__file__).with_name("tether.py")
 # Often enough that a restart is prompt; six waitpid calls a tick cost nothing measurable.
 TICK_SECONDS = 0.25
 # A cold disk may take half a minute to import Django, Celery and gRPC three times over.
@@ -150,10 +148,11 @@ class Child:
 def watch(service: Service, stdout: Prefixed, stderr: Prefixed) -> Watcher:
     """circus' watcher in its own session, so that a terminal's Ctrl-C reaches the supervisor alone.
     Without ``respawn``: circus starts again at once and for ever, we wait longer each time."""
+    program, *arguments = tethered(service.command)
     return Watcher(
         service.name,
-        shlex.quote(sys.executable),
-        args=["-I", "-S", str(TETHER), str(os.getpid()), *service.command],
+        shlex.quote(program),
+        args=arguments,
         working_dir=str(service.directory),
         copy_env=True,
         env={**ENVIRONMENT, **service.environment},

@@ -9,8 +9,14 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def tethered(command: Sequence[str]) -> list[str]:
+    """The command line that runs ``command`` as long as this process lives."""
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
 
 
 def main(supervisor: int, command: list[str]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +18,7 @@ from pymilvus import MilvusClient
 from ingestion import broker, hosts, vector_store
 from ingestion.standin import assemble
 from ragproject import services
-from ragproject.stack import TETHER
+from ragproject.tether import tethered
 
 # A shell that starts this in the background lets it and its children ignore Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -41,10 +40,9 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 60.0, every:
         time.sleep(every)
 
 
-def tethered(command: tuple[str, ...], *, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+def serve(command: Sequence[str], *, cwd: Path | None = None) -> subprocess.Popen[bytes]:
     """A server that ends with the tests, however they end."""
-    tether = (sys.executable, "-I", "-S", str(TETHER), str(os.getpid()))
-    return subprocess.Popen([*tether, *command], cwd=cwd, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(tethered(command), cwd=cwd, stdout=subprocess.DEVNULL)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -74,7 +72,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ).stdout.strip()
     port = str(urlsplit(django_settings.REDIS_URL).port)
     folder = tmp_path_factory.mktemp("redis")
-    process = tethered((binary, "--port", port, "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""))
+    process = serve((binary, "--port", port, "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""))
     wait_until(lambda: redis.Redis.from_url(django_settings.REDIS_URL).ping())
     yield django_settings.REDIS_URL
     stop(process)
@@ -92,7 +90,7 @@ def clean_redis(redis_server: str) -> redis.Redis:
 @pytest.fixture(scope="session")
 def milvus_server() -> Iterator[str]:
     service = services.milvus_server()
-    process = tethered(service.command, cwd=service.directory)
+    process = serve(service.command, cwd=service.directory)
     wait_until(lambda: vector_store.connect().list_collections() is not None)
     yield django_settings.MILVUS_URI
     stop(process)

@@ -30,7 +30,7 @@ from ingestion.pipeline.collections import open_mirrored, written_store
 from ingestion.types import EmbeddedChunk, Vectors
 from ingestion.vector_store import VectorStore, knows_sparse
 from ragproject import services
-from tests.conftest import stop, tethered, wait_until
+from tests.conftest import serve, stop, wait_until
 from tests.rows import make_chunk, make_document, make_source, record
 
 DIMENSION = 8
@@ -235,7 +235,7 @@ def test_after_a_restart_of_milvus_lite_the_same_store_goes_on(settings: Any, tm
         settings.MILVUS_URI = f"http://127.0.0.1:{probe.getsockname()[1]}"
     settings.DATA_DIR = tmp_path
     service = services.milvus_server()
-    server = tethered(service.command, cwd=tmp_path)
+    server = serve(service.command, cwd=tmp_path)
     try:
         store = VectorStore("store_tests", DIMENSION)
         wait_until(lambda: store.exists() is False)
@@ -243,7 +243,7 @@ def test_after_a_restart_of_milvus_lite_the_same_store_goes_on(settings: Any, tm
         store.upsert([embedded(1)])
         server.kill()
         server.wait()
-        server = tethered(service.command, cwd=tmp_path)
+        server = serve(service.command, cwd=tmp_path)
         wait_until(lambda: services.milvus_trouble() == "")
         assert store.existing(keys(1, 2)) == set(keys(1))
         store.upsert([embedded(2)])
@@ -269,7 +269,7 @@ class OldMilvus:
     def start(self) -> None:
         """It answers after 3 s, after a crash in 10 s."""
         command = (sys.executable, "-m", "tests.old_milvus", str(self.folder))
-        self.process: subprocess.Popen[bytes] = tethered(command, cwd=project.BASE_DIR)
+        self.process: subprocess.Popen[bytes] = serve(command, cwd=project.BASE_DIR)
 
     def kill(self) -> None:
         self.process.kill()

@@ -24,7 +24,7 @@ from django.conf import settings
 
 from ingestion.exceptions import IngestionError
 from ingestion.types import Json
-from ragproject.stack import TETHER
+from ragproject.tether import tethered
 
 READY_SECONDS = 240.0
 STOP_SECONDS = 40.0
@@ -89,10 +89,6 @@ def running(command: Sequence[str], place: Place, name: str) -> Iterator[subproc
         yield process
     finally:
         stop(process)
-
-
-def tethered(command: Sequence[str]) -> list[str]:
-    return [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command]
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

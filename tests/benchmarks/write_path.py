@@ -106,9 +106,9 @@ def redis_server(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def running(command: Sequence[str], folder: Path) -> Iterator[None]:
-    from tests.conftest import tethered
+    from tests.conftest import serve
 
-    process = tethered(tuple(command), cwd=folder)
+    process = serve(command, cwd=folder)
     try:
         yield
     finally:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +17,7 @@ import redis
 from django.conf import settings
 
 from ragproject import services
-from ragproject.stack import TETHER
+from ragproject.tether import tethered
 from tests.e2e.running import Running, command_words, destroy, start
 
 ROLES = {
@@ -65,8 +64,7 @@ class Stack:
         command = services.index_worker().command
         named = [word.replace("index@", "index2@") for word in command]
         self._second = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *named],
-            env=self.running.environment, stdout=self._log, stderr=self._log, start_new_session=True,
+            tethered(named), env=self.running.environment, stdout=self._log, stderr=self._log, start_new_session=True,
         )  # fmt: skip
 
     def role(self, name: str) -> psutil.Process:

@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 from django.conf import settings
 
+from ragproject.tether import tethered
+
 START_SECONDS = 90
 
 
@@ -86,12 +88,12 @@ def up(*options: str) -> list[str]:
 
 
 def start(folder: Path, *options: str, **extra: str) -> Running:
-    """`manage.py up` in a session of its own; ``extra`` are environment variables."""
+    """`manage.py up` in a session of its own that ends with this process; ``extra`` are environment variables."""
     folder.mkdir(exist_ok=True)
     log, variables = folder / "up.log", {**environment(folder), **extra}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            up(*options), env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            tethered(up(*options)), env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
     return Running(process, log, variables)
 
