@@ -53,11 +53,12 @@ class Int8Layers:
 
 def converted(module: Any, lanes: int) -> ctranslate2.Encoder:
     threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory(prefix="int8-") as folder:
-        save(module, folder)
-        encoder = ctranslate2.Encoder(folder, compute_type="int8", inter_threads=lanes, intra_threads=1)
-    torch.set_num_threads(threads)  # its own setting, 1, is PyTorch's in this thread as well
-    return encoder
+    try:
+        with tempfile.TemporaryDirectory(prefix="int8-") as folder:
+            save(module, folder)
+            return ctranslate2.Encoder(folder, compute_type="int8", inter_threads=lanes, intra_threads=1)
+    finally:
+        torch.set_num_threads(threads)  # its own setting, 1, is PyTorch's in this thread as well
 
 
 class Loader(BertLoader):  # type: ignore[misc]
