@@ -488,6 +488,23 @@ def test_eight_bits_leave_pytorch_its_threads(model_path: Path) -> None:
     torch.set_num_threads(before)
 
 
+def test_a_failed_conversion_leaves_pytorch_its_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ctranslate2
+    import torch
+
+    def failing(*args: Any, **options: Any) -> None:
+        torch.set_num_threads(1)
+        raise RuntimeError("no memory")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    monkeypatch.setattr(ctranslate2, "Encoder", failing)
+    with pytest.raises(ModelError, match="no memory"):
+        read_model("cpu", configured_model(), "int8")
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
+
+
 def test_eight_bits_read_up_to_the_last_position(random_model: ModelSpec) -> None:
     """XLM-RoBERTa's positions begin behind the padding's."""
     exact, small = (read_model("cpu", random_model, dtype) for dtype in ("float32", "int8"))
