@@ -27,6 +27,7 @@ import psutil
 import redis
 from django.conf import settings
 
+from ragproject.tether import tethered
 from tests.benchmarks.generated import write_pages
 
 WORDS = 100
@@ -66,7 +67,11 @@ def own_variables() -> dict[str, str]:
 def watch(running: Any, folder: Path, documents: int) -> None:
     command = [sys.executable, "manage.py", "ingest", str(folder), "--max-pages", str(2 * documents), "--json"]
     process = subprocess.Popen(
-        command, cwd=settings.BASE_DIR, env=running.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        tethered(command),
+        cwd=settings.BASE_DIR,
+        env=running.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     peaks, spent, started = Peaks(), defaultdict[str, list[Cost]](list), time.monotonic()
     while process.poll() is None:

@@ -19,6 +19,8 @@ import django
 import redis
 from django.conf import settings
 
+from ragproject.tether import tethered
+
 FAN_OUT = 25
 WORDS = ["model", "query", "field", "index", "cache", "template", "form", "view", "signal", "migration", "session"]
 EVERY_SECONDS = 5.0
@@ -78,7 +80,11 @@ def watch(running: Any, target: str, pages: int) -> None:
     started, fetched_after = time.monotonic(), 0.0
     highest = dict.fromkeys(("worker_mb", "index_mb", "redis_mb", "queued"), 0.0)
     process = subprocess.Popen(
-        command, cwd=settings.BASE_DIR, env=running.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        tethered(command),
+        cwd=settings.BASE_DIR,
+        env=running.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     while process.poll() is None:
         time.sleep(EVERY_SECONDS)
