@@ -19,7 +19,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from ingestion import buffer
-from ingestion.models import Chunk, Document, Run, RunQuerySet, Source
+from ingestion.models import Chunk, Document, DocumentQuerySet, Run, RunQuerySet, Source, has_documents
 from ingestion.pipeline.claims import give_up
 from ingestion.pipeline.progress import TO_EMBED, advance, explain_wait, finish_runs
 from ingestion.pipeline.runs import forget_removed_sources, start_due_runs
@@ -53,15 +53,23 @@ def tick() -> Work:
 
 
 def recover() -> None:
-    """Take back documents and chunks whose worker vanished; too many attempts mean quarantine."""
+    """Take back documents and chunks whose worker vanished. It looks first: a statement that changes nothing would lock
+    the database for writing all the same."""
     expired = Document.objects.filter(state=Document.State.FETCHING, lease_until__lt=timezone.now())
+    if expired.exists():
+        take_back(expired)
+    if Chunk.objects.expired().exists():
+        Chunk.objects.expired().back_to_waiting()
+    give_up()
+
+
+def take_back(expired: DocumentQuerySet) -> None:
+    """Back in line, or quarantined after too many attempts."""
     now = timezone.now()
     expired.filter(attempts__gte=settings.MAX_ATTEMPTS).update(
         state=Document.State.QUARANTINED, error=DIED, lease_until=None, updated_at=now
     )
     expired.update(state=Document.State.WAITING, lease_until=None, updated_at=now)
-    Chunk.objects.expired().back_to_waiting()
-    give_up()
 
 
 def runs_to_list() -> Iterator[int]:
@@ -72,21 +80,18 @@ def runs_to_list() -> Iterator[int]:
 def start_documents() -> tuple[tuple[int, int], ...]:
     """Lease waiting documents, as many as the bounds allow."""
     with transaction.atomic():
-        chosen = choose_documents(room())
+        chosen = choose_documents()
         Document.objects.lease([d for d, _ in chosen], until=lease_end(settings.LEASE_SECONDS))
     return tuple(chosen)
 
 
-def room() -> int:
-    """How many more documents may be in flight."""
-    in_flight = Document.objects.filter(state=Document.State.FETCHING).count()
-    return max(0, int(settings.MAX_DOCUMENTS_IN_FLIGHT) - in_flight)
-
-
-def choose_documents(room: int) -> list[tuple[int, int]]:
+def choose_documents() -> list[tuple[int, int]]:
     """Each goes to the source that has fewest in flight by then, so that one that comes late, a refresh of a few
     pages, catches up at once with one that has had all the room."""
     flying = in_flight_by_source()
+    room = settings.MAX_DOCUMENTS_IN_FLIGHT - sum(flying.values())
+    if room <= 0:
+        return []
     line = heapq.nsmallest(room, ((flying.get(s.pk, 0), s.pk, allowance(s)) for s in ready_sources()))
     turns = heapq.merge(*(places(pk, held, min(limit, held + room)) for held, pk, limit in line))
     return [document for _, _, document in islice(turns, room)]
@@ -154,10 +159,9 @@ def drain_wanted() -> bool:
 
 def runs_to_index() -> RunQuerySet:
     """Runs whose vectors are all made and only have to be written: a small one does not wait for a large one."""
-    documents = Document.objects.filter(run=OuterRef("pk")).order_by()
-    earlier = documents.filter(state__in=(Document.State.WAITING, Document.State.FETCHING, Document.State.EMBEDDING))
-    made = documents.filter(state=Document.State.INDEXING)
-    return Run.objects.filter(Exists(made), ~Exists(earlier), state=Run.State.RUNNING).order_by()
+    made = has_documents(Document.State.INDEXING)
+    earlier = has_documents(Document.State.WAITING, Document.State.FETCHING, Document.State.EMBEDDING)
+    return Run.objects.filter(made, ~earlier, state=Run.State.RUNNING).order_by()
 
 
 def lease_end(seconds: float) -> datetime:

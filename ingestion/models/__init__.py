@@ -6,7 +6,7 @@ flight carries a lease (``lease_until``): when it has passed, the dispatcher tak
 
 from ingestion.models.chunk import Chunk, ChunkQuerySet
 from ingestion.models.collection import Collection
-from ingestion.models.document import Document, DocumentQuerySet
+from ingestion.models.document import Document, DocumentQuerySet, has_chunks, has_documents
 from ingestion.models.run import Run, RunQuerySet
 from ingestion.models.source import WEBSITE_PAGES, Source
 
@@ -20,4 +20,6 @@ __all__ = [
     "Run",
     "RunQuerySet",
     "Source",
+    "has_chunks",
+    "has_documents",
 ]

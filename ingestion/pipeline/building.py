@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from ingestion import buffer, outage
 from ingestion.exceptions import IngestionError, VectorStoreUnavailable
 from ingestion.lease import hold
-from ingestion.models import Chunk, ChunkQuerySet, Collection, Document
+from ingestion.models import Chunk, ChunkQuerySet, Collection, Document, has_chunks
 from ingestion.pipeline.audit import audit, batched
 from ingestion.pipeline.collections import change_wanted, swap, written_store
 from ingestion.pipeline.progress import advance
@@ -155,6 +155,6 @@ def still_answering(chunks: ChunkQuerySet) -> int:
 def fail_documents() -> None:
     """Documents that stayed indexed during the build although the new model could not embed all of them."""
     whole = Document.objects.filter(state__in=(Document.State.INDEXED, Document.State.UNCHANGED))
-    broken = list(whole.with_pending_chunks(Chunk.State.FAILED).values_list("id", flat=True))
+    broken = list(whole.filter(has_chunks(Chunk.State.FAILED)).values_list("id", flat=True))
     Document.objects.filter(id__in=broken).update(state=Document.State.INDEXING)
     advance(broken)

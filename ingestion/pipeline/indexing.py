@@ -143,6 +143,7 @@ def write_all(lease: Lease) -> Drained:
             recover_lost(started)
         more = remove_vanished(turn) or written.more
     explain_wait("")
+    advance()
     finish_runs()
     return Drained(written.rows, more)
 
@@ -256,7 +257,6 @@ def settle(batch: Batch, sent: Sent) -> int:
         for key, reason in sent.refused:
             Chunk.objects.filter(key=key).fail(error=reason)
         Chunk.objects.indexed(sent.keys)
-        advance({c.document_id for c in batch.chunks})
     charge_runs(batch.chunks, sent.seconds)
     buffer.confirm(batch.claim)
     return len(sent.keys)
@@ -277,12 +277,8 @@ def recover_lost(started: datetime) -> int:
     """The list is empty now, so a row that was buffered before this drain began and is not indexed
     has lost its record (Redis was wiped): embed it again."""
     lost = Chunk.objects.filter(state=Chunk.State.BUFFERED, buffered_at__lt=started)
-    documents = set(lost.values_list("document_id", flat=True))
-    if not documents:
-        return 0
-    count = lost.back_to_waiting()
-    logger.warning("%d records were lost with Redis or unusable; their chunks are embedded again", count)
-    advance(documents)
+    if count := lost.back_to_waiting():
+        logger.warning("%d records were lost with Redis or unusable; their chunks are embedded again", count)
     return count
 
 

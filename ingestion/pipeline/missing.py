@@ -12,7 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from ingestion.models import Chunk, Document, DocumentQuerySet, Run, Source
+from ingestion.models import Chunk, Document, DocumentQuerySet, Run, Source, has_chunks
 
 MISSES_UNTIL_GONE = 2
 # More than this share of a source at once is held, and never fewer than this many pages: a person looks a
@@ -37,7 +37,7 @@ def note_missing(document: Document, error: str) -> None:
 def unlisted(run: Run) -> None:
     """After a complete listing: what it does not name is missing for certain."""
     rows = Document.objects.filter(source_id=run.source_id).exclude(run=run).exclude(state=Document.State.GONE)
-    rows.with_pending_chunks(*Chunk.PENDING, Chunk.State.INDEXED, Chunk.State.FAILED).update(
+    rows.filter(has_chunks(*Chunk.PENDING, Chunk.State.INDEXED, Chunk.State.FAILED)).update(
         state=Document.State.MISSING,
         run=run,
         misses=MISSES_UNTIL_GONE,

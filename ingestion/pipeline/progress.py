@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Q
 from django.utils import timezone
 
-from ingestion.models import Chunk, Document, DocumentQuerySet, Run
+from ingestion.models import Chunk, Document, DocumentQuerySet, Run, RunQuerySet, has_chunks, has_documents
 from ingestion.pipeline.missing import settle_missing
 from ingestion.pipeline.runs import summary
 
@@ -25,19 +25,18 @@ def advance(document_ids: Iterable[int] | None = None) -> None:
 
 
 def movable(scope: DocumentQuerySet) -> DocumentQuerySet:
-    embedding = scope.filter(state=Document.State.EMBEDDING)
-    indexing = scope.filter(state=Document.State.INDEXING)
-    ready = indexing.without_pending_chunks(*Chunk.PENDING)
-    return embedding.without_pending_chunks(*TO_EMBED) | indexing.with_pending_chunks(*TO_EMBED) | ready
+    to_embed, pending = has_chunks(*TO_EMBED), has_chunks(*Chunk.PENDING)
+    embedded = Q(state=Document.State.EMBEDDING) & ~to_embed
+    return scope.filter(embedded | Q(state=Document.State.INDEXING) & (to_embed | ~pending))
 
 
 def move_on(scope: DocumentQuerySet) -> None:
     embedding = scope.filter(state=Document.State.EMBEDDING)
     indexing = scope.filter(state=Document.State.INDEXING)
-    move(indexing.with_pending_chunks(*TO_EMBED), Document.State.EMBEDDING)
-    move(embedding.without_pending_chunks(*TO_EMBED), Document.State.INDEXING)
-    ready = indexing.without_pending_chunks(*Chunk.PENDING)
-    fail_incomplete(ready.with_pending_chunks(Chunk.State.FAILED))
+    move(indexing.filter(has_chunks(*TO_EMBED)), Document.State.EMBEDDING)
+    move(embedding.filter(~has_chunks(*TO_EMBED)), Document.State.INDEXING)
+    ready = indexing.filter(~has_chunks(*Chunk.PENDING))
+    fail_incomplete(ready.filter(has_chunks(Chunk.State.FAILED)))
     ready.update(state=Document.State.INDEXED, indexed_at=timezone.now(), updated_at=timezone.now())
 
 
@@ -60,21 +59,21 @@ def fail_incomplete(documents: DocumentQuerySet) -> None:
 
 def finish_runs() -> int:
     """Close runs without work left. Returns how many."""
-    return sum(map(finish, Run.objects.filter(~busy(), state=Run.State.RUNNING)))
+    return sum(map(finish, without_work(Run.objects.all())))
 
 
 def finish(run: Run) -> int:
     """Remove what is certainly gone, or hold it; a document that this sets free keeps the run open."""
     held = settle_missing(run)
-    done = Run.objects.filter(~busy(), id=run.pk, state=Run.State.RUNNING)
+    done = without_work(Run.objects.filter(id=run.pk))
     state = Run.State.HELD if held else Run.State.FINISHED
     if not done.update(state=state, error=held, note="", finished_at=timezone.now()):
         return 0
     return Run.objects.filter(id=run.pk).update(figures=summary([run.pk]))
 
 
-def busy() -> Exists:
-    return Exists(Document.objects.filter(run=OuterRef("pk"), state__in=Document.ACTIVE))
+def without_work(runs: RunQuerySet) -> RunQuerySet:
+    return runs.filter(~has_documents(*Document.ACTIVE), state=Run.State.RUNNING)
 
 
 def explain_wait(note: str, *, source_ids: Collection[int] | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Max, Min, Q, Sum
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
@@ -51,8 +51,10 @@ def remove_source(source: Source) -> None:
 
 def forget_removed_sources() -> int:
     """Delete the rows of sources whose vectors are gone. Returns how many."""
-    gone = Source.objects.filter(deleting=True).exclude(documents__chunks__isnull=False)
-    removed = list(gone)
+    chunks = Chunk.objects.filter(document__source=OuterRef("pk")).order_by()
+    removed = list(Source.objects.filter(~Exists(chunks), deleting=True))
+    if not removed:
+        return 0
     Source.objects.filter(id__in=[source.pk for source in removed]).delete()
     for source in removed:
         forget(source.spec())
