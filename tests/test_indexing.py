@@ -75,6 +75,23 @@ def test_a_chunk_that_left_in_the_meantime_does_not_come_back(document: Document
     assert Chunk.objects.get().key == chunks[2].key
 
 
+def test_a_record_from_before_a_backup_was_restored_is_not_taken_for_another_row(document: Document) -> None:
+    first, second = (make_chunk(document, p, state=Chunk.State.BUFFERED, buffered_at=timezone.now()) for p in range(2))
+    buffer.push([replace(record(second), chunk_id=first.pk)])
+    assert drain().rows == 0
+    assert written_store().count() == 0
+    assert set(Chunk.objects.values_list("state", flat=True)) == {Chunk.State.WAITING}
+
+
+def test_the_time_of_a_write_is_divided_among_the_runs_by_their_rows(document: Document) -> None:
+    buffered(document, range(3))
+    buffered(make_document(make_source("other"), state=Document.State.INDEXING), range(1))
+    assert drain().rows == 4
+    three, one = Run.objects.order_by("id").values_list("index_seconds", flat=True)
+    assert three == pytest.approx(3 * one)
+    assert one > 0
+
+
 def test_old_chunks_leave_only_after_the_new_ones_are_found(document: Document) -> None:
     old = buffered(document, range(1))[0]
     drain()

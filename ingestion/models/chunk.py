@@ -29,10 +29,10 @@ class ChunkQuerySet(QuerySet["Chunk"]):
             state=Chunk.State.BUFFERED, owner="", lease_until=None, attempts=0, buffered_at=timezone.now()
         )
 
-    def indexed(self, keys: Iterable[str]) -> int:
-        """Milvus has acknowledged these keys. ``embedding`` is possible when the drain was faster
+    def indexed(self, ids: Iterable[int]) -> int:
+        """Milvus has acknowledged these chunks. ``embedding`` is possible when the drain was faster
         than the embedder's own note that the record is buffered."""
-        return self.filter(key__in=list(keys), state__in=(Chunk.State.EMBEDDING, Chunk.State.BUFFERED)).update(
+        return self.filter(id__in=list(ids), state__in=(Chunk.State.EMBEDDING, Chunk.State.BUFFERED)).update(
             state=Chunk.State.INDEXED, owner="", lease_until=None, error=""
         )
 

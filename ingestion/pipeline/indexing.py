@@ -38,7 +38,7 @@ from ingestion.exceptions import (
     VectorStoreUnavailable,
 )
 from ingestion.lease import Lease, hold
-from ingestion.models import Chunk, Document, Run
+from ingestion.models import Chunk, Run
 from ingestion.pipeline import dead_letters
 from ingestion.pipeline.collections import is_building, written_store
 from ingestion.pipeline.progress import advance, explain_wait, finish_runs
@@ -75,9 +75,9 @@ class Batch(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """Keys that Milvus acknowledged, (key, reason) of those that it refused, and the seconds that it took."""
+    """Ids of the chunks that Milvus acknowledged, (key, reason) of those that it refused, and the seconds it took."""
 
-    keys: list[str]
+    ids: list[int]
     refused: list[tuple[str, str]]
     seconds: float
 
@@ -205,9 +205,10 @@ def readable(records: Sequence[bytes], store: VectorStore) -> list[EmbeddedChunk
 
 def wanted(chunks: Sequence[EmbeddedChunk]) -> list[EmbeddedChunk]:
     """Only what the rows still ask for: a chunk that left in the meantime must not come back. (Keys are made of the
-    text, so a record of an earlier version has a key that no living row has.)"""
-    live = live_among([c.key for c in chunks])
-    return [c for c in chunks if c.key in live]
+    text, so a record of an earlier version, or from before a backup was restored, has not the key of its row.)"""
+    rows = Chunk.objects.live().filter(id__in=[c.chunk_id for c in chunks])
+    live = set(rows.values_list("id", "key"))
+    return [c for c in chunks if (c.chunk_id, c.key) in live]
 
 
 def live_among(keys: Collection[str]) -> set[str]:
@@ -219,8 +220,8 @@ def send(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> S
     started = time.perf_counter()
     refused = write(store, lease, chunks)
     unwritten = {key for key, _ in refused}
-    keys = [c.key for c in chunks if c.key not in unwritten]
-    return Sent(keys, refused, time.perf_counter() - started)
+    ids = [c.chunk_id for c in chunks if c.key not in unwritten]
+    return Sent(ids, refused, time.perf_counter() - started)
 
 
 def write(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> list[tuple[str, str]]:
@@ -256,21 +257,17 @@ def settle(batch: Batch, sent: Sent) -> int:
     with transaction.atomic():
         for key, reason in sent.refused:
             Chunk.objects.filter(key=key).fail(error=reason)
-        Chunk.objects.indexed(sent.keys)
-    charge_runs(batch.chunks, sent.seconds)
+        Chunk.objects.indexed(sent.ids)
+        charge_runs(batch.chunks, sent.seconds)
     buffer.confirm(batch.claim)
-    return len(sent.keys)
+    return len(sent.ids)
 
 
 def charge_runs(chunks: Sequence[EmbeddedChunk], seconds: float) -> None:
-    """Divide the seconds of a batch among the runs by their rows."""
-    if not chunks:
-        return
-    ids = {c.document_id for c in chunks}
-    runs = dict(Document.objects.filter(id__in=ids).values_list("id", "run_id"))
-    for run_id, rows in Counter(runs.get(c.document_id) or 0 for c in chunks).items():
+    """Divide the seconds of a batch among the sources' runs by their rows."""
+    for source_id, rows in Counter(c.source_id for c in chunks).items():
         spent = seconds * rows / len(chunks)
-        Run.objects.filter(id=run_id).update(index_seconds=F("index_seconds") + spent)
+        Run.objects.active().filter(source_id=source_id).update(index_seconds=F("index_seconds") + spent)
 
 
 def recover_lost(started: datetime) -> int:

@@ -137,10 +137,10 @@ def settle_first(indexing: Any) -> None:
     def too_early(*args: Any, **kwargs: Any) -> Any:
         batch = next_batch(*args, **kwargs)
         if batch:
-            settle(batch, indexing.Sent([c.key for c in batch.chunks], [], 0.0))
+            settle(batch, indexing.Sent([c.chunk_id for c in batch.chunks], [], 0.0))
         return batch
 
-    indexing.next_batch, indexing.settle = too_early, lambda batch, sent: len(sent.keys)
+    indexing.next_batch, indexing.settle = too_early, lambda batch, sent: len(sent.ids)
 
 
 def never_end(module: Any) -> None:
