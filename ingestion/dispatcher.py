@@ -15,7 +15,7 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from ingestion import buffer
@@ -99,13 +99,19 @@ def choose_documents() -> list[tuple[int, int]]:
 
 def places(source_id: int, held: int, limit: int) -> list[tuple[int, int, tuple[int, int]]]:
     """A source's next documents, each with the number that it has in flight before that one."""
-    rows = Document.objects.startable().filter(source_id=source_id).values_list("id", "attempts")
+    rows = Document.objects.due().filter(source_id=source_id).values_list("id", "attempts")
     return [(held + n, source_id, row) for n, row in enumerate(rows[: max(0, limit - held)])]
 
 
 def ready_sources() -> QuerySet[Source]:
-    startable = Document.objects.startable().filter(source=OuterRef("pk")).order_by()
-    return Source.objects.filter(Exists(startable)).exclude(id__in=far_ahead())
+    return startable_sources().exclude(id__in=far_ahead())
+
+
+def startable_sources() -> QuerySet[Source]:
+    """Those that have a page to fetch now and may be asked for it."""
+    due = Document.objects.due().filter(source=OuterRef("pk")).order_by()
+    open_now = Q(paused_until=None) | Q(paused_until__lte=timezone.now())
+    return Source.objects.filter(open_now, Exists(due), deleting=False)
 
 
 def far_ahead() -> list[int]:
@@ -138,7 +144,7 @@ def allowance(source: Source) -> int:
 def runs_short_of_work() -> bool:
     """Whether so little is in flight that a worker should not wait for the next beat."""
     in_flight = Document.objects.filter(state=Document.State.FETCHING).count()
-    return in_flight <= settings.MAX_DOCUMENTS_IN_FLIGHT // 2 and Document.objects.startable().exists()
+    return in_flight <= settings.MAX_DOCUMENTS_IN_FLIGHT // 2 and startable_sources().exists()
 
 
 def embedding_wanted() -> bool:

@@ -11,6 +11,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.utils import timezone
 
+from ingestion.dispatcher import startable_sources
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageSuspect, Throttled
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline import listing, outcomes, pages
@@ -403,7 +404,7 @@ def test_a_long_wait_pauses_the_source_without_holding_a_worker(error: Exception
     source.refresh_from_db()
     assert source.paused_until is not None
     assert 100 < (source.paused_until - timezone.now()).total_seconds() < 130
-    assert not Document.objects.startable().exists()
+    assert not startable_sources().exists()
 
 
 def test_a_listing_that_must_wait_is_tried_again_and_then_fails(

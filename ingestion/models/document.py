@@ -24,13 +24,10 @@ class DocumentQuerySet(QuerySet["Document"]):
     def active(self) -> DocumentQuerySet:
         return self.filter(state__in=Document.ACTIVE)
 
-    def startable(self) -> DocumentQuerySet:
+    def due(self) -> DocumentQuerySet:
         """Waiting documents whose time has come, shallow pages first."""
-        now = timezone.now()
-        due = Q(next_attempt_at=None) | Q(next_attempt_at__lte=now)
-        open_now = Q(source__paused_until=None) | Q(source__paused_until__lte=now)
-        waiting = self.filter(due, open_now, state=Document.State.WAITING, source__deleting=False)
-        return waiting.order_by("depth", "id")
+        now = Q(next_attempt_at=None) | Q(next_attempt_at__lte=timezone.now())
+        return self.filter(now, state=Document.State.WAITING).order_by("depth", "id")
 
     def lease(self, ids: Iterable[int], *, until: datetime) -> int:
         return self.filter(id__in=list(ids), state=Document.State.WAITING).update(

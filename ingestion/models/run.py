@@ -23,6 +23,8 @@ class RunQuerySet(QuerySet["Run"]):
         now = timezone.now()
         ready = Q(state=Run.State.WAITING) | Q(state=Run.State.LISTING, lease_until__lt=now)
         ids = list(self.filter(ready).values_list("id", flat=True))
+        if not ids:
+            return self.none()
         self.filter(ready, id__in=ids).update(state=Run.State.LISTING, lease_until=until)
         return self.filter(id__in=ids)
 
