@@ -434,6 +434,15 @@ def test_rows_buffered_after_the_drain_began_are_not_taken_for_lost(document: Do
     assert Chunk.objects.get().state == Chunk.State.BUFFERED
 
 
+def test_threads_take_turns_as_before_when_a_drain_is_over(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, during = sys.getswitchinterval(), []
+    monkeypatch.setattr(VectorStore, "upsert", lambda *_: during.append(sys.getswitchinterval()))
+    buffered(document, range(1))
+    drain()
+    assert during == [pytest.approx(indexing.UNDIVIDED_SECONDS)]
+    assert sys.getswitchinterval() == before
+
+
 POINTS = ("write", "settle", "charge_runs", "buffer.confirm", "remove_vanished")
 
 
