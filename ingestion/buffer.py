@@ -8,7 +8,7 @@ can simply process it again. Redis may lose everything at any time: the rows say
 from __future__ import annotations
 
 import uuid
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -124,10 +124,11 @@ def is_full() -> bool:
         return bool(client.exists(full))
 
 
-def doubt(keys: Iterable[str]) -> None:
-    """Remember keys that a drain may have written after it lost its turn; whose row is gone, nobody else deletes."""
-    with available() as client:
-        client.sadd(doubt_key(), *keys)
+def doubt(keys: Collection[str]) -> None:
+    """Remember keys that a drain may have written or deleted after it lost its turn: nobody else looks at them."""
+    if keys:
+        with available() as client:
+            client.sadd(doubt_key(), *keys)
 
 
 def doubtful(most: int) -> list[str]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from django.utils import timezone
 from pymilvus import MilvusException
 
 from ingestion import broker, buffer, outage, tasks
+from ingestion.exceptions import PermanentError
 from ingestion.lease import Lease
 from ingestion.milvus.rows import row_of
 from ingestion.models import Chunk, Collection, Document, Run
@@ -298,6 +299,77 @@ def test_a_drain_that_lost_its_lease_writes_no_more(
     clean_redis.delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")
     assert drain().rows == 6
     assert written_store().count() == 8
+
+
+def test_what_a_drain_that_is_ended_still_writes_is_looked_at_again_even_if_redis_was_emptied(
+    document: Document, monkeypatch: pytest.MonkeyPatch, clean_redis: redis.Redis
+) -> None:
+    """Stopped with a batch on its way, told to end meanwhile, and woken after others had removed the batch's rows."""
+    chunks, upsert, next_batch = buffered(document, range(3)), VectorStore._upsert, indexing.next_batch
+    asked, woken = threading.Event(), threading.Event()
+
+    def late(self: VectorStore, rows: list[dict[str, object]]) -> int:
+        asked.set()
+        assert woken.wait(30)
+        return upsert(self, rows)
+
+    def ended(store: VectorStore, *, besides: Sequence[str] = ()) -> indexing.Batch | None:
+        if not besides:
+            return next_batch(store)
+        assert asked.wait(30)
+        clean_redis.flushdb()
+        Chunk.objects.all().delete()
+        woken.set()
+        raise SystemExit
+
+    monkeypatch.setattr(VectorStore, "_upsert", late)
+    monkeypatch.setattr(indexing, "next_batch", ended)
+    with pytest.raises(SystemExit):
+        drain()
+    monkeypatch.undo()
+    assert written_store().count() == 3
+    drain()
+    assert written_store().existing([c.key for c in chunks]) == set()
+
+
+def test_what_a_drain_deletes_while_it_loses_its_turn_is_looked_at_again(
+    document: Document, monkeypatch: pytest.MonkeyPatch, clean_redis: redis.Redis
+) -> None:
+    chunks, delete = buffered(document, range(2)), VectorStore.delete
+    drain()
+    chunks[0].state = Chunk.State.REMOVING
+    chunks[0].save()
+
+    def losing(self: VectorStore, keys: Iterable[str]) -> None:
+        clean_redis.set(f"{settings.EMBEDDINGS_KEY}:lock:drain", "another process")
+        delete(self, keys)
+
+    monkeypatch.setattr(VectorStore, "delete", losing)
+    drain()
+    assert buffer.doubtful(10) == [chunks[0].key]
+    monkeypatch.undo()
+    clean_redis.delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")
+    Chunk.objects.filter(id=chunks[0].pk).update(state=Chunk.State.INDEXED)  # the other process had written it anew
+    drain()
+    assert list(Chunk.objects.filter(state=Chunk.State.WAITING)) == [chunks[0]]
+    assert buffer.doubtful(10) == []
+
+
+def test_a_deletion_that_milvus_refuses_does_not_keep_the_next_drain_from_writing(
+    document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffered(document, range(1))
+    make_chunk(document, 7, state=Chunk.State.DELETING)
+
+    def refuse(*_: object) -> None:
+        raise PermanentError("Milvus refused")
+
+    monkeypatch.setattr(VectorStore, "delete", refuse)
+    drain()
+    assert buffer.doubtful(10) == []
+    buffered(document, range(1, 2))
+    assert drain().rows == 0
+    assert Chunk.objects.filter(state=Chunk.State.INDEXED).count() == 2
 
 
 def test_a_lease_is_renewed_while_milvus_takes_its_time(

@@ -33,7 +33,6 @@ from ingestion.exceptions import (
     BadRecord,
     BufferUnavailable,
     IngestionError,
-    LeaseLost,
     PermanentError,
     VectorStoreUnavailable,
 )
@@ -94,15 +93,34 @@ class Turn:
     def over(self) -> bool:
         return time.monotonic() >= self.ends
 
-    def finished(self, work: Future[T]) -> T:
-        """What the thread returns; the lease stays alive meanwhile."""
-        while not wait([work], RENEW_SECONDS).done:
-            self.lease.renew()
-        return work.result()
-
-    def run(self, work: Callable[[], T]) -> T:
+    @contextmanager
+    def asking(self, work: Callable[[], T], keys: Collection[str] = ()) -> Iterator[Future[T]]:
+        """Do this in the thread, beside what the block does; it is finished behind the block. Whatever ends the drain
+        meanwhile, another one may have deleted by then what this one writes, or the other way round: the next looks at
+        these ``keys`` again. (A claim would tell it, too, but Redis may be emptied.)"""
         self.lease.renew()
-        return self.finished(self.writer.submit(work))
+        asked = self.writer.submit(work)
+        try:
+            yield asked
+            self.await_answer(asked)
+        except BaseException:
+            wait([asked])
+            if not isinstance(asked.exception(), PermanentError):  # which means refused: nothing is on its way
+                with suppress(BufferUnavailable):
+                    buffer.doubt(keys)
+            raise
+
+    def await_answer(self, asked: Future[T]) -> None:
+        """The lease stays alive meanwhile, and is this drain's at the end. Raises what the work raised."""
+        while not wait([asked], RENEW_SECONDS).done:
+            self.lease.renew()
+        asked.result()
+        self.lease.renew()
+
+    def run(self, work: Callable[[], T], keys: Collection[str] = ()) -> T:
+        with self.asking(work, keys) as asked:
+            pass
+        return asked.result()
 
 
 def drain() -> Drained:
@@ -172,12 +190,11 @@ def write_waiting(turn: Turn) -> Drained:
     rows, sent = 0, None
     batch = next_batch(turn.store)
     while batch:
-        turn.lease.renew()
-        sending = turn.writer.submit(send, turn.store, turn.lease, batch.chunks)
-        rows += settle(*sent) if sent else 0
-        ahead = None if turn.over() else next_batch(turn.store, besides=[batch.claim])
-        sent = batch, acknowledged(turn, batch, sending)
-        batch = ahead
+        sending = partial(send, turn.store, turn.lease, batch.chunks)
+        with turn.asking(sending, [c.key for c in batch.chunks]) as answer:
+            rows += settle(*sent) if sent else 0
+            ahead = None if turn.over() else next_batch(turn.store, besides=[batch.claim])
+        sent, batch = (batch, answer.result()), ahead
     rows += settle(*sent) if sent else 0
     return Drained(rows, more=turn.over() and buffer.length() > 0)
 
@@ -239,19 +256,6 @@ def write(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> 
     return []
 
 
-def acknowledged(turn: Turn, batch: Batch, sending: Future[Sent]) -> Sent:
-    """What Milvus said of a batch, if this drain is still the only one. If not, another may have deleted meanwhile
-    what this batch brings back; the next drain looks at its keys again."""
-    try:
-        sent = turn.finished(sending)
-        turn.lease.renew()
-    except LeaseLost:
-        wait([sending])
-        buffer.doubt(c.key for c in batch.chunks)
-        raise
-    return sent
-
-
 def settle(batch: Batch, sent: Sent) -> int:
     """The rows say what Milvus said, then the claim is forgotten. Returns how many rows were written."""
     with transaction.atomic():
@@ -285,7 +289,7 @@ def remove_vanished(turn: Turn) -> bool:
         Chunk.objects.filter(id__in=batch, state=Chunk.State.REMOVING).update(state=Chunk.State.DELETING)
         rows = Chunk.objects.filter(id__in=batch, state=Chunk.State.DELETING)
         keys = list(rows.values_list("key", flat=True))
-        turn.run(partial(turn.store.delete, keys))
+        turn.run(partial(turn.store.delete, keys), keys)
         rows.delete()
         if turn.over():
             return bool(leaving())
@@ -299,14 +303,14 @@ def leaving() -> list[int]:
 
 
 def remove_doubtful(turn: Turn) -> None:
-    """A drain that lost its turn wrote these. What has no row must not be found; what its successor wrote at the same
-    moment may be stored twice (Milvus does not put two upserts of one key in order), and is written once more,
-    which replaces all copies."""
+    """A drain that lost its turn wrote or deleted these. What has no row must not be found, and what has one must be,
+    once: two upserts of one key at the same moment are stored twice (Milvus does not put them in order), and one more
+    replaces all copies."""
     while keys := buffer.doubtful(DELETE_ROWS):
         live = live_among(keys)
         turn.run(partial(turn.store.delete, set(keys) - live))
-        if turn.run(partial(holds_copies, turn.store, list(live))):
-            Chunk.objects.filter(key__in=live, state=Chunk.State.INDEXED).embed_again()
+        amiss = turn.run(partial(not_stored_once, turn.store, list(live)))
+        Chunk.objects.filter(key__in=amiss, state=Chunk.State.INDEXED).embed_again()
         buffer.trust(keys)
 
 
@@ -318,10 +322,11 @@ def doubt_claimed() -> None:
     for record in buffer.claimed():
         with suppress(BadRecord):
             keys.append(buffer.unpack(record).key)
-    if keys:
-        with suppress(BufferUnavailable):
-            buffer.doubt(keys)
+    with suppress(BufferUnavailable):
+        buffer.doubt(keys)
 
 
-def holds_copies(store: VectorStore, keys: Sequence[str]) -> bool:
-    return store.copies(keys) > len(store.existing(keys))
+def not_stored_once(store: VectorStore, keys: Sequence[str]) -> Collection[str]:
+    """Those that are not there; all, when one of them is there twice: Milvus counts, but does not say which."""
+    there = store.existing(keys)
+    return keys if store.copies(keys) > len(there) else set(keys) - there
