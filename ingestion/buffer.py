@@ -156,6 +156,12 @@ def lock(name: str, *, seconds: float) -> Any:
     return connect().lock(f"{settings.EMBEDDINGS_KEY}:lock:{name}", timeout=seconds, thread_local=False)
 
 
+def take(name: str, *, seconds: float) -> bool:
+    """Take a lock that nobody gives back: true once in that time, over all processes."""
+    with available():
+        return bool(lock(name, seconds=seconds).acquire(blocking=False))
+
+
 def claims_key() -> str:
     return f"{settings.EMBEDDINGS_KEY}:claimed"
 

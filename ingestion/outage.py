@@ -4,11 +4,16 @@ The first pause is short, each further one twice as long up to a bound, so that 
 attempt a minute and one that restarts is found within seconds. When Milvus answers again it is left alone once more: it
 may still carry out what its clients have given up on, and a write that comes after the deletion of its row would stay
 for ever. Kept in Redis; losing it costs one attempt.
+
+Those who ask for a person (a question, a page of the admin) wait in ``interactive``: the first learns within its own
+deadline that Milvus is silent, the others for a few seconds from the first.
 """
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from time import time
 
@@ -16,23 +21,31 @@ import msgpack
 from django.conf import settings
 
 from ingestion.broker import available
+from ingestion.exceptions import BufferUnavailable, VectorStoreUnavailable
 
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
 # A Milvus that had been stopped carried out what had waited within the second.
 SETTLE_SECONDS = 5.0
+# After somebody found Milvus silent, nobody asks it for a person.
+QUESTION_PAUSE_SECONDS = 5.0
 SETTLES = "Milvus answers again, and first finishes what it was sent before."
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Times are seconds since 1970. ``answered``: this is its last pause."""
+    """Times are seconds since 1970. ``answered``: this is its last pause. ``failed``: when an attempt failed last."""
 
     since: float
     pause: float
     next_try: float
     reason: str
     answered: bool = False
+    failed: float = 0.0
+
+    def failed_lately(self) -> bool:
+        """Whether a person's question would most likely wait in vain."""
+        return not self.answered and 0 <= time() - self.failed < QUESTION_PAUSE_SECONDS
 
     def pauses(self) -> bool:
         """Whether to leave Milvus alone. A time out of all bounds, from a clock that was wrong, does not count."""
@@ -49,10 +62,29 @@ def current() -> Outage | None:
 
 
 def note(reason: str) -> Outage:
-    """Milvus failed just now: wait, longer each time."""
+    """Milvus failed just now: wait, twice as long as before unless that pause has not passed yet."""
     now, before = time(), current()
+    if before and before.pauses() and not before.answered:
+        return kept(replace(before, reason=reason, failed=now))
     pause = min(2 * before.pause, LONGEST_PAUSE_SECONDS) if before else FIRST_PAUSE_SECONDS
-    return kept(Outage(before.since if before else now, pause, now + pause, reason))
+    return kept(Outage(before.since if before else now, pause, now + pause, reason, failed=now))
+
+
+@contextmanager
+def interactive() -> Iterator[None]:
+    """Ask Milvus for a person inside: at once VectorStoreUnavailable while it is known to be silent, and what is found
+    here is told to all processes. Without Redis each finds out by itself."""
+    known = None
+    with suppress(BufferUnavailable):
+        known = current()
+    if known and known.failed_lately():
+        raise VectorStoreUnavailable(str(known))
+    try:
+        yield
+    except VectorStoreUnavailable as error:
+        with suppress(BufferUnavailable):
+            note(str(error))
+        raise
 
 
 def answered() -> Outage | None:

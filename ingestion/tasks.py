@@ -14,7 +14,7 @@ from ingestion import broker, buffer, dispatcher, heartbeat
 from ingestion.dispatcher import Work
 from ingestion.exceptions import BufferUnavailable, DeviceFailed
 from ingestion.pipeline import audit as auditing
-from ingestion.pipeline import building, embedding, indexing, listing, pages
+from ingestion.pipeline import building, completeness, embedding, indexing, listing, pages
 
 URGENT = settings.PRIORITY_URGENT
 SOFT_LIMIT = settings.PAGE_TIME_LIMIT_SECONDS
@@ -70,6 +70,8 @@ def fill() -> None:
     building.fill()
     if building.adoption_due():
         request_embedding()
+    if completeness.audit_wanted():
+        audit.apply_async(priority=URGENT)
 
 
 @shared_task
@@ -90,14 +92,13 @@ def send(work: Work) -> None:
 
 
 def wake() -> None:
-    """Let the dispatcher look at the rows now. Raises BufferUnavailable when the broker is down."""
-    with broker.available():
-        try:
-            dispatch.apply_async(priority=URGENT, retry=False)
-        except OperationalError as error:
-            raise BufferUnavailable(
-                "Redis does not answer, so no worker could be told; the work starts when it is back."
-            ) from error
+    """Let the dispatcher look at the rows now. Raises BufferUnavailable, soon, when Redis takes no message; the rows
+    stand, and Beat's dispatcher finds them when it does."""
+    broker.require_writes()  # Celery itself would wait for 30 s
+    try:
+        dispatch.apply_async(priority=URGENT, retry=False)
+    except OperationalError as error:
+        raise BufferUnavailable(f"Redis took no message ({error}); the work starts when it does.") from error
 
 
 def request_embedding() -> None:

@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ingestion.exceptions import VectorStoreUnavailable
@@ -83,15 +84,17 @@ MODES = ("hybrid", "dense", "sparse")
 
 
 class VectorStore:
-    """One collection. Share one between threads: the client's channel is thread-safe."""
+    """One collection. Share one between threads: the client's channel is thread-safe. A request takes ``seconds`` at
+    most, and so does a connection."""
 
-    def __init__(self, name: str, dimension: int) -> None:
+    def __init__(self, name: str, dimension: int, seconds: float = TIMEOUT_SECONDS) -> None:
         self.name = name
         self.dimension = dimension
+        self.seconds = seconds
 
     @functools.cached_property
     def client(self) -> MilvusClient:
-        return connect()
+        return connect(min(self.seconds, CONNECT_SECONDS))
 
     def ensure(self) -> None:
         """Create and load the collection unless it is there."""
@@ -103,7 +106,7 @@ class VectorStore:
         return self._call(self._sparse)
 
     def exists(self) -> bool:
-        return bool(self._call(lambda: self.client.has_collection(self.name, timeout=TIMEOUT_SECONDS)))
+        return bool(self._call(lambda: self.client.has_collection(self.name, timeout=self.seconds)))
 
     def upsert(self, chunks: Sequence[EmbeddedChunk]) -> int:
         """Write rows; the last of equal keys wins. Returns how many Milvus acknowledged: all of them, otherwise
@@ -118,7 +121,7 @@ class VectorStore:
         """Delete rows by key; unknown keys are no error."""
         wanted = [key for key in keys if KEY.fullmatch(key)]
         if wanted:
-            self._call(lambda: self.client.delete(self.name, ids=wanted, timeout=TIMEOUT_SECONDS))
+            self._call(lambda: self.client.delete(self.name, ids=wanted, timeout=self.seconds))
 
     def count(self) -> int:
         """Rows that a query sees (Strong; ``count(*)``, since ``num_entities`` lags behind deletes)."""
@@ -163,7 +166,7 @@ class VectorStore:
 
     def drop(self) -> None:
         """Remove the whole collection; no error when there is none."""
-        self._call(lambda: self.client.drop_collection(self.name, timeout=TIMEOUT_SECONDS))
+        self._call(lambda: self.client.drop_collection(self.name, timeout=self.seconds))
 
     def search(self, query: Vectors, *, limit: int, mode: str = "hybrid", source_ids: Sequence[int] = ()) -> list[Hit]:
         """The best ``limit`` rows, best first (Bounded). ``mode`` is "hybrid", "dense" or "sparse"; a hybrid score
@@ -175,20 +178,20 @@ class VectorStore:
         return [hit_of(row) for row in found]
 
     def _ensure(self) -> None:
-        if not self.client.has_collection(self.name, timeout=TIMEOUT_SECONDS):
+        if not self.client.has_collection(self.name, timeout=self.seconds):
             self._create()
-        self.client.load_collection(self.name, timeout=TIMEOUT_SECONDS)
+        self.client.load_collection(self.name, timeout=self.seconds)
 
     def _sparse(self) -> bool:
-        if not self.client.has_collection(self.name, timeout=TIMEOUT_SECONDS):
+        if not self.client.has_collection(self.name, timeout=self.seconds):
             return knows_sparse(self._version())
-        description = self.client.describe_collection(self.name, timeout=TIMEOUT_SECONDS)
+        description = self.client.describe_collection(self.name, timeout=self.seconds)
         return any(field["name"] == "sparse" for field in description["fields"])
 
     def _version(self) -> str:
         """Empty where the server does not tell: Milvus Lite."""
         try:
-            return str(self.client.get_server_version(timeout=TIMEOUT_SECONDS))
+            return str(self.client.get_server_version(timeout=self.seconds))
         except failures() as error:
             if is_unavailable(error) and "UNIMPLEMENTED" not in str(error):
                 raise
@@ -210,10 +213,10 @@ class VectorStore:
         if self._sparse():
             schema.add_field("sparse", kinds.SPARSE_FLOAT_VECTOR)
             index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        self.client.create_collection(self.name, schema=schema, index_params=index, timeout=TIMEOUT_SECONDS)
+        self.client.create_collection(self.name, schema=schema, index_params=index, timeout=self.seconds)
 
     def _upsert(self, rows: list[dict[str, Any]]) -> int:
-        answer = self.client.upsert(self.name, rows, timeout=TIMEOUT_SECONDS)
+        answer = self.client.upsert(self.name, rows, timeout=self.seconds)
         return int(answer["upsert_count"])
 
     def _rows(self, keys: Sequence[str], fields: list[str], *, row_bytes: int) -> Iterator[dict[str, Any]]:
@@ -229,7 +232,7 @@ class VectorStore:
                 filter=where,
                 output_fields=fields,
                 consistency_level="Strong",
-                timeout=TIMEOUT_SECONDS,
+                timeout=self.seconds,
                 **options,
             )
         )
@@ -254,32 +257,34 @@ class VectorStore:
                 library().RRFRanker(RRF_K),
                 limit=limit,
                 output_fields=OUTPUT_FIELDS,
-                timeout=TIMEOUT_SECONDS,
+                timeout=self.seconds,
             )
         else:
             field = "sparse" if mode == "sparse" else "dense"
             found = self.client.search(
                 self.name, sides[field], anns_field=field, filter=where, limit=limit,
-                search_params={"metric_type": "IP"}, output_fields=OUTPUT_FIELDS, timeout=TIMEOUT_SECONDS,
+                search_params={"metric_type": "IP"}, output_fields=OUTPUT_FIELDS, timeout=self.seconds,
             )  # fmt: skip
         return list(found[0])
 
     def _call(self, request: Callable[[], T]) -> T:
         """Run a request; after a restart of Milvus connect and load once more, then give up. What took too long
         is not tried again."""
+        started = monotonic()
         with unavailable_named():
             try:
                 return request()
             except failures() as error:
-                if not is_unavailable(error) or is_overdue(error):
+                overdue = is_overdue(error) or monotonic() - started > min(self.seconds, CONNECT_SECONDS) / 2
+                if not is_unavailable(error) or overdue:
                     raise
                 self._reconnect()
                 return request()
 
     def _reconnect(self) -> None:
         self.close()
-        if self.client.has_collection(self.name, timeout=CONNECT_SECONDS):
-            self.client.load_collection(self.name, timeout=TIMEOUT_SECONDS)
+        if self.client.has_collection(self.name, timeout=min(self.seconds, CONNECT_SECONDS)):
+            self.client.load_collection(self.name, timeout=self.seconds)
 
     def close(self) -> None:
         if client := self.__dict__.pop("client", None):
@@ -301,6 +306,6 @@ def first_bounds(rows: int) -> list[str]:
 
 
 @functools.cache
-def open_store(name: str, dimension: int) -> VectorStore:
-    """The process's handle on a collection."""
-    return VectorStore(name, dimension)
+def open_store(name: str, dimension: int, seconds: float = TIMEOUT_SECONDS) -> VectorStore:
+    """Return the process's handle on a collection whose requests take ``seconds`` at most."""
+    return VectorStore(name, dimension, seconds)

@@ -48,6 +48,9 @@ DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
 REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6390/0")
 MILVUS_URI = env.str("MILVUS_URI", "http://127.0.0.1:19540")
 MILVUS_TOKEN = env.str("MILVUS_TOKEN", "")
+# A page or a command waits this long for Redis or Milvus before it says that there is no answer; both answer within
+# milliseconds. Workers wait longer.
+SERVICE_TIMEOUT_SECONDS = env.float("SERVICE_TIMEOUT_SECONDS", 2.0, validate=validate.Range(0.1, 60))
 MILVUS_COLLECTION = env.str("MILVUS_COLLECTION", "documents", validate=validate.Regexp(r"^[A-Za-z_]\w{0,99}$"))
 
 # --- Django ------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ async def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 async def readyz(request: HttpRequest) -> JsonResponse:
     """Everything that an answer and new documents need is there."""
-    missing = await sync_to_async(missing_services)()
+    missing = await sync_to_async(missing_services, thread_sensitive=False)()  # not behind a question
     if missing:
         return JsonResponse({"status": "unavailable", "missing": missing}, status=503)
     return JsonResponse({"status": "ok"})

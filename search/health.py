@@ -1,27 +1,41 @@
-"""Which of the services behind the site answer. In: nothing. Out: the names of those that do not."""
+"""Which of the services behind the site answer. In: nothing. Out: the names of those that do not.
+
+Each is asked in a thread of its own and has PROBE_SECONDS; a probe that hangs longer counts as no answer, so that
+whoever asks is told in time, whatever the service's client is waiting for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.models import Collection
 
-PROBE_SECONDS = 3.0
+PROBE_SECONDS = 1.0
+# A probe that hangs keeps its thread; a service with this many is not asked again until one is free.
+THREADS_PER_SERVICE = 2
 
 
 def missing_services() -> list[str]:
-    """Names of what does not answer, in a fixed order; no addresses and no error texts."""
-    probes: dict[str, Callable[[], bool]] = {
-        "database": database_answers,
-        "redis": redis_answers,
-        "milvus": milvus_answers,
-    }
-    return [name for name, answers in probes.items() if not answers()]
+    """Return the names of what does not answer, in a fixed order; no addresses and no error texts."""
+    probes: dict[str, Future[bool]] = {name: _threads[name].submit(finished, probe) for name, probe in PROBES.items()}
+    wait(probes.values(), PROBE_SECONDS)
+    return [name for name, probe in probes.items() if not (probe.done() and probe.result())]
+
+
+def finished(probe: Callable[[], bool]) -> bool:
+    """Run a probe and give back the thread's connection to the database."""
+    try:
+        return probe()
+    finally:
+        connection.close()
 
 
 def database_answers() -> bool:
@@ -34,7 +48,12 @@ def database_answers() -> bool:
 
 
 def redis_answers() -> bool:
-    client = Redis.from_url(settings.REDIS_URL, socket_connect_timeout=PROBE_SECONDS, socket_timeout=PROBE_SECONDS)
+    client = Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=PROBE_SECONDS,
+        socket_timeout=PROBE_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
     try:
         return bool(client.ping())
     except RedisError:
@@ -44,7 +63,7 @@ def redis_answers() -> bool:
 
 
 def milvus_answers() -> bool:
-    """A real query on the collection that is searched; before there is one, any answer will do."""
+    """Query the collection that is searched; before there is one, any answer will do."""
     from ingestion.vector_store import open_store
 
     try:
@@ -53,9 +72,17 @@ def milvus_answers() -> bool:
         collection = None
     try:
         if collection is None:
-            open_store(settings.MILVUS_COLLECTION, settings.EMBED_DIMENSION).exists()
+            open_store(settings.MILVUS_COLLECTION, settings.EMBED_DIMENSION, PROBE_SECONDS).exists()
         else:
-            open_store(collection.name, collection.dimension).existing(["readiness"])
+            open_store(collection.name, collection.dimension, PROBE_SECONDS).existing(["readiness"])
     except (VectorStoreUnavailable, PermanentError):
         return False
     return True
+
+
+PROBES: dict[str, Callable[[], bool]] = {
+    "database": database_answers,
+    "redis": redis_answers,
+    "milvus": milvus_answers,
+}
+_threads = {name: ThreadPoolExecutor(THREADS_PER_SERVICE, f"probe-{name}") for name in PROBES}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 
+from ingestion import outage
 from ingestion.exceptions import IngestionError, ModelError
 from ingestion.models import Chunk, Collection, Source
 from ingestion.types import Hit, ModelSpec, Vectors
@@ -69,7 +70,7 @@ def retrieve(question: Question, timings: Timings) -> list[Passage]:
     collection, embedder = ready(searched, timings)
     with timings.stage("embed"):
         vectors = embedder.embed([question.text])[0]
-    with timings.stage("search"):
+    with timings.stage("search"), outage.interactive():
         return search(open_collection(collection), vectors, question, source_ids)
 
 
@@ -148,7 +149,7 @@ def passage_of(hit: Hit, row: Chunk) -> Passage:
 def open_collection(collection: Collection) -> VectorStore:
     from ingestion.vector_store import open_store
 
-    return open_store(collection.name, collection.dimension)
+    return open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
 
 
 def load(collection: Collection) -> Served:

@@ -82,7 +82,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def clean_redis(redis_server: str) -> redis.Redis:
     client = redis.Redis.from_url(redis_server)
     client.flushall()
-    broker.connect.cache_clear()
+    broker.forget()
     hosts._script.cache_clear()
     return client
 

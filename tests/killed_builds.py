@@ -40,7 +40,7 @@ def in_child(work: Callable[[], object]) -> int:
     broker.connect().close()
     if pid := os.fork():
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    broker.connect.cache_clear()
+    broker.forget()
     work()
     sys.stdout.flush()
     os._exit(0)

@@ -49,7 +49,7 @@ def start(work: Callable[[], object]) -> int:
     broker.connect().close()
     if pid := os.fork():
         return pid
-    broker.connect.cache_clear()
+    broker.forget()
     work()
     sys.stdout.flush()
     os._exit(0)

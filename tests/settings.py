@@ -23,6 +23,7 @@ os.environ.update(
     WEB_PORT=str(free_port()),
     CRAWL_DELAY_SECONDS="0",
     CRAWL_CONNECTIONS="0",
+    SERVICE_TIMEOUT_SECONDS="20",
     EMBED_MODEL="stand-in",
     EMBED_DEVICE="cpu",
     HF_HUB_OFFLINE="1",

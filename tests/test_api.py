@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.http import StreamingHttpResponse
 from django.test import Client
 from pytest_django import Settings
@@ -220,15 +220,21 @@ def test_the_process_answers_without_any_service(client: Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
+ASKED_IN_THREADS = pytest.mark.django_db(transaction=True)
+
+
+@ASKED_IN_THREADS
 def test_it_is_ready_when_everything_answers(index: None, redis_server: str, client: Client) -> None:
     response = client.get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
+@ASKED_IN_THREADS
 def test_it_is_ready_before_the_first_document(db: None, milvus_server: str, redis_server: str, client: Client) -> None:
     assert client.get("/readyz").status_code == 200
 
 
+@ASKED_IN_THREADS
 @pytest.mark.parametrize(("setting", "name"), [("REDIS_URL", "redis"), ("MILVUS_URI", "milvus")])
 def test_it_says_which_service_is_missing(
     index: None, redis_server: str, client: Client, settings: Settings, setting: str, name: str
@@ -240,20 +246,25 @@ def test_it_says_which_service_is_missing(
     assert response.json() == {"status": "unavailable", "missing": [name]}
 
 
+@ASKED_IN_THREADS
 def test_a_collection_that_milvus_lost_is_not_ready(index: None, redis_server: str, client: Client) -> None:
     Collection.objects.update(name="lost_collection")
     assert client.get("/readyz").json()["missing"] == ["milvus"]
 
 
+@ASKED_IN_THREADS
 def test_a_database_that_fails_is_not_ready(
     index: None, redis_server: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise OperationalError("secret host name")
+    class Broken:
+        def cursor(self) -> None:
+            raise OperationalError("secret host name")
 
-    with monkeypatch.context() as broken:
-        broken.setattr(connection, "cursor", refuse)
-        response = client.get("/readyz")
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("search.health.connection", Broken())
+    response = client.get("/readyz")
     assert response.json()["missing"][0] == "database"
     assert b"secret" not in response.content
 

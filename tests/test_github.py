@@ -40,7 +40,7 @@ FILES = {"README.md": README, "docs/models.txt": MODELS, "docs/howto/deploy.md":
 
 @pytest.fixture
 def hub(settings: Settings, tmp_path: Path, clean_redis: object) -> Iterator[GitHub]:
-    broker.connect.cache_clear()
+    broker.forget()
     hosts._script.cache_clear()
     with GitHub() as hub:
         settings.DATA_DIR = tmp_path

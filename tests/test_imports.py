@@ -94,7 +94,7 @@ def test_ragproject_imports_neither_application() -> None:
 
 
 def test_search_uses_only_the_doors_of_ingestion() -> None:
-    doors = tuple(f"ingestion.{name}" for name in (*PLAIN, "embedder", "heartbeat", "vector_store", "models"))
+    doors = tuple(f"ingestion.{name}" for name in (*PLAIN, "embedder", "heartbeat", "outage", "vector_store", "models"))
     for module, names in modules("search"):
         used = under(names, "ingestion") - {"ingestion"}
         assert used == under(used, *doors), module

@@ -166,7 +166,7 @@ def clean(settings: Settings, clean_redis: Any) -> Iterator[Any]:
     politeness.forget()
     yield clean_redis
     politeness.forget()
-    broker.connect.cache_clear()
+    broker.forget()
     hosts._script.cache_clear()
     connections.session().close()
 
@@ -368,6 +368,6 @@ def test_it_remembers_a_bounded_number_of_sites(clean: Any, monkeypatch: pytest.
 
 def test_without_redis_nobody_is_asked(clean: Any, settings: Settings) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-    broker.connect.cache_clear()
+    broker.forget()
     with pytest.raises(BufferUnavailable):
         politeness.allowed("http://example.com/a", fetch=lambda url: pytest.fail("asked"))

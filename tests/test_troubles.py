@@ -78,9 +78,9 @@ def test_without_redis_that_is_the_trouble(settings) -> None:  # type: ignore[no
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     from ingestion import broker
 
-    broker.connect.cache_clear()
+    broker.forget()
     try:
         (said,) = troubles()
     finally:
-        broker.connect.cache_clear()
+        broker.forget()
     assert "Redis" in said

@@ -37,12 +37,12 @@ UNAVAILABLE_WORDS = (
 OVERDUE_WORDS = ("deadline", "timeout")
 
 
-def connect() -> MilvusClient:
-    """A client of the configured server."""
+def connect(seconds: float = CONNECT_SECONDS) -> MilvusClient:
+    """Return a client of the configured server, which has ``seconds`` to answer."""
     return library().MilvusClient(
         uri=settings.MILVUS_URI,
         token=settings.MILVUS_TOKEN,
-        timeout=CONNECT_SECONDS,
+        timeout=seconds,
         grpc_options={"grpc.keepalive_time_ms": KEEPALIVE_MS},
     )
 

@@ -54,8 +54,7 @@ def fill() -> None:
 def adoption_due() -> bool:
     """Whether the embedder should look at its settings: they seem to name another model. Asked twice a minute, because
     a model that cannot be loaded would be tried each time."""
-    asked = buffer.lock("adoption", seconds=ASK_SECONDS)
-    return change_wanted() and bool(asked.acquire(blocking=False))
+    return change_wanted() and buffer.take("adoption", seconds=ASK_SECONDS)
 
 
 def step(row: Collection) -> None:

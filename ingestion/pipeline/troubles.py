@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
-from ingestion import heartbeat, outage
+from ingestion import broker, heartbeat, outage
 from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Run
 from ingestion.pipeline import dead_letters
+from ingestion.pipeline.completeness import shortfall
 from ingestion.pipeline.progress import TO_EMBED
 
 # Beat's jobs by their periods' settings, and what stands still without them.
@@ -24,7 +25,15 @@ LATE_PERIODS, LATE_SECONDS = 3, 60.0
 def troubles() -> list[str]:
     """The worst first; empty when all is well."""
     try:
-        return [*jobs_late(), *milvus_out(), *embedders_missing(), *embedders_unwell(), *records_unusable()]
+        broker.require_writes()  # without them nothing else moves, and what follows would name the wrong process
+        return [
+            *jobs_late(),
+            *milvus_out(),
+            *chunks_missing(),
+            *embedders_missing(),
+            *embedders_unwell(),
+            *records_unusable(),
+        ]
     except BufferUnavailable as error:
         return [str(error)]
 
@@ -45,6 +54,11 @@ def under_way() -> bool:
 def milvus_out() -> Iterator[str]:
     if known := outage.current():
         yield str(known)
+
+
+def chunks_missing() -> Iterator[str]:
+    if said := shortfall():
+        yield said
 
 
 def embedders_missing() -> Iterator[str]:

@@ -1,0 +1,86 @@
+"""Whether the searched collection holds as many chunks as the rows say, by two counts: cheap enough for every quarter
+of a minute.
+
+A collection that was dropped or emptied answers each question with nothing, and without an error. Which chunks are
+missing the audit finds out, which has them embedded again; until it has ended ``shortfall`` says that it is under way.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from ingestion import buffer, outage
+from ingestion.exceptions import IngestionError, VectorStoreUnavailable
+from ingestion.models import Chunk, Collection
+from ingestion.pipeline.collections import is_building
+from ingestion.vector_store import import_without_pandas, open_store
+
+logger = logging.getLogger(__name__)
+
+# Counting 100 000 rows takes Milvus Lite and SQLite 10 ms each.
+CHECK_SECONDS = 15.0
+# An audit that was asked for is asked for again after this: its message may have been lost.
+ASK_AGAIN_SECONDS = 600.0
+
+
+def audit_wanted() -> bool:
+    """Look, at most every CHECK_SECONDS over all processes, and say whether an audit should start now. While a second
+    collection is filled nothing is looked at: the build ends with an audit."""
+    row = Collection.objects.searched()
+    if row is None or is_building() or row.checked_to is not None or outage.current():
+        return False
+    try:
+        return buffer.take("completeness", seconds=CHECK_SECONDS) and is_short(row) and note(row)
+    except VectorStoreUnavailable as error:
+        logger.warning("%s", outage.note(str(error)))
+    except IngestionError as error:
+        logger.warning("the chunks in %s were not counted: %s", row.name, error)
+    return False
+
+
+def is_short(row: Collection) -> bool:
+    """Whether it lacks chunks. A chunk is marked after Milvus has it and unmarked before Milvus loses it, so the rows
+    are counted first; what was deleted between the two counts does not count a second time."""
+    import_without_pandas()
+    return all(missing(row) for _ in range(2))
+
+
+def missing(row: Collection) -> int:
+    expected = indexed_chunks()
+    store = open_store(row.name, row.dimension)
+    held = store.count() if store.exists() else 0
+    row.audit |= {"expected": expected, "held": held}
+    return max(0, expected - held)
+
+
+def indexed_chunks() -> int:
+    """The others are few, and an index finds them."""
+    others = set(Chunk.State) - {Chunk.State.INDEXED}
+    return Chunk.objects.count() - Chunk.objects.filter(state__in=others).count()
+
+
+def note(row: Collection) -> bool:
+    """Leave what was counted on the row, for ``shortfall``, until an audit replaces it. False when that is done."""
+    now, asked = timezone.now(), row.audit.get("asked_at")
+    if asked and now - datetime.fromisoformat(asked) < timedelta(seconds=ASK_AGAIN_SECONDS):
+        return False
+    row.audit["asked_at"] = now.isoformat(timespec="seconds")
+    Collection.objects.filter(pk=row.pk).update(audit=row.audit)
+    logger.warning("%s", shortfall())
+    return True
+
+
+def shortfall() -> str:
+    """Say what is missing while an audit is to find it; empty when nothing is known to be missing."""
+    row = Collection.objects.searched()
+    if row is None or "asked_at" not in row.audit:
+        return ""
+    return (
+        f"The collection {row.name} in Milvus holds {row.audit['held']} of {row.audit['expected']} chunks: it was "
+        f"dropped, emptied or restored ({settings.MILVUS_URI}). An audit looks for what is missing and has it embedded "
+        "again; questions find less until that is done."
+    )
