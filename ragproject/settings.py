@@ -277,6 +277,8 @@ CELERY_WORKER_PROC_ALIVE_TIMEOUT = 180.0
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A Redis that refuses writes (a full disk, a full memory) would end every worker each time it is started.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 5
 # Longer than any task may run, twice over; rows carry leases, so redelivery is a convenience.
 VISIBILITY_TIMEOUT_SECONDS = 3600
