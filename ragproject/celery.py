@@ -1,12 +1,32 @@
 """The Celery application. Its settings live in ``settings.py`` under the prefix ``CELERY_``."""
 
 import os
+from typing import Any
 
+import kombu
 from celery import Celery
+from celery.app.amqp import AMQP
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 
-app = Celery("ragproject")
+# Kombu waits two seconds longer before each try, up to 30: as long as that no worker notices that Redis is back.
+LONGEST_RECONNECT_SECONDS = 5
+
+
+class Connection(kombu.Connection):
+    """Tries to reach Redis every few seconds, however long it has been away."""
+
+    def ensure_connection(self, *args: Any, interval_max: int = LONGEST_RECONNECT_SECONDS, **options: Any) -> Any:
+        return super().ensure_connection(*args, interval_max=interval_max, **options)
+
+
+class Messages(AMQP):
+    """Makes every connection of this application one of ours."""
+
+    Connection = Connection
+
+
+app = Celery("ragproject", amqp=Messages)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(related_name="gpu_worker")  # what such a worker does at its start and end

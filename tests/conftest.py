@@ -26,7 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest_plugins = ["tests.search_fixtures", "tests.site_fixtures"]
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 60.0, every: float = 0.1) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = 300.0, every: float = 0.1) -> None:
     """Poll until the condition is true; its last exception is raised at the end of the time."""
     deadline = time.monotonic() + seconds
     while True:

@@ -23,8 +23,8 @@ from tests.chaos.workload import Workload
 TURN_SECONDS = 0.2
 STEP_SECONDS = 1.5
 # The stack has this long for everything that the faults left behind; when nothing at all moves, less.
-SETTLE_SECONDS = 300.0
-STILL_SECONDS = 60.0
+SETTLE_SECONDS = 1200.0
+STILL_SECONDS = 240.0
 TELL_SECONDS = 10.0
 
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from tests.chaos import inside, points
 from tests.chaos.faults import KINDS, planned
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 # Of every sort, and in every service and worker.
 FAULTS = (

@@ -14,7 +14,7 @@ from tests.benchmarks.served import Site, served
 from tests.e2e.running import Running, destroy, ingest, manage, start
 from tests.github_server import GitHub
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 PAGES = 24
 

@@ -18,7 +18,7 @@ from tests.benchmarks.served import Site, served
 from tests.conftest import wait_until
 from tests.e2e.running import Running, destroy, ingest, manage, start
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 PAGES = {
     "/bees/": ("Bees", "Beekeepers smoke the hive before they lift the frames out of it."),
