@@ -27,11 +27,13 @@ def connect() -> Any:
 
     (Any: redis-py's annotations speak for its asynchronous client in the same breath.)
     """
+    # A Unix socket cannot lose its other end unseen, and redis-py refuses the option there.
+    keepalive = {} if settings.REDIS_URL.startswith("unix:") else {"socket_keepalive": True}
     return redis.Redis.from_url(
         settings.REDIS_URL,
         socket_timeout=10,
         socket_connect_timeout=5,
-        socket_keepalive=True,
+        **keepalive,
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3),
     )

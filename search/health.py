@@ -10,18 +10,21 @@ from redis import Redis, RedisError
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.models import Collection
+from ragproject.deaths import unsteady_processes
 
 PROBE_SECONDS = 3.0
 
 
 def missing_services() -> list[str]:
-    """Names of what does not answer, in a fixed order; no addresses and no error texts."""
+    """Names of what does not answer, in a fixed order, and of processes of the embedded stack that end again and again;
+    no addresses and no error texts."""
     probes: dict[str, Callable[[], bool]] = {
         "database": database_answers,
         "redis": redis_answers,
         "milvus": milvus_answers,
     }
-    return [name for name, answers in probes.items() if not answers()]
+    silent = [name for name, answers in probes.items() if not answers()]
+    return silent + [each.name for each in unsteady_processes(settings.DATA_DIR) if each.name not in silent]
 
 
 def database_answers() -> bool:

@@ -18,13 +18,16 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from heapq import merge
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
+from django.conf import settings
 from django.utils import timezone
 
+from ingestion import outage
 from ingestion.exceptions import IngestionError
 from ingestion.lease import Lease, hold
 from ingestion.models import Chunk, ChunkQuerySet, Collection, Source
@@ -40,6 +43,8 @@ KINDS = ("missing", "orphan", "duplicate", "stale")
 KEYS_AT_ONCE = 1000
 # Longer than a thousand keys take, a wait for a drain included; renewed with each thousand.
 LEASE_SECONDS = 120.0
+# Less than this share of the rows in Milvus is a loss that should not wait for the next day.
+LOST_SHARE = 0.9
 # A drain gives its turn back after 48 s at the latest.
 DRAIN_PATIENCE_SECONDS = 60.0
 
@@ -94,16 +99,39 @@ def audit(*, repair: bool, source: Source | None = None) -> Report | None:
 
 
 def scheduled() -> None:
-    """What Beat does: repair, drop what is out of use, and leave the result on the collection's row."""
+    """What Beat asks for once a minute: drop what is out of use and, when an audit is due, repair and leave the result
+    on the collection's row. Nothing until the drain finds Milvus well again."""
+    if outage.current():
+        return
+    import_without_pandas()
     try:
-        report = audit(repair=True)
         drop_retired()
+        report = audit(repair=True) if due() else None
     except IngestionError as error:
         logger.warning("the audit was not finished: %s", error)
         return
     if report:
         level = logging.WARNING if report.found.total() else logging.INFO
         logger.log(level, "audit: %s", report.as_json())
+
+
+def due() -> bool:
+    """Return whether AUDIT_SECONDS have passed since the last audit, or Milvus has lost much at once. A last audit that
+    lies ahead was noted by a clock that was wrong."""
+    row = Collection.objects.written()
+    if row is None:
+        return False
+    last = datetime.fromisoformat(row.audit["at"]) if "at" in row.audit else row.created_at
+    age = (timezone.now() - last).total_seconds()
+    return not 0 <= age < settings.AUDIT_SECONDS or much_lost(row)
+
+
+def much_lost(row: Collection) -> bool:
+    """Return whether Milvus holds far fewer rows than it should, as after its data were lost or set aside."""
+    if row.checked_to is not None:  # it is being filled
+        return False
+    indexed = Chunk.objects.filter(state=Chunk.State.INDEXED).count()
+    return written_store().count() < LOST_SHARE * indexed
 
 
 def compared(store: VectorStore, source: Source | None, lease: Lease, *, repair: bool) -> Report:

@@ -11,6 +11,7 @@ from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Run
 from ingestion.pipeline import dead_letters
 from ingestion.pipeline.progress import TO_EMBED
+from ragproject.deaths import unsteady_processes
 
 # Beat's jobs by their periods' settings, and what stands still without them.
 JOBS = {
@@ -24,9 +25,15 @@ LATE_PERIODS, LATE_SECONDS = 3, 60.0
 def troubles() -> list[str]:
     """The worst first; empty when all is well."""
     try:
-        return [*jobs_late(), *milvus_out(), *embedders_missing(), *embedders_unwell(), *records_unusable()]
+        found = [*jobs_late(), *milvus_out(), *embedders_missing(), *embedders_unwell(), *records_unusable()]
     except BufferUnavailable as error:
-        return [str(error)]
+        found = [str(error)]
+    return [*processes_unsteady(), *found]
+
+
+def processes_unsteady() -> list[str]:
+    """Processes of the embedded stack that end again and again; where another supervisor runs them, it knows."""
+    return [str(each) for each in unsteady_processes(settings.DATA_DIR)]
 
 
 def jobs_late() -> Iterator[str]:
