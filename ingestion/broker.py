@@ -69,11 +69,13 @@ def connect() -> Any:
     (Any: redis-py's annotations speak for its asynchronous client in the same breath.)
     """
     seconds = settings.SERVICE_TIMEOUT_SECONDS
+    # A Unix socket cannot lose its other end unseen, and redis-py refuses the option there.
+    keepalive = {} if settings.REDIS_URL.startswith("unix:") else {"socket_keepalive": True}
     return redis.Redis.from_url(
         settings.REDIS_URL,
         socket_timeout=PATIENT_SECONDS if _patient else seconds,
         socket_connect_timeout=PATIENT_CONNECT_SECONDS if _patient else seconds,
-        socket_keepalive=True,
+        **keepalive,
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=1, base=0.05), PATIENT_RETRIES if _patient else 0),
     )

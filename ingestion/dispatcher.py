@@ -15,11 +15,11 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from ingestion import buffer
-from ingestion.models import Chunk, Document, DocumentQuerySet, Run, RunQuerySet, Source, has_documents
+from ingestion.models import Chunk, Document, DocumentQuerySet, Run, RunQuerySet, Source, has_documents, open_sources
 from ingestion.pipeline.claims import give_up
 from ingestion.pipeline.progress import TO_EMBED, advance, explain_wait, finish_runs
 from ingestion.pipeline.runs import forget_removed_sources, start_due_runs
@@ -55,7 +55,7 @@ def tick() -> Work:
 def recover() -> None:
     """Take back documents and chunks whose worker vanished. It looks first: a statement that changes nothing would lock
     the database for writing all the same."""
-    expired = Document.objects.filter(state=Document.State.FETCHING, lease_until__lt=timezone.now())
+    expired = Document.objects.expired()
     if expired.exists():
         take_back(expired)
     if Chunk.objects.expired().exists():
@@ -110,8 +110,7 @@ def ready_sources() -> QuerySet[Source]:
 def startable_sources() -> QuerySet[Source]:
     """Those that have a page to fetch now and may be asked for it."""
     due = Document.objects.due().filter(source=OuterRef("pk")).order_by()
-    open_now = Q(paused_until=None) | Q(paused_until__lte=timezone.now())
-    return Source.objects.filter(open_now, Exists(due), deleting=False)
+    return open_sources().filter(Exists(due))
 
 
 def far_ahead() -> list[int]:

@@ -21,6 +21,8 @@ LIFE_SECONDS = 20
 FAILURE_SECONDS = 600
 # Rates are of the last minute, so they mean nothing when the last word is older.
 RATE_SECONDS = 60.0
+# Clocks of several machines differ by less; what lies further ahead was noted before the clock was set back.
+AHEAD_SECONDS = 5.0
 JOBS = "jobs:done"
 RATES = ("tokens_per_second", "busy")
 
@@ -48,7 +50,7 @@ def workers() -> list[Json]:
 def _read(place: str, said: dict[bytes, bytes]) -> Json:
     host, _, device = place.partition("/")
     facts = {name.decode(): json.loads(value) for name, value in said.items()}
-    if time.time() - facts.pop("at", 0.0) > RATE_SECONDS:
+    if not -AHEAD_SECONDS < time.time() - facts.pop("at", 0.0) <= RATE_SECONDS:
         facts |= dict.fromkeys(RATES, 0.0)
     return {"host": host, "device": device, "state": "idle", **facts}
 
@@ -67,7 +69,7 @@ def failures(place: str) -> list[tuple[float, str]]:
     """When (seconds since 1970) and why the device failed of late, oldest first."""
     with available() as client:
         notes = [json.loads(note) for note in client.lrange(_failures(place), -100, -1)]
-    return [(at, reason) for at, reason in notes if time.time() - at < FAILURE_SECONDS]
+    return [(at, reason) for at, reason in notes if -AHEAD_SECONDS < time.time() - at < FAILURE_SECONDS]
 
 
 def note_job(name: str) -> None:
@@ -80,7 +82,11 @@ def job_ages() -> dict[str, float]:
     """Seconds since each job was done last; those that never were are not there. Raises BufferUnavailable."""
     with available() as client:
         done = client.hgetall(JOBS)
-    return {name.decode(): max(0.0, time.time() - float(at)) for name, at in done.items()}
+        now = time.time()
+        # A time ahead of the clock, which was set back since, counts from now on: a job that stands still is seen.
+        if ahead := {name: now for name, at in done.items() if float(at) > now + AHEAD_SECONDS}:
+            client.hset(JOBS, mapping=ahead)
+    return {name.decode(): max(0.0, now - float(ahead.get(name, at))) for name, at in done.items()}
 
 
 def _key(place: str) -> str:

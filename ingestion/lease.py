@@ -15,6 +15,9 @@ from ingestion import buffer
 from ingestion.broker import available
 from ingestion.exceptions import BufferUnavailable, LeaseLost
 
+# More than this beyond its full time is no rest of a life time.
+CLOCK_SECONDS = 60.0
+
 
 class Lease:
     """What ``hold`` gives; share it between threads."""
@@ -36,8 +39,12 @@ class Lease:
 def hold(name: str, *, seconds: float) -> Iterator[Lease | None]:
     """The lease, given back at the end; None when another process has it."""
     lock = buffer.lock(name, seconds=seconds)
-    with available():
+    with available() as client:
         taken = lock.acquire(blocking=False)
+        # Redis ends a key by the time of day: of a dead holder it would be kept for as long as the clock was set back.
+        if not taken and client.pttl(lock.name) > 1000 * (seconds + CLOCK_SECONDS):
+            client.delete(lock.name)
+            taken = lock.acquire(blocking=False)
     if not taken:
         yield None
         return

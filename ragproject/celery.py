@@ -16,8 +16,8 @@ LONGEST_RECONNECT_SECONDS = 5
 class Connection(kombu.Connection):
     """Tries to reach Redis every few seconds, however long it has been away."""
 
-    def ensure_connection(self, *args: Any, interval_max: int = LONGEST_RECONNECT_SECONDS, **options: Any) -> Any:
-        return super().ensure_connection(*args, interval_max=interval_max, **options)
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        return super().ensure_connection(*args, **{"interval_max": LONGEST_RECONNECT_SECONDS, **options})
 
 
 class Messages(AMQP):

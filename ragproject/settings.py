@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 import django_stubs_ext
+from django.core.exceptions import ImproperlyConfigured
 from environs import Env, validate
 from kombu import Queue
 
@@ -26,27 +28,82 @@ env = Env()
 env.read_env(str(BASE_DIR / ".env"), recurse=False)
 
 
+# Fewer characters than this are what a full disk or a power cut left of a key; one that we make has 67.
+SECRET_KEY_LEAST_CHARS = 50
+
+
 def read_secret_key(path: Path) -> str:
-    """The key from ``SECRET_KEY``, or one made on first use and kept readable by its owner only."""
+    """Return ``SECRET_KEY``, or the key made on first use and kept readable by its owner only."""
     if given := env.str("SECRET_KEY", ""):
         return given
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        fresh = path.with_suffix(f".{secrets.token_hex(4)}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(50))
-        with suppress(FileExistsError):  # another process was first; its key counts
-            path.hardlink_to(fresh)
-        fresh.unlink()
-    return path.read_text()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists():
+            remove_damaged(path)
+        if not path.exists():
+            make_secret_key(path)
+        return path.read_text()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{error.filename or path} cannot be used ({error.strerror}). Set DATA_DIR to a folder of the user who "
+            "runs this, or give the files back to that user (chown -R)."
+        ) from error
+
+
+def remove_damaged(path: Path) -> None:
+    """Delete a file that holds no whole key, and say so."""
+    key = path.read_bytes().decode("ascii", "replace").strip()
+    if len(key) < SECRET_KEY_LEAST_CHARS or not key.isprintable():
+        path.unlink()
+        sys.stderr.write(f"WARNING: {path} was damaged and is made anew; everybody has to log in again.\n")
+
+
+def make_secret_key(path: Path) -> None:
+    """Write a new key in one step; when another process is first, its key counts."""
+    fresh = path.with_suffix(f".{secrets.token_hex(4)}")
+    fresh.touch(mode=0o600)
+    with fresh.open("w") as file:
+        file.write(secrets.token_urlsafe(50))
+        file.flush()
+        os.fsync(file.fileno())
+    with suppress(FileExistsError):
+        path.hardlink_to(fresh)
+    fresh.unlink()
+
+
+def broker_url(url: str) -> str:
+    """Return Redis' URL in the form that kombu knows, which for a Unix socket is another one than redis-py's."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    query = parse_qs(parts.query)
+    password = parts.password or quote(query.get("password", [""])[0], safe="")
+    user = f"{parts.username or ''}:{password}@" if password else ""
+    return f"redis+socket://{user}{parts.path}?{urlencode({'virtual_host': query.get('db', ['0'])[0]})}"
+
+
+def socket_path(url: str) -> Path | None:
+    """Return the path of the Unix socket that a service's URL names, if it names one."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "unix" else None
+
+
+def is_embedded(url: str) -> bool:
+    """Return whether the embedded stack runs the service at ``url``: on a socket below DATA_DIR or on loopback."""
+    path = socket_path(url)
+    if path is not None:
+        return path.is_relative_to(DATA_DIR)
+    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
 
 
 # --- Where things are ------------------------------------------------------------------------
 
 DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var"))).resolve()
 DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
-REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6390/0")
-MILVUS_URI = env.str("MILVUS_URI", "http://127.0.0.1:19540")
+# The embedded servers listen on Unix sockets that only the owner of DATA_DIR can reach: whoever can connect to them can
+# read and change everything.
+REDIS_URL = env.str("REDIS_URL", f"unix://{quote(str(DATA_DIR / 'redis' / 'redis.sock'))}?db=0")
+MILVUS_URI = env.str("MILVUS_URI", f"unix:{quote(str(DATA_DIR / 'milvus.sock'))}")
 MILVUS_TOKEN = env.str("MILVUS_TOKEN", "")
 # A page or a command waits this long for Redis or Milvus before it says that there is no answer; both answer within
 # milliseconds. Workers wait longer.
@@ -218,6 +275,8 @@ EMBEDDINGS_MAX_BYTES = env.int("EMBEDDINGS_MAX_BYTES", 64 * 1024 * 1024)
 
 # The index is compared with the rows, key by key, and mended: 15 s for 100 000 chunks on two busy cores.
 AUDIT_SECONDS = env.float("AUDIT_SECONDS", 86_400.0, validate=validate.Range(60))
+# How often it is looked whether an audit is due: the last one's time stands in the database, Beat keeps none.
+AUDIT_LOOK_SECONDS = 60.0
 
 DISPATCH_SECONDS = env.float("DISPATCH_SECONDS", 2.0)
 MAX_DOCUMENTS_IN_FLIGHT = env.int("MAX_DOCUMENTS_IN_FLIGHT", 64)
@@ -248,7 +307,7 @@ QUESTION_MAX_CHARS = env.int("QUESTION_MAX_CHARS", 2000)
 # --- Celery: a queue for each kind of worker ---------------------------------------------------------------
 
 CPU_WORKERS = env.int("CPU_WORKERS", 2, validate=validate.Range(1, 256))
-CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_URL = broker_url(REDIS_URL)
 # The drain has a process of its own: with Milvus' client and a batch of vectors a process grows by 38 MB, which
 # every CPU worker would (106 MB without), and a drain behind slow pages would make the embedder wait.
 CELERY_TASK_QUEUES = [Queue("cpu"), Queue("gpu"), Queue("index")]
@@ -295,7 +354,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "socket_keepalive": True,
     "health_check_interval": 15,
 }
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULER = "ragproject.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "dispatch": {
         "task": "ingestion.tasks.dispatch",
@@ -314,8 +373,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "audit": {
         "task": "ingestion.tasks.audit",
-        "schedule": AUDIT_SECONDS,
-        "options": {"priority": PRIORITY_URGENT, "expires": AUDIT_SECONDS},
+        "schedule": AUDIT_LOOK_SECONDS,
+        "options": {"priority": PRIORITY_URGENT, "expires": AUDIT_LOOK_SECONDS},
     },
 }
 
@@ -339,11 +398,6 @@ LOGGING = {
         "multiprocessing": {"level": "WARNING"},
     },
 }
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a service's URL names this machine, so that the embedded stack runs it."""
-    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
 
 
 env.seal()

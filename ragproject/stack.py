@@ -13,16 +13,21 @@ import asyncio
 import os
 import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 
 from circus.watcher import Watcher
 from django.conf import settings
+from django.db import connections
 
 from ragproject import services
 from ragproject.console import Console, Prefixed
+from ragproject.data_folder import prepare, require_rows
+from ragproject.deaths import Register
 from ragproject.preflight import StackError, migrate, only_stack_in, require_free
 from ragproject.services import Service
 from ragproject.tether import tethered
@@ -47,10 +52,14 @@ class StopRequested(Exception):
 
 def run(*, cpu_workers: int, with_web: bool, colour: bool) -> None:
     """Runs the stack until a signal stops it. ``StackError`` says why it cannot run."""
-    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
     console = Console(colour=colour)
+    prepare(settings.DATA_DIR, console)
     with only_stack_in(settings.DATA_DIR):
         tiers = plan(cpu_workers=cpu_workers, with_web=with_web)
+        for sentence in services.open_to_everybody():
+            console.line("up", f"WARNING: {sentence}")
+        if connections["default"].vendor == "sqlite":
+            require_rows(Path(connections["default"].settings_dict["NAME"]))
         migrate(console)
         asyncio.run(serve(tiers, console))
 
@@ -67,7 +76,8 @@ def plan(*, cpu_workers: int, with_web: bool) -> list[list[Service]]:
 
 
 async def serve(tiers: list[list[Service]], console: Console) -> None:
-    stack = Stack([[Child(service, console) for service in tier] for tier in tiers], console)
+    register = Register(settings.DATA_DIR)
+    stack = Stack([[Child(service, console, register) for service in tier] for tier in tiers], console, register)
     stack.listen_for_signals()
     try:
         await stack.bring_up()
@@ -94,9 +104,10 @@ def announce(tiers: list[list[Service]], console: Console) -> None:
 class Child:
     """One service and its process: when it ended by itself, and when it is to start again."""
 
-    def __init__(self, service: Service, console: Console) -> None:
+    def __init__(self, service: Service, console: Console, register: Register) -> None:
         self.service = service
         self.console = console
+        self.register = register
         self.streams = [Prefixed(service.name, console) for _ in ("stdout", "stderr")]
         self.watcher = watch(service, *self.streams)
         self.ends = 0
@@ -134,6 +145,20 @@ class Child:
         self.due = time.monotonic() + pause
         cause = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         self.console.line("up", f"{self.service.name} ended ({cause}); starting it again in {pause:.0f} s")
+        self.register.note(self.service.name, cause, self.last_words())
+        await self.mend()
+
+    def last_words(self) -> str:
+        """The last line of its errors, where Python's traceback ends too; of its output when it wrote none."""
+        return next((stream.last for stream in reversed(self.streams) if stream.last), "")
+
+    async def mend(self) -> None:
+        try:
+            done = await asyncio.to_thread(self.service.mend)
+        except (OSError, subprocess.SubprocessError) as error:
+            done = f"{self.service.name}'s files could not be looked at: {error}"
+        if done:
+            self.console.line("up", f"WARNING: {done}")
 
     def next_pause(self) -> float:
         ran = time.monotonic() - self.started
@@ -172,9 +197,10 @@ def kill_group(pid: int) -> None:
 class Stack:
     """All children, in the tiers of ``plan()``."""
 
-    def __init__(self, tiers: list[list[Child]], console: Console) -> None:
+    def __init__(self, tiers: list[list[Child]], console: Console, register: Register) -> None:
         self.tiers = tiers
         self.console = console
+        self.register = register
         self.stopping = asyncio.Event()
 
     def listen_for_signals(self) -> None:
@@ -214,6 +240,7 @@ class Stack:
         for child in chain(*self.tiers):
             if child.started:
                 await child.tend()
+        self.register.publish()
         with suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), TICK_SECONDS)
         if self.stopping.is_set():

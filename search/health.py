@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.models import Collection
+from ragproject.deaths import unsteady_processes
 
 PROBE_SECONDS = 1.0
 # A probe that hangs keeps its thread; a service with this many is not asked again until one is free.
@@ -24,10 +25,12 @@ THREADS_PER_SERVICE = 2
 
 
 def missing_services() -> list[str]:
-    """Return the names of what does not answer, in a fixed order; no addresses and no error texts."""
+    """Return the names of what does not answer, in a fixed order, and of processes of the embedded stack that end again
+    and again; no addresses and no error texts."""
     probes: dict[str, Future[bool]] = {name: _threads[name].submit(finished, probe) for name, probe in PROBES.items()}
     wait(probes.values(), PROBE_SECONDS)
-    return [name for name, probe in probes.items() if not (probe.done() and probe.result())]
+    silent = [name for name, probe in probes.items() if not (probe.done() and probe.result())]
+    return silent + [each.name for each in unsteady_processes(settings.DATA_DIR) if each.name not in silent]
 
 
 def finished(probe: Callable[[], bool]) -> bool:

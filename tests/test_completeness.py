@@ -10,7 +10,7 @@ from pytest_django import Settings
 from ingestion import outage, vector_store
 from ingestion.models import Chunk, Collection, Document
 from ingestion.pipeline import completeness
-from ingestion.pipeline.audit import audit
+from ingestion.pipeline.audit import scheduled
 from ingestion.pipeline.collections import written_store
 from ingestion.pipeline.completeness import audit_wanted, shortfall
 from ingestion.pipeline.troubles import troubles
@@ -63,8 +63,7 @@ def test_the_audit_is_asked_for_once_and_its_end_ends_the_trouble(store: VectorS
     store.drop()
     assert audit_wanted()
     assert not audit_wanted()
-    written_store()
-    assert audit(repair=True) is not None
+    scheduled()
     assert shortfall() == ""
     assert Chunk.objects.filter(state=Chunk.State.WAITING).count() == ROWS
     assert not audit_wanted()

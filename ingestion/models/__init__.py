@@ -8,7 +8,7 @@ from ingestion.models.chunk import Chunk, ChunkQuerySet
 from ingestion.models.collection import Collection
 from ingestion.models.document import Document, DocumentQuerySet, has_chunks, has_documents
 from ingestion.models.run import Run, RunQuerySet
-from ingestion.models.source import WEBSITE_PAGES, Source
+from ingestion.models.source import WEBSITE_PAGES, Source, due_sources, open_sources
 
 __all__ = [
     "WEBSITE_PAGES",
@@ -20,6 +20,8 @@ __all__ = [
     "Run",
     "RunQuerySet",
     "Source",
+    "due_sources",
     "has_chunks",
     "has_documents",
+    "open_sources",
 ]

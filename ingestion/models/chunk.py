@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, QuerySet
 from django.utils import timezone
+
+from ingestion.models.times import passed
 
 
 class ChunkQuerySet(QuerySet["Chunk"]):
@@ -66,7 +69,7 @@ class ChunkQuerySet(QuerySet["Chunk"]):
         return self.filter(state=Chunk.State.EMBEDDING, owner=owner).update(lease_until=until)
 
     def expired(self) -> ChunkQuerySet:
-        return self.filter(state=Chunk.State.EMBEDDING, lease_until__lt=timezone.now())
+        return self.filter(passed("lease_until", longest=settings.LEASE_SECONDS), state=Chunk.State.EMBEDDING)
 
 
 class Chunk(models.Model):

@@ -15,6 +15,7 @@ from django.utils import timezone
 from ingestion.models.chunk import Chunk
 from ingestion.models.run import Run
 from ingestion.models.source import Source
+from ingestion.models.times import LONGEST_WAIT_SECONDS, page_lease, passed, written_ahead
 from ingestion.types import Validators
 
 
@@ -26,8 +27,12 @@ class DocumentQuerySet(QuerySet["Document"]):
 
     def due(self) -> DocumentQuerySet:
         """Waiting documents whose time has come, shallow pages first."""
-        now = Q(next_attempt_at=None) | Q(next_attempt_at__lte=timezone.now())
-        return self.filter(now, state=Document.State.WAITING).order_by("depth", "id")
+        now = Q(next_attempt_at=None) | passed("next_attempt_at", longest=LONGEST_WAIT_SECONDS)
+        return self.filter(now | written_ahead("updated_at"), state=Document.State.WAITING).order_by("depth", "id")
+
+    def expired(self) -> DocumentQuerySet:
+        """Documents whose worker vanished."""
+        return self.filter(passed("lease_until", longest=page_lease()), state=Document.State.FETCHING)
 
     def lease(self, ids: Iterable[int], *, until: datetime) -> int:
         return self.filter(id__in=list(ids), state=Document.State.WAITING).update(

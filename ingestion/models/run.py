@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ingestion.models.source import Source
+from ingestion.models.times import listing_lease, passed
 
 
 class RunQuerySet(QuerySet["Run"]):
@@ -20,8 +21,7 @@ class RunQuerySet(QuerySet["Run"]):
 
     def lease_for_listing(self, *, until: datetime) -> RunQuerySet:
         """Mark what may be listed now: new runs, and runs whose lister vanished."""
-        now = timezone.now()
-        ready = Q(state=Run.State.WAITING) | Q(state=Run.State.LISTING, lease_until__lt=now)
+        ready = Q(state=Run.State.WAITING) | Q(passed("lease_until", longest=listing_lease()), state=Run.State.LISTING)
         ids = list(self.filter(ready).values_list("id", flat=True))
         if not ids:
             return self.none()

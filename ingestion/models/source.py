@@ -6,7 +6,10 @@ from typing import ClassVar
 
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
+from ingestion.models.times import LONGEST_WAIT_SECONDS, beyond_its_interval, passed
 from ingestion.types import Manners, SourceSpec
 
 WEBSITE_PAGES = 5000
@@ -89,3 +92,15 @@ class Source(models.Model):
             max_depth=self.max_depth,
             manners=Manners(self.delay_seconds, self.connections),
         )
+
+
+def due_sources() -> QuerySet[Source]:
+    """Return the sources whose refresh interval has passed, or whose next run lies further ahead than the interval."""
+    now = Q(next_run_at__lte=timezone.now()) | beyond_its_interval("next_run_at", "refresh_seconds")
+    return Source.objects.filter(now, deleting=False)
+
+
+def open_sources() -> QuerySet[Source]:
+    """Return the sources whose hosts may be asked now."""
+    now = Q(paused_until=None) | passed("paused_until", longest=LONGEST_WAIT_SECONDS)
+    return Source.objects.filter(now, deleting=False)

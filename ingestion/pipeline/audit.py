@@ -18,17 +18,21 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from heapq import merge
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
+from django.conf import settings
 from django.utils import timezone
 
+from ingestion import outage
 from ingestion.exceptions import IngestionError
 from ingestion.lease import Lease, hold
 from ingestion.models import Chunk, ChunkQuerySet, Collection, Source
 from ingestion.pipeline.collections import drop_retired, written_store
+from ingestion.pipeline.completeness import is_asked_for
 from ingestion.types import Json
 from ingestion.vector_store import Entry, VectorStore, import_without_pandas
 
@@ -94,16 +98,31 @@ def audit(*, repair: bool, source: Source | None = None) -> Report | None:
 
 
 def scheduled() -> None:
-    """What Beat does: repair, drop what is out of use, and leave the result on the collection's row."""
+    """What Beat asks for once a minute: drop what is out of use and, when an audit is due, repair and leave the result
+    on the collection's row. Nothing until the drain finds Milvus well again."""
+    if outage.current():
+        return
+    import_without_pandas()
     try:
-        report = audit(repair=True)
         drop_retired()
+        report = audit(repair=True) if due() else None
     except IngestionError as error:
         logger.warning("the audit was not finished: %s", error)
         return
     if report:
         level = logging.WARNING if report.found.total() else logging.INFO
         logger.log(level, "audit: %s", report.as_json())
+
+
+def due() -> bool:
+    """Return whether AUDIT_SECONDS have passed since the last audit, or chunks are known to be missing. A last audit
+    that lies ahead was noted by a clock that was wrong."""
+    row = Collection.objects.written()
+    if row is None:
+        return False
+    last = datetime.fromisoformat(row.audit["at"]) if "at" in row.audit else row.created_at
+    age = (timezone.now() - last).total_seconds()
+    return not 0 <= age < settings.AUDIT_SECONDS or is_asked_for(row)
 
 
 def compared(store: VectorStore, source: Source | None, lease: Lease, *, repair: bool) -> Report:

@@ -148,7 +148,9 @@ def swap(row: Collection) -> bool:
 
 def drop_retired() -> int:
     """Remove collections that have been out of use for the time of grace. Returns how many."""
-    before = timezone.now() - timedelta(seconds=GRACE_SECONDS)
+    now = timezone.now()
+    before = now - timedelta(seconds=GRACE_SECONDS)
+    Collection.objects.filter(retired_at__gt=now).update(retired_at=now)  # the clock was set back since
     unused = Collection.objects.filter(active=False, building=False, retired_at__lt=before)
     return sum(map(drop, unused))
 

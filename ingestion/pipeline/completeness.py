@@ -74,10 +74,15 @@ def note(row: Collection) -> bool:
     return True
 
 
+def is_asked_for(row: Collection) -> bool:
+    """Whether an audit was asked for that has not ended yet."""
+    return "asked_at" in row.audit
+
+
 def shortfall() -> str:
     """Say what is missing while an audit is to find it; empty when nothing is known to be missing."""
     row = Collection.objects.searched()
-    if row is None or "asked_at" not in row.audit:
+    if row is None or not is_asked_for(row):
         return ""
     return (
         f"The collection {row.name} in Milvus holds {row.audit['held']} of {row.audit['expected']} chunks: it was "

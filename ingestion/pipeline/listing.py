@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from ingestion.exceptions import FetchFailed, HostBusy, IngestionError, Throttled, TransientError
 from ingestion.models import Document, DocumentQuerySet, Run, Source
+from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.missing import retire, unlisted
 from ingestion.pipeline.shape import shape_of
 from ingestion.sources import BULK, follow, list_documents, prepare
@@ -85,7 +86,8 @@ def list_later(run: Run, error: TransientError) -> bool:
     attempts = run.attempts + (0 if isinstance(error, HostBusy | Throttled) else 1)
     if attempts >= settings.MAX_ATTEMPTS:
         return fail(run, str(error))
-    wait = timedelta(seconds=max(error.retry_after or 0, settings.RETRY_SECONDS * 2**run.attempts))
+    wished = max(error.retry_after or 0, settings.RETRY_SECONDS * 2**run.attempts)
+    wait = timedelta(seconds=min(wished, LONGEST_WAIT_SECONDS))
     Run.objects.filter(id=run.pk, state=Run.State.LISTING).update(
         lease_until=timezone.now() + wait, note=str(error), attempts=attempts
     )

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from ingestion.exceptions import HostBusy, Throttled
 from ingestion.models import Document, Source
+from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.missing import release_duplicates, retire
 from ingestion.types import Extracted
 
-RETRY_CAP_SECONDS = 3600.0
 # Up to here the same message comes again by itself; beyond, the rows remember the time, because a message that
 # waits long is delivered twice by Redis.
 SHORT_WAIT_SECONDS = 10.0
@@ -84,13 +84,13 @@ def try_again(document: Document, error: str, *, wish: float | None = None) -> N
         fail(document, error)
         return
     backoff = settings.RETRY_SECONDS * 2 ** (document.attempts - 1) * random.uniform(0.5, 1.5)  # noqa: S311
-    delay = timedelta(seconds=min(max(backoff, wish or 0), RETRY_CAP_SECONDS))
+    delay = timedelta(seconds=min(max(backoff, wish or 0), LONGEST_WAIT_SECONDS))
     Document.objects.retry_later(document.pk, error=error, delay=delay)
 
 
 def wait_turn(document: Document, busy: HostBusy) -> float | None:
     """Not this host's turn. Seconds until the same message should come again, or None when the row waits."""
-    seconds, attempt = busy.retry_after or 0.0, document.attempts - 1
+    seconds, attempt = min(busy.retry_after or 0.0, LONGEST_WAIT_SECONDS), document.attempts - 1
     now = timezone.now()
     if seconds <= SHORT_WAIT_SECONDS:
         lease = timedelta(seconds=seconds + settings.LEASE_SECONDS)
@@ -104,7 +104,7 @@ def wait_turn(document: Document, busy: HostBusy) -> float | None:
 
 def pause(document: Document, error: HostBusy | Throttled) -> None:
     """Start no more documents of a source whose one host wants to be left alone."""
-    seconds = min(error.retry_after or 0.0, RETRY_CAP_SECONDS)
+    seconds = min(error.retry_after or 0.0, LONGEST_WAIT_SECONDS)
     if seconds > SHORT_WAIT_SECONDS:
         until = timezone.now() + timedelta(seconds=seconds)
         Source.objects.filter(id=document.source_id, kind__in=Source.ONE_HOST).update(paused_until=until)

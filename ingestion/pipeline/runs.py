@@ -10,7 +10,7 @@ from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from ingestion.models import Chunk, Document, Run, Source
+from ingestion.models import Chunk, Document, Run, Source, due_sources
 from ingestion.sources import forget
 from ingestion.types import Json
 
@@ -32,7 +32,7 @@ def start_run(source: Source) -> Run:
 
 def start_due_runs() -> int:
     """Start sources whose refresh interval has passed. Returns how many."""
-    due = Source.objects.filter(next_run_at__lte=timezone.now(), deleting=False)
+    due = list(due_sources())
     for source in due:
         start_run(source)
     return len(due)

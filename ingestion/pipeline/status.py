@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from ingestion import buffer, heartbeat, outage
 from ingestion.exceptions import IngestionError
-from ingestion.models import Chunk, Collection, Document, Run, Source
+from ingestion.models import Chunk, Collection, Document, Run, Source, open_sources
 from ingestion.pipeline import dead_letters
 from ingestion.pipeline.collections import build_progress, last_audit
 from ingestion.pipeline.progress import TO_EMBED
@@ -165,7 +165,7 @@ def source_status(
 
 
 def pause_of(source: Source) -> str:
-    if source.paused_until is None or source.paused_until <= timezone.now():
+    if source.paused_until is None or open_sources().filter(pk=source.pk).exists():
         return ""
     return f"Its host wants to be left alone until {source.paused_until:%H:%M:%S} UTC."
 

@@ -12,6 +12,7 @@ from ingestion.models import Chunk, Run
 from ingestion.pipeline import dead_letters
 from ingestion.pipeline.completeness import shortfall
 from ingestion.pipeline.progress import TO_EMBED
+from ragproject.deaths import unsteady_processes
 
 # Beat's jobs by their periods' settings, and what stands still without them.
 JOBS = {
@@ -26,7 +27,7 @@ def troubles() -> list[str]:
     """The worst first; empty when all is well."""
     try:
         broker.require_writes()  # without them nothing else moves, and what follows would name the wrong process
-        return [
+        found = [
             *jobs_late(),
             *milvus_out(),
             *chunks_missing(),
@@ -35,7 +36,13 @@ def troubles() -> list[str]:
             *records_unusable(),
         ]
     except BufferUnavailable as error:
-        return [str(error)]
+        found = [str(error)]
+    return [*processes_unsteady(), *found]
+
+
+def processes_unsteady() -> list[str]:
+    """Processes of the embedded stack that end again and again; where another supervisor runs them, it knows."""
+    return [str(each) for each in unsteady_processes(settings.DATA_DIR)]
 
 
 def jobs_late() -> Iterator[str]:

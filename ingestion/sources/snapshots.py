@@ -18,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -38,6 +39,8 @@ LOOK_AGAIN_SECONDS = 1.0
 # has to mend; without these each of its documents would download the same bad archive.
 MENDING_SECONDS = 10.0
 BROKEN_SECONDS = 600.0
+# Machines that share this folder differ by less; what is dated further ahead is from before the clock was set back.
+CLOCK_SECONDS = 60.0
 GONE = "gone-"
 UNUSED_SECONDS = 30 * 24 * 3600.0  # a ref that no source has asked for; refreshes are more frequent
 
@@ -130,6 +133,8 @@ class Snapshots:
             error, lasting, left = failure["error"], failure["lasting"], failure["until"] - time.time()
         except (OSError, ValueError, KeyError, TypeError):
             return
+        if left > BROKEN_SECONDS + CLOCK_SECONDS and lasting:  # the clock was set back since
+            return
         if left > 0 and lasting:
             raise SourceError(error)
         if left > 0:
@@ -198,7 +203,9 @@ def _children(folder: Path, pattern: str = "[!.]*") -> list[Path]:
 def _read_reference(path: Path) -> Reference | None:
     try:
         found = json.loads(path.read_text())
-        return Reference(Head(found["commit"], found["etag"]), max(0.0, time.time() - path.stat().st_mtime))
+        age = time.time() - path.stat().st_mtime
+        # One from the future was noted before the clock was set back: nobody knows how old it is.
+        return Reference(Head(found["commit"], found["etag"]), age if age > -CLOCK_SECONDS else math.inf)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -55,6 +55,7 @@ def install() -> None:
     for module, constants in points.HASTE.items():
         changes[module].append(functools.partial(shorten, constants))
     changes["ragproject.settings"].append(hurry_settings)
+    changes["ragproject.services"].append(let_redis_be_configured)
     if os.environ.get("CHAOS_STUB"):
         changes["ingestion.embedder"].append(use_stub)
     for switched_off in os.environ.get("CHAOS_WITHOUT", "").split():
@@ -118,6 +119,14 @@ def hurry_settings(settings: Any) -> None:
     settings.DATABASES["default"]["OPTIONS"]["timeout"] = points.DATABASE_PATIENCE_SECONDS
 
 
+# --- Rights -----------------------------------------------------------------------------------------------
+
+
+def let_redis_be_configured(services: Any) -> None:
+    """One fault makes Redis full by CONFIG SET, which its clients may not use otherwise."""
+    services.REDIS_RIGHTS += " +config"
+
+
 # --- A model without weight -----------------------------------------------------------------------------
 
 
@@ -150,6 +159,11 @@ def never_end(module: Any) -> None:
     module.lease_end = lambda *_: module.timezone.now() + timedelta(seconds=A_YEAR)
 
 
+def believe_every_time(times: Any) -> None:
+    """A lease of a year is not taken for the word of a clock that was wrong."""
+    times.passed = lambda field, **_: times.Q(**{f"{field}__lt": times.timezone.now()})
+
+
 def long_attempts(pages: Any) -> None:
     """Its lease is the time limit and a little more."""
     pages.settings = SimpleNamespace(
@@ -165,6 +179,9 @@ def recover_nothing(module: Any) -> None:
 
 WITHOUT: dict[str, list[tuple[str, Change]]] = {
     "confirm": [(points.INDEXING, settle_first)],
-    "lease": [("ingestion.dispatcher", never_end), (points.CLAIMS, never_end), (points.PAGES, long_attempts)],
+    "lease": [
+        *((name, never_end) for name in ("ingestion.dispatcher", points.CLAIMS)),
+        *((points.PAGES, long_attempts), ("ingestion.models.times", believe_every_time)),
+    ],
     "sweeper": [("ingestion.dispatcher", recover_nothing), (points.INDEXING, recover_nothing)],
 }

@@ -13,7 +13,7 @@ from ragproject.preflight import StackError
 
 
 class Command(BaseCommand):
-    help = "Run Redis, Milvus Lite, the workers, Beat and the web server, on loopback, until Ctrl-C."
+    help = "Run Redis, Milvus Lite, the workers, Beat and the web server on this machine until Ctrl-C."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

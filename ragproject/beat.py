@@ -1,0 +1,46 @@
+"""Beat's scheduler: intervals by the monotonic clock, and nothing on disk.
+
+The schedule stands in the settings, so that there is nothing to keep: Celery's own scheduler keeps its times in a file
+that a power cut or a full disk leaves unreadable, and then never starts again. It also reckons with the time of day,
+so that it idles for an hour when the clock is set back by one. What must not begin anew with each start of Beat, as the
+daily audit, is asked for often and looks into the database whether it is due.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery import beat
+from celery.schedules import schedstate, schedule
+
+
+class Entry(beat.ScheduleEntry):
+    """One job with its interval. ``last_run_at`` is in seconds of the monotonic clock."""
+
+    def default_now(self) -> float:  # type: ignore[override]
+        return time.monotonic()
+
+    def is_due(self) -> schedstate:
+        """Return whether to send it now, and after how many seconds to look again."""
+        every = self.schedule.run_every.total_seconds()  # type: ignore[union-attr]
+        left = self.last_run_at + every - time.monotonic()
+        return schedstate(is_due=left <= 0, next=every if left <= 0 else left)
+
+
+class Scheduler(beat.Scheduler):
+    """All jobs of CELERY_BEAT_SCHEDULE; each is first sent when its interval has passed once."""
+
+    Entry = Entry
+
+    def install_default_entries(self, data: Any) -> None:
+        """None: Celery's own deletes old results, and no task here has one."""
+
+    def setup_schedule(self) -> None:
+        super().setup_schedule()
+        for entry in self.schedule.values():
+            if type(entry.schedule) is not schedule:
+                raise TypeError(f"The job {entry.name} needs an interval in seconds; times of day are not kept here.")
+
+    def _when(self, entry: beat.ScheduleEntry, next_time_to_run: Any, mktime: Any = None) -> float:
+        return time.monotonic() + (self.adjust(next_time_to_run) or 0)

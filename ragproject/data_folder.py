@@ -1,0 +1,103 @@
+"""The data folder of the embedded stack: its user's alone, and every file of state usable before anything starts.
+
+``prepare`` raises ``StackError`` with the file and what to do. ``set_aside_*`` are called after a server has ended: a
+file that it cannot read is renamed, because the database can make everything in it anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+from ragproject.console import Console
+from ragproject.preflight import StackError
+
+PRIVATE = 0o700
+OPEN_TO_OTHERS = 0o077
+# What the stack and its servers write, as far as it is there already.
+STATE = (
+    *("up.lock", "processes.json", "db.sqlite3", "db.sqlite3-wal", "db.sqlite3-shm", "milvus.db", "models", "uploads"),
+    *("archives", "redis", "redis/redis.conf", "redis/appendonly.aof"),
+)
+CHECK_SECONDS = 60.0
+
+
+def prepare(folder: Path, console: Console) -> None:
+    """Make the folder private and see that its files can be used. Everything written from now on is private too."""
+    os.umask(OPEN_TO_OTHERS)
+    try:
+        folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        close_to_others(folder, console)
+    except OSError as error:
+        why = f"{folder} cannot be used ({error.strerror}); set DATA_DIR to a folder of your own."
+        raise StackError(why) from error
+    for path in (folder, *(folder / name for name in STATE)):
+        require_usable(path)
+
+
+def close_to_others(folder: Path, console: Console) -> None:
+    """Take everybody else's rights to the folder away, which closes all below it."""
+    found = folder.stat()
+    if not found.st_mode & OPEN_TO_OTHERS:
+        return
+    if found.st_uid == os.geteuid():
+        folder.chmod(stat.S_IMODE(found.st_mode) & ~OPEN_TO_OTHERS)
+        console.line("up", f"{folder} was open to other users; now it is yours alone")
+    else:
+        console.line("up", f"WARNING: {folder} belongs to {folder.owner()} and is open to other users")
+
+
+def require_usable(path: Path) -> None:
+    needed = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
+    if path.exists() and not os.access(path, needed):
+        raise StackError(
+            f"{path} cannot be read and written by this user (it belongs to {owner(path)}): give it back with chown "
+            "and chmod u+rw, or move it away."
+        )
+
+
+def owner(path: Path) -> str:
+    with suppress(KeyError):  # a user without a name
+        return path.owner()
+    return f"user {path.stat().st_uid}"
+
+
+def require_rows(path: Path) -> None:
+    """Refuse an empty file in the database's place: with new tables the index would be emptied, too."""
+    if path.exists() and not path.stat().st_size:
+        raise StackError(f"The database {path} is empty. Put a backup in its place, or delete the file to start anew.")
+
+
+def set_aside_milvus(path: Path) -> str:
+    """Rename Milvus Lite's file where SQLite cannot read it. Returns what was done, or nothing."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # not there, or in use: nothing is known of its content
+        return ""
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    return "" if found == "ok" else set_aside(path, "every chunk is embedded again")
+
+
+def set_aside_redis(path: Path, binary: Path) -> str:
+    """Rename Redis' file where Redis' own check refuses it. Returns what was done, or nothing."""
+    if not path.exists():
+        return ""
+    # The server's binary is the check under that name.
+    command = ["redis-check-aof", str(path)]
+    check = subprocess.run(  # noqa: S603
+        command, executable=binary, capture_output=True, timeout=CHECK_SECONDS, check=False
+    )
+    return set_aside(path, "the work that was queued is handed out again") if check.returncode else ""
+
+
+def set_aside(path: Path, consequence: str) -> str:
+    kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+    path.rename(kept)
+    return f"{path} is damaged and was renamed to {kept.name}; {consequence}"
