@@ -85,12 +85,12 @@ MODES = ("hybrid", "dense", "sparse")
 
 class VectorStore:
     """One collection. Share one between threads: the client's channel is thread-safe. A request takes ``seconds`` at
-    most, and so does a connection."""
+    most (TIMEOUT_SECONDS), and so does a connection."""
 
-    def __init__(self, name: str, dimension: int, seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, name: str, dimension: int, seconds: float | None = None) -> None:
         self.name = name
         self.dimension = dimension
-        self.seconds = seconds
+        self.seconds = seconds or TIMEOUT_SECONDS
 
     @functools.cached_property
     def client(self) -> MilvusClient:
@@ -306,6 +306,6 @@ def first_bounds(rows: int) -> list[str]:
 
 
 @functools.cache
-def open_store(name: str, dimension: int, seconds: float = TIMEOUT_SECONDS) -> VectorStore:
-    """Return the process's handle on a collection whose requests take ``seconds`` at most."""
+def open_store(name: str, dimension: int, seconds: float | None = None) -> VectorStore:
+    """Return the process's handle on a collection whose requests take ``seconds`` at most, or TIMEOUT_SECONDS."""
     return VectorStore(name, dimension, seconds)

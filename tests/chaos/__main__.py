@@ -12,10 +12,12 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,12 @@ from tests.chaos.points import PROTECTIONS, SETTINGS
 from tests.e2e.running import environment
 
 SHOWN = 20
+DISK_BYTES = 512 * 1024 * 1024
 
 
 def main() -> int:
     options = arguments()
-    data = Path(tempfile.mkdtemp(prefix="chaos-"))
+    place = Path(tempfile.mkdtemp(prefix="chaos-"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
 
@@ -38,17 +41,39 @@ def main() -> int:
         sys.stderr.write(f"[{time.monotonic() - started:6.1f} s] {words}\n")
         sys.stderr.flush()
 
-    say(f"seed {options.seed}, data in {data}")
+    say(f"seed {options.seed}, everything in {place}")
     try:
-        report = observed(options, data, say)
+        with small_disk(place / "data", say) as data:
+            report = observed(options, data, say)
+            show(report, place, as_json=options.json)
+            if report["broken"]:
+                shutil.copytree(data, place / "kept", ignore=sockets)
     except KeyboardInterrupt:
         say("interrupted; everything that was started is gone")
-        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
         return 130
-    show(report, data, as_json=options.json)
     if not report["broken"]:
-        shutil.rmtree(data)
+        shutil.rmtree(place)
     return 1 if report["broken"] else 0
+
+
+@contextmanager
+def small_disk(data: Path, say: Any) -> Iterator[Path]:
+    """A disk of its own that can be filled; a folder where nobody may mount one, and then it is never full."""
+    data.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(data)]
+    mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    if not mounted:
+        say("no disk may be mounted here, so none will be full")
+    try:
+        yield data
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(data)], check=True)
+
+
+def sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if Path(folder, name).is_socket()]
 
 
 def arguments() -> argparse.Namespace:
@@ -77,12 +102,12 @@ def observed(options: argparse.Namespace, data: Path, say: Any) -> dict[str, Any
 
     if unknown := set(options.only) - KINDS.keys():
         raise SystemExit(f"no fault is called {sorted(unknown)}; there are {sorted(KINDS)}")
-    stack = Stack(data, options.without, stub=options.stub)
+    stack = Stack(data, data.with_name("chaos"), options.without, stub=options.stub)
     try:
         stack.running.until(stack.running.ready)
         say("the stack is ready")
         chosen = Options(options.faults, options.seed, options.without, options.minutes, options.only, options.stub)
-        report = Harness(stack, data / "files", chosen, say).run()
+        report = Harness(stack, data.with_name("files"), chosen, say).run()
         return judged(report, stack)
     finally:
         stack.destroy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import threading
@@ -15,7 +16,11 @@ from typing import NamedTuple
 
 import psutil
 import redis
+from django.db import DatabaseError
 
+from ingestion.exceptions import IngestionError
+from ingestion.models import Chunk, Collection
+from ingestion.vector_store import VectorStore, open_store
 from ragproject import services
 from tests.chaos.points import POINTS
 from tests.chaos.stack import Absent, Stack
@@ -74,6 +79,20 @@ def answers_not(role: str) -> str:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """Rows that Milvus lost; it is closed when it holds as many again as the rows say."""
+
+    kind: str
+    since: float = field(default_factory=time.monotonic)
+
+    def healed(self, stack: Stack) -> bool:
+        with suppress(IngestionError, DatabaseError):
+            indexed = Chunk.objects.filter(state=Chunk.State.INDEXED).count()
+            return indexed > 0 and searched_store().count() >= indexed
+        return False
+
+
+@dataclass(frozen=True)
 class Armed:
     kind: str
     action: str
@@ -89,14 +108,14 @@ class Attack:
         self.injected: Counter[str] = Counter()
         self.missed: Counter[str] = Counter()
         self.recoveries: list[tuple[str, float]] = []
-        self.wounds: list[Wound] = []
+        self.wounds: list[Wound | Gap] = []
         self.armed: dict[str, Armed] = {}
         self.undone: dict[threading.Timer, Callable[[], None]] = {}
 
     def inject(self, plan: Planned) -> None:
         try:
             KINDS[plan.kind](self, plan.kind, plan.amount)
-        except (Absent, psutil.Error, redis.RedisError, sqlite3.Error) as error:
+        except (Absent, OSError, psutil.Error, redis.RedisError, sqlite3.Error, IngestionError, DatabaseError) as error:
             self.missed[plan.kind] += 1
             self.say(f"missed: {plan.kind} ({type(error).__name__}: {error})")
 
@@ -202,22 +221,60 @@ def flush(attack: Attack, kind: str, amount: float) -> None:
     attack.count(kind)
 
 
-def fill(attack: Attack, kind: str, amount: float) -> None:
-    """Redis refuses every write that needs memory."""
+def refuse(attack: Attack, kind: str, amount: float, *, setting: str) -> None:
+    """Redis refuses every write, or every write that needs memory."""
     seconds = 1 + 4 * amount
     with attack.stack.redis() as client:
-        client.config_set("maxmemory", 1)
-    attack.later(seconds, partial(make_room, attack.stack))
+        client.config_set(setting, 1)
+    attack.later(seconds, partial(accept, attack.stack, setting))
     attack.count(kind, f"(for {seconds:.0f} s)")
 
 
-def make_room(stack: Stack) -> None:
-    """One that was started again meanwhile has room already."""
+def accept(stack: Stack, setting: str) -> None:
+    """One that was started again meanwhile does already."""
     for _ in range(20):
         with suppress(redis.RedisError), stack.redis() as client:
-            client.config_set("maxmemory", 0)
+            client.config_set(setting, 0)
             return
         time.sleep(0.5)
+
+
+def fill_disk(attack: Attack, kind: str, amount: float) -> None:
+    """Not a byte is left where the database, Redis and Milvus write."""
+    data, seconds = attack.stack.data, 1 + 5 * amount
+    if not data.is_mount():
+        raise Absent("a disk that may be filled")
+    filler = data / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(1024 * 1024))
+    attack.later(seconds, partial(filler.unlink, missing_ok=True))
+    attack.count(kind, f"(for {seconds:.0f} s)")
+
+
+def drop_collection(attack: Attack, kind: str, amount: float) -> None:
+    searched_store().drop()
+    attack.count(kind)
+    attack.wounds.append(Gap(kind))
+
+
+def searched_store() -> VectorStore:
+    row = Collection.objects.searched()
+    if row is None:
+        raise Absent("a collection")
+    return open_store(row.name, row.dimension)
+
+
+def damage(attack: Attack, kind: str, amount: float, *, role: str, file: str) -> None:
+    """A power cut: a part of the file is there, and its last bytes are zeros."""
+    process, path = attack.stack.role(role), attack.stack.data / file
+    process.kill()
+    kept = int(amount * path.stat().st_size)
+    os.truncate(path, kept)
+    os.truncate(path, kept + 4096)
+    attack.count(kind, f"(process {process.pid}, {kept} bytes left)")
+    attack.wounds.append(Wound(kind, role, process.pid, child=False))
+    attack.wounds.append(Gap(kind))
 
 
 def lock(attack: Attack, kind: str, amount: float) -> None:
@@ -241,7 +298,12 @@ KINDS: dict[str, Fault] = {
     "stopped at push-before-rows": partial(strike, point="push-before-rows", action="stop"),
     "redis stopped": partial(stop_service, role="redis", low=1, high=5),
     "redis flushed": flush,
-    "redis full": fill,
+    "redis full": partial(refuse, setting="maxmemory"),
+    "redis read-only": partial(refuse, setting="min-replicas-to-write"),
+    "redis' log damaged": partial(damage, role="redis", file="redis/appendonly.aof"),
+    "milvus' file damaged": partial(damage, role="milvus", file="milvus.db"),
+    "collection dropped": drop_collection,
+    "disk full": fill_disk,
     "milvus stopped": partial(stop_service, role="milvus", low=3, high=12),
     MINUTE: partial(stop_service, role="milvus", low=60, high=60),
     "database locked": lock,

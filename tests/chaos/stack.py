@@ -37,15 +37,15 @@ class Absent(Exception):
 
 
 class Stack:
-    """A stack that can be told, through ``folder``, where its processes die."""
+    """A stack on the disk ``data`` that can be told, through ``folder`` on another one, where its processes die."""
 
-    def __init__(self, data: Path, without: str, *, stub: bool) -> None:
-        self.folder = data / "chaos"
+    def __init__(self, data: Path, folder: Path, without: str, *, stub: bool) -> None:
+        self.data, self.folder = data, folder
         for name in ("armed", "struck", "tmp"):
             (self.folder / name).mkdir(parents=True)
         self.running: Running = start(data, "--no-web", **{**os.environ, **self._hooks(without, stub=stub)})
         self._second: subprocess.Popen[bytes] | None = None
-        self._log = (data / "index2.log").open("ab")
+        self._log = (folder / "index2.log").open("ab")
 
     def _hooks(self, without: str, *, stub: bool) -> dict[str, str]:
         paths = [str(HOOKS), str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 # Of every sort, and in every service and worker.
 FAULTS = (
     *("cpu worker killed", "gpu worker killed", "index child killed", "beat killed", "redis killed", "milvus killed"),
-    *("redis flushed", "redis full", "database locked", "milvus stopped"),
+    *("redis flushed", "redis read-only", "database locked", "milvus stopped", "collection dropped"),
     *("killed at after-upsert", "killed at delete-before-rows", "killed at push-before-rows"),
     *("killed at fetch-before-store", "stopped at before-upsert"),
 )
