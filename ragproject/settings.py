@@ -102,8 +102,8 @@ DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var"))).resolve()
 DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
 # The embedded servers listen on Unix sockets that only the owner of DATA_DIR can reach: whoever can connect to them can
 # read and change everything.
-REDIS_URL = env.str("REDIS_URL", f"unix://{quote(str(DATA_DIR / 'redis' / 'redis.sock'))}?db=0")
-MILVUS_URI = env.str("MILVUS_URI", f"unix:{quote(str(DATA_DIR / 'milvus.sock'))}")
+REDIS_URL = env.str("REDIS_URL", "") or f"unix://{quote(str(DATA_DIR / 'redis' / 'redis.sock'))}?db=0"
+MILVUS_URI = env.str("MILVUS_URI", "") or f"unix:{quote(str(DATA_DIR / 'milvus.sock'))}"
 MILVUS_TOKEN = env.str("MILVUS_TOKEN", "")
 MILVUS_COLLECTION = env.str("MILVUS_COLLECTION", "documents", validate=validate.Regexp(r"^[A-Za-z_]\w{0,99}$"))
 
