@@ -152,7 +152,7 @@ def assemble_standin(console: Console) -> None:
     console.line("up", f"model: assembling the stand-in in {settings.MODEL_PATH}")
     command = tethered([sys.executable, "-W", "ignore", "manage.py", "standin_model"])
     done = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
+    if done.returncode or lacking(Path(settings.MODEL_PATH)):
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise StackError(f"The stand-in model could not be assembled: {said}")
 

@@ -52,8 +52,8 @@ def read_secret_key(path: Path) -> str:
 
 def remove_damaged(path: Path) -> None:
     """Delete a file that holds no whole key, and say so."""
-    key = path.read_bytes().decode("ascii", "replace").strip()
-    if len(key) < SECRET_KEY_LEAST_CHARS or not key.isprintable():
+    key = path.read_bytes().strip()
+    if len(key) < SECRET_KEY_LEAST_CHARS or not key.isascii() or not key.decode().isprintable():
         path.unlink()
         sys.stderr.write(f"WARNING: {path} was damaged and is made anew; everybody has to log in again.\n")
 
