@@ -3,6 +3,8 @@ when a worker starts."""
 
 from __future__ import annotations
 
+import os
+import sys
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ from ingestion import broker
 from ingestion.embedder import resolve_dtype
 from ingestion.exceptions import AddressRefused, BufferUnavailable, ModelError
 from ingestion.netguard import judge
+from ragproject.settings import socket_path
 
+# sockaddr_un holds 108 bytes on Linux and 104 elsewhere, with a zero at the end.
+SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 METADATA_SERVICE = "169.254.169.254"
 
 
@@ -27,7 +32,7 @@ def check_model_path(**kwargs: Any) -> list[CheckMessage]:
         return [
             Warning(
                 f"The stand-in model is not assembled in {path}.",
-                hint="Run: python manage.py standin_model",
+                hint="`manage.py up` assembles it; or run: python manage.py standin_model",
                 id="ingestion.W001",
             )
         ]
@@ -77,6 +82,21 @@ def check_private_networks(**kwargs: Any) -> list[CheckMessage]:
         hint = "Write networks like 10.1.0.0/16, separated by commas."
         return [Error(f"FETCH_PRIVATE_NETWORKS: {error}.", hint=hint, id="ingestion.E004")]
     return []
+
+
+@register()
+def check_socket_paths(**kwargs: Any) -> list[CheckMessage]:
+    """The kernel takes no longer path for a socket, and what a server or a client says of it names no setting."""
+    paths = {name: socket_path(getattr(settings, name)) for name in ("REDIS_URL", "MILVUS_URI")}
+    return [
+        Error(
+            f"The path of the socket {path} has {len(os.fsencode(path))} bytes; the system allows {SOCKET_PATH_BYTES}.",
+            hint=f"Set DATA_DIR to a folder with a shorter path, or {name} to a server on a port.",
+            id="ingestion.E006",
+        )
+        for name, path in paths.items()
+        if path and len(os.fsencode(path)) > SOCKET_PATH_BYTES
+    ]
 
 
 @register()

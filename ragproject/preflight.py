@@ -9,6 +9,8 @@ import errno
 import fcntl
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 import psutil
+from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -24,6 +27,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from ragproject.console import Console
 from ragproject.deaths import LOCK
+from ragproject.model_folder import lacking
+from ragproject.tether import tethered
 
 LOCK_TRIES, LOCK_PAUSE_SECONDS = 5, 0.05
 
@@ -115,6 +120,41 @@ def occupant(port: int) -> str:
             if listens and listens.port == port and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     return "another program"
+
+
+def require_model(console: Console) -> None:
+    """Assemble the stand-in where it is wanted and not whole; refuse another model's folder that is not.
+
+    A name that is no folder is looked for on the model hub when the workers need it.
+    """
+    folder = Path(settings.MODEL_PATH).expanduser()
+    if settings.EMBED_MODEL == settings.STAND_IN:
+        if lacking(folder):
+            assemble_standin(console)
+        return
+    if folder.is_dir():
+        if missing := lacking(folder):
+            raise StackError(
+                f"The model folder {folder} (EMBED_MODEL) is incomplete: {', '.join(missing)} missing or cut short. "
+                "Copy the model there again, or set EMBED_MODEL to another folder, a hub id (BAAI/bge-m3) or stand-in."
+            )
+    elif folder.is_absolute() or settings.EMBED_MODEL.startswith((".", "~")):
+        raise StackError(
+            f"The model folder {folder} (EMBED_MODEL) does not exist. Set EMBED_MODEL to a folder with BGE-M3, to a "
+            "hub id (BAAI/bge-m3) or to stand-in."
+        )
+    else:
+        console.line("up", f"model: {settings.EMBED_MODEL} from the model hub's cache, or downloaded on first use")
+
+
+def assemble_standin(console: Console) -> None:
+    """In a process of its own, because PyTorch would stay in this one's memory."""
+    console.line("up", f"model: assembling the stand-in in {settings.MODEL_PATH}")
+    command = tethered([sys.executable, "-W", "ignore", "manage.py", "standin_model"])
+    done = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode or lacking(Path(settings.MODEL_PATH)):
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise StackError(f"The stand-in model could not be assembled: {said}")
 
 
 def advice(connection: BaseDatabaseWrapper) -> str:

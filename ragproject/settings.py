@@ -52,8 +52,8 @@ def read_secret_key(path: Path) -> str:
 
 def remove_damaged(path: Path) -> None:
     """Delete a file that holds no whole key, and say so."""
-    key = path.read_bytes().decode("ascii", "replace").strip()
-    if len(key) < SECRET_KEY_LEAST_CHARS or not key.isprintable():
+    key = path.read_bytes().strip()
+    if len(key) < SECRET_KEY_LEAST_CHARS or not key.isascii() or not key.decode().isprintable():
         path.unlink()
         sys.stderr.write(f"WARNING: {path} was damaged and is made anew; everybody has to log in again.\n")
 
@@ -102,8 +102,8 @@ DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var"))).resolve()
 DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
 # The embedded servers listen on Unix sockets that only the owner of DATA_DIR can reach: whoever can connect to them can
 # read and change everything.
-REDIS_URL = env.str("REDIS_URL", f"unix://{quote(str(DATA_DIR / 'redis' / 'redis.sock'))}?db=0")
-MILVUS_URI = env.str("MILVUS_URI", f"unix:{quote(str(DATA_DIR / 'milvus.sock'))}")
+REDIS_URL = env.str("REDIS_URL", "") or f"unix://{quote(str(DATA_DIR / 'redis' / 'redis.sock'))}?db=0"
+MILVUS_URI = env.str("MILVUS_URI", "") or f"unix:{quote(str(DATA_DIR / 'milvus.sock'))}"
 MILVUS_TOKEN = env.str("MILVUS_TOKEN", "")
 # A page or a command waits this long for Redis or Milvus before it says that there is no answer; both answer within
 # milliseconds. Workers wait longer.

@@ -28,7 +28,7 @@ from ragproject import services
 from ragproject.console import Console, Prefixed
 from ragproject.data_folder import prepare, require_rows
 from ragproject.deaths import Register
-from ragproject.preflight import StackError, migrate, only_stack_in, require_free
+from ragproject.preflight import StackError, migrate, only_stack_in, require_free, require_model
 from ragproject.services import Service
 from ragproject.tether import tethered
 
@@ -61,6 +61,7 @@ def run(*, cpu_workers: int, with_web: bool, colour: bool) -> None:
         if connections["default"].vendor == "sqlite":
             require_rows(Path(connections["default"].settings_dict["NAME"]))
         migrate(console)
+        require_model(console)
         asyncio.run(serve(tiers, console))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from ingestion import buffer, vector_store
+from ingestion import buffer, outage, vector_store
 from ingestion.milvus.rows import row_of
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.pipeline import audit as auditing
@@ -226,6 +227,72 @@ def test_the_result_stands_on_the_collection(store: VectorStore) -> None:
     said = Collection.objects.get().audit
     assert {**NOTHING, "missing": 1, "repaired": 1}.items() <= said.items()
     assert said["at"].startswith(str(timezone.now().year))
+
+
+def looked(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many audits Beat's job makes now."""
+    made: list[bool] = []
+    monkeypatch.setattr(auditing, "audit", lambda *, repair: made.append(repair))
+    auditing.scheduled()
+    return len(made)
+
+
+@pytest.mark.parametrize(
+    ("last", "audits"),
+    [
+        ({"hours": -23}, 0),
+        ({"hours": -25}, 1),
+        ({"hours": 2}, 1),  # noted before the clock was set back
+    ],
+)
+def test_it_is_due_by_the_time_of_the_last_one_and_not_of_beats_start(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch, settings: Settings, last: dict[str, int], audits: int
+) -> None:
+    settings.AUDIT_SECONDS = 86_400.0
+    indexed()
+    at = timezone.now() + timedelta(**last)
+    Collection.objects.update(audit={**NOTHING, "at": at.isoformat(timespec="seconds")})
+    assert looked(monkeypatch) == audits
+
+
+def test_a_fresh_index_is_audited_for_the_first_time_after_the_interval(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.AUDIT_SECONDS = 86_400.0
+    indexed()
+    assert looked(monkeypatch) == 0
+    Collection.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    assert looked(monkeypatch) == 1
+
+
+def test_after_an_audit_the_next_look_makes_none(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    indexed()
+    Collection.objects.update(created_at=timezone.now() - timedelta(days=9))
+    auditing.scheduled()
+    assert Collection.objects.get().audit
+    assert looked(monkeypatch) == 0
+
+
+def test_nothing_is_asked_of_a_milvus_that_is_known_to_be_out(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Collection.objects.update(created_at=timezone.now() - timedelta(days=9))
+    outage.note("Milvus does not answer.")
+    assert looked(monkeypatch) == 0
+
+
+def test_data_that_milvus_lost_are_embedded_again_without_waiting_for_the_day(store: VectorStore) -> None:
+    """As after its file was set aside: the collection itself is gone."""
+    indexed()
+    empty_milvus()
+    auditing.scheduled()
+    assert set(states().values()) == {State.WAITING}
+    assert Collection.objects.get().audit["missing"] == 30
+
+
+def test_a_small_loss_waits_for_the_day(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.delete([indexed()[0].key])
+    assert looked(monkeypatch) == 0
 
 
 def test_the_command_prints_figures_and_fails_while_something_is_wrong(

@@ -25,6 +25,8 @@ from ingestion import broker, netguard
         ({"EMBED_DEVICE": "cpu", "EMBED_DTYPE": "float16"}, "ingestion.E003"),
         ({"EMBED_DEVICE": "cuda:0", "EMBED_DTYPE": "int8"}, "ingestion.E003"),
         ({"FETCH_PRIVATE_NETWORKS": ["10.1.2.3/16"]}, "ingestion.E004"),
+        ({"REDIS_URL": f"unix:///{'x' * 120}/redis.sock?db=0"}, "ingestion.E006"),
+        ({"MILVUS_URI": f"unix:/{'x' * 120}/milvus.sock"}, "ingestion.E006"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named(changes: dict[str, Any], check: str, settings: Any) -> None:

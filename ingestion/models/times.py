@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import DurationField, ExpressionWrapper, F, Q, Value
+from django.db.models import DurationField, ExpressionWrapper, F, IntegerField, Q, Value
 from django.utils import timezone
 
 # The longest that a page, a source or a listing is put off: hosts that ask for more are asked again after this.
@@ -39,7 +39,8 @@ def written_ahead(field: str) -> Q:
 
 def beyond_its_interval(field: str, seconds: str) -> Q:
     """Return the condition that a time lies further ahead than the row's own interval."""
-    interval = ExpressionWrapper(F(seconds) * Value(timedelta(seconds=1)), output_field=DurationField())
+    number = ExpressionWrapper(F(seconds), output_field=IntegerField())  # on SQLite, Django multiplies no other kind
+    interval = ExpressionWrapper(number * Value(timedelta(seconds=1)), output_field=DurationField())
     return Q(**{f"{field}__gt": Value(ahead(0)) + interval})
 
 

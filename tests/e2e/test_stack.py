@@ -17,7 +17,7 @@ import requests
 from django.conf import settings
 
 from ragproject import services
-from tests.e2e.running import START_SECONDS, Running, command_words, destroy, environment, free_ports, start, up
+from tests.e2e.running import START_SECONDS, Running, command_words, destroy, environment, free_ports, manage, start, up
 
 pytestmark = pytest.mark.e2e
 
@@ -205,6 +205,20 @@ def answers(client: redis.Redis) -> bool:
     with suppress(redis.RedisError):
         return bool(client.ping())
     return False
+
+
+def test_a_process_that_ends_again_and_again_is_named_by_the_status_and_by_readyz(running: Running) -> None:
+    for _ in range(3):
+        killed = running.service("beat")
+        killed.kill()
+        running.until(
+            lambda gone=killed: any(p.pid != gone.pid and "beat" in command_words(p) for p in children(running))
+        )
+    status = manage(running, "status")
+    assert "The process beat ended 3 times within 15 minutes (SIGKILL)" in status.stdout
+    answer = requests.get(f"http://127.0.0.1:{running.environment['WEB_PORT']}/readyz", timeout=30)
+    assert answer.status_code == 503
+    assert "beat" in answer.text
 
 
 def test_sigterm_ends_everything_with_status_0(running: Running) -> None:

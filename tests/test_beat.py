@@ -1,0 +1,136 @@
+"""Beat's scheduler: by the monotonic clock whatever the time of day does, and nothing on disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from celery import schedules as celery_schedules
+from celery.schedules import crontab
+from django.conf import settings as project
+
+from ragproject.beat import Scheduler
+from tests.conftest import wait_until
+
+
+class Clocks:
+    """Both clocks of a machine; the time of day can be set."""
+
+    def __init__(self) -> None:
+        self.monotonic, self.offset = 1000.0, 0.0
+
+    def today(self) -> datetime:
+        return datetime.fromtimestamp(1_800_000_000 + self.monotonic + self.offset, UTC)
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    found = Clocks()
+    monkeypatch.setattr(time, "monotonic", lambda: found.monotonic)
+    monkeypatch.setattr(time, "time", lambda: found.today().timestamp())
+    monkeypatch.setattr(celery_schedules.BaseSchedule, "now", lambda self: found.today())
+    return found
+
+
+def scheduler_of(jobs: dict[str, Any]) -> tuple[Scheduler, Counter[str]]:
+    app = Celery("apart", broker="memory://", set_as_current=False)
+    app.conf.beat_schedule = {name: {"task": name, "schedule": every} for name, every in jobs.items()}
+    scheduler, sent = Scheduler(app), Counter[str]()
+    scheduler.apply_entry = lambda entry, producer=None: sent.update([entry.name])  # type: ignore[method-assign]
+    scheduler.__dict__["producer"] = None
+    return scheduler, sent
+
+
+def run(scheduler: Scheduler, clocks: Clocks, seconds: float) -> None:
+    """As Beat does: tick, sleep as long as it says, tick."""
+    end = clocks.monotonic + seconds
+    while clocks.monotonic < end:
+        clocks.monotonic = min(end, clocks.monotonic + max(scheduler.tick(), 0.001))
+
+
+@pytest.mark.parametrize("step", [0.0, -3600.0, 3600.0, -20 * 365 * 86400.0])
+def test_each_job_is_sent_at_its_interval_whatever_the_time_of_day_does(clocks: Clocks, step: float) -> None:
+    scheduler, sent = scheduler_of({"dispatch": 2.0, "drain": 60.0})
+    run(scheduler, clocks, 301)
+    assert 140 <= sent["dispatch"] <= 152
+    assert sent["drain"] == 5
+    sent.clear()
+    clocks.offset = step
+    run(scheduler, clocks, 300)
+    assert 140 <= sent["dispatch"] <= 152
+    assert sent["drain"] == 5
+
+
+def test_a_machine_that_slept_gets_each_job_once_and_not_one_for_each_interval(clocks: Clocks) -> None:
+    scheduler, sent = scheduler_of({"dispatch": 2.0})
+    run(scheduler, clocks, 3)
+    sent.clear()
+    clocks.monotonic += 86_400
+    run(scheduler, clocks, 0.5)
+    assert sent["dispatch"] == 1
+
+
+def test_the_projects_own_jobs_can_be_scheduled() -> None:
+    jobs = {name: job["schedule"] for name, job in project.CELERY_BEAT_SCHEDULE.items()}
+    scheduler, _ = scheduler_of(jobs)
+    assert scheduler.schedule.keys() == jobs.keys()
+    assert project.CELERY_BEAT_SCHEDULER == "ragproject.beat:Scheduler"
+
+
+def test_a_time_of_day_is_refused_with_the_jobs_name() -> None:
+    with pytest.raises(TypeError, match="nightly"):
+        scheduler_of({"nightly": crontab(hour="4")})
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("damage", [b"", b"x" * 50])
+def test_it_starts_beside_a_schedule_that_is_damaged_and_leaves_none(
+    clean_redis: redis.Redis, tmp_path: Path, damage: bytes
+) -> None:
+    """As an earlier version left it after a power cut."""
+    (tmp_path / "celerybeat-schedule.dat").write_bytes(damage)
+    (tmp_path / "celerybeat-schedule.dir").write_bytes(b"'entries', (0, 1000)\n")
+    before = sorted(tmp_path.iterdir())
+    variables = {**os.environ, "DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "ragproject.settings"}
+    variables |= {"SECRET_KEY": "x" * 50, "DISPATCH_SECONDS": "0.1", "DATABASE_URL": "sqlite://:memory:"}
+    command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "ragproject", "beat"]
+    process = subprocess.Popen(command, cwd=project.BASE_DIR, env=variables, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: process.poll() is not None or clean_redis.llen("cpu") > 2)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[1]
+    assert clean_redis.llen("cpu") > 2, said
+    assert "Traceback" not in said
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_time_of_day_is_what_celerys_own_scheduler_goes_by(clocks: Clocks) -> None:
+    """Guards the test above: if this one fails, Celery was mended and ours may go."""
+    from celery import beat
+
+    class Wallclock(Scheduler):
+        Entry = beat.ScheduleEntry
+        _when = beat.Scheduler._when
+
+    app = Celery("apart", broker="memory://", set_as_current=False)
+    app.conf.beat_schedule = {"dispatch": {"task": "dispatch", "schedule": timedelta(seconds=2)}}
+    scheduler, sent = Wallclock(app), Counter[str]()
+    scheduler.apply_entry = lambda entry, producer=None: sent.update([entry.name])  # type: ignore[method-assign]
+    scheduler.__dict__["producer"] = None
+    run(scheduler, clocks, 10)
+    assert sent["dispatch"]
+    sent.clear()
+    clocks.offset = -3600.0
+    run(scheduler, clocks, 300)
+    assert not sent["dispatch"]
