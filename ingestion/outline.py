@@ -62,6 +62,11 @@ def blocks(markdown: str) -> list[Block]:
     return [block for block in found if block.start < block.end]
 
 
+def kind_at_start(markdown: str) -> str:
+    """The kind of the first block, without reading the others."""
+    return _kind(markdown.partition("\n")[0])[0]
+
+
 def _closes(line: str, marker: str) -> bool:
     text = line.strip()
     return len(text) >= len(marker) and not text.strip(marker[0])
