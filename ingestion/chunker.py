@@ -53,7 +53,7 @@ def chunk(extracted: Extracted, *, tokenizer: Tokenizer, max_tokens: int) -> lis
 
 class Part(NamedTuple):
     """A section: from its heading (``start``) or the text under it (``body``) to its ``end``. One that is
-    ``bare`` only leads on to the next heading, whose path repeats it."""
+    ``bare`` only leads on to the next heading, whose path repeats it; one that is ``small`` may share a chunk."""
 
     path: str
     parent: str
@@ -61,6 +61,7 @@ class Part(NamedTuple):
     body: int
     end: int
     bare: bool
+    small: bool = False
 
 
 class Heading(NamedTuple):
@@ -116,7 +117,14 @@ class Cutter:
         sections = list(outline.sections(self.markdown, self.extracted.title))
         following = [section.path for section in sections[1:]]
         found = [self._part(section, after) for section, after in zip(sections, [*following, ""], strict=True)]
-        return [part for part in found if part.start < part.end]
+        return self._measured([part for part in found if part.start < part.end])
+
+    def _measured(self, parts: list[Part]) -> list[Part]:
+        """All at once, since there may be one for every line."""
+        _, before, after = self._sizes([(part.body, part.end) for part in parts])
+        most = self.max_tokens * SMALL
+        costs = zip(parts, before, after, strict=True)
+        return [part._replace(small=True) if b - a < most else part for part, a, b in costs]
 
     def _part(self, section: outline.Section, following: str) -> Part:
         blocks = [block for block in section.blocks if block.kind != outline.BLANK]
@@ -134,20 +142,17 @@ class Cutter:
                 last = max((index for index, member in enumerate(group) if not member.bare), default=-1)
                 yield from _without_bare_start(group[: last + 1])
                 group = group[last + 1 :]
-            if group and not self._joins(group, part):
-                group = []
+                if group and not self._joins(group, part):
+                    group = []
             group.append(part)
         yield from _without_bare_start(group)
 
     def _joins(self, group: list[Part], part: Part) -> bool:
         first = group[0]
-        if not (_within(part.path, first.path) or _within(part.path, first.parent)):
+        if not (group[-1].small and part.small):
             return False
-        small = self._is_small(group[-1]) and self._is_small(part)
-        return small and self._fits((first.start, part.end), int(self.max_tokens * MERGED))
-
-    def _is_small(self, part: Part) -> bool:
-        return self.costs.between(part.body, part.end) < self.max_tokens * SMALL
+        is_near = _within(part.path, first.path) or _within(part.path, first.parent)
+        return is_near and self._fits((first.start, part.end), int(self.max_tokens * MERGED))
 
     def _drafts(self, group: list[Part], heading: Heading) -> Iterator[Draft]:
         first, last = group[0], group[-1]
