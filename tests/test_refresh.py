@@ -14,7 +14,7 @@ from django.utils import timezone
 from ingestion.dispatcher import startable_sources
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageSuspect, Throttled
 from ingestion.models import Chunk, Document, Run, Source
-from ingestion.pipeline import listing, outcomes, pages
+from ingestion.pipeline import following, listing, outcomes, pages
 from ingestion.pipeline.listing import list_run
 from ingestion.pipeline.missing import accept_missing
 from ingestion.pipeline.progress import finish_runs
@@ -355,6 +355,13 @@ def test_the_bound_on_depth_is_kept_and_remarked(site: Site, source: Source) -> 
     run = ingest(source)
     assert not Document.objects.filter(url=f"{HOME}deeper").exists()
     assert run.remarks == {"Pages deeper than 1 links are left out (max_depth).": f"{HOME}deeper"}
+
+
+def test_a_page_with_more_links_than_are_looked_at_is_remarked(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "MAX_LINKS", 19)
+    assert ingest(source).remarks == {"Of a page with more than 19 links, the others are not followed.": HOME}
 
 
 @pytest.mark.parametrize(("bound", "taken"), [(3, 3), (0, 10)])
