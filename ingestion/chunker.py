@@ -12,12 +12,12 @@ Every cut is found in the costs of words (``tokens``); chunks whose words do not
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise
-from operator import attrgetter
+from itertools import pairwise
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestion import outline
@@ -53,7 +53,7 @@ def chunk(extracted: Extracted, *, tokenizer: Tokenizer, max_tokens: int) -> lis
 
 class Part(NamedTuple):
     """A section: from its heading (``start``) or the text under it (``body``) to its ``end``. One that is
-    ``bare`` only leads on to the next heading, whose path repeats it."""
+    ``bare`` only leads on to the next heading, whose path repeats it; one that is ``small`` may share a chunk."""
 
     path: str
     parent: str
@@ -61,6 +61,7 @@ class Part(NamedTuple):
     body: int
     end: int
     bare: bool
+    small: bool = False
 
 
 class Heading(NamedTuple):
@@ -77,6 +78,14 @@ class Draft(NamedTuple):
     span: Span
     heading: Heading
     anchor: str
+
+
+class Sizes(NamedTuple):
+    """Of neighbouring stretches: where each ends, and what the text costs up to its start and up to its end."""
+
+    ends: list[int]
+    before: list[int]
+    after: list[int]
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,14 @@ class Cutter:
         sections = list(outline.sections(self.markdown, self.extracted.title))
         following = [section.path for section in sections[1:]]
         found = [self._part(section, after) for section, after in zip(sections, [*following, ""], strict=True)]
-        return [part for part in found if part.start < part.end]
+        return self._measured([part for part in found if part.start < part.end])
+
+    def _measured(self, parts: list[Part]) -> list[Part]:
+        """All at once, since there may be one for every line."""
+        _, before, after = self._sizes([(part.body, part.end) for part in parts])
+        most = self.max_tokens * SMALL
+        costs = zip(parts, before, after, strict=True)
+        return [part._replace(small=True) if b - a < most else part for part, a, b in costs]
 
     def _part(self, section: outline.Section, following: str) -> Part:
         blocks = [block for block in section.blocks if block.kind != outline.BLANK]
@@ -126,20 +142,17 @@ class Cutter:
                 last = max((index for index, member in enumerate(group) if not member.bare), default=-1)
                 yield from _without_bare_start(group[: last + 1])
                 group = group[last + 1 :]
-            if group and not self._joins(group, part):
-                group = []
+                if group and not self._joins(group, part):
+                    group = []
             group.append(part)
         yield from _without_bare_start(group)
 
     def _joins(self, group: list[Part], part: Part) -> bool:
         first = group[0]
-        if not (_within(part.path, first.path) or _within(part.path, first.parent)):
+        if not (group[-1].small and part.small):
             return False
-        small = self._is_small(group[-1]) and self._is_small(part)
-        return small and self._fits((first.start, part.end), int(self.max_tokens * MERGED))
-
-    def _is_small(self, part: Part) -> bool:
-        return self.costs.between(part.body, part.end) < self.max_tokens * SMALL
+        is_near = _within(part.path, first.path) or _within(part.path, first.parent)
+        return is_near and self._fits((first.start, part.end), int(self.max_tokens * MERGED))
 
     def _drafts(self, group: list[Part], heading: Heading) -> Iterator[Draft]:
         first, last = group[0], group[-1]
@@ -172,33 +185,43 @@ class Cutter:
 
     def _cut(self, span: Span, budget: int) -> list[Span]:
         """As few chunks as the pieces allow, and those of even size."""
-        pieces = [piece for whole in self._trimmed(span) for piece in self._pieces(whole, None, budget)]
-        packed = self._pack(pieces, budget)
+        pieces = [piece for whole in self._trimmed([span]) for piece in self._pieces(whole, None, budget)]
+        sizes = self._sizes(pieces)
+        packed = self._pack(pieces, sizes, budget)
         if len(packed) < 2:
             return packed
-        even = self._pack(pieces, min(budget, int(UNEVEN * self.costs.between(*span) / len(packed))))
+        even = self._pack(pieces, sizes, min(budget, int(UNEVEN * self.costs.between(*span) / len(packed))))
         return even if len(even) == len(packed) else packed
 
-    def _pack(self, pieces: list[Span], budget: int) -> list[Span]:
+    def _pack(self, pieces: list[Span], sizes: Sizes, budget: int) -> list[Span]:
+        """Neighbours together as far as they fit. How far is found by halving: pieces may be lines of one letter."""
         packed: list[Span] = []
-        for start, end in pieces:
-            if packed and self._fits((packed[-1][0], end), budget):
-                packed[-1] = packed[-1][0], end
-            else:
-                packed.append((start, end))
+        first = 0
+        while first < len(pieces):
+            start = pieces[first][0]
+            within = bisect_right(sizes.ends, start + self._chars(budget), first)
+            within = min(within, bisect_right(sizes.after, sizes.before[first] + budget, first))
+            first = max(within, first + 1)
+            packed.append((start, sizes.ends[first - 1]))
         return packed
 
-    def _pieces(self, span: Span, inner: list[Seam] | None, budget: int) -> Iterator[Span]:
+    def _pieces(self, span: Span, inner: list[Seam] | None, budget: int) -> list[Span]:
         """The largest parts that fit; ``inner`` are the seams of the one block that the span is part of."""
         if self._fits(span, budget):
-            yield span
-            return
+            return [span]
         seams = between_blocks(self.markdown, *span) if inner is None else _between(inner, span)
         if inner is None and not seams:
             inner = seams = inside_block(self.markdown, *span)
-        parts = _opened(span, seams) if seams else self._words(span, budget)
-        for part in chain.from_iterable(map(self._trimmed, parts)):
-            yield from self._pieces(part, inner, budget) if seams else (part,)
+        if not seams:
+            return self._trimmed(self._words(span, budget))
+        found: list[Span] = []
+        parts = self._trimmed(_opened(span, seams))
+        for part, fits in zip(parts, self._which_fit(parts, budget), strict=True):
+            if fits:
+                found.append(part)
+            else:
+                found += self._pieces(part, inner, budget)
+        return found
 
     def _words(self, span: Span, budget: int) -> Iterator[Span]:
         start, end = span
@@ -210,16 +233,27 @@ class Cutter:
     def _fits(self, span: Span, budget: int) -> bool:
         return span[1] - span[0] <= self._chars(budget) and self.costs.between(*span) <= budget
 
+    def _which_fit(self, parts: list[Span], budget: int) -> list[bool]:
+        chars, sizes = self._chars(budget), self._sizes(parts)
+        spans = zip(parts, sizes.before, sizes.after, strict=True)
+        return [end - start <= chars and after - before <= budget for (start, end), before, after in spans]
+
+    def _sizes(self, parts: list[Span]) -> Sizes:
+        ends = [end for _, end in parts]
+        return Sizes(ends, self.costs.up_to([start for start, _ in parts]), self.costs.up_to(ends))
+
     def _chars(self, budget: int) -> int:
         return min(MAX_CHARS, MAX_CHARS_PER_TOKEN * budget)
 
-    def _trimmed(self, span: Span) -> Iterator[Span]:
+    def _trimmed(self, spans: Iterable[Span]) -> list[Span]:
         """Without blank lines before and white space after; indentation stays, it means something in code."""
-        text = self.markdown[span[0] : span[1]]
-        if not text.strip():
-            return
-        before = text[: len(text) - len(text.lstrip())]
-        yield span[0] + before.rfind("\n") + 1, span[0] + len(text.rstrip())
+        found: list[Span] = []
+        for start, end in spans:
+            text = self.markdown[start:end].rstrip()
+            if text:
+                margin = len(text) - len(text.lstrip()) if text[0].isspace() else 0
+                found.append((start + text.rfind("\n", 0, margin) + 1, start + len(text)))
+        return found
 
     # --- Counting ------------------------------------------------------------------------------------
 
@@ -259,7 +293,7 @@ class Cutter:
         spans = [draft.span] if seams else self._cut(draft.span, max(1, self.costs.between(start, end) - excess))
         if spans == [draft.span]:
             at = min(reversed(seams), key=attrgetter("grip")).at if seams else (start + end) // 2
-            spans = [part for half in ((start, at), (at, end)) for part in self._trimmed(half)]
+            spans = self._trimmed([(start, at), (at, end)])
         return [draft._replace(span=span) for span in spans if span != draft.span]
 
 
@@ -286,5 +320,5 @@ def _between(seams: list[Seam], span: Span) -> list[Seam]:
 
 def _opened(span: Span, seams: list[Seam]) -> Iterator[Span]:
     """The parts between the seams of the least grip."""
-    least = min(seam.grip for seam in seams)
-    return pairwise([span[0], *(seam.at for seam in seams if seam.grip == least), span[1]])
+    least = min(map(itemgetter(1), seams))
+    return pairwise([span[0], *(at for at, grip in seams if grip is least), span[1]])

@@ -24,7 +24,10 @@ from ingestion.pipeline.claims import give_up
 from ingestion.pipeline.progress import TO_EMBED, advance, explain_wait, finish_runs
 from ingestion.pipeline.runs import forget_removed_sources, start_due_runs
 
-DIED = "The worker died each time it held this document. Look at its page and its size, then use “ingest now”."
+DIED = (
+    "The worker died each time it held this document, or was stopped 15 s after PAGE_TIME_LIMIT_SECONDS. Look at its "
+    "page and its size, then use “ingest now”."
+)
 
 
 @dataclass(frozen=True, slots=True)

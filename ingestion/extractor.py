@@ -30,6 +30,7 @@ READERS: dict[str, Callable[[str, str], Extracted]] = {
     "application/x-ipynb+json": notebook.read,
 }
 BINARY_READERS: dict[str, Callable[[str, bytes], Extracted]] = {"application/pdf": pdf.read}
+MARKUP = (markdown.read, restructuredtext.read)  # those that go through a text line by line
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 # Longest first: UTF-32's mark begins with UTF-16's.
@@ -74,7 +75,10 @@ def extract(page: Page) -> Extracted:
     text = decode(page.body, page.charset, is_html=page.content_type in HTML_TYPES)
     if looks_binary(text):
         raise UnsupportedContent(f"a binary file declared as {page.content_type}: {page.url}")
-    extracted = reader(page.url, clean(text))
+    text = clean(text)
+    if reader in MARKUP and plain.is_all_that_can_be_read(text):
+        reader = plain.read
+    extracted = reader(page.url, text)
     if not extracted.markdown.strip():
         raise UnsupportedContent(f"no text in {page.url}")
     return extracted

@@ -26,6 +26,8 @@ _STRONG = re.compile(r"(?<![\w*])\*\*([^\s*][^*]*(?<!\s))\*\*(?![\w*])")
 _EMPHASIS = re.compile(r"(?<![\w*])\*([^\s*][^*]*(?<!\s))\*(?![\w*])")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!<>~|-])")
 _ATTRIBUTES = re.compile(r"\{[^{}]*\}$")
+# Without one of these a heading's words are as they stand.
+_MARKED = re.compile(r"[*`{\[\\]")
 
 
 class Block(NamedTuple):
@@ -53,13 +55,18 @@ def blocks(markdown: str) -> list[Block]:
         if marker:  # inside a fence everything belongs to it, up to the line that closes it
             marker = "" if _closes(line, marker) else marker
         else:
-            begun, marker = _kind(line)
+            begun, marker = (TEXT, "") if line[:1].isalnum() else _kind(line) if line else (BLANK, "")
             if begun != kind or begun in (FENCE, HEADING):
                 found.append(Block(start, end, kind))
                 start, kind = end, begun
         end += len(line) + 1
     found.append(Block(start, len(markdown), kind))
     return [block for block in found if block.start < block.end]
+
+
+def kind_at_start(markdown: str) -> str:
+    """The kind of the first block, without reading the others."""
+    return _kind(markdown.partition("\n")[0])[0]
 
 
 def _closes(line: str, marker: str) -> bool:
@@ -81,7 +88,10 @@ def _kind(line: str) -> tuple[str, str]:
 
 def plain(text: str) -> str:
     """A heading's words without the markup around them."""
-    text = _ATTRIBUTES.sub("", text[:MAX_HEADING_CHARS].strip())
+    text = text[:MAX_HEADING_CHARS].strip()
+    if not _MARKED.search(text):
+        return " ".join(text.split())
+    text = _ATTRIBUTES.sub("", text)
     text = _LINK.sub(r"\1", text).replace("`", "")
     text = _EMPHASIS.sub(r"\1", _STRONG.sub(r"\1", text))
     return " ".join(_ESCAPE.sub(r"\1", text).split())
@@ -97,7 +107,7 @@ def read_heading(line: str) -> tuple[int, str]:
 
 def sections(markdown: str, title: str) -> Iterator[Section]:
     """The document cut at its headings; every path begins with the title."""
-    trail: list[tuple[int, str]] = []
+    trail: list[tuple[int, str]] = []  # level and path of the headings above, each of a deeper level
     current = Section(title, "", None, [])
     for block in blocks(markdown):
         if block.kind != HEADING:
@@ -105,19 +115,13 @@ def sections(markdown: str, title: str) -> Iterator[Section]:
             continue
         yield current
         level, words = read_heading(markdown[block.start : block.end])
-        above = [step for step in trail if step[0] < level]
-        trail = [*above, (level, words)]
-        path = _join(title, trail)
-        parent = _join(title, above)
+        while trail and trail[-1][0] >= level:
+            trail.pop()
+        parent = trail[-1][1] if trail else title
+        path = words if not trail and title in ("", words) else f"{parent}{SEPARATOR}{words}"
+        trail.append((level, path))
         current = Section(path, parent if parent != path else "", block, [])
     yield current
-
-
-def _join(title: str, trail: list[tuple[int, str]]) -> str:
-    steps = [words for _, words in trail]
-    if title and steps[:1] != [title]:
-        steps.insert(0, title)
-    return SEPARATOR.join(steps)
 
 
 def first_heading(markdown: str, *, deepest: int = 6) -> str:

@@ -1,8 +1,8 @@
 """The text of a robots.txt -> what it lets us fetch, how slowly, and which sitemaps it names.
 
 In: bytes of any kind and the name of a crawler. Out: ``Rules``; never an error. Grouping is that of RFC 9309,
-with the tolerance of Google's parser (misspelled fields, a blank instead of the colon); paths are matched by
-Protego. Only ``politeness`` imports this.
+with the tolerance of Google's parser (misspelled fields, a blank instead of the colon); how rules are spelled and
+ordered is Protego's affair, ``robots_paths`` compares them. Only ``politeness`` imports this.
 """
 
 from __future__ import annotations
@@ -10,13 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, urljoin
 
 from protego import Protego
 
+from ingestion.robots_paths import Paths
+
 MAX_BYTES = 512 * 1024  # RFC 9309 asks for 500 KiB at least
 MAX_CRAWL_DELAY_SECONDS = 60.0  # longer ones are mistakes: 600 pages would take a day
 MAX_SITEMAPS = 100
+# Navigation is the same on every page. About 3 MB.
+VERDICTS_REMEMBERED = 10_000
 
 FIELD = re.compile(
     r"""[\s\udc80-\udcff]*(?: (?P<agent>user[-\ ]?agent)
@@ -37,13 +42,17 @@ NOT_UTF8 = re.compile(r"[\udc80-\udcff]")
 class Rules:
     """What one robots.txt says to one crawler."""
 
-    paths: Protego
-    agent: str
+    paths: Paths
     crawl_delay: float
     sitemaps: tuple[str, ...]
 
     def allow(self, url: str) -> bool:
-        return bool(self.paths.can_fetch(url, self.agent))
+        return _verdict(self.paths, url)
+
+
+@lru_cache(maxsize=VERDICTS_REMEMBERED)
+def _verdict(paths: Paths, url: str) -> bool:
+    return paths.allow(url)
 
 
 def parse(body: bytes, agent: str, site: str = "") -> Rules:
@@ -52,10 +61,10 @@ def parse(body: bytes, agent: str, site: str = "") -> Rules:
     found = [match for line in lines if (match := FIELD.match(line))]
     kept = list(_groups_for(agent.lower(), found))
     named = f"user-agent: {agent.lower()}" in kept
-    paths = Protego.parse("\n".join(kept))
+    rules = Protego.parse("\n".join(kept))
     asked = agent.lower() if named else "*"
-    delay = min(paths.crawl_delay(asked) or 0.0, MAX_CRAWL_DELAY_SECONDS)
-    return Rules(paths, asked, delay, tuple(_sitemaps(found, site)))
+    delay = min(rules.crawl_delay(asked) or 0.0, MAX_CRAWL_DELAY_SECONDS)
+    return Rules(Paths(rules, asked), delay, tuple(_sitemaps(found, site)))
 
 
 def product_token(user_agent: str) -> str:

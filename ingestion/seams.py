@@ -36,7 +36,7 @@ class Seam(NamedTuple):
 _LINE = re.compile(r"\n")
 # "e.g. this" does not end a sentence.
 _SENTENCE = re.compile(r"(?<!\.[a-zA-Z])[.!?][\"')\]]*\s+|[。！？]")
-_ITEM = re.compile(r"([ \t]*)(?:[-*+•]|\d{1,9}[.)])[ \t]")
+_ITEM = re.compile(r"^([ \t]*)(?:[-*+•]|\d{1,9}[.)])[ \t]", re.MULTILINE)
 # A table of reStructuredText begins with a drawn line.
 _DRAWN = re.compile(r"[ \t]*[+=][-+= ]{4,}$", re.MULTILINE)
 # A sentence that begins like this would be taken for something else if it began a line.
@@ -77,33 +77,32 @@ def _leads(paragraph: str) -> bool:
 
 def inside_block(markdown: str, start: int, end: int) -> list[Seam]:
     text = markdown[start:end]
-    kind = outline.TABLE if _DRAWN.match(text) else outline.blocks(text)[0].kind
+    kind = outline.TABLE if _DRAWN.match(text) else outline.kind_at_start(text)
     seams = {outline.FENCE: _code, outline.TABLE: _rows}.get(kind, _prose)
     return [Seam(start + at, grip) for at, grip in seams(text)]
 
 
-def _code(text: str) -> Iterator[Seam]:
+def _code(text: str) -> Iterator[tuple[int, Grip]]:
     starts = [match.end() for match in _LINE.finditer(text)]
     margin = len(text) - len(text.lstrip(" \t"))
     last = text.rstrip().rfind("\n") + 1
     for before, at in pairwise([0, *starts]):
         if before == 0 or at == last:
-            yield Seam(at, Grip.EDGE)
-        elif not text[before:at].strip():
-            yield Seam(at, Grip.PART)
+            yield at, Grip.EDGE
+        elif text[before:at].isspace():
+            yield at, Grip.PART
         else:
-            yield Seam(at, Grip.LINE if text[at + margin : at + margin + 1] in _INSIDE else Grip.ITEM)
+            yield at, Grip.LINE if text.startswith(_INSIDE, at + margin) else Grip.ITEM
 
 
-def _rows(text: str) -> Iterator[Seam]:
+def _rows(text: str) -> Iterator[tuple[int, Grip]]:
     for number, match in enumerate(_LINE.finditer(text)):
-        yield Seam(match.end(), Grip.EDGE if number < 2 else Grip.LINE)
+        yield match.end(), Grip.EDGE if number < 2 else Grip.LINE
 
 
-def _prose(text: str) -> list[Seam]:
-    grips = {match.end(): Grip.LINE for match in _LINE.finditer(text)}
+def _prose(text: str) -> list[tuple[int, Grip]]:
+    grips = dict.fromkeys((match.end() for match in _LINE.finditer(text)), Grip.LINE)
     grips |= {match.end(): Grip.SENTENCE for match in _SENTENCE.finditer(text)}
-    for at in (match.end() for match in _LINE.finditer(text)):
-        if item := _ITEM.match(text, at):
-            grips[at] = Grip.ITEM if item.group(1) else Grip.PART
-    return [Seam(at, grips[at]) for at in sorted(grips)]
+    for item in _ITEM.finditer(text, 1):
+        grips[item.start()] = Grip.ITEM if item.group(1) else Grip.PART
+    return sorted(grips.items())

@@ -21,6 +21,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+import numpy.typing as npt
+
 from ingestion.exceptions import ModelError
 
 if TYPE_CHECKING:
@@ -177,6 +180,11 @@ class Costs:
     def between(self, start: int, end: int) -> int:
         return self._totals[bisect_right(self._ends, end)] - self._totals[bisect_right(self._ends, start)]
 
+    def up_to(self, offsets: list[int]) -> list[int]:
+        """What the text costs up to each offset: all at once, since there may be one for every line."""
+        words = np.searchsorted(_view(self._ends), np.array(offsets, dtype=self._ends.typecode), side="right")
+        return cast(list[int], _view(self._totals)[words].tolist())
+
     def reach(self, start: int, budget: int) -> int:
         """How far one comes from there: to the end of a word, or into a word that costs more than all."""
         word = bisect_right(self._ends, start)
@@ -185,3 +193,7 @@ class Costs:
             return self._ends[last - 1]
         length = self._ends[word] - (self._ends[word - 1] if word else 0)
         return start + max(1, length * budget // (self._totals[word + 1] - self._totals[word]))
+
+
+def _view(numbers: array[int]) -> npt.NDArray[np.unsignedinteger]:
+    return np.frombuffer(numbers, dtype=numbers.typecode)

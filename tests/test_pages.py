@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.utils import timezone
 
 from ingestion.exceptions import FetchFailed
@@ -181,6 +183,39 @@ def test_a_passing_trouble_is_tried_again_later_and_then_fails(source: Source, m
     document.refresh_from_db()
     assert (document.state, document.attempts) == (Document.State.FAILED, 4)
     assert "503" in document.error
+
+
+def test_a_page_that_takes_too_long_is_tried_once_more_and_says_what_to_do(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[object] = []
+
+    def endless(page: object) -> None:
+        tries.append(page)
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(pages, "extract", endless)
+    ingest(source)
+    document = Document.objects.get()
+    assert document.state == Document.State.WAITING
+    assert "guide.md took longer than 90 s" in document.error
+    Document.objects.lease([document.pk], until=timezone.now())
+    pages.process(document.pk, document.attempts)
+    document.refresh_from_db()
+    assert (document.state, len(tries)) == (Document.State.FAILED, 2)
+    assert "raise PAGE_TIME_LIMIT_SECONDS" in document.error
+
+
+def test_an_attempt_that_took_too_long_leaves_no_more_than_the_last(
+    source: Source, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    def endless(page: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(pages, "extract", endless)
+    settings.MAX_ATTEMPTS = 1
+    ingest(source)
+    assert Document.objects.get().state == Document.State.FAILED
 
 
 def test_an_unexpected_error_ends_on_the_row_not_in_the_worker(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from ingestion.dispatcher import startable_sources
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageSuspect, Throttled
 from ingestion.models import Chunk, Document, Run, Source
-from ingestion.pipeline import listing, outcomes, pages
+from ingestion.pipeline import following, listing, outcomes, pages
 from ingestion.pipeline.listing import list_run
 from ingestion.pipeline.missing import accept_missing
 from ingestion.pipeline.progress import finish_runs
@@ -357,6 +357,13 @@ def test_the_bound_on_depth_is_kept_and_remarked(site: Site, source: Source) -> 
     assert run.remarks == {"Pages deeper than 1 links are left out (max_depth).": f"{HOME}deeper"}
 
 
+def test_a_page_with_more_links_than_are_looked_at_is_remarked(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "MAX_LINKS", 19)
+    assert ingest(source).remarks == {"Of a page with more than 19 links, the others are not followed.": HOME}
+
+
 @pytest.mark.parametrize(("bound", "taken"), [(3, 3), (0, 10)])
 def test_a_calendar_without_end_is_cut_off_and_remarked(bound: int, taken: int, site: Site, source: Source) -> None:
     Source.objects.update(max_alike=bound)
@@ -455,7 +462,7 @@ def test_while_a_long_listing_is_written_others_get_to_write(
     assert gaps == [False] * 4
 
 
-def test_a_listing_that_takes_too_long_is_tried_again_and_says_so(
+def test_a_listing_that_takes_too_long_is_tried_once_more_and_says_so(
     site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def endless(spec: SourceSpec) -> Listing:
@@ -463,11 +470,13 @@ def test_a_listing_that_takes_too_long_is_tried_again_and_says_so(
 
     monkeypatch.setattr(site, "list_documents", endless)
     run = start_run(source)
-    Run.objects.lease_for_listing(until=timezone.now())
-    assert not list_run(run.pk)
-    run.refresh_from_db()
-    assert (run.state, run.attempts) == (Run.State.LISTING, 1)
-    assert "LIST_TIME_LIMIT_SECONDS" in run.note
+    for state in (Run.State.LISTING, Run.State.FAILED):
+        Run.objects.filter(id=run.pk).update(lease_until=timezone.now())
+        Run.objects.lease_for_listing(until=timezone.now())
+        assert not list_run(run.pk)
+        run.refresh_from_db()
+        assert run.state == state
+        assert "raise LIST_TIME_LIMIT_SECONDS" in run.note + run.error
 
 
 def test_a_listing_that_kills_its_worker_each_time_fails(

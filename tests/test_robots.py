@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import strategies
+from protego import Protego
 from pytest_django import Settings
 
-from ingestion import broker, connections, fetcher, hosts, politeness, robots, robots_store
+from ingestion import broker, connections, fetcher, hosts, politeness, robots, robots_paths, robots_store
 from ingestion.exceptions import AddressRefused, BufferUnavailable, FetchFailed, HostBusy
 from ingestion.types import Manners, Page
 from tests.local_site import LocalSite
@@ -140,6 +142,50 @@ def test_a_thousand_crawlers_with_a_thousand_rules_are_not_multiplied() -> None:
     assert lets(text, "ours", "/a")
     several = "".join(f"User-agent: bot{n}\n" for n in range(13_000)) + "Disallow: /a\n" * 18_000
     assert lets(several, "ours", "/a")
+
+
+def test_of_24_000_rules_a_link_is_compared_with_those_that_may_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    matches = robots_paths.Pattern.matches
+
+    def counted(pattern: robots_paths.Pattern, path: str) -> bool:
+        tried.append(path)
+        return matches(pattern, path)
+
+    monkeypatch.setattr(robots_paths.Pattern, "matches", counted)
+    text = "User-agent: *\n" + "".join(f"Disallow: /*a{n}*b$\nAllow: /*a{n}/x*b$\n" for n in range(10_000))
+    rules = robots.parse(text.encode(), "ours")
+    verdicts = [rules.allow(f"https://site.example/a{n}/{end}") for n in range(500) for end in ("x/b", "b", "c")]
+    assert verdicts == [True, False, True] * 500
+    assert len(tried) < 10 * len(verdicts)
+
+
+def test_an_address_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[str] = []
+    monkeypatch.setattr(robots_paths, "_quote_path", lambda url: judged.append(url) or "/a")
+    rules = robots.parse(b"User-agent: *\nDisallow: /*a$", "ours")
+    assert [rules.allow("https://site.example/a") for _ in range(3)] == [False] * 3
+    assert len(judged) == 1
+
+
+def test_what_more_rules_say_than_can_be_compared_is_taken_as_a_no() -> None:
+    words = ["".join(letters) for letters in permutations("abcdefg", 5)]
+    text = "User-agent: *\n" + "".join(f"Allow: /*{'*'.join(word)}*z\n" for word in words)
+    rules = robots.parse(text.encode(), "ours")
+    assert rules.allow("https://site.example/123")
+    assert not rules.allow("https://site.example/abcdefgabcdefgabcdefgabcdefgabcdefg/y")
+
+
+def test_its_verdicts_are_those_of_protego() -> None:
+    chance = random.Random(1)
+    pieces = ["/", "a", "b", "*", "*", "$", "/index.html", "%2F", "%e9", "é", "?", "=", "."]
+    for _ in range(1500):
+        lines = [f"{chance.choice(['Allow', 'Disallow'])}: /{''.join(chance.choices(pieces, k=4))}" for _ in range(9)]
+        text = "\n".join(["User-agent: *", *lines])
+        rules, protego = robots.parse(text.encode(), "ours"), Protego.parse(text)
+        for _ in range(9):
+            url = f"https://site.example/{''.join(chance.choices(pieces, k=5))}"
+            assert rules.allow(url) is protego.can_fetch(url, "ours"), (text, url)
 
 
 def test_it_reads_half_a_megabyte_in_whole_lines() -> None:

@@ -379,6 +379,23 @@ def test_it_stops_when_reading_takes_too_long(site: LocalSite, monkeypatch: pyte
     assert "took longer than" in listing.notes[0]
 
 
+def test_it_stops_in_the_middle_of_a_list_whose_addresses_take_long(
+    site: LocalSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.page("/sitemap.xml", urlset("/a", "/b", "/c").encode())
+    reading = sitemap.Reading(spec_of(site.url("/sitemap.xml")))
+
+    def judged_slowly(url: str) -> bool:
+        reading._until = 0.0
+        return False
+
+    monkeypatch.setattr(sitemap.visits, "is_forbidden", judged_slowly)
+    reading.read([site.url("/sitemap.xml")])
+    assert list(reading.documents) == [site.url("/a")]
+    assert not reading.complete
+    assert "took longer than" in reading.notes()[0]
+
+
 def test_it_stops_at_the_bound_on_pages_and_says_so(site: LocalSite) -> None:
     site.page("/sitemap.xml", index("/1.xml", "/2.xml"))
     site.page("/1.xml", urlset("/a", "/a", "/b", "/b", "/c", "/d").encode())

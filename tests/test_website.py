@@ -243,6 +243,12 @@ def test_it_follows_each_address_once_and_not_back_to_the_page(site: LocalSite) 
     assert found == [site.url("/b"), site.url("/c")]
 
 
+def test_it_looks_at_a_bounded_number_of_links(site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(website, "MAX_LINKS", 3)
+    links = [site.url(f"/{n}") for n in range(9)]
+    assert website.follow(spec_of(site.url("/")), site.url("/a"), links) == links[:3]
+
+
 def test_it_does_not_follow_what_robots_txt_forbids(site: LocalSite) -> None:
     site.page("/robots.txt", b"User-agent: *\nDisallow: /search", Content_Type="text/plain")
     links = [site.url("/search?q=a"), site.url("/guide")]

@@ -9,7 +9,7 @@ Files that a page includes cannot be read here: a line names those that hold cod
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 
 from ingestion import outline
@@ -54,11 +54,11 @@ class Reader:
         self.inline = Inline(marks.definitions(body), jsx=jsx)
         self.jsx = jsx
         self._pending = ""
-        self._anchors: dict[str, list[str]] = defaultdict(list)
+        self._anchors: dict[str, deque[str]] = defaultdict(deque)
 
     def anchor_of(self, words: str) -> str:
         """The fragment that the next heading with these words names for itself, if it does."""
-        return self._anchors[words].pop(0) if self._anchors[words] else ""
+        return self._anchors[words].popleft() if self._anchors[words] else ""
 
     def render(self, lines: list[str], depth: int = 0) -> list[str]:
         return Pass(self, lines, depth).run() if depth <= MAX_DEPTH else lines

@@ -199,7 +199,7 @@ class Pass:
 
     def _read_heading(self, at: int) -> int:
         line = self.lines[at].strip() if self.reader.jsx and not self.in_list else self.lines[at]
-        if outline.blocks(line)[0].kind != outline.HEADING:
+        if outline.kind_at_start(line) != outline.HEADING:
             return 0
         self._flush()
         self.in_list = False

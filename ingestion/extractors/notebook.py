@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ingestion.exceptions import UnsupportedContent
-from ingestion.extractors import markdown
+from ingestion.extractors import markdown, plain
 from ingestion.extractors.characters import clean
 from ingestion.extractors.rst_lines import fence
 from ingestion.types import Extracted
@@ -33,7 +33,8 @@ def read(url: str, text: str) -> Extracted:
     language = _language(book)
     blocks = [block for cell in _cells(book) for block in _blocks(cell, language)]
     text = clean("\n\n".join([*_front_matter(book), *filter(str.strip, blocks)]))
-    return markdown.read(url, _DATA.sub("", text))
+    text = _DATA.sub("", text)
+    return plain.read(url, text) if plain.is_all_that_can_be_read(text) else markdown.read(url, text)
 
 
 def _parsed(url: str, text: str) -> dict[str, Any]:

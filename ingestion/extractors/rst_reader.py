@@ -9,7 +9,7 @@ Files that a page includes cannot be read here: a line names them.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from textwrap import indent
 
 from ingestion import outline
@@ -62,12 +62,12 @@ class Reader:
         self.level = 0
         self.language = ""
         self.indented = False
-        self._anchors: dict[str, list[str]] = defaultdict(list)
+        self._anchors: dict[str, deque[str]] = defaultdict(deque)
         self._without_tables: Lines | None = None
 
     def anchor_of(self, words: str) -> str:
         """The fragment of the next heading with these words."""
-        return self._anchors[words].pop(0) if self._anchors[words] else ""
+        return self._anchors[words].popleft() if self._anchors[words] else ""
 
     def render(self, lines: Lines, depth: int = 0) -> Lines:
         if depth > MAX_DEPTH:

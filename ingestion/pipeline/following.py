@@ -13,6 +13,7 @@ from ingestion.models import Document, Run
 from ingestion.pipeline.listing import register
 from ingestion.sources import follow
 from ingestion.sources.addresses import template
+from ingestion.sources.website import MAX_LINKS
 from ingestion.types import Listed
 
 
@@ -20,7 +21,10 @@ def follow_links(document: Document, page_url: str, links: Sequence[str]) -> Non
     run = document.run
     if run is None or run.complete:
         return
-    fresh = unknown(run, follow(document.source.spec(), page_url, links))
+    found = follow(document.source.spec(), page_url, links)
+    if found and len(links) > MAX_LINKS:
+        remark(run, f"Of a page with more than {MAX_LINKS} links, the others are not followed.", page_url)
+    fresh = unknown(run, found)
     if fresh and document.depth >= document.source.max_depth:
         remark(run, f"Pages deeper than {document.source.max_depth} links are left out (max_depth).", fresh[0])
         return

@@ -47,8 +47,7 @@ def list_run(run_id: int) -> bool:
     try:
         found = register_listing(run, complete_listing(run))
     except SoftTimeLimitExceeded:
-        words = f"Listing took longer than {settings.LIST_TIME_LIMIT_SECONDS} s (LIST_TIME_LIMIT_SECONDS)."
-        return list_later(run, FetchFailed(words))
+        return list_once_more(run)
     except TransientError as error:
         return list_later(run, error)
     except (IngestionError, OSError) as error:
@@ -92,6 +91,16 @@ def list_later(run: Run, error: TransientError) -> bool:
         lease_until=timezone.now() + wait, note=str(error), attempts=attempts
     )
     return False
+
+
+def list_once_more(run: Run) -> bool:
+    """What took too long once most likely does so again: the next attempt is the last."""
+    run.attempts = max(run.attempts, settings.MAX_ATTEMPTS - 2)  # and this attempt is counted below
+    words = (
+        f"Listing {run.source.target} took longer than {settings.LIST_TIME_LIMIT_SECONDS} s. Divide the source, name "
+        f"a part of it, or raise LIST_TIME_LIMIT_SECONDS."
+    )
+    return list_later(run, FetchFailed(words))
 
 
 # --- Rows ---------------------------------------------------------------------------------------------

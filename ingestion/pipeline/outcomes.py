@@ -88,6 +88,14 @@ def try_again(document: Document, error: str, *, wish: float | None = None) -> N
     Document.objects.retry_later(document.pk, error=error, delay=delay)
 
 
+def try_once_more(document: Document, error: str) -> None:
+    """Put a document that took too long back in line for its last attempt. It was unlucky (a busy machine), or it takes
+    too long each time, and each time holds a worker for as long as one may be held."""
+    document.attempts = max(document.attempts, settings.MAX_ATTEMPTS - 1)
+    Document.objects.filter(id=document.pk, state=Document.State.FETCHING).update(attempts=document.attempts)
+    try_again(document, error)
+
+
 def wait_turn(document: Document, busy: HostBusy) -> float | None:
     """Not this host's turn. Seconds until the same message should come again, or None when the row waits."""
     seconds, attempt = min(busy.retry_after or 0.0, LONGEST_WAIT_SECONDS), document.attempts - 1

@@ -78,8 +78,10 @@ def process(document_id: int, attempt: int) -> Next:
     except TransientError as error:
         outcomes.try_again(document, str(error), wish=error.retry_after)
     except SoftTimeLimitExceeded:
-        outcomes.try_again(
-            document, f"Took longer than {settings.PAGE_TIME_LIMIT_SECONDS} s (PAGE_TIME_LIMIT_SECONDS)."
+        outcomes.try_once_more(
+            document,
+            f"{document.url} took longer than {settings.PAGE_TIME_LIMIT_SECONDS} s. Divide it, exclude it, or raise "
+            f"PAGE_TIME_LIMIT_SECONDS.",
         )
     except Exception as error:
         # The border of the worker: whatever a page provokes belongs on its row, and only there.

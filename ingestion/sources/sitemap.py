@@ -141,11 +141,16 @@ class Reading:
             return True
         if self._files >= MAX_FILES:
             self._limits[f"Only the first {MAX_FILES} sitemaps are read; the rest is left out."] = None
-        elif time.monotonic() > self._until:
-            self._limits[f"Reading sitemaps took longer than {READING_SECONDS:g} s; the rest is left out."] = None
         else:
-            return False
+            return self._is_late()
         return True
+
+    def _is_late(self) -> bool:
+        late = time.monotonic() > self._until
+        if late:
+            self._has_stopped = True
+            self._limits[f"Reading sitemaps took longer than {READING_SECONDS:g} s; the rest is left out."] = None
+        return late
 
     def _read_file(self, url: str, children: list[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="sitemap-") as folder:
@@ -158,7 +163,9 @@ class Reading:
                     return
 
     def _take(self, entry: entries.Entry, file: str, children: list[str]) -> bool:
-        """Sort one entry in. False: there is no room for more."""
+        """Sort one entry in. False: there is no room, or no time, for more."""
+        if self._is_late():
+            return False
         address = joined(file, entry.address)
         if entry.kind == entries.SITEMAPS:
             if len(children) <= MAX_FILES:
