@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+import redis
 from django.conf import settings
 
+from ingestion import buffer
+from ragproject import services
 from ragproject.celery import LONGEST_RECONNECT_SECONDS, app
+from ragproject.tether import tethered
+from tests.conftest import stop, wait_until
 
 TRIES = 12
 
@@ -29,6 +39,29 @@ def test_no_pause_between_two_tries_grows_beyond_a_few_seconds(connect, monkeypa
     assert max(pauses) == LONGEST_RECONNECT_SECONDS
 
 
-def test_a_worker_goes_on_after_redis_refused_what_it_wrote() -> None:
-    """Celery ends a worker on such an answer otherwise; the stack's own test shows that it does not."""
-    assert settings.CELERY_BROKER_CHANNEL_ERROR_RETRY
+@pytest.fixture
+def worker(clean_redis: redis.Redis, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real CPU worker on the tests' Redis and on a database of its own."""
+    command = services.worker("cpu", ("-Q", "cpu", "-c", "1"), {}).command
+    given = {"DJANGO_SETTINGS_MODULE": "ragproject.settings", "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            tethered(command), cwd=settings.BASE_DIR, env={**os.environ, **given}, stdout=log, stderr=log
+        )
+    wait_until(lambda: "ready." in (tmp_path / "log").read_text(), every=0.2)
+    yield process
+    stop(process)
+
+
+def test_a_worker_goes_on_after_redis_refused_what_it_wrote(
+    worker: subprocess.Popen[bytes], clean_redis: redis.Redis, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    clean_redis.config_set("min-replicas-to-write", 1)
+    try:
+        wait_until(lambda: log.read_text().count("NOREPLICAS") > 2, every=0.2)  # it takes messages by a write
+    finally:
+        clean_redis.config_set("min-replicas-to-write", 0)
+    app.send_task("ingestion.tasks.audit", queue="cpu")
+    wait_until(lambda: buffer.queue_length("cpu") == 0 and not clean_redis.hlen("unacked"), every=0.2)
+    assert worker.poll() is None, log.read_text()
