@@ -121,7 +121,7 @@ def test_the_status_the_admin_and_readyz_name_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.DATA_DIR = tmp_path
-    monkeypatch.setattr(health, "milvus_answers", lambda: True)
+    monkeypatch.setitem(health.PROBES, "milvus", lambda: True)
     assert health.missing_services() == []
     fail(register, "beat", ENDS)
     assert health.missing_services() == ["beat"]
