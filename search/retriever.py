@@ -2,7 +2,8 @@
 
 Embeds the question in this process, with the model of the collection that is searched, asks Milvus, and joins the
 hits with the Chunk rows by key. The database is the truth: a hit without a row of a living source is dropped, and
-title, heading and address come from the rows. Synchronous; async callers run it in a thread.
+title, heading and address come from the rows. ``retrieve`` does it all at once, for commands; ``retrieve_in_turn``
+waits in the line for the model without holding a thread, for web processes.
 
 When another collection takes the searched one's place, its model loads in the background; until then this process goes
 on answering from the old one, which is kept for a while.
@@ -17,17 +18,20 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from ingestion.exceptions import IngestionError, ModelError
 from ingestion.models import Chunk, Collection, Source
 from ingestion.types import Hit, ModelSpec, Vectors
+from search import query_embedder
 from search.exceptions import NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
 from search.timings import Timings
 
 if TYPE_CHECKING:
-    from ingestion.embedder import Embedder
+    from ingestion.embedder import Embedder, TokenIds
     from ingestion.vector_store import VectorStore
 
 logger = logging.getLogger(__name__)
@@ -62,15 +66,45 @@ _failure: Failure | None = None
 _loading: set[ModelSpec] = set()
 
 
+class Prepared(NamedTuple):
+    """A question before it is embedded: where it is searched, and its tokens."""
+
+    served: Served
+    source_ids: list[int]
+    ids: TokenIds
+
+
 def retrieve(question: Question, timings: Timings) -> list[Passage]:
-    """At most ``question.limit`` passages. Raises SearchError or IngestionError."""
+    """Return at most ``question.limit`` passages. Raises SearchError or IngestionError."""
+    prepared = prepare(question, timings)
+    with timings.stage("embed"):
+        [(_, [vectors])] = prepared.served.embedder.embed_tokens([prepared.ids])
+    return find(question, prepared, vectors, timings)
+
+
+async def retrieve_in_turn(question: Question, timings: Timings, client: str) -> list[Passage]:
+    """Return what ``retrieve`` does; ``client`` waits for the model in its turn. Raises TooBusy, too."""
+    prepared = await sync_to_async(prepare)(question, timings)
+    with timings.stage("embed"):
+        vectors = await query_embedder.line().embed(client, prepared.served.embedder, prepared.ids)
+    return await sync_to_async(find)(question, prepared, vectors, timings)
+
+
+def prepare(question: Question, timings: Timings) -> Prepared:
+    """Find out where to search, and cut the question to QUESTION_MAX_TOKENS; the last of its tokens ends a text."""
     searched = searched_collection()
     source_ids = searched_sources(question.source)
-    collection, embedder = ready(searched, timings)
+    served = ready(searched, timings)
     with timings.stage("embed"):
-        vectors = embedder.embed([question.text])[0]
+        ids = served.embedder.tokenise([question.text])[0]
+        if len(ids) > settings.QUESTION_MAX_TOKENS:
+            ids = np.append(ids[: settings.QUESTION_MAX_TOKENS - 1], ids[-1:])
+    return Prepared(served, source_ids, ids)
+
+
+def find(question: Question, prepared: Prepared, vectors: Vectors, timings: Timings) -> list[Passage]:
     with timings.stage("search"):
-        return search(open_collection(collection), vectors, question, source_ids)
+        return search(open_collection(prepared.served.collection), vectors, question, prepared.source_ids)
 
 
 def searched_collection() -> Collection:

@@ -11,7 +11,6 @@ const passages = byId("passages");
 
 const UNAVAILABLE = "The answer did not arrive. Check your connection and ask again.";
 const BROKEN_OFF = "The connection ended before the answer was complete. Ask again to get all of it.";
-const OUTDATED = "This page is too old to ask from. Reload it and ask again.";
 
 let running = null; // the AbortController of the question being answered
 let code = null; // the <code> element being written, if any
@@ -39,10 +38,7 @@ async function post(signal) {
   history.replaceState(null, "", `?${new URLSearchParams(fields)}`);
   const response = await fetch(form.dataset.url, {
     method: "POST",
-    headers: {
-      "Content-Type": "application/json",
-      "X-CSRFToken": document.querySelector("meta[name=csrf-token]").content,
-    },
+    headers: { "Content-Type": "application/json" },
     body: JSON.stringify(fields),
     signal,
   });
@@ -50,10 +46,9 @@ async function post(signal) {
   throw new Refused(await reason(response));
 }
 
+// A proxy's error may be anything.
 async function reason(response) {
-  if (response.headers.get("Content-Type") !== "application/json") {
-    return response.status === 403 ? OUTDATED : UNAVAILABLE;
-  }
+  if (response.headers.get("Content-Type") !== "application/json") return UNAVAILABLE;
   return (await response.json()).error;
 }
 
