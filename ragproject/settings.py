@@ -274,7 +274,7 @@ QUESTIONS_WAITING = env.int("QUESTIONS_WAITING", 128, validate=validate.Range(1)
 LLM_ANSWERS_PER_CLIENT = env.int("LLM_ANSWERS_PER_CLIENT", 8, validate=validate.Range(1))
 LLM_ANSWERS = env.int("LLM_ANSWERS", 64, validate=validate.Range(1))
 # Requests of any kind; each may hold a thread and a connection to the database.
-OPEN_REQUESTS_PER_CLIENT = env.int("OPEN_REQUESTS_PER_CLIENT", 32, validate=validate.Range(1))
+OPEN_REQUESTS_PER_CLIENT = env.int("OPEN_REQUESTS_PER_CLIENT", 64, validate=validate.Range(1))
 OPEN_REQUESTS = env.int("OPEN_REQUESTS", 256, validate=validate.Range(1))
 
 # --- Celery: a queue for each kind of worker ---------------------------------------------------------------
