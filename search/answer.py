@@ -106,7 +106,7 @@ async def generated(question: str, passages: Sequence[Passage], timings: Timings
 async def extracted(question: str, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Token, None]:
     """The passages' own sentences."""
     with timings.stage("context"):
-        extracts = best_extracts(question, [p.text for p in passages])
+        extracts = best_extracts(question, [p.text for p in passages], [p.fence for p in passages])
     with timings.stage("generate"):
         for token in spoken(extracts):
             yield token

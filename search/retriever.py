@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db.models import Q
 
 from ingestion.exceptions import IngestionError, ModelError
-from ingestion.models import Chunk, Collection, Source
+from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import Hit, ModelSpec, Vectors
 from search import query_embedder
+from search.code_marks import open_fence
 from search.exceptions import NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
 from search.timings import Timings
@@ -150,21 +152,30 @@ def search(store: VectorStore, vectors: Vectors, question: Question, source_ids:
     wanted = question.limit + SPARE_HITS
     while True:
         hits = store.search(vectors, limit=wanted, mode=question.mode, source_ids=source_ids)
-        passages = vouched(hits)
-        if len(passages) >= question.limit or len(hits) < wanted or wanted >= MAX_HITS:
-            return passages[: question.limit]
+        found = vouched(hits)
+        if len(found) >= question.limit or len(hits) < wanted or wanted >= MAX_HITS:
+            return passages_of(found[: question.limit])
         wanted = min(4 * wanted, MAX_HITS)
 
 
-def vouched(hits: list[Hit]) -> list[Passage]:
+def vouched(hits: list[Hit]) -> list[tuple[Hit, Chunk]]:
     """The hits that the database knows, in their order, with the rows' own words. A key is made of its text, so
     that a row on its way into another collection vouches for what this one holds."""
     rows = Chunk.objects.live().filter(key__in=[h.key for h in hits], document__source__deleting=False)
     by_key = {row.key: row for row in rows.select_related("document__source").defer("document__markdown")}
-    return [passage_of(hit, by_key[hit.key]) for hit in hits if hit.key in by_key]
+    return [(hit, by_key[hit.key]) for hit in hits if hit.key in by_key]
 
 
-def passage_of(hit: Hit, row: Chunk) -> Passage:
+def passages_of(found: list[tuple[Hit, Chunk]]) -> list[Passage]:
+    """Make passages of the hits' rows. Only documents with fences are read whole."""
+    documents = Document.objects.filter(id__in={row.document_id for _, row in found})
+    fenced = documents.filter(Q(markdown__contains="```") | Q(markdown__contains="~~~"))
+    texts = dict(fenced.values_list("id", "markdown"))
+    return [passage_of(hit, row, texts.get(row.document_id, "")) for hit, row in found]
+
+
+def passage_of(hit: Hit, row: Chunk, markdown: str) -> Passage:
+    """``markdown`` says in which block of code the passage begins, unless it is newer than the passage."""
     document = row.document
     return Passage(
         score=hit.score,
@@ -176,6 +187,7 @@ def passage_of(hit: Hit, row: Chunk) -> Passage:
         document=document.pk,
         source=document.source.name,
         position=row.position,
+        fence=open_fence(markdown[: row.start]) if markdown.startswith(row.text, row.start) else "",
     )
 
 

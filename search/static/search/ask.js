@@ -14,7 +14,7 @@ const BROKEN_OFF = "The connection ended before the answer was complete. Ask aga
 
 let running = null; // the AbortController of the question being answered
 let code = null; // the <code> element being written, if any
-let inCode = false;
+let opened = ""; // the run of backticks that opened the code
 
 class Refused extends Error {}
 
@@ -104,12 +104,13 @@ const handlers = {
   },
 };
 
-// Text between two runs of backticks is code, which is how the server decides what is a citation, too.
+// Text between two runs of as many backticks is code, which is how the server decides what is a citation, too.
 function write(text) {
   for (const part of text.split(/(`+)/)) {
-    if (part.startsWith("`")) {
-      inCode = !inCode;
-      code = null;
+    if (!opened && part.startsWith("`")) {
+      opened = part;
+    } else if (opened && part === opened) {
+      close();
     } else if (part) {
       place(part);
     }
@@ -117,7 +118,7 @@ function write(text) {
 }
 
 function place(text) {
-  if (!inCode) {
+  if (!opened) {
     answer.append(text);
     return;
   }
@@ -126,6 +127,14 @@ function place(text) {
     answer.append(code);
   }
   code.append(text);
+}
+
+// A space on both sides only keeps backticks apart.
+function close() {
+  const text = code ? code.textContent : "";
+  if (text.trim() && text.startsWith(" ") && text.endsWith(" ")) code.textContent = text.slice(1, -1);
+  opened = "";
+  code = null;
 }
 
 function citationElement(text, number) {
@@ -177,7 +186,7 @@ function clear() {
   }
   answer.replaceChildren();
   passages.replaceChildren();
-  inCode = false;
+  opened = "";
   code = null;
   document.body.classList.add("busy");
   answer.setAttribute("aria-busy", "true");
