@@ -2,13 +2,17 @@
 
 Every open request holds a thread, possibly a connection to the database, a search in Milvus or a stream from the
 language model, so this one count bounds them all. Django would store a body on disk, whatever its size, before any
-view sees the request. Refuses with 503 and 413, as ``{"error": sentence}``.
+view sees the request. Whoever neither sends nor reads gives the place back after a while. Refuses with 503, 413 and
+408, as ``{"error": sentence}``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ragproject.clients import Slots, client_at
@@ -27,6 +31,19 @@ FORM_BYTES = 1024 * 1024
 # never sees the answer.
 DISCARDED_BYTES = 16 * 1024 * 1024
 RETRY_SECONDS = 1
+# A body may take this long, and longer by the second for every BODY_RATE bytes of it: a slow mobile connection is ten
+# times as fast.
+BODY_SECONDS, BODY_RATE = 30.0, 10_000
+# How long a client that takes nothing off its connection holds a response, once what lies between is full.
+READ_SECONDS = 60.0
+REFUSALS = {
+    408: "The body did not arrive in time. Send it again.",
+    413: "The body is larger than {limit} bytes. Send less.",
+}
+
+
+class NotRead(Exception):
+    """The client does not take its response."""
 
 
 class RequestLimits:
@@ -48,52 +65,64 @@ class RequestLimits:
             return
         try:
             await self.bounded(scope, receive, send)
+        except NotRead:
+            return  # the server closes a connection whose response is not complete
         finally:
             self.slots.give_back(client)
 
     async def bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; end its body, and answer 413, where it grows too large."""
-        api = scope["path"].startswith("/api/")
-        limit = API_BODY_BYTES if api else self.upload_bytes + FORM_BYTES
+        """Pass the request on; end its body, and say why, where that grows too large or does not come."""
+        limit = API_BODY_BYTES if scope["path"].startswith("/api/") else self.upload_bytes + FORM_BYTES
         headers = dict(scope["headers"])
-        declared = headers.get(b"content-length", b"0")
-        received, answered = int(declared) if declared.isdigit() else 0, False
-        too_large = received > limit
-        if too_large and headers.get(b"expect", b"").lower() != b"100-continue":
+        declared = headers.get(b"content-length", b"")
+        refusal = 413 if declared.isdigit() and int(declared) > limit else 0
+        started, received, complete, answered = time.monotonic(), 0, False, False
+        if refusal and headers.get(b"expect", b"").lower() != b"100-continue":
             await discard(receive)
 
         async def counted() -> Message:
-            nonlocal received, too_large
-            message = await receive()
-            read_bytes = len(message.get("body", b""))
-            received = received + read_bytes
+            nonlocal received, refusal, complete
+            if complete:  # the application waits for the client to hang up
+                return await receive()
+            try:
+                left = started + BODY_SECONDS + received / BODY_RATE - time.monotonic()
+                message = await asyncio.wait_for(receive(), left)
+            except TimeoutError:
+                refusal = 408
+                return {"type": "http.disconnect"}
+            received += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
             if received <= limit:
                 return message
-            too_large = True
-            if message.get("more_body"):
+            refusal = 413
+            if not complete:
                 await discard(receive)
             return {"type": "http.disconnect"}
 
         async def watched(message: Message) -> None:
             nonlocal answered
             answered = True
-            await send(message)
+            try:
+                await asyncio.wait_for(send(message), READ_SECONDS)
+            except TimeoutError:
+                raise NotRead from None
 
-        if not too_large:
-            received = 0
+        if not refusal:
             await self.application(scope, counted, watched)
-        if too_large and not answered:
-            await refuse(send, 413, f"The body is larger than {limit} bytes. Send less.")
+        if refusal and not answered:
+            await refuse(send, refusal, REFUSALS[refusal].format(limit=limit))
 
 
 async def discard(receive: Receive) -> None:
-    """Read the rest of a body, up to DISCARDED_BYTES."""
+    """Read the rest of a body, up to DISCARDED_BYTES and for BODY_SECONDS."""
     left = DISCARDED_BYTES
-    while left > 0:
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BODY_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body"):  # its end, or the client hung up
+                    return
 
 
 async def refuse(send: Send, status: int, sentence: str, retry_after: int = 0) -> None:

@@ -43,7 +43,7 @@ class HeldEmbedder:
         self.batches.append([int(i[0]) for i in ids])
         self.sizes.append(sum(map(len, ids)))
         self.started.set()
-        assert self.free.wait(60)
+        assert self.free.wait(300)
         refused = [n for n, i in enumerate(ids) if int(i[0]) in self.too_large]
         for n, i in enumerate(ids):
             if n not in refused:

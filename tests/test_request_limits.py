@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ragproject import request_limits
 from ragproject.clients import Slots, client_at
 from ragproject.request_limits import API_BODY_BYTES, FORM_BYTES, Message, Receive, RequestLimits, Scope, Send
 
@@ -124,6 +125,47 @@ def test_one_client_cannot_take_all_places(address: str) -> None:
         return [*statuses, other[0].status, crowd[0][0].status]
 
     assert asyncio.run(scenario()) == [503, 503, 200, 200]
+
+
+def test_a_body_that_does_not_come_gives_the_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_limits, "BODY_SECONDS", 0.0)
+
+    async def silent() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def run() -> None:
+        await limits(scope_of(content_length="10"), silent, caller.send)
+
+    caller, limits = Caller(), RequestLimits(reading, Slots(1, 1), UPLOAD)
+    asyncio.run(run())
+    assert (caller.status, caller.error) == (408, "The body did not arrive in time. Send it again.")
+    assert not limits.slots.held
+
+
+def test_waiting_for_an_answer_has_no_such_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the body is there, the application waits for the client to hang up, however long that takes."""
+    order: list[str] = []
+
+    async def listening(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        monkeypatch.setattr(request_limits, "BODY_SECONDS", -1.0)
+        order.append((await receive())["type"])
+
+    caller = Caller()
+    asyncio.run(RequestLimits(listening, Slots(1, 1), UPLOAD)(scope_of(), caller.receive, caller.send))
+    assert order == ["http.disconnect"]
+
+
+def test_a_response_that_nobody_reads_gives_the_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_limits, "READ_SECONDS", 0.0)
+
+    async def stuck(message: Message) -> None:
+        await asyncio.Event().wait()
+
+    limits = RequestLimits(reading, Slots(1, 1), UPLOAD)
+    asyncio.run(limits(scope_of(), Caller().receive, stuck))
+    assert not limits.slots.held
 
 
 def test_an_ipv6_network_is_one_client() -> None:

@@ -133,7 +133,7 @@ class FakeModel:
         self.busy = True
         self.tried.append(model)
         time.sleep(0.01)
-        assert self.free.wait(10)
+        assert self.free.wait(120)
         self.busy = False
         if self.broken:
             raise ModelError("the folder is empty")
