@@ -159,6 +159,16 @@ def test_clients_take_turns() -> None:
     assert [sum(n < 100 for n in batch) for batch in batches[:2]] == [4, 4]
 
 
+def test_nobody_is_taken_twice_before_everybody_was_taken_once() -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(1, 11):
+            scene.ask(n, f"client {n}", SHORT)
+            scene.ask(100 + n, f"client {n}", SHORT)
+
+    batches = played(play)[0].model.batches[1:]
+    assert set(range(1, 11)) <= set(batches[0] + batches[1])
+
+
 def test_whoever_hangs_up_leaves_the_line() -> None:
     async def play(scene: Scene) -> None:
         gone = [scene.ask(n, CROWD, LONG) for n in range(1, 11)]
