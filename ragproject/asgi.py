@@ -1,9 +1,21 @@
-"""The ASGI application that uvicorn serves."""
+"""The ASGI application that uvicorn serves: the proxies' word where it is believed, the limits, then Django."""
 
 import os
+from typing import Any, cast
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from ragproject.clients import Slots
+from ragproject.request_limits import RequestLimits
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 
-application = get_asgi_application()
+limited = RequestLimits(
+    get_asgi_application(),
+    Slots(settings.OPEN_REQUESTS_PER_CLIENT, settings.OPEN_REQUESTS),
+    settings.UPLOAD_MAX_BYTES,
+)
+# Both speak ASGI; uvicorn's types name every message of it.
+application = ProxyHeadersMiddleware(cast(Any, limited), trusted_hosts=settings.TRUSTED_PROXIES)

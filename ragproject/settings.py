@@ -11,6 +11,7 @@ import os
 import secrets
 import sys
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
@@ -119,6 +120,8 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 BEHIND_HTTPS = env.bool("BEHIND_HTTPS", False)
 WEB_HOST = env.str("WEB_HOST", "127.0.0.1")
 WEB_PORT = env.int("WEB_PORT", 8000, validate=validate.Range(1, 65535))
+# Addresses or networks whose X-Forwarded-For is believed; everybody else could write into it what they like.
+TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -128,11 +131,13 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "servestatic.runserver_nostatic",
     "django.contrib.staticfiles",
+    "axes",
     "ingestion",
     "search",
 ]
 
 MIDDLEWARE = [
+    "search.api_errors.json_errors",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -142,6 +147,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -173,6 +179,24 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS else None
 SECURE_REFERRER_POLICY = "same-origin"
+
+# Wrong passwords within LOGIN_LOCK_SECONDS that lock an account for one address, an address, and an account for
+# addresses that are new to it; see ``logins``. 50 a quarter of an hour are 4 800 guesses a day, from any number of
+# addresses.
+LOGIN_LOCK_SECONDS = env.int("LOGIN_LOCK_SECONDS", 900, validate=validate.Range(1, 86_400))
+LOGIN_FAILURES_PER_PAIR = env.int("LOGIN_FAILURES_PER_PAIR", 5, validate=validate.Range(1))
+LOGIN_FAILURES_PER_ADDRESS = env.int("LOGIN_FAILURES_PER_ADDRESS", 20, validate=validate.Range(1))
+LOGIN_FAILURES_PER_ACCOUNT = env.int("LOGIN_FAILURES_PER_ACCOUNT", 50, validate=validate.Range(1))
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_HANDLER = "ragproject.logins.LoginLimits"
+AXES_LOCKOUT_CALLABLE = "ragproject.logins.locked_page"
+AXES_CLIENT_STR_CALLABLE = "ragproject.logins.described"
+AXES_CLIENT_IP_CALLABLE = "ragproject.clients.client_of"
+AXES_COOLOFF_TIME = timedelta(seconds=LOGIN_LOCK_SECONDS)
+AXES_FAILURE_LIMIT = 1  # the handler counts 1 when any of the limits is reached
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # what a successful login forgets
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -303,6 +327,17 @@ LLM_TIMEOUT_SECONDS = env.float("LLM_TIMEOUT_SECONDS", 60.0)
 LLM_CONTEXT_CHARS = env.int("LLM_CONTEXT_CHARS", 12_000, validate=validate.Range(500, 1_000_000))
 ANSWER_PASSAGES = env.int("ANSWER_PASSAGES", 5, validate=validate.Range(1, 20))
 QUESTION_MAX_CHARS = env.int("QUESTION_MAX_CHARS", 2000)
+# What is embedded of a question: its first so many tokens, about 190 words of English. Time grows with them, 50 ms on
+# two cores with the stand-in.
+QUESTION_MAX_TOKENS = env.int("QUESTION_MAX_TOKENS", 256, validate=validate.Range(8, 8192))
+# In one web process. A client is an IPv4 address or an IPv6 network of /64.
+QUESTIONS_WAITING_PER_CLIENT = env.int("QUESTIONS_WAITING_PER_CLIENT", 16, validate=validate.Range(1))
+QUESTIONS_WAITING = env.int("QUESTIONS_WAITING", 128, validate=validate.Range(1))
+LLM_ANSWERS_PER_CLIENT = env.int("LLM_ANSWERS_PER_CLIENT", 8, validate=validate.Range(1))
+LLM_ANSWERS = env.int("LLM_ANSWERS", 64, validate=validate.Range(1))
+# Requests of any kind; each may hold a thread and a connection to the database.
+OPEN_REQUESTS_PER_CLIENT = env.int("OPEN_REQUESTS_PER_CLIENT", 64, validate=validate.Range(1))
+OPEN_REQUESTS = env.int("OPEN_REQUESTS", 256, validate=validate.Range(1))
 
 # --- Celery: a queue for each kind of worker ---------------------------------------------------------------
 
@@ -388,6 +423,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
+        "axes": {"level": "WARNING"},
         "django": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},

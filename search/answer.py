@@ -1,30 +1,36 @@
 """A question -> a stream of events: Found, then Tokens, then Timed, then Done.
 
 The one place where retrieval, prompt and model are joined; the page, the API and the command all read this
-stream. Raises SearchError or IngestionError, possibly after Found and some Tokens, which stay valid.
+stream. Raises SearchError or IngestionError, possibly after Found and some Tokens, which stay valid. What fails before
+Found leaves the caller free to answer with a status.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 
-from asgiref.sync import sync_to_async
+from django.conf import settings
 
+from ragproject.clients import Slots
 from search import llm
 from search.citations import CitationReader, Token, printable
+from search.exceptions import TooBusy
 from search.extract import Extract, best_extracts
 from search.prompt import build_messages, select_context
 from search.questions import Passage, Question
-from search.retriever import retrieve
+from search.retriever import retrieve_in_turn
 from search.timings import Timings
 
 EXTRACTIVE_NOTICE = "No language model is configured; these are the passages that answer best."
 NOTHING_FOUND = "Nothing in the index answers this question."
 # Words of one token of an extract: enough tokens to show progress, few enough to cost nothing.
 WORDS_PER_TOKEN = 6
+# An answer takes seconds to write.
+BUSY_RETRY_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +56,36 @@ class Done:
 Event = Found | Token | Timed | Done
 
 
-async def answer(question: Question, timings: Timings) -> AsyncGenerator[Event, None]:
-    """The events, in order; close the iterator to stop the language model."""
-    passages = await sync_to_async(retrieve)(question, timings)
+async def answer(question: Question, timings: Timings, client: str = "") -> AsyncGenerator[Event, None]:
+    """Yield the events, in order; close the iterator to stop the language model. ``client`` is who asks."""
+    passages = await retrieve_in_turn(question, timings, client)
     mode = "llm" if llm.configured() and passages else "extractive"
-    yield Found(tuple(passages), mode)
-    generate = generated if mode == "llm" else extracted
-    async with aclosing(generate(question.text, passages, timings)) as tokens:
-        async for token in tokens:
-            yield token
-    yield Timed(timings.milliseconds())
-    yield Done()
+    with model_slot(client) if mode == "llm" else nullcontext():
+        yield Found(tuple(passages), mode)
+        generate = generated if mode == "llm" else extracted
+        async with aclosing(generate(question.text, passages, timings)) as tokens:
+            async for token in tokens:
+                yield token
+        yield Timed(timings.milliseconds())
+        yield Done()
+
+
+@contextmanager
+def model_slot(client: str) -> Iterator[None]:
+    """Hold one of the streams that the language model writes at a time. Raises TooBusy when there is none left."""
+    slots = model_slots()
+    if not slots.take(client):
+        raise TooBusy("Too many answers are being written. Ask again in a moment.", BUSY_RETRY_SECONDS)
+    try:
+        yield
+    finally:
+        slots.give_back(client)
+
+
+@cache
+def model_slots() -> Slots:
+    """Return the process' streams."""
+    return Slots(settings.LLM_ANSWERS_PER_CLIENT, settings.LLM_ANSWERS)
 
 
 async def generated(question: str, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Token, None]:
@@ -81,7 +106,7 @@ async def generated(question: str, passages: Sequence[Passage], timings: Timings
 async def extracted(question: str, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Token, None]:
     """The passages' own sentences."""
     with timings.stage("context"):
-        extracts = best_extracts(question, [p.text for p in passages])
+        extracts = best_extracts(question, [p.text for p in passages], [p.fence for p in passages])
     with timings.stage("generate"):
         for token in spoken(extracts):
             yield token

@@ -1,7 +1,8 @@
 """JSON over HTTP: /api/search, /api/ask (server-sent events), /api/sources, /healthz, /readyz.
 
-Errors are ``{"error": sentence}`` with 400 for what the caller can mend and 503 for what only the
-operator can.
+Errors are ``{"error": sentence}`` with 400 for what the caller can mend and 503 for what time or the operator can.
+What is known before an answer begins has a status; later troubles are events in the stream. ``api_errors`` sees to
+errors that no view here makes. No cookie counts for anything here, so that a program needs no CSRF token.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
+from ragproject.clients import client_of
 from search.answer import answer
 from search.catalogue import indexed_sources
-from search.events import event_stream
-from search.exceptions import FAILURES, QuestionRefused, public_message, status_of
+from search.events import event_stream, first_event
+from search.exceptions import FAILURES, QuestionRefused, headers_of, public_message, status_of
 from search.forms import read_question
 from search.health import missing_services
-from search.retriever import retrieve
+from search.retriever import retrieve_in_turn
 from search.timings import Timings
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ logger = logging.getLogger(__name__)
 SEARCH_LIMIT = 10
 
 
+@csrf_exempt
 @require_safe
 @never_cache
 async def search(request: HttpRequest) -> JsonResponse:
@@ -39,32 +43,34 @@ async def search(request: HttpRequest) -> JsonResponse:
     try:
         with timings.stage("parse"):
             question = read_question(request.GET, limit=SEARCH_LIMIT)
-        passages = await sync_to_async(retrieve)(question, timings)
+        passages = await retrieve_in_turn(question, timings, client_of(request))
     except FAILURES as error:
         return failure(error)
     found = [p.as_citation(number) for number, p in enumerate(passages, 1)]
     return JsonResponse({"passages": found, "timings": timings.milliseconds()})
 
 
+@csrf_exempt
 @require_POST
 async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     """The answer as a stream of events; see ``events``."""
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        return JsonResponse({"error": "Questions are taken from this site's own pages only."}, status=403)
+    if from_another_site(request):
+        return JsonResponse({"error": "Browsers may ask from this site's own pages only."}, status=403)
     timings = Timings()
     try:
         with timings.stage("parse"):
             question = read_question(body_of(request), limit=settings.ANSWER_PASSAGES)
-    except QuestionRefused as error:
+        events = answer(question, timings, client_of(request))
+        first = await first_event(events)
+    except FAILURES as error:
         return failure(error)
-    response = StreamingHttpResponse(
-        event_stream(answer(question, timings)), content_type="text/event-stream; charset=utf-8"
-    )
+    response = StreamingHttpResponse(event_stream(events, first), content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"  # nginx would hold the tokens back otherwise
     return response
 
 
+@csrf_exempt
 @require_safe
 @never_cache
 async def sources(request: HttpRequest) -> JsonResponse:
@@ -72,6 +78,7 @@ async def sources(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"sources": await sync_to_async(indexed_sources)()})
 
 
+@csrf_exempt
 @require_safe
 @never_cache
 async def healthz(request: HttpRequest) -> JsonResponse:
@@ -79,14 +86,26 @@ async def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+@csrf_exempt
 @require_safe
 @never_cache
 async def readyz(request: HttpRequest) -> JsonResponse:
     """Everything that an answer and new documents need is there."""
     missing = await sync_to_async(missing_services, thread_sensitive=False)()  # not behind a question
     if missing:
-        return JsonResponse({"status": "unavailable", "missing": missing}, status=503)
+        error = f"These services do not answer: {', '.join(missing)}."
+        return JsonResponse({"status": "unavailable", "missing": missing, "error": error}, status=503)
     return JsonResponse({"status": "ok"})
+
+
+def from_another_site(request: HttpRequest) -> bool:
+    """Return whether a browser says that another site's page asks. Browsers send Sec-Fetch-Site to https and loopback
+    only, Origin with every POST; programs send neither."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        return True
+    origin = request.headers.get("Origin")
+    own = {f"http://{request.get_host()}", f"https://{request.get_host()}", *settings.CSRF_TRUSTED_ORIGINS}
+    return origin is not None and origin not in own
 
 
 def body_of(request: HttpRequest) -> Mapping[str, Any]:
@@ -106,4 +125,4 @@ def failure(error: Exception) -> JsonResponse:
     status = status_of(error)
     if status >= 500:
         logger.warning("a question was not answered: %s", error)
-    return JsonResponse({"error": public_message(error)}, status=status)
+    return JsonResponse({"error": public_message(error)}, status=status, headers=headers_of(error))

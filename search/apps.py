@@ -1,4 +1,4 @@
-"""The search application."""
+"""The search application and its system checks."""
 
 from django.apps import AppConfig
 
@@ -6,3 +6,6 @@ from django.apps import AppConfig
 class SearchConfig(AppConfig):
     name = "search"
     verbose_name = "Search"
+
+    def ready(self) -> None:
+        from search import checks  # noqa: F401  registers the checks

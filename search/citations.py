@@ -1,8 +1,8 @@
 """Generated text, piece by piece -> clean text with citations that exist.
 
 A model writes citations as [2] or [1, 3], possibly split over several pieces. Those of passages that exist
-come out as tokens of their own, the others vanish; what stands between two runs of backticks is code, and
-its square brackets are left alone. A run of backticks is never split over two tokens. Control
+come out as tokens of their own, the others vanish; what stands between two runs of as many backticks is code,
+and its square brackets are left alone. A run of backticks is never split over two tokens. Control
 characters, bidirectional overrides, lone surrogates and U+FFFD never come out.
 """
 
@@ -12,6 +12,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from search.code_marks import open_run
 
 MARKS = re.compile(r"(`+|[ \t]?\[[1-9]\d{0,2}(?:\s{0,2},\s{0,2}\d{1,3}){0,9}\])")
 # A tail that may become a citation, or a longer run of backticks, once more text is here.
@@ -34,7 +36,7 @@ class CitationReader:
     def __init__(self, passages: int) -> None:
         self._passages = passages
         self._held = ""
-        self._code = False
+        self._code = ""  # the run of backticks that is open
 
     def feed(self, piece: str) -> Iterator[Token]:
         text = self._held + printable(piece)
@@ -49,7 +51,7 @@ class CitationReader:
 
     def _read(self, text: str) -> Iterator[Token]:
         for part in MARKS.split(text):
-            self._code ^= part.startswith("`")
+            self._code = open_run(part, self._code)
             if not self._code and MARKS.fullmatch(part) and "[" in part:
                 yield from self._cited(part)
             elif part:

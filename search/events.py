@@ -31,10 +31,26 @@ END = ""
 AHEAD = 64
 
 
-async def event_stream(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, None]:
-    """The stream. Closing it stops whatever makes the events."""
+async def first_event(events: AsyncGenerator[Event, None]) -> asyncio.Task[Event]:
+    """Return the first event's task when it is done, or when that takes longer than HEARTBEAT_SECONDS: loading a model
+    does, and a proxy must not wait for the response's head meanwhile. Raises what prevented the event until then."""
+    first = asyncio.ensure_future(anext(events))
+    try:
+        await asyncio.wait({first}, timeout=HEARTBEAT_SECONDS)
+    except asyncio.CancelledError:
+        first.cancel()
+        raise
+    if first.done():
+        first.result()
+    return first
+
+
+async def event_stream(
+    events: AsyncGenerator[Event, None], first: asyncio.Task[Event] | None = None
+) -> AsyncGenerator[str, None]:
+    """Yield the stream. Closing it stops whatever makes the events. ``first`` is what ``first_event`` returned."""
     queue: asyncio.Queue[str] = asyncio.Queue(AHEAD)
-    producer = asyncio.create_task(produce(events, queue))
+    producer = asyncio.create_task(produce(events, first, queue))
     try:
         while text := await next_text(queue, producer):
             yield text
@@ -44,10 +60,14 @@ async def event_stream(events: AsyncGenerator[Event, None]) -> AsyncGenerator[st
         await asyncio.wait({producer})
 
 
-async def produce(events: AsyncGenerator[Event, None], queue: asyncio.Queue[str]) -> None:
-    """One task runs the whole answer, so that the reader's pauses never cancel a step of it."""
+async def produce(
+    events: AsyncGenerator[Event, None], first: asyncio.Task[Event] | None, queue: asyncio.Queue[str]
+) -> None:
+    """Run the whole answer in one task, so that the reader's pauses never cancel a step of it."""
     try:
         async with aclosing(events):
+            if first:
+                await queue.put(encode(*described(await first)))
             async for event in events:
                 await queue.put(encode(*described(event)))
     except FAILURES as error:

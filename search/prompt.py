@@ -57,4 +57,4 @@ def fenced(passage: Passage, number: int, boundary: str) -> str:
 
 def document_text(passage: Passage) -> str:
     """Title and heading are as hostile as the text, so they stand inside the fence."""
-    return f"Title: {passage.title}\nSection: {passage.heading}\n\n{passage.text}"
+    return f"Title: {passage.title}\nSection: {passage.heading}\n\n{passage.markdown}"

@@ -34,6 +34,13 @@ class Passage:
     document: int
     source: str
     position: int
+    # The line of the fence that is open where the passage begins, for a block of code that was cut.
+    fence: str = ""
+
+    @property
+    def markdown(self) -> str:
+        """The text as Markdown that stands alone."""
+        return f"{self.fence}\n{self.text}" if self.fence else self.text
 
     @property
     def section(self) -> str:
@@ -73,7 +80,7 @@ class Passage:
             **self.as_row(),
             "number": number,
             "section": self.section,
-            "preview": preview(self.text),
+            "preview": preview(self.text, self.fence),
             "url": self.url if self.external else "",
             "link": self.link,
             "external": self.external,

@@ -2,7 +2,8 @@
 
 Embeds the question in this process, with the model of the collection that is searched, asks Milvus, and joins the
 hits with the Chunk rows by key. The database is the truth: a hit without a row of a living source is dropped, and
-title, heading and address come from the rows. Synchronous; async callers run it in a thread.
+title, heading and address come from the rows. ``retrieve`` does it all at once, for commands; ``retrieve_in_turn``
+waits in the line for the model without holding a thread, for web processes.
 
 When another collection takes the searched one's place, its model loads in the background; until then this process goes
 on answering from the old one, which is kept for a while.
@@ -17,18 +18,23 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db.models import Q
 
 from ingestion import outage
 from ingestion.exceptions import IngestionError, ModelError
-from ingestion.models import Chunk, Collection, Source
+from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import Hit, ModelSpec, Vectors
-from search.exceptions import NothingIndexed, QuestionRefused
+from search import query_embedder
+from search.code_marks import open_fence
+from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
 from search.timings import Timings
 
 if TYPE_CHECKING:
-    from ingestion.embedder import Embedder
+    from ingestion.embedder import Embedder, TokenIds
     from ingestion.vector_store import VectorStore
 
 logger = logging.getLogger(__name__)
@@ -63,15 +69,59 @@ _failure: Failure | None = None
 _loading: set[ModelSpec] = set()
 
 
+class Prepared(NamedTuple):
+    """A question before it is embedded: where it is searched, and its tokens."""
+
+    served: Served
+    source_ids: list[int]
+    ids: TokenIds
+
+
 def retrieve(question: Question, timings: Timings) -> list[Passage]:
-    """At most ``question.limit`` passages. Raises SearchError or IngestionError."""
+    """Return at most ``question.limit`` passages. Raises SearchError or IngestionError."""
+    prepared = prepare(question, timings)
+    with timings.stage("embed"):
+        [(_, [vectors])] = prepared.served.embedder.embed_tokens([prepared.ids])
+    return find(question, prepared, vectors, timings)
+
+
+async def retrieve_in_turn(question: Question, timings: Timings, client: str) -> list[Passage]:
+    """Return what ``retrieve`` does; ``client`` waits for the model in its turn. Raises TooBusy, too."""
+    prepared = await sync_to_async(prepare)(question, timings)
+    with timings.stage("embed"):
+        vectors = await query_embedder.line().embed(client, prepared.served.embedder, prepared.ids)
+    return await sync_to_async(find)(question, prepared, vectors, timings)
+
+
+def prepare(question: Question, timings: Timings) -> Prepared:
+    """Find out where to search, and cut the question to QUESTION_MAX_TOKENS; the last of its tokens ends a text."""
     searched = searched_collection()
     source_ids = searched_sources(question.source)
-    collection, embedder = ready(searched, timings)
+    served = ready(searched, timings)
     with timings.stage("embed"):
-        vectors = embedder.embed([question.text])[0]
+        ids = served.embedder.tokenise([question.text])[0]
+        if len(ids) > settings.QUESTION_MAX_TOKENS:
+            ids = np.append(ids[: settings.QUESTION_MAX_TOKENS - 1], ids[-1:])
+    return Prepared(served, source_ids, ids)
+
+
+def find(question: Question, prepared: Prepared, vectors: Vectors, timings: Timings) -> list[Passage]:
     with timings.stage("search"), outage.interactive():
-        return search(open_collection(collection), vectors, question, source_ids)
+        passages = search(open_collection(prepared.served.collection), vectors, question, prepared.source_ids)
+    if not passages and question.mode != "sparse":
+        require_empty(prepared.source_ids)
+    return passages
+
+
+def require_empty(source_ids: list[int]) -> None:
+    """Raise IndexIncomplete where there are chunks to find: dense vectors are near or far, but some are nearest."""
+    indexed = Chunk.objects.filter(state=Chunk.State.INDEXED, document__source__deleting=False)
+    if source_ids:
+        indexed = indexed.filter(document__source__in=source_ids)
+    if indexed.exists():
+        raise IndexIncomplete(
+            "The index lacks passages that it should hold. It is being completed; please try again in a few minutes."
+        )
 
 
 def searched_collection() -> Collection:
@@ -117,21 +167,30 @@ def search(store: VectorStore, vectors: Vectors, question: Question, source_ids:
     wanted = question.limit + SPARE_HITS
     while True:
         hits = store.search(vectors, limit=wanted, mode=question.mode, source_ids=source_ids)
-        passages = vouched(hits)
-        if len(passages) >= question.limit or len(hits) < wanted or wanted >= MAX_HITS:
-            return passages[: question.limit]
+        found = vouched(hits)
+        if len(found) >= question.limit or len(hits) < wanted or wanted >= MAX_HITS:
+            return passages_of(found[: question.limit])
         wanted = min(4 * wanted, MAX_HITS)
 
 
-def vouched(hits: list[Hit]) -> list[Passage]:
+def vouched(hits: list[Hit]) -> list[tuple[Hit, Chunk]]:
     """The hits that the database knows, in their order, with the rows' own words. A key is made of its text, so
     that a row on its way into another collection vouches for what this one holds."""
     rows = Chunk.objects.live().filter(key__in=[h.key for h in hits], document__source__deleting=False)
     by_key = {row.key: row for row in rows.select_related("document__source").defer("document__markdown")}
-    return [passage_of(hit, by_key[hit.key]) for hit in hits if hit.key in by_key]
+    return [(hit, by_key[hit.key]) for hit in hits if hit.key in by_key]
 
 
-def passage_of(hit: Hit, row: Chunk) -> Passage:
+def passages_of(found: list[tuple[Hit, Chunk]]) -> list[Passage]:
+    """Make passages of the hits' rows. Only documents with fences are read whole."""
+    documents = Document.objects.filter(id__in={row.document_id for _, row in found})
+    fenced = documents.filter(Q(markdown__contains="```") | Q(markdown__contains="~~~"))
+    texts = dict(fenced.values_list("id", "markdown"))
+    return [passage_of(hit, row, texts.get(row.document_id, "")) for hit, row in found]
+
+
+def passage_of(hit: Hit, row: Chunk, markdown: str) -> Passage:
+    """``markdown`` says in which block of code the passage begins, unless it is newer than the passage."""
     document = row.document
     return Passage(
         score=hit.score,
@@ -143,6 +202,7 @@ def passage_of(hit: Hit, row: Chunk) -> Passage:
         document=document.pk,
         source=document.source.name,
         position=row.position,
+        fence=open_fence(markdown[: row.start]) if markdown.startswith(row.text, row.start) else "",
     )
 
 

@@ -15,13 +15,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from ragproject.clients import client_of
 from search import llm
 from search.answer import EXTRACTIVE_NOTICE, NOTHING_FOUND
 from search.catalogue import overview, stored_document
-from search.exceptions import FAILURES, public_message, status_of
+from search.exceptions import FAILURES, headers_of, public_message, status_of
 from search.forms import read_question
 from search.questions import Passage
-from search.retriever import retrieve, warm_up
+from search.retriever import retrieve_in_turn, warm_up
 from search.timings import Timings
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,10 @@ async def page(request: HttpRequest) -> HttpResponse:
     if "q" in request.GET:
         status, found = await find(request)
         shown |= found
-    return render(request, "search/page.html", shown, status=status)
+    response = render(request, "search/page.html", shown, status=status)
+    for name, value in shown.get("headers", {}).items():
+        response[name] = value
+    return response
 
 
 async def find(request: HttpRequest) -> tuple[int, dict[str, Any]]:
@@ -55,10 +59,10 @@ async def find(request: HttpRequest) -> tuple[int, dict[str, Any]]:
     try:
         with timings.stage("parse"):
             question = read_question(request.GET, limit=settings.ANSWER_PASSAGES)
-        passages = await sync_to_async(retrieve)(question, timings)
+        passages = await retrieve_in_turn(question, timings, client_of(request))
     except FAILURES as error:
         logger.warning("a question was not answered: %s", error)
-        return status_of(error), {"error": public_message(error)}
+        return status_of(error), {"error": public_message(error), "headers": headers_of(error)}
     return HTTPStatus.OK, {
         "results": numbered(passages),
         "timings": timings.milliseconds(),

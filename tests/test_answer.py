@@ -91,15 +91,15 @@ def test_it_reads_scripts_without_spaces() -> None:
 
 
 def test_markup_is_left_out() -> None:
-    assert list(units("# Head\n\nSee **the** [guide](http://x/). Then go.\n\n- one\n- two")) == [
+    assert [u.text for u in units("# Head\n\nSee **the** [guide](http://x/). Then go.\n\n- one\n- two")] == [
         "See the guide.", "Then go.", "one", "two",
     ]  # fmt: skip
 
 
 def test_code_that_is_cut_is_not_left_open() -> None:
     long = "word " * 200
-    assert "`" not in best_extracts("word", [f"Say `this word` and\n\n```\n{long}\n```"])[0].text
-    assert "`this`" in best_extracts("word", ["Say `this` word."])[0].text
+    extract = best_extracts("word", [f"Say `this word` and\n\n```\n{long}\n```"])[0].text
+    assert extract.startswith("Say `this word` and\n`word word ") and extract.endswith(" word` …")
 
 
 def test_one_endless_line_is_cut() -> None:

@@ -8,35 +8,43 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import OperationalError
-from django.http import StreamingHttpResponse
-from django.test import Client
+from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from ingestion.models import Chunk, Collection, Source
 from search import llm
+from search.answer import model_slots
 from tests.search_services import ATTACK, HANDBOOK, SITE, ModelServer
 
 QUESTION = "How do I create migrations after changing a model?"
 DEAD = "http://127.0.0.1:9"
 
 
-async def body_of(response: StreamingHttpResponse) -> str:
+async def posted(data: Any, **options: Any) -> Any:
+    """Ask and read the answer in one event loop, as a web server does."""
     try:
-        return "".join([part.decode() async for part in response])  # type: ignore[union-attr]
+        response = await AsyncClient(enforce_csrf_checks=True).post("/api/ask", data, **options)
+        if response.streaming:
+            response.stream = "".join([part.decode() async for part in response])
+        return response
     finally:
         await llm.close_client()
+
+
+def post(data: Any, **options: Any) -> Any:
+    return async_to_sync(posted)(data, **options)
+
+
+def ask(**fields: object) -> Any:
+    return post(json.dumps({"q": QUESTION, **fields}), content_type="application/json")
 
 
 def events_of(response: Any) -> list[tuple[str, dict[str, Any]]]:
     """(name, data) of every event in a response."""
     assert response.status_code == 200, response.content
-    blocks = async_to_sync(body_of)(response).strip().split("\n\n")
+    blocks = response.stream.strip().split("\n\n")
     pairs = [block.split("\n", 1) for block in blocks if not block.startswith(":")]
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in pairs]
-
-
-def ask(client: Client, **fields: object) -> Any:
-    return client.post("/api/ask", json.dumps({"q": QUESTION, **fields}), content_type="application/json")
 
 
 def names(events: list[tuple[str, dict[str, Any]]]) -> list[str]:
@@ -48,7 +56,7 @@ def names(events: list[tuple[str, dict[str, Any]]]) -> list[str]:
 
 
 def test_it_streams_passages_then_tokens_then_timings(index: None, client: Client) -> None:
-    response = ask(client)
+    response = ask()
     assert response["Content-Type"] == "text/event-stream; charset=utf-8"
     assert response["Cache-Control"] == "no-store"
     assert response["X-Accel-Buffering"] == "no"
@@ -64,18 +72,18 @@ def test_it_streams_passages_then_tokens_then_timings(index: None, client: Clien
 
 
 def test_a_web_page_is_cited_with_its_section(index: None, client: Client) -> None:
-    events = events_of(ask(client, q="How do I cache in Redis?", source="Site"))
+    events = events_of(ask(q="How do I cache in Redis?", source="Site"))
     assert events[0][1]["passages"][0]["link"] == "https://docs.example.org/topics/cache/#redis-backend"
     assert events[0][1]["passages"][0]["external"]
 
 
 def test_a_form_works_as_well_as_json(index: None, client: Client) -> None:
-    events = events_of(client.post("/api/ask", {"q": QUESTION, "limit": "2"}))
+    events = events_of(post({"q": QUESTION, "limit": "2"}))
     assert len(events[0][1]["passages"]) == 2
 
 
 def test_the_models_answer_is_streamed(index: None, client: Client, language_model: ModelServer) -> None:
-    events = events_of(ask(client))
+    events = events_of(ask())
     assert events[0][1]["mode"] == "llm"
     tokens = [data for name, data in events if name == "token"]
     assert "".join(t["text"] for t in tokens) == "Run makemigrations [1]."
@@ -87,47 +95,64 @@ def test_a_failing_model_leaves_the_passages(
     index: None, client: Client, language_model: ModelServer, behaviour: str
 ) -> None:
     language_model.behaviour = behaviour
-    events = events_of(ask(client))
+    events = events_of(ask())
     assert events[0][0] == "passages" and events[0][1]["passages"]
     assert events[-1][0] == "error"
     message = events[-1][1]["message"]
     assert message == "The language model did not finish its answer. The passages below are not affected."
 
 
-def test_milvus_down_is_an_event_without_internals(index: None, client: Client, settings: Settings) -> None:
+def test_milvus_down_has_a_status_without_internals(index: None, settings: Settings) -> None:
     settings.MILVUS_URI = DEAD
     Collection.objects.update(name="down_for_ask")
-    events = events_of(ask(client))
+    response = ask()
+    assert response.status_code == 503
+    assert response.json()["error"].startswith("Search is unavailable")
+    assert DEAD not in str(response.content)
+
+
+def test_nothing_indexed_has_a_status(db: None) -> None:
+    response = ask()
+    assert response.status_code == 503
+    assert response.json()["error"].startswith("Nothing has been indexed yet")
+
+
+def test_a_model_that_takes_long_does_not_hold_the_head_of_the_response_back(
+    index: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails after HEARTBEAT_SECONDS is an event."""
+    monkeypatch.setattr("search.events.HEARTBEAT_SECONDS", 0.0)
+    events = events_of(ask(source="Nowhere"))
     assert names(events) == ["error"]
-    assert events[0][1]["message"].startswith("Search is unavailable")
-    assert DEAD not in str(events)
 
 
-def test_nothing_indexed_is_said(db: None, client: Client) -> None:
-    assert events_of(ask(client))[0][1]["message"].startswith("Nothing has been indexed yet")
+def test_a_program_needs_no_token(index: None) -> None:
+    """The client of these tests enforces CSRF checks; curl sends a form and no other header."""
+    encoded = "q=How+do+I+create+migrations%3F"
+    response = post(encoded, content_type="application/x-www-form-urlencoded")
+    assert names(events_of(response))[-1] == "done"
 
 
-def test_it_needs_the_token_of_its_own_page(db: None) -> None:
-    assert ask(Client(enforce_csrf_checks=True)).status_code == 403
-
-
-def test_it_accepts_the_token_of_its_own_page(db: None) -> None:
-    client = Client(enforce_csrf_checks=True)
-    page = client.get("/").content.decode()
-    token = page.split('name="csrf-token" content="')[1].split('"')[0]
-    body = json.dumps({"q": "x"})
-    response = client.post("/api/ask", body, content_type="application/json", headers={"X-CSRFToken": token})
-    assert names(events_of(response)) == ["error"]
-    foreign = {"X-CSRFToken": token, "Origin": "https://evil.example"}
-    assert client.post("/api/ask", body, content_type="application/json", headers=foreign).status_code == 403
-
-
-def test_other_sites_are_refused(db: None, client: Client) -> None:
-    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
-        response = client.post("/api/ask", {"q": "x"}, headers={"Sec-Fetch-Site": site})
-        assert response.status_code == status
-        if status == 200:
-            events_of(response)
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 503),
+        ({"Sec-Fetch-Site": "none"}, 503),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://testserver:81"}, 403),
+        ({"Origin": "http://testserver"}, 503),
+        ({"Origin": "https://testserver"}, 503),
+        ({"Origin": "https://trusted.example"}, 503),
+        ({"Origin": "https://evil.example", "Sec-Fetch-Site": "none"}, 403),
+    ],
+)
+def test_other_sites_are_refused(db: None, settings: Settings, headers: dict[str, str], status: int) -> None:
+    """Nothing is indexed, so that 503 is what a question that is taken gets."""
+    settings.CSRF_TRUSTED_ORIGINS = ["https://trusted.example"]
+    assert post({"q": "x"}, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -148,18 +173,36 @@ def test_other_sites_are_refused(db: None, client: Client) -> None:
     ],
 )
 def test_what_the_caller_can_mend_is_400(db: None, client: Client, body: str, message: str) -> None:
-    response = client.post("/api/ask", body, content_type="application/json")
+    response = post(body, content_type="application/json")
     assert (response.status_code, response.json()) == (400, {"error": message})
 
 
 def test_a_lone_surrogate_is_no_crash(index: None, client: Client) -> None:
     body = '{"q": "migrations \\ud800"}'
-    assert names(events_of(client.post("/api/ask", body, content_type="application/json")))[-1] == "done"
+    assert names(events_of(post(body, content_type="application/json")))[-1] == "done"
 
 
-def test_an_unknown_source_is_said(index: None, client: Client) -> None:
-    events = events_of(ask(client, source="Nowhere"))
-    assert events == [("error", {"message": "There is no source named 'Nowhere'."})]
+def test_an_unknown_source_is_refused_before_the_stream_begins(index: None) -> None:
+    response = ask(source="Nowhere")
+    assert (response.status_code, response.json()) == (400, {"error": "There is no source named 'Nowhere'."})
+
+
+def test_more_answers_than_the_model_writes_at_once_are_refused(
+    index: None, language_model: ModelServer, settings: Settings
+) -> None:
+    """Each open stream counts until it ends, and the passages of a refused question are not sent."""
+    settings.LLM_ANSWERS_PER_CLIENT = 1
+    model_slots.cache_clear()
+    try:
+        assert model_slots().take("127.0.0.1")
+        response = ask()
+        assert (response.status_code, response["Retry-After"]) == (503, "5")
+        assert "Too many answers" in response.json()["error"]
+        model_slots().give_back("127.0.0.1")
+        assert names(events_of(ask()))[-1] == "done"
+        assert not model_slots().held
+    finally:
+        model_slots.cache_clear()
 
 
 def test_asking_is_a_post(db: None, client: Client) -> None:
@@ -243,7 +286,8 @@ def test_it_says_which_service_is_missing(
     Collection.objects.update(name=f"down_for_{name}" if name == "milvus" else "search_tests")
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json() == {"status": "unavailable", "missing": [name]}
+    error = f"These services do not answer: {name}."
+    assert response.json() == {"status": "unavailable", "missing": [name], "error": error}
 
 
 @ASKED_IN_THREADS
@@ -270,7 +314,7 @@ def test_a_database_that_fails_is_not_ready(
 
 
 def test_hostile_titles_are_data(index: None, client: Client) -> None:
-    events = events_of(ask(client, q="zebra stripes", source="Site"))
+    events = events_of(ask(q="zebra stripes", source="Site"))
     passage = next(p for p in events[0][1]["passages"] if p["document"] == 922)
     assert passage["title"] == f"Zebra {ATTACK}"
     assert passage["link"] == "/documents/922/#p0"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -223,6 +221,7 @@ def test_a_million_keys_are_read_in_windows_that_are_half_full() -> None:
 
 def test_the_result_stands_on_the_collection(store: VectorStore) -> None:
     store.delete([indexed(rows=3)[0].key])
+    Collection.objects.update(created_at=timezone.now() - timedelta(days=9))
     auditing.scheduled()
     said = Collection.objects.get().audit
     assert {**NOTHING, "missing": 1, "repaired": 1}.items() <= said.items()
@@ -279,56 +278,3 @@ def test_nothing_is_asked_of_a_milvus_that_is_known_to_be_out(
     Collection.objects.update(created_at=timezone.now() - timedelta(days=9))
     outage.note("Milvus does not answer.")
     assert looked(monkeypatch) == 0
-
-
-def test_data_that_milvus_lost_are_embedded_again_without_waiting_for_the_day(store: VectorStore) -> None:
-    """As after its file was set aside: the collection itself is gone."""
-    indexed()
-    empty_milvus()
-    auditing.scheduled()
-    assert set(states().values()) == {State.WAITING}
-    assert Collection.objects.get().audit["missing"] == 30
-
-
-def test_a_small_loss_waits_for_the_day(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.delete([indexed()[0].key])
-    assert looked(monkeypatch) == 0
-
-
-def test_the_command_prints_figures_and_fails_while_something_is_wrong(
-    store: VectorStore, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store.delete([indexed(rows=3)[0].key])
-    with pytest.raises(SystemExit) as ended:
-        call_command("audit", "--json")
-    assert ended.value.code == 1
-    assert json.loads(capsys.readouterr().out) == found(missing=1)
-    call_command("audit", "--repair", "--json")
-    assert json.loads(capsys.readouterr().out) == found(missing=1, repaired=1)
-    call_command("audit")
-    assert "fits" in capsys.readouterr().out
-
-
-def test_the_command_says_what_is_wrong_where(store: VectorStore, capsys: pytest.CaptureFixture[str]) -> None:
-    store.delete([indexed("Handbook", 3)[0].key])
-    store.upsert([foreign(9)])
-    with pytest.raises(SystemExit):
-        call_command("audit")
-    out = capsys.readouterr().out
-    assert "Handbook: 1 missing" in out
-    assert "source 77, which is gone: 1 orphan" in out
-    assert "--repair" in out
-
-
-def test_the_command_refuses_an_unknown_source_and_a_second_audit(store: VectorStore) -> None:
-    with pytest.raises(CommandError, match="no source named 'Nowhere'"):
-        call_command("audit", "--source", "Nowhere")
-    with buffer.lock("audit", seconds=30), pytest.raises(CommandError, match="Another audit is at work"):
-        call_command("audit")
-
-
-def test_milvus_down_is_one_line(store: VectorStore, settings: Settings) -> None:
-    vector_store.open_store.cache_clear()
-    settings.MILVUS_URI = "http://127.0.0.1:1"
-    with pytest.raises(CommandError, match="Milvus does not answer"):
-        call_command("audit")

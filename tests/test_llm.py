@@ -84,7 +84,7 @@ def test_an_answer_that_never_ends_meets_the_time_limit(language_model: ModelSer
     settings.LLM_TIMEOUT_SECONDS = 0.5
     with pytest.raises(LLMFailed, match="LLM_TIMEOUT_SECONDS"):
         run(pieces_into([]))
-    assert language_model.hung_up.wait(10)
+    assert language_model.hung_up.wait(120)
 
 
 @pytest.mark.parametrize(("behaviour", "message"), [("half", "broke off"), ("garbage", "does not answer")])
@@ -106,7 +106,7 @@ def test_no_server_is_an_error_that_names_the_setting(settings: Settings) -> Non
 
 async def hung_up(server: ModelServer) -> bool:
     """While the client is still open: a connection that ends only with the client would leak in a web server."""
-    return await asyncio.to_thread(server.hung_up.wait, 10)
+    return await asyncio.to_thread(server.hung_up.wait, 120)
 
 
 def test_leaving_early_closes_the_connection(language_model: ModelServer) -> None:

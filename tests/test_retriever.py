@@ -15,9 +15,10 @@ from ingestion import embedder
 from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import Hit, ModelSpec, Vectors
+from ingestion.vector_store import open_store
 from search import retriever
 from search.catalogue import indexed_sources, overview
-from search.exceptions import NothingIndexed, QuestionRefused
+from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
 from search.retriever import retrieve
 from search.timings import Timings
@@ -133,7 +134,7 @@ class FakeModel:
         self.busy = True
         self.tried.append(model)
         time.sleep(0.01)
-        assert self.free.wait(10)
+        assert self.free.wait(120)
         self.busy = False
         if self.broken:
             raise ModelError("the folder is empty")
@@ -337,3 +338,12 @@ def test_a_question_may_hold_any_characters(index: None) -> None:
 def test_a_document_that_is_gone_is_not_found(index: None) -> None:
     Document.objects.filter(id=911).delete()
     assert 911 not in {p.document for p in ask("How do I create migrations?", limit=50)}
+
+
+def test_an_emptied_collection_is_said_to_be_incomplete_instead_of_finding_nothing(index: None) -> None:
+    open_store(COLLECTION, project.EMBED_DIMENSION).drop()
+    open_store(COLLECTION, project.EMBED_DIMENSION).ensure()
+    with pytest.raises(IndexIncomplete, match="is being completed"):
+        ask("How do I create migrations?")
+    Chunk.objects.update(state=Chunk.State.WAITING)
+    assert ask("How do I create migrations?") == []

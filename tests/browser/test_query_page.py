@@ -281,13 +281,21 @@ def test_hostile_text_stays_text(sites: Sites, model: ModelServer, page: Page) -
     assert page.evaluate("window.hacked") is None
 
 
+def test_code_is_shown_as_it_was_written(sites: Sites, model: ModelServer, page: Page) -> None:
+    model.pieces = ["Use ``", "echo `date` **now**", "``, `f(**kwargs)", "` or `` `x` ``", " [1]."]
+    ask(page, sites.generating)
+    finished(page)
+    assert page.locator("#answer code").all_text_contents() == ["echo `date` **now**", "f(**kwargs)", "`x`"]
+    assert page.locator("#answer .cite").count() == 1
+
+
 def test_stop_hangs_up_on_the_model(sites: Sites, model: ModelServer, page: Page) -> None:
     model.behaviour = "endless"
     ask(page, sites.generating)
     page.get_by_text("on and on and").first.wait_for()
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Stopped.").wait_for()
-    assert model.hung_up.wait(10)
+    assert model.hung_up.wait(120)
     assert page.locator("#passages > li").count() == 5
 
 
@@ -296,7 +304,7 @@ def test_leaving_hangs_up_on_the_model(sites: Sites, model: ModelServer, page: P
     ask(page, sites.generating)
     page.get_by_text("on and on and").first.wait_for()
     page.goto("about:blank")
-    assert model.hung_up.wait(10)
+    assert model.hung_up.wait(120)
 
 
 def test_a_second_question_replaces_the_first(sites: Sites, model: ModelServer, page: Page) -> None:

@@ -11,11 +11,10 @@ const passages = byId("passages");
 
 const UNAVAILABLE = "The answer did not arrive. Check your connection and ask again.";
 const BROKEN_OFF = "The connection ended before the answer was complete. Ask again to get all of it.";
-const OUTDATED = "This page is too old to ask from. Reload it and ask again.";
 
 let running = null; // the AbortController of the question being answered
 let code = null; // the <code> element being written, if any
-let inCode = false;
+let opened = ""; // the run of backticks that opened the code
 
 class Refused extends Error {}
 
@@ -39,10 +38,7 @@ async function post(signal) {
   history.replaceState(null, "", `?${new URLSearchParams(fields)}`);
   const response = await fetch(form.dataset.url, {
     method: "POST",
-    headers: {
-      "Content-Type": "application/json",
-      "X-CSRFToken": document.querySelector("meta[name=csrf-token]").content,
-    },
+    headers: { "Content-Type": "application/json" },
     body: JSON.stringify(fields),
     signal,
   });
@@ -50,10 +46,9 @@ async function post(signal) {
   throw new Refused(await reason(response));
 }
 
+// A proxy's error may be anything.
 async function reason(response) {
-  if (response.headers.get("Content-Type") !== "application/json") {
-    return response.status === 403 ? OUTDATED : UNAVAILABLE;
-  }
+  if (response.headers.get("Content-Type") !== "application/json") return UNAVAILABLE;
   return (await response.json()).error;
 }
 
@@ -109,12 +104,13 @@ const handlers = {
   },
 };
 
-// Text between two runs of backticks is code, which is how the server decides what is a citation, too.
+// Text between two runs of as many backticks is code, which is how the server decides what is a citation, too.
 function write(text) {
   for (const part of text.split(/(`+)/)) {
-    if (part.startsWith("`")) {
-      inCode = !inCode;
-      code = null;
+    if (!opened && part.startsWith("`")) {
+      opened = part;
+    } else if (opened && part === opened) {
+      close();
     } else if (part) {
       place(part);
     }
@@ -122,7 +118,7 @@ function write(text) {
 }
 
 function place(text) {
-  if (!inCode) {
+  if (!opened) {
     answer.append(text);
     return;
   }
@@ -131,6 +127,14 @@ function place(text) {
     answer.append(code);
   }
   code.append(text);
+}
+
+// A space on both sides only keeps backticks apart.
+function close() {
+  const text = code ? code.textContent : "";
+  if (text.trim() && text.startsWith(" ") && text.endsWith(" ")) code.textContent = text.slice(1, -1);
+  opened = "";
+  code = null;
 }
 
 function citationElement(text, number) {
@@ -182,7 +186,7 @@ function clear() {
   }
   answer.replaceChildren();
   passages.replaceChildren();
-  inCode = false;
+  opened = "";
   code = null;
   document.body.classList.add("busy");
   answer.setAttribute("aria-busy", "true");

@@ -1,0 +1,134 @@
+"""ASGI middleware: how many requests a client may have open, and how large their bodies may be.
+
+Every open request holds a thread, possibly a connection to the database, a search in Milvus or a stream from the
+language model, so this one count bounds them all. Django would store a body on disk, whatever its size, before any
+view sees the request. Whoever neither sends nor reads gives the place back after a while. Refuses with 503, 413 and
+408, as ``{"error": sentence}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from ragproject.clients import Slots, client_at
+
+Scope = dict[str, Any]
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# A question of 2 000 characters is 12 KB as JSON where every character is escaped.
+API_BODY_BYTES = 64 * 1024
+# Fields around uploaded files.
+FORM_BYTES = 1024 * 1024
+# So much of a body that is too large is read and thrown away: a client that is still sending when the connection closes
+# never sees the answer.
+DISCARDED_BYTES = 16 * 1024 * 1024
+RETRY_SECONDS = 1
+# A body may take this long, and longer by the second for every BODY_RATE bytes of it: a slow mobile connection is ten
+# times as fast.
+BODY_SECONDS, BODY_RATE = 30.0, 10_000
+# How long a client that takes nothing off its connection holds a response, once what lies between is full.
+READ_SECONDS = 60.0
+REFUSALS = {
+    408: "The body did not arrive in time. Send it again.",
+    413: "The body is larger than {limit} bytes. Send less.",
+}
+
+
+class NotRead(Exception):
+    """The client does not take its response."""
+
+
+class RequestLimits:
+    """Stands before the application; ``upload_bytes`` bounds the bodies of everything but the API."""
+
+    def __init__(self, application: Application, slots: Slots, upload_bytes: int) -> None:
+        self.application = application
+        self.slots = slots
+        self.upload_bytes = upload_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.application(scope, receive, send)
+            return
+        client = client_at(scope["client"][0] if scope.get("client") else "")
+        if not self.slots.take(client):
+            sentence = "Too many requests are open, from your network or in all. Try again in a moment."
+            await refuse(send, 503, sentence, RETRY_SECONDS)
+            return
+        try:
+            await self.bounded(scope, receive, send)
+        except NotRead:
+            return  # the server closes a connection whose response is not complete
+        finally:
+            self.slots.give_back(client)
+
+    async def bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; end its body, and say why, where that grows too large or does not come."""
+        limit = API_BODY_BYTES if scope["path"].startswith("/api/") else self.upload_bytes + FORM_BYTES
+        headers = dict(scope["headers"])
+        declared = headers.get(b"content-length", b"")
+        refusal = 413 if declared.isdigit() and int(declared) > limit else 0
+        started, received, complete, answered = time.monotonic(), 0, False, False
+        if refusal and headers.get(b"expect", b"").lower() != b"100-continue":
+            await discard(receive)
+
+        async def counted() -> Message:
+            nonlocal received, refusal, complete
+            if complete:  # the application waits for the client to hang up
+                return await receive()
+            try:
+                left = started + BODY_SECONDS + received / BODY_RATE - time.monotonic()
+                message = await asyncio.wait_for(receive(), left)
+            except TimeoutError:
+                refusal = 408
+                return {"type": "http.disconnect"}
+            received += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if received <= limit:
+                return message
+            refusal = 413
+            if not complete:
+                await discard(receive)
+            return {"type": "http.disconnect"}
+
+        async def watched(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            try:
+                await asyncio.wait_for(send(message), READ_SECONDS)
+            except TimeoutError:
+                raise NotRead from None
+
+        if not refusal:
+            await self.application(scope, counted, watched)
+        if refusal and not answered:
+            await refuse(send, refusal, REFUSALS[refusal].format(limit=limit))
+
+
+async def discard(receive: Receive) -> None:
+    """Read the rest of a body, up to DISCARDED_BYTES and for BODY_SECONDS."""
+    left = DISCARDED_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BODY_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body"):  # its end, or the client hung up
+                    return
+
+
+async def refuse(send: Send, status: int, sentence: str, retry_after: int = 0) -> None:
+    """Answer with ``{"error": sentence}``."""
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    if retry_after:
+        headers.append((b"retry-after", str(retry_after).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"error": sentence}).encode()})

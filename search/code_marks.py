@@ -1,0 +1,71 @@
+"""Where code is in Markdown: runs of backticks in a line of text, fences around lines.
+
+A run of backticks is closed by the next run of the same length, as CommonMark has it; ``citations`` and ask.js read
+answers by the same rule. Chunks are cut out of documents, so that a fence may be open where a chunk begins or ends.
+"""
+
+from __future__ import annotations
+
+import re
+
+RUN = re.compile(r"`+")
+FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})[ \t]*([^\n`]*)$", re.MULTILINE)
+
+
+def open_run(text: str, opened: str = "") -> str:
+    """Return the run of backticks that is open at the end of ``text``; ``opened`` is the one open at its beginning."""
+    for run in RUN.findall(text):
+        if not opened:
+            opened = run
+        elif run == opened:
+            opened = ""
+    return opened
+
+
+def as_code(code: str) -> str:
+    """Return ``code`` between backticks, more of them than it holds in a row; readers take one space off both ends."""
+    run = "`" * (1 + max(map(len, RUN.findall(code)), default=0))
+    pad = " " if "`" in (code[:1], code[-1:]) or (code[:1] == code[-1:] == " ") else ""
+    return f"{run}{pad}{code}{pad}{run}"
+
+
+def unpadded(code: str) -> str:
+    """Return what stands between runs of backticks without the spaces that only keep backticks apart."""
+    return code[1:-1] if code[:1] == code[-1:] == " " and code.strip(" ") else code
+
+
+def open_fence(text: str, opened: str = "") -> str:
+    """Return the fence that is open at the end of ``text``, such as ```` ``` ````; empty when there is none."""
+    for fence in FENCE.finditer(text):
+        if not opened:
+            opened = fence[1]
+        elif closes(fence, opened):
+            opened = ""
+    return opened
+
+
+def closes(fence: re.Match[str], opened: str) -> bool:
+    return fence[1].startswith(opened) and not fence[2].strip()
+
+
+def split_open_code(text: str, fence: str) -> tuple[str, str]:
+    """Return the code that a chunk begins inside, and what comes after it. ``fence`` is the one that is open there; an
+    empty one may still be guessed from the text."""
+    fence = fence or lost_fence(text)
+    if not fence:
+        return "", text
+    end = next((f for f in FENCE.finditer(text) if closes(f, fence)), None)
+    return (text[: end.start()], text[end.end() :]) if end else (text, "")
+
+
+def lost_fence(text: str) -> str:
+    """Return the fence whose beginning seems to be cut off: fences do not pair up, and the first one stands right below
+    a line and above nothing or an empty line, as one that closes does, or another has a language where one should
+    close."""
+    first = FENCE.search(text)
+    if not first or first[2].strip() or not open_fence(text):
+        return ""
+    before, after = text[: first.start()], text[first.end() :]
+    closing = before.strip() != "" and not before.endswith("\n\n") and not after.partition("\n")[2].partition("\n")[0]
+    following = FENCE.search(text, first.end())
+    return first[1] if closing or (following and following[2].strip()) else ""
