@@ -30,7 +30,8 @@ class SilentServer:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         self.connections: list[socket.socket] = []
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self.accept, daemon=True)
+        self.acceptor.start()
 
     def accept(self) -> None:
         with suppress(OSError):
@@ -38,6 +39,8 @@ class SilentServer:
                 self.connections.append(self.listener.accept()[0])
 
     def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)  # which wakes whoever accepts
+        self.acceptor.join()
         for one in (self.listener, *self.connections):
             one.close()
 
