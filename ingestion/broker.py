@@ -19,6 +19,8 @@ from ingestion.exceptions import BufferUnavailable
 
 # Queues, unacknowledged messages and manners need the rest; when Redis is full, no message can be sent at all.
 VECTORS_SHARE = 0.7
+# More than this beyond its full time is no rest of a lock's life.
+CLOCK_MS = 1000
 
 
 @functools.cache
@@ -48,6 +50,21 @@ def available() -> Iterator[Any]:
         raise BufferUnavailable(
             f"Redis does not answer as it should ({error}). Check that it runs; the work goes on when it is back."
         ) from error
+
+
+def acquire(lock: Any, token: str | None = None) -> bool:
+    """Take a lock, without waiting, if it is free.
+
+    Redis ends a key by the time of day, so that a dead holder's lock outlives its time by as much as the clock was set
+    back. Its rest is shortened to one full time: a holder that lives renews it before that.
+    """
+    with available() as client:
+        if lock.acquire(blocking=False, token=token):
+            return True
+        full = round(1000 * lock.timeout)
+        if client.pttl(lock.name) > full + CLOCK_MS:
+            client.pexpire(lock.name, full)
+        return False
 
 
 def memory_trouble() -> str:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 
 from ingestion import buffer, outage
+from ingestion.broker import acquire
 from ingestion.exceptions import IngestionError, VectorStoreUnavailable
 from ingestion.lease import hold
 from ingestion.models import Chunk, ChunkQuerySet, Collection, Document, has_chunks
@@ -55,7 +56,7 @@ def adoption_due() -> bool:
     """Whether the embedder should look at its settings: they seem to name another model. Asked twice a minute, because
     a model that cannot be loaded would be tried each time."""
     asked = buffer.lock("adoption", seconds=ASK_SECONDS)
-    return change_wanted() and bool(asked.acquire(blocking=False))
+    return change_wanted() and acquire(asked)
 
 
 def step(row: Collection) -> None:
