@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from ingestion.broker import available, connect
+from ingestion.broker import acquire, available, connect
 from ingestion.records import check, pack, require_dimension, unpack
 from ingestion.types import EmbeddedChunk
 
@@ -158,8 +158,7 @@ def lock(name: str, *, seconds: float) -> Any:
 
 def take(name: str, *, seconds: float) -> bool:
     """Take a lock that nobody gives back: true once in that time, over all processes."""
-    with available():
-        return bool(lock(name, seconds=seconds).acquire(blocking=False))
+    return acquire(lock(name, seconds=seconds))
 
 
 def claims_key() -> str:

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.utils import timezone
 from redis.exceptions import LockError
 
-from ingestion.broker import available
+from ingestion.broker import acquire, available
 from ingestion.exceptions import DeviceTaken
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class DeviceLease:
     def try_acquire(self) -> bool:
         with available() as client:
             self._lock = client.lock(self.key, timeout=LEASE_SECONDS, thread_local=False)
-            return bool(self._lock.acquire(blocking=False, token=self._token))
+        return acquire(self._lock, self._token)
 
     def renew(self) -> bool:
         """Whether the device is still ours; a lease that vanished with Redis' memory is taken again."""

@@ -12,11 +12,8 @@ from typing import Any
 from redis.exceptions import LockError
 
 from ingestion import buffer
-from ingestion.broker import available
+from ingestion.broker import acquire, available
 from ingestion.exceptions import BufferUnavailable, LeaseLost
-
-# More than this beyond its full time is no rest of a life time.
-CLOCK_SECONDS = 60.0
 
 
 class Lease:
@@ -39,13 +36,7 @@ class Lease:
 def hold(name: str, *, seconds: float) -> Iterator[Lease | None]:
     """The lease, given back at the end; None when another process has it."""
     lock = buffer.lock(name, seconds=seconds)
-    with available() as client:
-        taken = lock.acquire(blocking=False)
-        # Redis ends a key by the time of day: of a dead holder it would be kept for as long as the clock was set back.
-        if not taken and client.pttl(lock.name) > 1000 * (seconds + CLOCK_SECONDS):
-            client.delete(lock.name)
-            taken = lock.acquire(blocking=False)
-    if not taken:
+    if not acquire(lock):
         yield None
         return
     try:

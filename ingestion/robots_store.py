@@ -108,8 +108,8 @@ def _fetched(site: str, fetch: Callable[[str], Page]) -> tuple[bytes, float]:
 def _alone(site: str) -> Iterator[None]:
     with broker.available() as client:
         lock = client.lock(f"{_key(site)}:lock", timeout=2 * settings.FETCH_TIMEOUT_SECONDS, thread_local=False)
-        if not lock.acquire(blocking=False):
-            raise HostBusy(f"{site}: another process fetches its robots.txt", retry_after=WAIT_SECONDS)
+    if not broker.acquire(lock):
+        raise HostBusy(f"{site}: another process fetches its robots.txt", retry_after=WAIT_SECONDS)
     try:
         yield
     finally:

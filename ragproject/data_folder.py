@@ -1,6 +1,6 @@
 """The data folder of the embedded stack: its user's alone, and every file of state usable before anything starts.
 
-``prepare`` raises ``StackError`` with the file and what to do. ``set_aside_*`` are called after a server has ended: a
+``prepare`` raises ``StackError`` with the file and what to do. ``set_aside_*`` are called before a server starts: a
 file that it cannot read is renamed, because the database can make everything in it anew.
 """
 

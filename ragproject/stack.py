@@ -115,6 +115,7 @@ class Child:
         self.started = self.due = 0.0
 
     async def start(self) -> None:
+        await self.mend()
         self.started = time.monotonic()
         await self.watcher.start()
 
@@ -147,7 +148,6 @@ class Child:
         cause = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         self.console.line("up", f"{self.service.name} ended ({cause}); starting it again in {pause:.0f} s")
         self.register.note(self.service.name, cause, self.last_words())
-        await self.mend()
 
     def last_words(self) -> str:
         """The last line of its errors, where Python's traceback ends too; of its output when it wrote none."""
@@ -155,7 +155,7 @@ class Child:
 
     async def mend(self) -> None:
         try:
-            done = await asyncio.to_thread(self.service.mend)
+            done = await asyncio.to_thread(self.service.mend, self.ends > 0)
         except (OSError, subprocess.SubprocessError) as error:
             done = f"{self.service.name}'s files could not be looked at: {error}"
         if done:

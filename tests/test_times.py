@@ -10,7 +10,8 @@ import pytest
 import redis
 from django.utils import timezone
 
-from ingestion import dispatcher, heartbeat
+from ingestion import broker, dispatcher, heartbeat
+from ingestion.device import LEASE_SECONDS, DeviceLease
 from ingestion.lease import hold
 from ingestion.models import Chunk, Collection, Document, Run, due_sources, open_sources
 from ingestion.pipeline.status import pause_of
@@ -113,15 +114,32 @@ def test_rates_and_failures_from_the_future_do_not_count(clean_redis: redis.Redi
     assert heartbeat.failures("here/cpu") == []
 
 
-def test_a_dead_holders_lease_does_not_live_as_long_as_the_clock_was_set_back(clean_redis: redis.Redis) -> None:
+@pytest.mark.parametrize("kind", ["drain", "device"])
+def test_a_dead_holders_lock_does_not_live_as_long_as_the_clock_was_set_back(
+    clean_redis: redis.Redis, kind: str
+) -> None:
+    lock, other = (broker.connect().lock(f"lock:{kind}", timeout=30, thread_local=False) for _ in range(2))
+    assert broker.acquire(lock)
+    assert not broker.acquire(other)
+    assert 29_000 < clean_redis.pttl(lock.name) <= 30_000  # a right one is left as it is
+    clean_redis.pexpire(lock.name, 3_630_000)  # what Redis makes of 30 s when its clock is set back by an hour
+    assert not broker.acquire(other)
+    assert 29_000 < clean_redis.pttl(lock.name) <= 30_000
+    lock.reacquire()  # a holder that lives has lost nothing
+
+
+def test_drains_audits_and_devices_take_their_locks_in_that_way(clean_redis: redis.Redis) -> None:
     with hold("drain", seconds=30) as first:
         assert first
+        clean_redis.pexpire(first.lock.name, 3_630_000)
         with hold("drain", seconds=30) as second:
-            assert second is None  # a right one is respected
-        (key,) = clean_redis.keys("*drain*")
-        clean_redis.pexpire(key, 3_630_000)  # what Redis makes of 30 s when its clock is set back by an hour
-        with hold("drain", seconds=30) as second:
-            assert second is not None
+            assert second is None
+        assert clean_redis.pttl(first.lock.name) <= 30_000
+    device, other = DeviceLease(), DeviceLease()
+    assert device.try_acquire()
+    clean_redis.pexpire(device.key, 3_630_000)
+    assert not other.try_acquire()
+    assert clean_redis.pttl(device.key) <= 1000 * LEASE_SECONDS
 
 
 def test_a_collection_that_was_retired_in_the_future_is_dropped_after_its_hour(clean_redis: redis.Redis) -> None:
