@@ -12,7 +12,6 @@ import codecs
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from ingestion import fetcher, politeness
