@@ -268,7 +268,7 @@ class _Walk:
         try:
             with os.scandir(opened_folder) as entries:
                 for entry in entries:
-                    path, is_folder = os.path.join(folder, entry.name), entry.is_dir(follow_symlinks=False)
+                    path, is_folder = str(Path(folder, entry.name)), entry.is_dir(follow_symlinks=False)
                     if not entry.name.startswith(".") and (is_folder or self._is_document(entry, path)):
                         yield path, is_folder
         finally:
