@@ -170,16 +170,22 @@ def test_an_embedder_that_is_faster_than_its_feed_waits_a_moment_for_more_and_st
 ) -> None:
     """Each look finds one chunk, as if one had come meanwhile."""
     fresh, feed = claims.fresh, embedding.Slice.feed
-    looks: dict[float, None] = {}  # by the own clock of the one who looks, which a busy machine does not put out of step
+    claimed: list[int] = []
+    looks: list[float] = []  # by the worker's own clock: a busy machine may take its time between clock and claim
 
-    def looked(work: embedding.Slice) -> bool:
+    def claim(room: int) -> list[Chunk]:
+        claimed.append(room)
+        return fresh(1)
+
+    def look(work: embedding.Slice) -> bool:
+        before = len(claimed)
         found = feed(work)
-        looks[work.looked] = None
+        looks.extend([work.looked] if len(claimed) > before else [])
         return found
 
-    monkeypatch.setattr(embedding.Slice, "feed", looked)
+    monkeypatch.setattr(claims, "fresh", claim)
+    monkeypatch.setattr(embedding.Slice, "feed", look)
     monkeypatch.setattr(embedding, "TIME_SLICE_SECONDS", 1000.0)
-    monkeypatch.setattr(claims, "fresh", lambda room: fresh(1))
     monkeypatch.setattr(embedding, "PUSH_EVERY_SECONDS", 0.3)
     delivered, deliver = [], delivery.deliver
 
