@@ -1,4 +1,4 @@
-"""How much more work a larger input is, told without a clock on the wall: a busy machine must not change the verdict."""
+"""How much more work a larger input is, told without a clock on the wall, so that a busy machine changes no verdict."""
 
 from __future__ import annotations
 
