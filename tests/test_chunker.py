@@ -13,6 +13,7 @@ from ingestion import outline
 from ingestion.chunker import chunk
 from ingestion.extractor import extract
 from ingestion.types import Extracted, Page, TextChunk, embedding_text
+from tests.growth import calls
 from tests.tokenizers_of_all_kinds import KINDS, WORDS, built, readable
 
 
@@ -319,6 +320,16 @@ def test_megabytes_are_cut(markdown: str, word_piece: Tokenizer) -> None:
     found = chunk(Extracted("Tea", markdown), tokenizer=word_piece, max_tokens=320)
     assert all(part.tokens <= 320 and len(part.text.encode()) < 65_535 for part in found)
     assert lost(markdown, found) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "most"),
+    [("", "a\n", 25), ("", "|a\n", 30), ("", "a. ", 20), ("```\n", "a\n", 35), ("", "a\n\n", 55), ("", "# a\n", 65)],
+)
+def test_the_shortest_of_lines_cost_few_calls_each(before: str, line: str, most: int, word_piece: Tokenizer) -> None:
+    """There are pages of megabytes of them, and a call takes a tenth of a microsecond or more."""
+    text = Extracted("Tea", before + line * 4000)
+    assert calls(lambda: chunk(text, tokenizer=word_piece, max_tokens=320)) < most * 4000
 
 
 @pytest.mark.parametrize(

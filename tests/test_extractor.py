@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from ingestion.exceptions import UnsupportedContent
 from ingestion.extractor import decode, extract
+from ingestion.extractors import plain
 from ingestion.types import Extracted, Page
+from tests.growth import is_linear
 
 URL = "https://docs.example/guide/page.html"
 
@@ -101,12 +104,24 @@ def test_a_line_of_five_megabytes_is_read(content_type: str) -> None:
 HOSTILE = ["[", "](", "`", "``a`", ":a:`", ":a:a", "|a", "{#", " ", "\n", "\\", "http://", "a_ ", "=\n", "- a\n", "<"]
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("content_type", ["text/markdown", "text/x-rst", "text/html"])
 @pytest.mark.parametrize("pattern", HOSTILE)
-def test_repeated_markup_ends_where_quadratic_time_would_not(pattern: str, content_type: str) -> None:
-    body = pattern * (200_000 // len(pattern))
-    try:
-        assert read(body, content_type).markdown
-    except UnsupportedContent as refusal:
-        assert "no text" in str(refusal)
+def test_repeated_markup_takes_time_in_proportion(pattern: str, content_type: str) -> None:
+    def attempt(size: int) -> None:
+        try:
+            assert read(pattern * (size // len(pattern)), content_type).markdown
+        except UnsupportedContent as refusal:
+            assert "no text" in str(refusal)
+
+    assert is_linear(attempt, 50_000)
+
+
+@pytest.mark.parametrize("content_type", ["text/markdown", "text/x-rst", "application/x-ipynb+json"])
+def test_a_text_of_more_lines_than_markup_has_is_kept_as_it_is_written(
+    content_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "MAX_LINES", 5)
+    written = "# Tea\n\n<b>Pour</b>\n\n:::note\n{{< tip >}}\n"
+    body = json.dumps({"cells": [{"cell_type": "markdown", "source": written}]}) if "ipynb" in content_type else written
+    found = read(body, content_type)
+    assert (found.title, found.markdown) == ("# Tea", written.strip())

@@ -19,7 +19,8 @@ from ingestion.exceptions import (
     SourceError,
     UnsupportedContent,
 )
-from ingestion.sources import files
+from ingestion.sources import files, unlinked
+from ingestion.sources.unlinked import descriptor
 from ingestion.types import Listed, SourceSpec
 
 RST = b"======\nModels\n======\n\nA model maps to a table.\n"
@@ -434,6 +435,92 @@ def test_a_link_put_in_place_in_the_last_moment_is_not_followed(
     monkeypatch.setattr(os.path, "realpath", lambda path: path)
     with pytest.raises(FetchFailed, match="cannot be read"):
         files.fetch(spec_of(tmp_path), (tmp_path / "a.md").as_uri())
+
+
+def replace_by_link(path: Path, target: Path) -> None:
+    path.rename(path.with_name(f".old-{path.name}"))
+    path.symlink_to(target)
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Path:
+    """above/docs/part/a.md, and beside it the same names with a secret in them."""
+    write(tmp_path, "above/docs/part/a.md")
+    write(tmp_path, "elsewhere/docs/part/a.md", body=b"secret")
+    return tmp_path
+
+
+def twin_of(trap: Path, path: Path) -> Path:
+    return trap / "elsewhere" / path.relative_to(trap / "above")
+
+
+@pytest.mark.parametrize("swapped", ["", "docs", "docs/part", "docs/part/a.md"])
+def test_a_link_put_in_place_after_a_source_was_saved_is_not_followed(trap: Path, swapped: str) -> None:
+    spec, path = spec_of(trap / "above/docs"), trap / "above/docs/part/a.md"
+    replace_by_link(trap / "above" / swapped, twin_of(trap, trap / "above" / swapped))
+    with pytest.raises((AddressRefused, SourceError), match="leads to|outside"):
+        files.fetch(spec, path.as_uri())
+    if "part" in swapped:
+        assert list(files.list_documents(spec).documents) == []
+    else:
+        with pytest.raises(SourceError, match="leads to .* by now"):
+            files.list_documents(spec)
+
+
+@pytest.mark.parametrize("swapped", ["", "docs", "docs/part", "docs/part/a.md"])
+def test_a_link_put_in_place_between_judging_and_opening_is_not_followed(
+    trap: Path, swapped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, path = spec_of(trap / "above/docs"), trap / "above/docs/part/a.md"
+
+    def swap_first(path: Path, flags: int = os.O_RDONLY) -> int:
+        replace_by_link(trap / "above" / swapped, twin_of(trap, trap / "above" / swapped))
+        return descriptor(path, flags)
+
+    monkeypatch.setattr(files, "descriptor", swap_first)
+    with pytest.raises(FetchFailed, match=r"a\.md cannot be read"):
+        files.fetch(spec, path.as_uri())
+
+
+@pytest.mark.parametrize("swapped", ["docs", "docs/part"])
+def test_a_link_put_in_place_while_a_folder_is_listed_is_not_entered(
+    trap: Path, swapped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, place = spec_of(trap / "above/docs"), trap / "above" / swapped
+
+    def swap_first(path: Path, flags: int = os.O_RDONLY) -> int:
+        if path == place and not place.is_symlink():
+            replace_by_link(place, twin_of(trap, place))
+        return descriptor(path, flags)
+
+    monkeypatch.setattr(files, "descriptor", swap_first)
+    listing = files.list_documents(spec)
+    assert (list(listing.documents), listing.complete) == ([], False)
+
+
+def test_a_file_as_a_source_that_has_become_a_link_is_not_read(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "secret.md")
+    replace_by_link(tmp_path / "a.md", tmp_path / "secret.md")
+    with pytest.raises(SourceError, match=r"leads to .*secret\.md by now"):
+        files.fetch(spec_of(tmp_path / "a.md"), (tmp_path / "a.md").as_uri())
+    with pytest.raises(SourceError, match="leads to"):
+        files.list_documents(spec_of(tmp_path / "a.md"))
+
+
+def test_folders_that_may_be_entered_and_not_listed_do_not_hide_a_file(open_folder: Path) -> None:
+    write(open_folder, "closed/docs/a.md")
+    (open_folder / "closed").chmod(0o711)
+    with unprivileged():
+        assert listed(open_folder / "closed/docs") == ["a.md"]
+        assert files.fetch(spec_of(open_folder / "closed/docs"), (open_folder / "closed/docs/a.md").as_uri()).body
+
+
+def test_where_the_system_refuses_links_by_a_flag_that_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(unlinked, "NO_LINK_ON_THE_WAY", 1 << 29)
+    monkeypatch.setattr(unlinked.os, "open", lambda path, flags: asked.append(flags) or 0)
+    unlinked.descriptor(tmp_path / "a.md", os.O_NONBLOCK)
+    assert asked == [os.O_NONBLOCK | 1 << 29]
 
 
 def test_a_vanished_folder_does_not_make_its_files_gone(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ingestion.extractor import extract
 from ingestion.extractors import tree
 from ingestion.types import Extracted, Page
 from tests.benchmarks import extraction
+from tests.growth import calls
 
 URL = "https://docs.example/guide/page.html"
 MAKES = sorted((Path(__file__).parent / "makes").glob("*.html"))
@@ -420,13 +421,27 @@ HOSTILE: dict[str, Callable[[], str]] = {
 }
 
 
-@pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_page_keeps_its_words_and_grows_little(name: str) -> None:
     body = HOSTILE[name]()
     markdown = read(body).markdown
     assert "word" in markdown
     assert len(markdown) < 10 * len(body)
+
+
+def test_what_stands_in_deep_lists_is_not_gone_through_at_each_level() -> None:
+    def lines_in(depth: int) -> Callable[[], Extracted]:
+        return lambda: read("<ul><li>" * depth + "<pre>word" + "\nx" * 2000)
+
+    assert calls(lines_in(50), of="strip") < 1.5 * calls(lines_in(10), of="strip")
+
+
+def test_a_formula_in_a_formula_is_searched_once() -> None:
+    def formulas_in(depth: int) -> Callable[[], Extracted]:
+        return lambda: read("<p>word" + "<math>" * depth + "<b>x</b> " * 2000)
+
+    assert calls(formulas_in(50), of="walk") < 1.5 * calls(formulas_in(1), of="walk")
+    assert converted("<p><math><math><mi>a</mi></math></math> <math alttext='b^2'></math></p>") == "a $b^2$"
 
 
 CRASHES = (

@@ -7,6 +7,7 @@ import pytest
 from ingestion.extractor import extract
 from ingestion.extractors import markdown as reader
 from ingestion.types import Extracted, Page
+from tests.growth import is_linear
 
 URL = "https://docs.example/guide/page.html"
 
@@ -221,13 +222,23 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("pattern", HOSTILE)
-def test_repeated_markup_ends_where_quadratic_time_would_not(pattern: str) -> None:
-    assert reader.read(URL, pattern * (100_000 // len(pattern))).title
+def test_repeated_markup_takes_time_in_proportion(pattern: str) -> None:
+    assert is_linear(lambda size: reader.read(URL, pattern * (size // len(pattern))).title, 25_000)
 
 
-@pytest.mark.timeout(20)
+def test_headings_of_the_same_words_take_time_in_proportion() -> None:
+    """Each takes the first of the fragments that are left: in a list all others would move up."""
+
+    def ask(size: int) -> None:
+        page = reader.Reader("", jsx=False)
+        page._anchors["a"].extend(["x"] * size)
+        assert [page.anchor_of("a") for _ in range(size + 1)] == ["x"] * size + [""]
+
+    assert is_linear(ask, 50_000)
+
+
 def test_brackets_that_are_never_closed_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingestion.extractors.markdown_marks.MAX_MODULE_LINES", 10**9)
-    assert reader.read(URL, "import {\n\n" * 20_000).markdown.count("import") == 19_999
+    assert is_linear(lambda size: reader.read(URL, "import {\n\n" * size), 1000)
+    assert reader.read(URL, "import {\n\n" * 2_000).markdown.count("import") == 1_999

@@ -14,7 +14,8 @@ from django.utils.datastructures import MultiValueDict
 from pytest_django import Settings
 
 from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, UnsupportedContent
-from ingestion.sources import uploads
+from ingestion.sources import files, uploads
+from ingestion.sources.unlinked import descriptor
 from ingestion.types import SourceSpec
 from ingestion.upload_form import UploadForm
 
@@ -365,6 +366,69 @@ def test_globs_choose_by_the_path_within_the_folder() -> None:
     store(archive(("a/x.md", b"x"), ("b/x.md", b"x")))
     found = uploads.list_documents(spec_of(include=("a/*",))).documents
     assert [one.url for one in found] == ["upload:guide/a/x.md"]
+
+
+def spec() -> SourceSpec:
+    return SourceSpec(kind="uploads", target=GUIDE)
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    (tmp_path / "outside/part").mkdir(parents=True)
+    (tmp_path / "outside/part/a.md").write_bytes(b"secret")
+    return tmp_path / "outside"
+
+
+def test_a_link_in_place_of_the_folder_is_not_followed(data: Path, outside: Path) -> None:
+    store(file("part/a.md"))
+    (data / GUIDE).rename(data / "old")
+    (data / GUIDE).symlink_to(outside)
+    with pytest.raises(SourceError, match="is a link by now"):
+        uploads.list_documents(spec())
+    with pytest.raises(AddressRefused):
+        uploads.fetch(spec(), f"upload:{GUIDE}/part/a.md")
+
+
+@pytest.mark.parametrize("place", ["", "part", "part/a.md"])
+def test_a_link_put_in_place_between_judging_and_opening_is_not_followed(
+    data: Path, outside: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(archive(("part/a.md", b"text")))
+    swapped = data / GUIDE / place
+
+    def swap_first(path: Path, flags: int = os.O_RDONLY) -> int:
+        swapped.rename(data / "old")
+        swapped.symlink_to(outside / place)
+        return descriptor(path, flags)
+
+    monkeypatch.setattr(files, "descriptor", swap_first)
+    with pytest.raises(FetchFailed, match="cannot be read"):
+        uploads.fetch(spec(), f"upload:{GUIDE}/part/a.md")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_nothing_is_stored_through_a_link(
+    data: Path, outside: Path, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(archive(("part/a.md", b"text")))
+
+    def swap() -> None:
+        (data / GUIDE / "part").rename(data / "old")
+        (data / GUIDE / "part").symlink_to(outside / "part")
+
+    def swap_first(path: Path, flags: int = os.O_RDONLY) -> int:
+        swap()
+        return descriptor(path, flags)
+
+    if late:
+        monkeypatch.setattr(uploads, "descriptor", swap_first)
+    else:
+        swap()
+    stored = store(archive(("part/a.md" if late else "part/deep/a.md", b"new")))
+    assert (stored.added, stored.replaced) == (0, 0)
+    assert "a.md: " in stored.left_out[0]
+    assert sorted(str(path.relative_to(outside)) for path in outside.rglob("*")) == ["part", "part/a.md"]
+    assert (outside / "part/a.md").read_bytes() == b"secret"
 
 
 def test_files_lead_to_nothing_by_their_links() -> None:

@@ -136,8 +136,9 @@ class Converter(Lines):
         text = blocks[0]
         for block in blocks[1:]:
             text += ("\n" if _LIST.match(block) else "\n\n") + block
-        width = len(bullet) if self._nested < MAX_INDENTS else 0
-        return bullet + indent(text, " " * width)[width:]
+        if self._nested < MAX_INDENTS:  # each level of more would go through all lines again
+            text = indent(text, " " * len(bullet))[len(bullet) :]
+        return bullet + text
 
     def _quotation(self, node: Node) -> Blocks:
         """Code and tables in it stay code and tables, so it goes without its marks."""

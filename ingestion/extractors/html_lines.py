@@ -22,6 +22,7 @@ class Lines:
     def __init__(self, page_url: str) -> None:
         self.page_url = page_url
         self._plain = False  # no emphasis and no links
+        self._without_tex = False  # inside a formula that was searched in vain
 
     def words_of(self, node: Node, *, plain: bool = False) -> str:
         """All words of an element in one line, the blocks in it included."""
@@ -111,10 +112,12 @@ class Lines:
 
     def _formula(self, node: Node, line: list[str]) -> None:
         """TeX, as MathJax and KaTeX keep it beside what they draw."""
-        if tex := " ".join(_tex(node).split()):
+        if not self._without_tex and (tex := " ".join(_tex(node).split())):
             line.append(f"${tex}$")
-        else:
-            self._inside(node, line)
+            return
+        before, self._without_tex = self._without_tex, True
+        self._inside(node, line)
+        self._without_tex = before
 
 
 _INLINE: dict[str, Callable[[Lines, Node, list[str]], None]] = {

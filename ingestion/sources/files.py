@@ -2,7 +2,8 @@
 
 Hidden entries, unknown formats and whatever lies outside the folder are passed over; linked folders
 are not entered (what they show inside the folder is found at its own place). Only regular files are ever
-opened. Globs apply to the path relative to the folder.
+opened, and no link is followed that took somebody's place after a path was judged: neither that of the folder, which
+was judged when the source was saved, nor of anything in it. Globs apply to the path relative to the folder.
 
 A document's version is its size and times: naming 10 000 files with it takes 0.5 s, reading and
 hashing them 3.5 s, and that before the cost of a task for each. No program can set a file's change time
@@ -36,6 +37,7 @@ from ingestion.exceptions import (
 )
 from ingestion.fetcher import MAX_URL_CHARS, refuse_binary
 from ingestion.sources.globs import wanted
+from ingestion.sources.unlinked import descriptor
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 PDF = "application/pdf"
@@ -77,7 +79,8 @@ def normalise(target: str) -> str:
 
 
 def list_documents(spec: SourceSpec) -> Listing:
-    root = Path(normalise(spec.target))
+    normalise(spec.target)
+    root = saved(spec.target)
     if root.is_file():
         return Listing(documents=(Listed(address(str(root)), version(str(root))),), complete=True)
     return list_folder(spec, root, address)
@@ -90,7 +93,7 @@ def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
     """The file as it is now; ``known`` says nothing of files."""
-    root = real(spec.target)
+    root = saved(spec.target)
     path = real(url)
     if not url.startswith("file:") or not path.is_relative_to(root):
         raise AddressRefused(f"{url} lies outside {spec.target}; add its folder as a source of its own")
@@ -109,6 +112,15 @@ def existing(target: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, an unknown ~user, a NUL, no UTF-8
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{target!r} does not exist or is no usable path ({reason}); check it.") from error
+    return path
+
+
+def saved(target: str) -> Path:
+    """The path of a source, which had no links when it was saved. Where one has taken its place, or that of a folder
+    above it, the source would hold what nobody allowed."""
+    path = real(target)
+    if path != (_from_uri(target) if target.startswith("file:") else Path(target)):
+        raise SourceError(f"{target} leads to {shown(path)} by now; undo that, or make that a source of its own.")
     return path
 
 
@@ -155,12 +167,12 @@ def content_type_of(name: str, *, error: type[SourceError | UnsupportedContent])
 
 @contextmanager
 def opened(path: Path, *, absence: Callable[[], IngestionError]) -> Iterator[BinaryIO]:
-    """A regular file, open for reading. Should a pipe or a link take its place in the last moment, opening
-    neither waits nor follows."""
+    """A regular file, open for reading. Should a pipe or a link take its place, or that of a folder above it, in the
+    last moment, opening neither waits nor follows."""
     try:
         if not path.is_file():
             raise absence()
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+        with os.fdopen(descriptor(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise FetchFailed(f"{shown(path)} has become something else than a file; it will be tried again")
             yield file
@@ -245,28 +257,33 @@ class _Walk:
     def _entries(self, folder: str) -> list[tuple[str, bool]]:
         """The folders (True) and documents of a folder, last first."""
         try:
-            with os.scandir(folder) as entries:
-                found = [(e.path, e.is_dir(follow_symlinks=False)) for e in entries if self._is_ours(e)]
+            found = list(self._ours(folder))
         except OSError:
             self.unreadable.append(folder)
             return []
         return sorted(found, reverse=True)
 
-    def _is_ours(self, entry: os.DirEntry[str]) -> bool:
-        if entry.name.startswith("."):
-            return False
-        return entry.is_dir(follow_symlinks=False) or self._is_document(entry)
+    def _ours(self, folder: str) -> Iterator[tuple[str, bool]]:
+        opened_folder = descriptor(Path(folder))
+        try:
+            with os.scandir(opened_folder) as entries:
+                for entry in entries:
+                    path, is_folder = str(Path(folder, entry.name)), entry.is_dir(follow_symlinks=False)
+                    if not entry.name.startswith(".") and (is_folder or self._is_document(entry, path)):
+                        yield path, is_folder
+        finally:
+            os.close(opened_folder)
 
-    def _is_document(self, entry: os.DirEntry[str]) -> bool:
+    def _is_document(self, entry: os.DirEntry[str], path: str) -> bool:
         return (
             PurePath(entry.name).suffix.lower() in FORMATS
-            and wanted(self._spec, entry.path.removeprefix(self._root).lstrip("/"))
-            and (entry.is_file(follow_symlinks=False) or self._leads_to_ours(entry))
+            and wanted(self._spec, path.removeprefix(self._root).lstrip("/"))
+            and (entry.is_file(follow_symlinks=False) or (entry.is_symlink() and self._leads_to_ours(path)))
         )
 
-    def _leads_to_ours(self, entry: os.DirEntry[str]) -> bool:
-        target = real(entry.path)
-        return entry.is_symlink() and target.is_relative_to(self._root) and target.is_file()
+    def _leads_to_ours(self, link: str) -> bool:
+        target = real(link)
+        return target.is_relative_to(self._root) and target.is_file()
 
 
 def _some(paths: list[str]) -> str:

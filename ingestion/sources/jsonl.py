@@ -31,7 +31,7 @@ from django.conf import settings
 
 from ingestion.exceptions import FetchFailed, SourceError, UnsupportedContent
 from ingestion.fetcher import MAX_URL_CHARS
-from ingestion.sources.files import existing, opened, stamp
+from ingestion.sources.files import existing, opened, saved, stamp
 from ingestion.sources.globs import wanted
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
@@ -58,7 +58,8 @@ def normalise(target: str) -> str:
 
 
 def list_documents(spec: SourceSpec) -> Listing:
-    path = Path(normalise(spec.target))
+    normalise(spec.target)
+    path = saved(spec.target)
     with _corpus(path) as corpus:
         corpus.refuse_useless()
         filled = corpus.index.filled
@@ -74,7 +75,7 @@ def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
     """The line as it is now; ``known`` says nothing of lines."""
-    with _corpus(Path(spec.target)) as corpus:
+    with _corpus(saved(spec.target)) as corpus:
         record = corpus.find(url)
     return Page(
         url=url,

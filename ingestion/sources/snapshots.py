@@ -191,7 +191,7 @@ def tidy() -> None:
 
 
 def _root() -> Path:
-    root = Path(settings.DATA_DIR) / "archives"
+    root = Path(os.path.realpath(settings.DATA_DIR)) / "archives"
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     return root
 

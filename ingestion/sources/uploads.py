@@ -32,6 +32,7 @@ from django.utils.text import slugify
 
 from ingestion.exceptions import AddressRefused, SourceError, UnsupportedContent
 from ingestion.sources import files
+from ingestion.sources.unlinked import descriptor
 from ingestion.types import Listing, Page, SourceSpec, Validators
 
 FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
@@ -82,6 +83,8 @@ def normalise(target: str) -> str:
 
 def list_documents(spec: SourceSpec) -> Listing:
     root = _root(normalise(spec.target))
+    if root.is_symlink():
+        raise SourceError(f"{root} is a link by now; put the folder of the uploads back in its place.")
     if not root.is_dir():
         raise SourceError(f"{root} is not there; upload the files again, or give workers the web server's DATA_DIR.")
     return files.list_folder(spec, root, lambda path: _address(spec, root, path))
@@ -131,7 +134,7 @@ def remove(target: str) -> None:
 
 
 def _root(target: str) -> Path:
-    return Path(os.path.realpath(settings.DATA_DIR / "uploads" / target))
+    return Path(os.path.realpath(settings.DATA_DIR / "uploads")) / target
 
 
 @contextmanager
@@ -167,15 +170,25 @@ def _merge(intake: _Intake, root: Path) -> Stored:
     for name in intake.names:
         target = root / name
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             existed = target.is_file()
-            (intake.folder / name).replace(target)
-        except OSError as error:  # a folder where a file is to stand, or the other way round
+            _move(intake.folder / name, target)
+        except OSError as error:  # a folder or a link where a file or a folder is to stand
             done.left_out.append(f"{name}: {error.strerror}; rename it.")
             continue
         done.replaced += existed
         done.added += not existed
     return done
+
+
+def _move(file: Path, target: Path) -> None:
+    """Into exactly this folder, whatever links lie about."""
+    if files.real(str(target.parent)) == target.parent:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    folder = descriptor(target.parent)
+    try:
+        os.replace(file, target.name, dst_dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 class Readable(Protocol):

@@ -12,14 +12,13 @@ import codecs
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from ingestion import fetcher, politeness
 from ingestion.exceptions import AddressRefused, FetchFailed, SourceError, UnsupportedContent
 from ingestion.sources import visits
 from ingestion.sources.addresses import spelled
-from ingestion.sources.files import FORMATS, content, existing, opened
+from ingestion.sources.files import FORMATS, content, existing, opened, saved
 from ingestion.sources.globs import wanted
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
@@ -137,12 +136,14 @@ def _fault(spec: SourceSpec, reference: str) -> str:
 
 
 def _read(spec: SourceSpec) -> str:
-    body = _download(spec) if WEB.match(spec.target) else _load(Path(normalise(spec.target)))
+    body = _download(spec) if WEB.match(spec.target) else _load(spec)
     encoding = "utf-16" if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     return body.decode(encoding, "replace")
 
 
-def _load(path: Path) -> bytes:
+def _load(spec: SourceSpec) -> bytes:
+    normalise(spec.target)
+    path = saved(spec.target)
     with opened(path, absence=partial(FetchFailed, f"{path} is not there; put it back or delete the source")) as file:
         body = content(path, file)
     fetcher.refuse_binary(str(path), body)
