@@ -12,7 +12,11 @@ import time
 from typing import Any
 
 from celery import beat
+from celery.beat import SchedulingError
 from celery.schedules import schedstate, schedule
+from celery.utils.log import get_logger
+
+logger = get_logger(__name__)
 
 
 class Entry(beat.ScheduleEntry):
@@ -41,6 +45,13 @@ class Scheduler(beat.Scheduler):
         for entry in self.schedule.values():
             if type(entry.schedule) is not schedule:
                 raise TypeError(f"The job {entry.name} needs an interval in seconds; times of day are not kept here.")
+
+    def apply_entry(self, entry: beat.ScheduleEntry, producer: Any = None) -> None:
+        """Send a job; where Redis does not take it the next interval will do, and one line of the log."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            logger.error("%s", error)
 
     def _when(self, entry: beat.ScheduleEntry, next_time_to_run: Any, mktime: Any = None) -> float:
         return time.monotonic() + (self.adjust(next_time_to_run) or 0)

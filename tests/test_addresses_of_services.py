@@ -19,8 +19,9 @@ INSIDE = quote(str(settings.DATA_DIR / "a b%" / "redis.sock"))
 @pytest.mark.parametrize(
     ("url", "embedded"),
     [
-        (f"unix://{INSIDE}?db=0", True),
-        (f"unix:{INSIDE}", True),
+        # Their own names, because the folder's differs from process to process.
+        pytest.param(f"unix://{INSIDE}?db=0", True, id="socket of redis"),
+        pytest.param(f"unix:{INSIDE}", True, id="socket of milvus"),
         ("unix:///run/redis/redis.sock?db=0", False),
         ("redis://127.0.0.1:6390/0", True),
         ("redis://:secret@localhost:6390/0", True),
@@ -71,8 +72,8 @@ def test_celery_is_given_other_urls_as_they_are(url: str) -> None:
 @pytest.mark.parametrize(
     ("redis_url", "milvus_uri", "named"),
     [
-        (f"unix://{INSIDE}", f"unix:{INSIDE}", []),
-        ("redis://127.0.0.1:1/0", f"unix:{INSIDE}", ["Redis"]),
+        pytest.param(f"unix://{INSIDE}", f"unix:{INSIDE}", [], id="sockets"),
+        pytest.param("redis://127.0.0.1:1/0", f"unix:{INSIDE}", ["Redis"], id="one socket"),
         ("redis://:secret@127.0.0.1:1/0", "http://127.0.0.1:1", ["Milvus"]),
         ("redis://redis:6379/0", "http://milvus:19530", []),
         ("redis://127.0.0.1:1/0", "http://127.0.0.1:1", ["Redis", "Milvus"]),

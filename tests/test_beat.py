@@ -92,6 +92,15 @@ def test_a_time_of_day_is_refused_with_the_jobs_name() -> None:
         scheduler_of({"nightly": crontab(hour="4")})
 
 
+def test_a_job_that_redis_does_not_take_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler = Scheduler(Celery("apart", broker="redis://127.0.0.1:9/0", set_as_current=False))
+    entry = scheduler.Entry(name="dispatch", task="ingestion.tasks.dispatch", schedule=1.0, app=scheduler.app)
+    entry.options["retry"] = False
+    scheduler.apply_entry(entry)
+    (said,) = caplog.records
+    assert "dispatch" in said.getMessage() and said.exc_info is None
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("damage", [b"", b"x" * 50])
 def test_it_starts_beside_a_schedule_that_is_damaged_and_leaves_none(
