@@ -22,6 +22,7 @@
         ├── DeviceFailed          the device answers nothing more in this process
         ├── LeaseLost             what was to be done alone is another process' by now
         └── VectorStoreUnavailable  Milvus does not answer
+            └── CollectionMissing   it answers, and does not have the collection (any more)
 
 Every message says which address or id it is about and what to do.
 """
@@ -115,3 +116,7 @@ class LeaseLost(TransientError):
 
 class VectorStoreUnavailable(TransientError):
     """Milvus does not answer."""
+
+
+class CollectionMissing(VectorStoreUnavailable):
+    """Milvus answers and does not have the collection: the next drain makes it anew, an audit fills it."""

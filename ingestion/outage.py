@@ -21,7 +21,7 @@ import msgpack
 from django.conf import settings
 
 from ingestion.broker import available
-from ingestion.exceptions import BufferUnavailable, VectorStoreUnavailable
+from ingestion.exceptions import BufferUnavailable, CollectionMissing, VectorStoreUnavailable
 
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -62,12 +62,20 @@ def current() -> Outage | None:
 
 
 def note(reason: str) -> Outage:
-    """Milvus failed just now: wait, twice as long as before unless that pause has not passed yet."""
+    """Milvus failed just now: wait, twice as long as before."""
     now, before = time(), current()
-    if before and before.pauses() and not before.answered:
-        return kept(replace(before, reason=reason, failed=now))
     pause = min(2 * before.pause, LONGEST_PAUSE_SECONDS) if before else FIRST_PAUSE_SECONDS
     return kept(Outage(before.since if before else now, pause, now + pause, reason, failed=now))
+
+
+def note_question(reason: str) -> None:
+    """Milvus failed a person just now. The drain looks for itself, soon, and its pauses are its own: questions that
+    fail one after the other must not keep it away."""
+    known = current()
+    if known and not known.answered:
+        kept(replace(known, failed=time()))
+    else:
+        note(reason)
 
 
 @contextmanager
@@ -81,9 +89,11 @@ def interactive() -> Iterator[None]:
         raise VectorStoreUnavailable(str(known))
     try:
         yield
+    except CollectionMissing:  # it is not silent
+        raise
     except VectorStoreUnavailable as error:
         with suppress(BufferUnavailable):
-            note(str(error))
+            note_question(str(error))
         raise
 
 

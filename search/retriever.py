@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +25,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from ingestion import outage
-from ingestion.exceptions import IngestionError, ModelError
+from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import Hit, ModelSpec, Vectors
 from search import query_embedder
@@ -106,7 +107,8 @@ def prepare(question: Question, timings: Timings) -> Prepared:
 
 
 def find(question: Question, prepared: Prepared, vectors: Vectors, timings: Timings) -> list[Passage]:
-    with timings.stage("search"), outage.interactive():
+    passages: list[Passage] = []
+    with timings.stage("search"), suppress(CollectionMissing), outage.interactive():
         passages = search(open_collection(prepared.served.collection), vectors, question, prepared.source_ids)
     if not passages and question.mode != "sparse":
         require_empty(prepared.source_ids)

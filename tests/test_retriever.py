@@ -6,12 +6,13 @@ import threading
 import time
 
 import pytest
+import redis
 from django.conf import settings as project
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from ingestion import embedder
+from ingestion import embedder, outage
 from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import Hit, ModelSpec, Vectors
@@ -325,7 +326,7 @@ def test_a_collection_that_vanished_is_one_line(index: None) -> None:
     Collection.objects.update(name=f"{COLLECTION}_gone")
     with pytest.raises(CommandError) as caught:
         call_command("search", "anything")
-    assert "collection" in str(caught.value)
+    assert "being completed" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -340,10 +341,16 @@ def test_a_document_that_is_gone_is_not_found(index: None) -> None:
     assert 911 not in {p.document for p in ask("How do I create migrations?", limit=50)}
 
 
-def test_an_emptied_collection_is_said_to_be_incomplete_instead_of_finding_nothing(index: None) -> None:
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_lost_collection_is_said_to_be_incomplete_instead_of_finding_nothing(
+    index: None, clean_redis: redis.Redis, made_anew: bool
+) -> None:
+    ask("How do I create migrations?")
     open_store(COLLECTION, project.EMBED_DIMENSION).drop()
-    open_store(COLLECTION, project.EMBED_DIMENSION).ensure()
+    if made_anew:
+        open_store(COLLECTION, project.EMBED_DIMENSION).ensure()
     with pytest.raises(IndexIncomplete, match="is being completed"):
         ask("How do I create migrations?")
+    assert outage.current() is None
     Chunk.objects.update(state=Chunk.State.WAITING)
     assert ask("How do I create migrations?") == []

@@ -13,6 +13,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from ingestion import broker, buffer, heartbeat, outage, tasks, vector_store
+from ingestion.dispatcher import drain_wanted
 from ingestion.exceptions import BufferUnavailable, VectorStoreUnavailable
 from ingestion.models import Collection
 from ingestion.pipeline import dead_letters
@@ -146,9 +147,26 @@ def test_one_question_finds_milvus_silent_and_the_others_are_told(clean_redis: r
         pytest.fail("a second question should not wait for Milvus")
 
 
-def test_questions_do_not_prolong_the_pause_that_the_drain_keeps(clean_redis: redis.Redis) -> None:
-    first = outage.note("Milvus does not answer.")
-    assert outage.note("again").next_try == first.next_try
+def test_questions_do_not_prolong_the_pause_that_the_drain_keeps(
+    clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outage.note_question("Milvus does not answer.")
+    first = outage.current()
+    assert first is not None and first.pauses()
+    monkeypatch.setattr("ingestion.outage.time", lambda: first.next_try + 1)
+    outage.note_question("again")
+    now = outage.current()
+    assert now is not None and now.failed_lately() and not now.pauses()
+
+
+def test_the_drain_is_sent_to_look_as_soon_as_the_pause_is_over(
+    db: None, clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not drain_wanted()
+    known = outage.note("Milvus does not answer.")
+    assert not drain_wanted()
+    monkeypatch.setattr("ingestion.outage.time", lambda: known.next_try + 1)
+    assert drain_wanted()
 
 
 def test_questions_are_asked_while_milvus_settles(clean_redis: redis.Redis) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from ingestion.exceptions import PermanentError, VectorStoreUnavailable
+from ingestion.exceptions import CollectionMissing, PermanentError, VectorStoreUnavailable
 from ingestion.milvus.rows import cut
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ CONNECT_SECONDS = 5.0
 KEEPALIVE_MS = 330_000
 # What Milvus says while it restarts, before a collection is loaded again, after the collection was lost (the next
 # ``ensure`` makes it anew), and while it protects itself from more writes.
+MISSING_WORDS = ("collection not found", "can't find collection", "collection not exist")
 UNAVAILABLE_WORDS = (
     *("not loaded", "released", "unavailable", "connect", "deadline", "closed", "not ready", "timeout", "offline"),
-    *("collection not found", "can't find collection", "not exist", "no available", "not serving"),
+    *(*MISSING_WORDS, "not exist", "no available", "not serving"),
     *("rate limit", "quota", "deny", "limit exceeded", "resource exhausted", "disk"),
     *("node not match", "not healthy", "abnormal", "shard leader", "no shard", "channel", "canceled", "in recovery"),
 )
@@ -102,12 +103,22 @@ def unavailable_named() -> Iterator[None]:
     try:
         yield
     except failures() as error:
+        if is_missing(error):
+            raise CollectionMissing(
+                f"Milvus at {settings.MILVUS_URI} does not have the collection ({reason_of(error)}). It is made anew, "
+                "and its chunks are embedded again."
+            ) from error
         if is_unavailable(error):
             raise VectorStoreUnavailable(
                 f"Milvus does not answer at {settings.MILVUS_URI} or takes no writes ({reason_of(error)}). Check "
                 "that it runs and that MILVUS_URI is right; vectors wait in Redis until it is back."
             ) from error
         raise PermanentError(f"Milvus refused the request: {error}") from error
+
+
+def is_missing(error: Exception) -> bool:
+    text = str(error).lower()
+    return any(word in text for word in MISSING_WORDS)
 
 
 def is_unavailable(error: Exception) -> bool:
