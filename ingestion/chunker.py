@@ -61,7 +61,7 @@ class Part(NamedTuple):
     body: int
     end: int
     bare: bool
-    small: bool = False
+    small: bool
 
 
 class Heading(NamedTuple):
@@ -115,24 +115,18 @@ class Cutter:
     @cached_property
     def parts(self) -> list[Part]:
         sections = list(outline.sections(self.markdown, self.extracted.title))
-        following = [section.path for section in sections[1:]]
-        found = [self._part(section, after) for section, after in zip(sections, [*following, ""], strict=True)]
-        return self._measured([part for part in found if part.start < part.end])
-
-    def _measured(self, parts: list[Part]) -> list[Part]:
-        """All at once, since there may be one for every line."""
-        _, before, after = self._sizes([(part.body, part.end) for part in parts])
+        # All at once, since there may be one for every line.
+        _, before, after = self._sizes([(section.body, section.end) for section in sections])
+        following = [*(section.path for section in sections[1:]), ""]
         most = self.max_tokens * SMALL
-        costs = zip(parts, before, after, strict=True)
-        return [part._replace(small=True) if b - a < most else part for part, a, b in costs]
-
-    def _part(self, section: outline.Section, following: str) -> Part:
-        blocks = [block for block in section.blocks if block.kind != outline.BLANK]
-        heading = section.heading or (blocks or section.blocks or [outline.Block(0, 0, outline.BLANK)])[0]
-        bare = not blocks and following.startswith(section.path + outline.SEPARATOR)
-        body = blocks[0].start if blocks else heading.start
-        end = blocks[-1].end if blocks else heading.end
-        return Part(section.path, section.parent, heading.start, body, end, bare)
+        found: list[Part] = []
+        for (path, parent, _, start, body, end, is_empty), next_path, a, b in zip(
+            sections, following, before, after, strict=True
+        ):
+            bare = is_empty and next_path.startswith(path + outline.SEPARATOR)
+            if start < end:
+                found.append(Part(path, parent, start, body, end, bare, b - a < most))
+        return found
 
     def _groups(self) -> Iterator[list[Part]]:
         """Parts that share a chunk. A bare one at the end goes to the next group, or nowhere."""
@@ -250,9 +244,11 @@ class Cutter:
         found: list[Span] = []
         for start, end in spans:
             text = self.markdown[start:end].rstrip()
-            if text:
-                margin = len(text) - len(text.lstrip()) if text[0].isspace() else 0
+            if text and text[0].isspace():
+                margin = len(text) - len(text.lstrip())
                 found.append((start + text.rfind("\n", 0, margin) + 1, start + len(text)))
+            elif text:
+                found.append((start, start + len(text)))
         return found
 
     # --- Counting ------------------------------------------------------------------------------------
