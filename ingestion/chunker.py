@@ -12,6 +12,7 @@ Every cut is found in the costs of words (``tokens``); chunks whose words do not
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -84,8 +85,8 @@ class Sizes(NamedTuple):
     """Of neighbouring stretches: where each ends, and what the text costs up to its start and up to its end."""
 
     ends: list[int]
-    before: list[int]
-    after: list[int]
+    before: array[int]
+    after: array[int]
 
 
 @dataclass(frozen=True)
@@ -163,9 +164,11 @@ class Cutter:
 
     def _heading(self, path: str, gap: int) -> Heading:
         shown = self._shortened(path, self.max_tokens // HEADING_SHARE)
-        words = shown.replace(outline.SEPARATOR, " ")  # no letter, but between spaces it counts like one
-        exact = self.counter.exact(words) and not Costs(self.counter, words).sliced
-        return Heading(shown, gap + self.counter.estimate(shown), exact)
+        words = shown.replace(outline.SEPARATOR, " ").replace(" …", "")  # no letters, but between spaces they count so
+        exact, cost = self.counter.exact(words), gap + self.counter.estimate(shown)
+        if exact and Costs(self.counter, words).is_sliced(0, len(words)):
+            cost = self.counter.count([embedding_text(shown, "a")], special=True)[0] - self.counter.estimate("a")
+        return Heading(shown, cost, exact)
 
     def _shortened(self, path: str, allowed: int) -> str:
         """If it is over its share: the title and the last heading, then as many tokens as allowed."""
@@ -275,9 +278,9 @@ class Cutter:
 
     def _adds_up(self, draft: Draft) -> bool:
         """Whether the chunk begins and ends between words, of a kind that the counter can add."""
-        if self.costs.sliced or not draft.heading.exact:
-            return False
         start, end = draft.span
+        if not draft.heading.exact or self.costs.is_sliced(start, end):
+            return False
         edges = (self.markdown[max(0, start - 1) : start + 1], self.markdown[end - 1 : end + 1])
         between_words = all(len(edge) < 2 or WHITE & set(edge) for edge in edges)
         return between_words and self.counter.exact(self._text(draft))

@@ -18,6 +18,7 @@ MAX_HEADING_CHARS = 300
 # The chunker shows a path of about this length at most. Below a longer one a section names the title and itself only:
 # were the path repeated for each, 90 000 small headings under five long ones would take 130 MB.
 MAX_PATH_CHARS = 400
+FIRST_CHARS = 4096
 
 # Fences count at any indentation, because those inside list items are indented.
 _FENCE_OPENS = re.compile(r"[ \t]*(`{3,}|~{3,})[^`\n]*$")
@@ -164,12 +165,15 @@ def _section(path: str, parent: str, heading: str | None, start: int, body: int,
 
 def first_heading(markdown: str, *, deepest: int = 6) -> str:
     """Words of the first heading of that level or above, or an empty string."""
-    starts, kinds = scan(markdown)
-    for kind, start, end in zip(kinds, starts, [*starts[1:], len(markdown)], strict=True):
-        if kind == HEADING:
-            level, words = read_heading(markdown[start:end])
-            if level <= deepest:
-                return words
+    size = 0
+    while size < len(markdown):  # it mostly stands at the top
+        size = markdown.find("\n", max(FIRST_CHARS, 8 * size)) + 1 or len(markdown)
+        starts, kinds = scan(markdown[:size])
+        for kind, start, end in zip(kinds, starts, [*starts[1:], size], strict=True):
+            if kind == HEADING:
+                level, words = read_heading(markdown[start:end])
+                if level <= deepest:
+                    return words
     return ""
 
 

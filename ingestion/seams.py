@@ -115,9 +115,9 @@ def _rows(text: str) -> Iterator[tuple[int, Grip]]:
         yield match.end(), Grip.EDGE if number < 2 else Grip.LINE
 
 
-def _prose(text: str) -> list[tuple[int, Grip]]:
+def _prose(text: str) -> Iterator[tuple[int, Grip]]:
     grips = dict.fromkeys((match.end() for match in _LINE.finditer(text)), Grip.LINE)
     grips |= {match.end(): Grip.SENTENCE for match in _SENTENCE.finditer(text)}
     for item in _ITEM.finditer(text, 1):
         grips[item.start()] = Grip.ITEM if item.group(1) else Grip.PART
-    return sorted(grips.items())
+    return ((at, grips[at]) for at in sorted(grips))

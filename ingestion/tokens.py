@@ -172,26 +172,32 @@ def _is_local(step: dict[str, Any]) -> bool:
 
 
 class Costs:
-    """What the stretches of one text cost. A word belongs to the stretch in which it ends; a text is ``sliced``
-    if some word of it may not be whole."""
+    """What the stretches of one text cost. A word belongs to the stretch in which it ends."""
 
     def __init__(self, counter: Counter, text: str) -> None:
-        self.sliced = False
+        self._sliced = array("L")  # the ends of words that may not be whole
         self._ends, self._totals = array("L"), array("L", [0])
         for start, end in _stretches(text):
             words = _WORD.findall(text, start, end)
             lengths = list(map(len, words))
-            self.sliced = self.sliced or max(lengths, default=0) >= MAX_WORD
-            self._ends.extend(islice(accumulate(lengths, initial=start), 1, None))
+            ends = array("L", islice(accumulate(lengths, initial=start), 1, None))
+            if max(lengths, default=0) >= MAX_WORD:
+                self._sliced.extend(at for at, length in zip(ends, lengths, strict=True) if length >= MAX_WORD)
+            self._ends.extend(ends)
             self._totals.extend(islice(accumulate(counter.count_words(words), initial=self._totals[-1]), 1, None))
 
     def between(self, start: int, end: int) -> int:
         return self._totals[bisect_right(self._ends, end)] - self._totals[bisect_right(self._ends, start)]
 
-    def up_to(self, offsets: list[int]) -> list[int]:
+    def is_sliced(self, start: int, end: int) -> bool:
+        """Whether some word of a stretch between words may not be whole. One of white space may end behind it."""
+        at = bisect_right(self._sliced, start)
+        return at < len(self._sliced) and self._sliced[at] - MAX_WORD < end
+
+    def up_to(self, offsets: list[int]) -> array[int]:
         """What the text costs up to each offset: all at once, since there may be one for every line."""
         words = np.searchsorted(_view(self._ends), np.array(offsets, dtype=self._ends.typecode), side="right")
-        return cast(list[int], _view(self._totals)[words].tolist())
+        return array("L", _view(self._totals)[words].tobytes())
 
     def reach(self, start: int, budget: int) -> int:
         """How far one comes from there: to the end of a word, or into a word that costs more than all."""

@@ -38,10 +38,10 @@ BOXES = frozenset({
 })  # fmt: skip
 # What shows how a thing of an API is called, without being a block of code.
 SIGNATURES = frozenset({"attr", "sig", "member-signature", "memproto"})
-# Deeper lists and quotations are not indented further, and none is once indentation has added as much as the page is
-# long, or this: a page of line ends alone in eight lists would grow to nine times its size. Documentation grows by 2 %.
+# Deeper lists and quotations are not indented further, and none is once indentation has added a quarter of the page's
+# length, or this: a page of line ends alone in eight lists would grow to nine times its size.
 MAX_INDENTS = 8
-LEAST_ROOM = 100_000
+ROOM_SHARE, LEAST_ROOM = 4, 100_000
 
 _PARAGRAPHS = re.compile(r"\0\s*\0[\s\0]*")
 _LINE_START = re.compile(r"^([ \t]{0,3})(#{1,6}[ \t]|```|~~~)", re.MULTILINE)
@@ -54,7 +54,7 @@ Blocks = list[str]
 class Converter(Lines):
     def __init__(self, page_url: str, anchors: dict[Node, str] | None = None, *, page_chars: int = 0) -> None:
         super().__init__(page_url)
-        self._room = max(LEAST_ROOM, page_chars)
+        self._room = max(LEAST_ROOM, page_chars // ROOM_SHARE)
         self.anchors = anchors or {}
         self._fragments: dict[str, deque[str]] = defaultdict(deque)
         self._nested = 0  # lists, tables and quotations around what is being read
