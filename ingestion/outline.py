@@ -16,7 +16,7 @@ HEADING, FENCE, TABLE, TEXT, BLANK = "heading", "fence", "table", "text", "blank
 # A longer line that begins with "#" is text: nobody writes such a heading, and a path must stay short.
 MAX_HEADING_CHARS = 300
 # The chunker shows a path of about this length at most. Below a longer one a section names the title and itself only:
-# were the path repeated for each, 90 000 small headings under five long ones would take 130 MB.
+# were it repeated for each, 90 000 small headings under five long ones would take 130 MB.
 MAX_PATH_CHARS = 400
 FIRST_CHARS = 4096
 
@@ -56,13 +56,13 @@ class Section(NamedTuple):
 
 def blocks(markdown: str) -> list[Block]:
     """The document in blocks without gaps: headings, whole fences, tables, paragraphs, blank lines."""
-    starts, kinds = scan(markdown)
-    return list(map(Block, starts, [*starts[1:], len(markdown)], kinds))
+    kinds, starts, ends = scan(markdown)
+    return list(map(Block, starts, ends, kinds))
 
 
-def scan(markdown: str) -> tuple[list[int], list[str]]:
-    """Where the blocks start, and their kinds: there may be one for every line, and an object for each costs more
-    than finding it."""
+def scan(markdown: str) -> tuple[list[str], list[int], list[int]]:
+    """The blocks' kinds, where they start and where they end: there may be one for every line, and an object for each
+    costs more than finding it."""
     starts: list[int] = []
     kinds: list[str] = []
     end = 0
@@ -79,7 +79,7 @@ def scan(markdown: str) -> tuple[list[int], list[str]]:
         end += len(line) + 1
     if starts[-1] == len(markdown):  # after the last line's end
         del starts[-1], kinds[-1]
-    return starts, kinds
+    return kinds, starts, [*starts[1:], len(markdown)] if starts else []
 
 
 def kind_at_start(markdown: str) -> str:
@@ -132,10 +132,10 @@ def sections(markdown: str, title: str) -> Iterator[Section]:
     path, parent = root, ""
     heading: str | None = None
     start = body = stop = -1
-    starts, kinds = scan(markdown)
+    kinds, starts, ends = scan(markdown)
     if BLANK in kinds[:1]:
-        start, stop = 0, [*starts, len(markdown)][1]
-    for kind, begin, end in zip(kinds, starts, [*starts[1:], len(markdown)], strict=True):
+        start, stop = 0, ends[0]
+    for kind, begin, end in zip(kinds, starts, ends, strict=True):
         if kind != HEADING:
             if kind != BLANK:
                 body, stop = begin if body < 0 else body, end
@@ -168,8 +168,7 @@ def first_heading(markdown: str, *, deepest: int = 6) -> str:
     size = 0
     while size < len(markdown):  # it mostly stands at the top
         size = markdown.find("\n", max(FIRST_CHARS, 8 * size)) + 1 or len(markdown)
-        starts, kinds = scan(markdown[:size])
-        for kind, start, end in zip(kinds, starts, [*starts[1:], size], strict=True):
+        for kind, start, end in zip(*scan(markdown[:size]), strict=True):
             if kind == HEADING:
                 level, words = read_heading(markdown[start:end])
                 if level <= deepest:

@@ -52,11 +52,10 @@ _LABEL = re.compile(r"\*\*[^\n]{1,200}\*\*\Z")
 
 def between_blocks(markdown: str, start: int, end: int) -> list[Seam]:
     text = markdown[start:end]
-    starts, kinds = outline.scan(text)
     found: list[Seam] = []
     before = ""  # the kind of the last block that is not blank, and where it lies
     first = last = 0
-    for kind, at, stop in zip(kinds, starts, [*starts[1:], len(text)], strict=True):
+    for kind, at, stop in zip(*outline.scan(text), strict=True):
         if kind == outline.BLANK:
             continue
         if before:
