@@ -12,6 +12,7 @@ Every cut is found in the costs of words (``tokens``); chunks whose words do not
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Part(NamedTuple):
     body: int
     end: int
     bare: bool
-    small: bool = False
+    small: bool
 
 
 class Heading(NamedTuple):
@@ -84,8 +85,8 @@ class Sizes(NamedTuple):
     """Of neighbouring stretches: where each ends, and what the text costs up to its start and up to its end."""
 
     ends: list[int]
-    before: list[int]
-    after: list[int]
+    before: array[int]
+    after: array[int]
 
 
 @dataclass(frozen=True)
@@ -115,24 +116,18 @@ class Cutter:
     @cached_property
     def parts(self) -> list[Part]:
         sections = list(outline.sections(self.markdown, self.extracted.title))
-        following = [section.path for section in sections[1:]]
-        found = [self._part(section, after) for section, after in zip(sections, [*following, ""], strict=True)]
-        return self._measured([part for part in found if part.start < part.end])
-
-    def _measured(self, parts: list[Part]) -> list[Part]:
-        """All at once, since there may be one for every line."""
-        _, before, after = self._sizes([(part.body, part.end) for part in parts])
+        # All at once, since there may be one for every line.
+        _, before, after = self._sizes([(section.body, section.end) for section in sections])
+        following = [*(section.path for section in sections[1:]), ""]
         most = self.max_tokens * SMALL
-        costs = zip(parts, before, after, strict=True)
-        return [part._replace(small=True) if b - a < most else part for part, a, b in costs]
-
-    def _part(self, section: outline.Section, following: str) -> Part:
-        blocks = [block for block in section.blocks if block.kind != outline.BLANK]
-        heading = section.heading or (blocks or section.blocks or [outline.Block(0, 0, outline.BLANK)])[0]
-        bare = not blocks and following.startswith(section.path + outline.SEPARATOR)
-        body = blocks[0].start if blocks else heading.start
-        end = blocks[-1].end if blocks else heading.end
-        return Part(section.path, section.parent, heading.start, body, end, bare)
+        found: list[Part] = []
+        for (path, parent, _, start, body, end, is_empty), next_path, a, b in zip(
+            sections, following, before, after, strict=True
+        ):
+            bare = is_empty and next_path.startswith(path + outline.SEPARATOR)
+            if start < end:
+                found.append(Part(path, parent, start, body, end, bare, b - a < most))
+        return found
 
     def _groups(self) -> Iterator[list[Part]]:
         """Parts that share a chunk. A bare one at the end goes to the next group, or nowhere."""
@@ -169,9 +164,11 @@ class Cutter:
 
     def _heading(self, path: str, gap: int) -> Heading:
         shown = self._shortened(path, self.max_tokens // HEADING_SHARE)
-        words = shown.replace(outline.SEPARATOR, " ")  # no letter, but between spaces it counts like one
-        exact = self.counter.exact(words) and not Costs(self.counter, words).sliced
-        return Heading(shown, gap + self.counter.estimate(shown), exact)
+        words = shown.replace(outline.SEPARATOR, " ").replace(" …", "")  # no letters, but between spaces they count so
+        exact, cost = self.counter.exact(words), gap + self.counter.estimate(shown)
+        if exact and Costs(self.counter, words).is_sliced(0, len(words)):
+            cost = self.counter.count([embedding_text(shown, "a")], special=True)[0] - self.counter.estimate("a")
+        return Heading(shown, cost, exact)
 
     def _shortened(self, path: str, allowed: int) -> str:
         """If it is over its share: the title and the last heading, then as many tokens as allowed."""
@@ -250,9 +247,11 @@ class Cutter:
         found: list[Span] = []
         for start, end in spans:
             text = self.markdown[start:end].rstrip()
-            if text:
-                margin = len(text) - len(text.lstrip()) if text[0].isspace() else 0
+            if text and text[0].isspace():
+                margin = len(text) - len(text.lstrip())
                 found.append((start + text.rfind("\n", 0, margin) + 1, start + len(text)))
+            elif text:
+                found.append((start, start + len(text)))
         return found
 
     # --- Counting ------------------------------------------------------------------------------------
@@ -279,9 +278,9 @@ class Cutter:
 
     def _adds_up(self, draft: Draft) -> bool:
         """Whether the chunk begins and ends between words, of a kind that the counter can add."""
-        if self.costs.sliced or not draft.heading.exact:
-            return False
         start, end = draft.span
+        if not draft.heading.exact or self.costs.is_sliced(start, end):
+            return False
         edges = (self.markdown[max(0, start - 1) : start + 1], self.markdown[end - 1 : end + 1])
         between_words = all(len(edge) < 2 or WHITE & set(edge) for edge in edges)
         return between_words and self.counter.exact(self._text(draft))

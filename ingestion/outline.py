@@ -15,6 +15,10 @@ HEADING, FENCE, TABLE, TEXT, BLANK = "heading", "fence", "table", "text", "blank
 
 # A longer line that begins with "#" is text: nobody writes such a heading, and a path must stay short.
 MAX_HEADING_CHARS = 300
+# The chunker shows a path of about this length at most. Below a longer one a section names the title and itself only:
+# were it repeated for each, 90 000 small headings under five long ones would take 130 MB.
+MAX_PATH_CHARS = 400
+FIRST_CHARS = 4096
 
 # Fences count at any indentation, because those inside list items are indented.
 _FENCE_OPENS = re.compile(r"[ \t]*(`{3,}|~{3,})[^`\n]*$")
@@ -37,19 +41,31 @@ class Block(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What stands under one heading; ``heading`` is None for what stands before the first one. ``parent`` is
-    the path above, empty where there is none."""
+    """What stands under one heading, whose words are ``heading``: None for what stands before the first one.
+    ``parent`` is the path above, empty where there is none. The text goes from ``body`` to ``end``; where it
+    ``is_empty`` these are the heading's own, which begins at ``start``."""
 
     path: str
     parent: str
-    heading: Block | None
-    blocks: list[Block]
+    heading: str | None
+    start: int
+    body: int
+    end: int
+    is_empty: bool
 
 
 def blocks(markdown: str) -> list[Block]:
     """The document in blocks without gaps: headings, whole fences, tables, paragraphs, blank lines."""
-    found: list[Block] = []
-    start = end = 0
+    kinds, starts, ends = scan(markdown)
+    return list(map(Block, starts, ends, kinds))
+
+
+def scan(markdown: str) -> tuple[list[str], list[int], list[int]]:
+    """The blocks' kinds, where they start and where they end: there may be one for every line, and an object for each
+    costs more than finding it."""
+    starts: list[int] = []
+    kinds: list[str] = []
+    end = 0
     kind = marker = ""
     for line in markdown.split("\n"):
         if marker:  # inside a fence everything belongs to it, up to the line that closes it
@@ -57,11 +73,13 @@ def blocks(markdown: str) -> list[Block]:
         else:
             begun, marker = (TEXT, "") if line[:1].isalnum() else _kind(line) if line else (BLANK, "")
             if begun != kind or begun in (FENCE, HEADING):
-                found.append(Block(start, end, kind))
-                start, kind = end, begun
+                starts.append(end)
+                kinds.append(begun)
+                kind = begun
         end += len(line) + 1
-    found.append(Block(start, len(markdown), kind))
-    return [block for block in found if block.start < block.end]
+    if starts[-1] == len(markdown):  # after the last line's end
+        del starts[-1], kinds[-1]
+    return kinds, starts, [*starts[1:], len(markdown)] if starts else []
 
 
 def kind_at_start(markdown: str) -> str:
@@ -102,35 +120,59 @@ def read_heading(line: str) -> tuple[int, str]:
     match = _ATX.match(line)
     if not match:
         return 6, plain(line)
-    return len(match.group(1)), plain(_CLOSING.sub("", match.group(2)))
+    words = match.group(2)
+    return len(match.group(1)), plain(_CLOSING.sub("", words) if "#" in words else words)
 
 
 def sections(markdown: str, title: str) -> Iterator[Section]:
     """The document cut at its headings; every path begins with the title."""
+    root = title[:MAX_HEADING_CHARS]
     trail: list[tuple[int, str]] = []  # level and path of the headings above, each of a deeper level
-    current = Section(title, "", None, [])
-    for block in blocks(markdown):
-        if block.kind != HEADING:
-            current.blocks.append(block)
+    paths: dict[tuple[str, str], str] = {}  # those that repeat are one object
+    path, parent = root, ""
+    heading: str | None = None
+    start = body = stop = -1
+    kinds, starts, ends = scan(markdown)
+    if BLANK in kinds[:1]:
+        start, stop = 0, ends[0]
+    for kind, begin, end in zip(kinds, starts, ends, strict=True):
+        if kind != HEADING:
+            if kind != BLANK:
+                body, stop = begin if body < 0 else body, end
             continue
-        yield current
-        level, words = read_heading(markdown[block.start : block.end])
+        yield _section(path, parent, heading, start, body, stop)
+        level, heading = read_heading(markdown[begin:end])
         while trail and trail[-1][0] >= level:
             trail.pop()
-        parent = trail[-1][1] if trail else title
-        path = words if not trail and title in ("", words) else f"{parent}{SEPARATOR}{words}"
+        above = trail[-1][1] if trail else root
+        if len(above) > MAX_PATH_CHARS:
+            above = f"{root}{SEPARATOR}…"
+        path = paths.get((above, heading), "")
+        if not path:
+            path = heading if not trail and root in ("", heading) else f"{above}{SEPARATOR}{heading}"
+            paths[above, heading] = path
         trail.append((level, path))
-        current = Section(path, parent if parent != path else "", block, [])
-    yield current
+        parent = above if above != path else ""
+        start, body, stop = begin, -1, end
+    yield _section(path, parent, heading, start, body, stop)
+
+
+def _section(path: str, parent: str, heading: str | None, start: int, body: int, end: int) -> Section:
+    is_empty = body < 0
+    start = body if heading is None and not is_empty else max(start, 0)
+    return Section(path, parent, heading, start, start if is_empty else body, max(end, 0), is_empty)
 
 
 def first_heading(markdown: str, *, deepest: int = 6) -> str:
     """Words of the first heading of that level or above, or an empty string."""
-    for block in blocks(markdown):
-        if block.kind == HEADING:
-            level, words = read_heading(markdown[block.start : block.end])
-            if level <= deepest:
-                return words
+    size = 0
+    while size < len(markdown):  # it mostly stands at the top
+        size = markdown.find("\n", max(FIRST_CHARS, 8 * size)) + 1 or len(markdown)
+        for kind, start, end in zip(*scan(markdown[:size]), strict=True):
+            if kind == HEADING:
+                level, words = read_heading(markdown[start:end])
+                if level <= deepest:
+                    return words
     return ""
 
 
@@ -138,9 +180,6 @@ def anchors(markdown: str, title: str, anchor_of: Callable[[str], str]) -> dict[
     """Heading path → fragment; ``anchor_of`` is asked once per heading, in order, with its words."""
     found: dict[str, str] = {}
     for section in sections(markdown, title):
-        if not section.heading:
-            continue
-        _, words = read_heading(markdown[section.heading.start : section.heading.end])
-        if anchor := anchor_of(words):
+        if section.heading is not None and (anchor := anchor_of(section.heading)):
             found.setdefault(section.path, anchor)
     return found

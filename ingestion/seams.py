@@ -28,6 +28,9 @@ class Grip(IntEnum):
     EDGE = 9  # a fence's first and last line, a table's head
 
 
+LEADING = (Grip.NESTED, Grip.LED)
+
+
 class Seam(NamedTuple):
     at: int
     grip: Grip
@@ -43,36 +46,47 @@ _DRAWN = re.compile(r"[ \t]*[+=][-+= ]{4,}$", re.MULTILINE)
 _NEW_BLOCK = ("```", "~~~", "#", "|")
 # A line of code that begins like this goes on with what stands above.
 _INSIDE = (" ", "\t", "\n", ")", "]", "}")
+_LEADS = (":", "：", "**")
 _LABEL = re.compile(r"\*\*[^\n]{1,200}\*\*\Z")
 
 
 def between_blocks(markdown: str, start: int, end: int) -> list[Seam]:
     text = markdown[start:end]
-    found = [block for block in outline.blocks(text) if block.kind != outline.BLANK]
-    seams = (seam for before, block in pairwise(found) for seam in _between(text, before, block))
-    return [Seam(start + at, grip) for at, grip in seams]
+    found: list[Seam] = []
+    before = ""  # the kind of the last block that is not blank, and where it lies
+    first = last = 0
+    for kind, at, stop in zip(*outline.scan(text), strict=True):
+        if kind == outline.BLANK:
+            continue
+        if before:
+            grip = _grip(before, kind, text, first, last, at)
+            if grip in LEADING and before == outline.TEXT:
+                found += _tail(text, first, last, grip, start)
+            found.append(Seam(start + at, grip))
+        before, first, last = kind, at, stop
+    return found
 
 
-def _between(text: str, before: outline.Block, block: outline.Block) -> Iterator[Seam]:
-    grip = _grip(text, before, block)
-    if grip in (Grip.NESTED, Grip.LED) and before.kind == outline.TEXT:
-        loosest = Grip.SENTENCE if grip == Grip.LED else Grip.PART
-        tails = [before.start + at for at, found in _prose(text[before.start : before.end]) if found <= loosest]
-        yield from (Seam(at, Grip.TAIL) for at in tails[-1:] if not text.startswith(_NEW_BLOCK, at))
-    yield Seam(block.start, grip)
+def _tail(text: str, first: int, last: int, grip: Grip, start: int) -> list[Seam]:
+    loosest = Grip.SENTENCE if grip == Grip.LED else Grip.PART
+    tails = [first + at for at, found in _prose(text[first:last]) if found <= loosest]
+    return [Seam(start + at, Grip.TAIL) for at in tails[-1:] if not text.startswith(_NEW_BLOCK, at)]
 
 
-def _grip(text: str, before: outline.Block, block: outline.Block) -> Grip:
-    if block.kind == outline.HEADING and before.kind != outline.HEADING:
-        return Grip.SECTION
-    if before.kind == outline.HEADING or (before.kind == outline.TEXT and _leads(text[before.start : before.end])):
+def _grip(before: str, kind: str, text: str, first: int, last: int, at: int) -> Grip:
+    """Of the seam at the start of a block, behind one from ``first`` to ``last``."""
+    if before == outline.HEADING:
         return Grip.LED
-    return Grip.NESTED if text[block.start] in " \t" else Grip.BLOCK
+    if kind == outline.HEADING:
+        return Grip.SECTION
+    if before == outline.TEXT and _leads(text[first:last]):
+        return Grip.LED
+    return Grip.NESTED if text[at] in " \t" else Grip.BLOCK
 
 
 def _leads(paragraph: str) -> bool:
-    paragraph = paragraph.strip()
-    return paragraph.endswith((":", "：")) or bool(_LABEL.match(paragraph))
+    paragraph = paragraph.rstrip()
+    return paragraph.endswith(_LEADS) and (paragraph[-1] != "*" or bool(_LABEL.match(paragraph.lstrip())))
 
 
 def inside_block(markdown: str, start: int, end: int) -> list[Seam]:
@@ -100,9 +114,9 @@ def _rows(text: str) -> Iterator[tuple[int, Grip]]:
         yield match.end(), Grip.EDGE if number < 2 else Grip.LINE
 
 
-def _prose(text: str) -> list[tuple[int, Grip]]:
+def _prose(text: str) -> Iterator[tuple[int, Grip]]:
     grips = dict.fromkeys((match.end() for match in _LINE.finditer(text)), Grip.LINE)
     grips |= {match.end(): Grip.SENTENCE for match in _SENTENCE.finditer(text)}
     for item in _ITEM.finditer(text, 1):
         grips[item.start()] = Grip.ITEM if item.group(1) else Grip.PART
-    return sorted(grips.items())
+    return ((at, grips[at]) for at in sorted(grips))

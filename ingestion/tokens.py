@@ -14,9 +14,10 @@ import json
 import re
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
@@ -39,6 +40,9 @@ MAX_WORD = 128
 _WORD = re.compile(
     rf"[ \n\t]{{0,{MAX_WORD}}}[^ \n\t。，、！？]{{0,{MAX_WORD - 1}}}[^ \n\t]|[ \n\t]{{1,{MAX_WORD}}}", re.ASCII
 )
+# After this many characters, where a word ends: the words of a whole text, each an object, take 50 times its size.
+STRETCH_CHARS = 64 * 1024
+_WORD_END = re.compile(r"(?<=[^ \n\t])(?=[ \n\t])")
 _ODD = re.compile(r"[^\n\t -~]")
 # 12 MB of a CPU worker's 150; Django's documentation has 79 000.
 MAX_KNOWN = 100_000
@@ -168,22 +172,32 @@ def _is_local(step: dict[str, Any]) -> bool:
 
 
 class Costs:
-    """What the stretches of one text cost. A word belongs to the stretch in which it ends; a text is ``sliced``
-    if some word of it may not be whole."""
+    """What the stretches of one text cost. A word belongs to the stretch in which it ends."""
 
     def __init__(self, counter: Counter, text: str) -> None:
-        words = _WORD.findall(text)
-        self.sliced = max(map(len, words), default=0) >= MAX_WORD
-        self._ends = array("L", accumulate(map(len, words)))
-        self._totals = array("L", accumulate(counter.count_words(words), initial=0))
+        self._sliced = array("L")  # the ends of words that may not be whole
+        self._ends, self._totals = array("L"), array("L", [0])
+        for start, end in _stretches(text):
+            words = _WORD.findall(text, start, end)
+            lengths = list(map(len, words))
+            ends = array("L", islice(accumulate(lengths, initial=start), 1, None))
+            if max(lengths, default=0) >= MAX_WORD:
+                self._sliced.extend(at for at, length in zip(ends, lengths, strict=True) if length >= MAX_WORD)
+            self._ends.extend(ends)
+            self._totals.extend(islice(accumulate(counter.count_words(words), initial=self._totals[-1]), 1, None))
 
     def between(self, start: int, end: int) -> int:
         return self._totals[bisect_right(self._ends, end)] - self._totals[bisect_right(self._ends, start)]
 
-    def up_to(self, offsets: list[int]) -> list[int]:
+    def is_sliced(self, start: int, end: int) -> bool:
+        """Whether some word of a stretch between words may not be whole. One of white space may end behind it."""
+        at = bisect_right(self._sliced, start)
+        return at < len(self._sliced) and self._sliced[at] - MAX_WORD < end
+
+    def up_to(self, offsets: list[int]) -> array[int]:
         """What the text costs up to each offset: all at once, since there may be one for every line."""
         words = np.searchsorted(_view(self._ends), np.array(offsets, dtype=self._ends.typecode), side="right")
-        return cast(list[int], _view(self._totals)[words].tolist())
+        return array("L", _view(self._totals)[words].tobytes())
 
     def reach(self, start: int, budget: int) -> int:
         """How far one comes from there: to the end of a word, or into a word that costs more than all."""
@@ -193,6 +207,15 @@ class Costs:
             return self._ends[last - 1]
         length = self._ends[word] - (self._ends[word - 1] if word else 0)
         return start + max(1, length * budget // (self._totals[word + 1] - self._totals[word]))
+
+
+def _stretches(text: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    while start < len(text):
+        found = _WORD_END.search(text, start + STRETCH_CHARS)
+        end = found.start() if found else len(text)
+        yield start, end
+        start = end
 
 
 def _view(numbers: array[int]) -> npt.NDArray[np.unsignedinteger]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from tokenizers import AddedToken, Tokenizer, pre_tokenizers
 from ingestion import outline
 from ingestion.chunker import chunk
 from ingestion.extractor import extract
+from ingestion.tokens import Counter
 from ingestion.types import Extracted, Page, TextChunk, embedding_text
 from tests.growth import calls
 from tests.tokenizers_of_all_kinds import KINDS, WORDS, built, readable
@@ -324,12 +326,41 @@ def test_megabytes_are_cut(markdown: str, word_piece: Tokenizer) -> None:
 
 @pytest.mark.parametrize(
     ("before", "line", "most"),
-    [("", "a\n", 25), ("", "|a\n", 30), ("", "a. ", 20), ("```\n", "a\n", 35), ("", "a\n\n", 55), ("", "# a\n", 65)],
+    [("", "a\n", 25), ("", "|a\n", 30), ("", "a. ", 20), ("```\n", "a\n", 35), ("", "a\n\n", 36), ("", "# a\n", 65)],
 )
 def test_the_shortest_of_lines_cost_few_calls_each(before: str, line: str, most: int, word_piece: Tokenizer) -> None:
     """There are pages of megabytes of them, and a call takes a tenth of a microsecond or more."""
     text = Extracted("Tea", before + line * 4000)
     assert calls(lambda: chunk(text, tokenizer=word_piece, max_tokens=320)) < most * 4000
+
+
+@pytest.mark.parametrize(("line", "most"), [("a\n", 300), ("a\n\n", 300), ("# a\n", 500)])
+def test_the_shortest_of_lines_take_few_bytes_each(line: str, most: int, word_piece: Tokenizer) -> None:
+    """A worker has 150 MB for a page of half a million of them."""
+    text = Extracted("Tea", line * 20_000)
+    tracemalloc.start()
+    chunk(text, tokenizer=word_piece, max_tokens=320)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < most * 20_000
+
+
+@pytest.mark.parametrize("title", ["Tea", "x" * 150, "tea " * 200])
+def test_one_long_word_has_no_other_chunk_counted_whole(
+    title: str, word_piece: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+    count = Counter.count
+
+    def noted(self: Counter, texts: list[str], *, special: bool = False) -> list[int]:
+        counted.extend(texts)
+        return count(self, texts, special=special)
+
+    markdown = "x" * 200 + "\n\n" + f"# Pot\n\n{prose(60)}\n\n" * 40
+    monkeypatch.setattr(Counter, "count", noted)
+    found = cut(markdown, word_piece, title=title)
+    assert len(found) > 40
+    assert sum(text.endswith(part.text) for text in counted for part in found if len(part.text) > 100) <= 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from ingestion.exceptions import UnsupportedContent
 from ingestion.extractor import decode, extract
 from ingestion.extractors import plain
 from ingestion.types import Extracted, Page
-from tests.growth import is_linear
+from tests.growth import calls, is_linear
 
 URL = "https://docs.example/guide/page.html"
 
@@ -125,3 +125,21 @@ def test_a_text_of_more_lines_than_markup_has_is_kept_as_it_is_written(
     body = json.dumps({"cells": [{"cell_type": "markdown", "source": written}]}) if "ipynb" in content_type else written
     found = read(body, content_type)
     assert (found.title, found.markdown) == ("# Tea", written.strip())
+
+
+@pytest.mark.parametrize("content_type", ["text/markdown", "text/x-rst"])
+@pytest.mark.parametrize("line", ["a\n\n", "# a\n", "a\n"])
+def test_many_lines_of_a_letter_cost_few_calls_each(line: str, content_type: str) -> None:
+    """A reader of markup makes 60 to 150 calls for each."""
+    page = Page("https://a.example/tea", (line * 12_000).encode(), content_type)
+    assert calls(lambda: extract(page)) < 25 * 12_000
+
+
+def test_many_lines_of_ordinary_length_are_read_as_markup() -> None:
+    page = Page("https://a.example/tea", b"A [cup](cup.md) of **tea**.\n\n" * 6_000, "text/markdown")
+    assert "](" not in extract(page).markdown
+
+
+def test_words_without_marks_are_not_searched_for_each_kind_of_them() -> None:
+    page = Page("https://a.example/tea", b"A cup of tea, and a pot.\n\n" * 1_000, "text/markdown")
+    assert calls(lambda: extract(page), of="sub") < 1_000

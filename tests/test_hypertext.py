@@ -436,6 +436,15 @@ def test_what_stands_in_deep_lists_is_not_gone_through_at_each_level() -> None:
     assert calls(lines_in(50), of="strip") < 1.5 * calls(lines_in(10), of="strip")
 
 
+@pytest.mark.parametrize("around", ["<ul><li>", "<blockquote><p>x</p>"])
+def test_indentation_adds_little_to_a_page(around: str) -> None:
+    body = around * 50 + "<pre>word" + "\nx" * 200_000
+    markdown = read(body).markdown
+    assert markdown.count("x") >= 200_000
+    assert len(markdown) < 1.3 * len(body)
+    assert "- - a\n\n    b" in read("<ul><li><ul><li><p>a</p><p>b</p>").markdown
+
+
 def test_a_formula_in_a_formula_is_searched_once() -> None:
     def formulas_in(depth: int) -> Callable[[], Extracted]:
         return lambda: read("<p>word" + "<math>" * depth + "<b>x</b> " * 2000)

@@ -86,6 +86,30 @@ def test_without_a_title_the_highest_headings_have_none_above() -> None:
     assert found == [("", ""), ("Tea", ""), ("Tea › Green", "Tea")]
 
 
+def test_long_paths_are_not_repeated_for_each_section() -> None:
+    """Tens of thousands of small headings may stand under five long ones."""
+    above = "".join(f"{'#' * level} {'x' * 280}{level}\n\n" for level in range(1, 6))
+    found = list(outline.sections(f"{above}###### a\n\nb\n\n###### c\n", "Tea"))
+    third = f"Tea › … › {'x' * 280}3"
+    assert (found[3].path, found[3].parent) == (third, "Tea › …")
+    assert (found[4].path, found[4].parent) == (f"{third} › {'x' * 280}4", third)
+    assert found[6].parent == found[7].parent == found[5].path
+    assert all(len(section.path) < 750 for section in found)
+    *_, last = outline.sections("# a\n", "x" * 5000)
+    assert last.path == "x" * 300 + " › a"
+
+
+def test_sections_of_one_path_share_it() -> None:
+    paths = [section.path for section in outline.sections("# Tea\n\n" + "## Cup\n\na\n\n" * 9, "Tea")]
+    assert len(set(map(id, paths[2:]))) == 1
+
+
+@pytest.mark.parametrize("above", [4000, 4095, 4096, 4097, 40_000])
+def test_the_first_heading_may_stand_far_down(above: int) -> None:
+    assert outline.first_heading("a" * (above - 1) + "\n# Tea\nb\n") == "Tea"
+    assert outline.first_heading("```\n# no\n" + "a\n" * above + "```\n# Tea\n") == "Tea"
+
+
 def test_the_first_heading_may_be_asked_for_by_depth() -> None:
     assert outline.first_heading("### Deep\n\n# Tea\n", deepest=1) == "Tea"
     assert outline.first_heading("### Deep\n\n# Tea\n") == "Deep"

@@ -165,7 +165,7 @@ def test_stretches_add_up_to_the_whole(kind: str) -> None:
     cuts = [0, *sorted(rng.sample(range(len(text)), 40)), len(text)]
     parts = [costs.between(start, end) for start, end in zip(cuts, cuts[1:], strict=False)]
     assert sum(parts) == costs.between(0, len(text))
-    assert costs.sliced
+    assert costs.is_sliced(0, len(text))
 
 
 def test_it_reaches_as_far_as_the_budget_goes() -> None:

@@ -38,8 +38,10 @@ BOXES = frozenset({
 })  # fmt: skip
 # What shows how a thing of an API is called, without being a block of code.
 SIGNATURES = frozenset({"attr", "sig", "member-signature", "memproto"})
-# Deeper lists and quotations are not indented further: a page of line ends alone would grow a hundredfold.
+# Deeper lists and quotations are not indented further, and none is once indentation has added a quarter of the page's
+# length, or this: a page of line ends alone in eight lists would grow to nine times its size.
 MAX_INDENTS = 8
+ROOM_SHARE, LEAST_ROOM = 4, 100_000
 
 _PARAGRAPHS = re.compile(r"\0\s*\0[\s\0]*")
 _LINE_START = re.compile(r"^([ \t]{0,3})(#{1,6}[ \t]|```|~~~)", re.MULTILINE)
@@ -50,8 +52,9 @@ Blocks = list[str]
 
 
 class Converter(Lines):
-    def __init__(self, page_url: str, anchors: dict[Node, str] | None = None) -> None:
+    def __init__(self, page_url: str, anchors: dict[Node, str] | None = None, *, page_chars: int = 0) -> None:
         super().__init__(page_url)
+        self._room = max(LEAST_ROOM, page_chars // ROOM_SHARE)
         self.anchors = anchors or {}
         self._fragments: dict[str, deque[str]] = defaultdict(deque)
         self._nested = 0  # lists, tables and quotations around what is being read
@@ -136,9 +139,17 @@ class Converter(Lines):
         text = blocks[0]
         for block in blocks[1:]:
             text += ("\n" if _LIST.match(block) else "\n\n") + block
-        if self._nested < MAX_INDENTS:  # each level of more would go through all lines again
+        if self._has_room(text, len(bullet)):
             text = indent(text, " " * len(bullet))[len(bullet) :]
         return bullet + text
+
+    def _has_room(self, text: str, width: int) -> bool:
+        """Whether a text may be indented; what that adds is noted."""
+        added = width * text.count("\n")
+        if self._nested >= MAX_INDENTS or added > self._room:
+            return False
+        self._room -= added
+        return True
 
     def _quotation(self, node: Node) -> Blocks:
         """Code and tables in it stay code and tables, so it goes without its marks."""
@@ -147,9 +158,10 @@ class Converter(Lines):
         self._nested -= 1
         if not blocks or node.classes & BOXES:
             return [*_name_of_box(node, blocks), *blocks] if blocks else []
-        if self._nested >= MAX_INDENTS or any(block.startswith(("```", "|", "**")) for block in blocks):
+        text = "\n\n".join(blocks)
+        if any(block.startswith(("```", "|", "**")) for block in blocks) or not self._has_room(text, len("> ")):
             return blocks
-        return [indent("\n\n".join(blocks), "> ", lambda line: True)]
+        return [indent(text, "> ", lambda line: True)]
 
     def _table(self, node: Node) -> Blocks:
         captions = {child: None for child in node.elements() if child.tag == "caption"}

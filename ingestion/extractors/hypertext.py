@@ -22,7 +22,7 @@ def read(url: str, text: str) -> Extracted:
     survey = Survey(tree, url)
     titles = [survey.head.title, *(heading.words() for heading in survey.headings if heading.tag in ("h1", "h2"))]
     main = main_content(survey)
-    converter = Converter(url, survey.anchors)
+    converter = Converter(url, survey.anchors, page_chars=len(text))
     markdown = clean(converter.convert(main)).strip()  # entities may name controls
     suspects.check(url, tree, titles=titles, words=len(markdown.split()), passwords=survey.passwords)
     title = outline.first_heading(markdown, deepest=1) or survey.head.title or file_name(url)

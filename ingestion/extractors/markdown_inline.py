@@ -13,6 +13,8 @@ from collections import defaultdict
 from ingestion.extractors import markup
 from ingestion.extractors.inline import role_text
 
+# Without one of these a text is as it stands.
+_MARKED = re.compile(r"[`\[{<&+:\x00]")
 BACKTICKS = re.compile(r"`+")
 # Stands for code while the text around it is changed; control characters never come in with the text.
 _HELD = re.compile("\x00(\\d+)\x00")
@@ -37,6 +39,8 @@ class Inline:
         self.jsx = jsx
 
     def convert(self, text: str) -> str:
+        if not _MARKED.search(text):
+            return text
         held: list[str] = []
         text = markup.strip(_hold(text, held), jsx=self.jsx)
         text = _hold(text, held)  # what was <code>

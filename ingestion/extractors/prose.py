@@ -87,8 +87,8 @@ def narrowed(root: Node, *, is_marked: bool) -> Node:
     if total < MIN_PAGE_PROSE:
         _drop({node for node in root.walk() if not is_marked and _is_plain_side(node) and not figures[node].keeps})
         return root
-    _remove_sides(root, figures, total)
-    figures = measured(root)
+    if _remove_sides(root, figures, total):
+        figures = measured(root)
     return _innermost(root, figures)
 
 
@@ -115,12 +115,14 @@ def _measure(node: Node, figures: dict[Node, Figures]) -> Figures:
     return own
 
 
-def _remove_sides(root: Node, figures: dict[Node, Figures], total: int) -> None:
-    """Together they may not hold most of the page either: then their names mean something else here."""
+def _remove_sides(root: Node, figures: dict[Node, Figures], total: int) -> bool:
+    """Whether there were any. Together they may not hold most of the page either: then their names mean something else
+    here."""
     sides = _sides(root, figures, total)
-    if sum(figures[side].prose for side in sides) > MAX_SIDES * total:
-        return
+    if not sides or sum(figures[side].prose for side in sides) > MAX_SIDES * total:
+        return False
     _drop(sides)
+    return True
 
 
 def _drop(sides: set[Node]) -> None:
