@@ -516,8 +516,9 @@ def test_eight_bits_read_up_to_the_last_position(random_model: ModelSpec) -> Non
 def test_eight_bits_read_each_text_of_a_batch_as_alone(small: Embedder) -> None:
     texts = ["short", "of middling length " * 12, "long enough to pad the others " * 30]
     alone = [small.embed([text])[0] for text in texts]
-    # A sum in another order may round a byte the other way.
-    assert min(float(a.dense @ b.dense) for a, b in zip(small.embed(texts), alone, strict=True)) > 0.9999
+    # A sum in another order, as on a busy machine, may round bytes the other way: 0.9996 was seen. Padding that were
+    # read would be far off.
+    assert min(float(a.dense @ b.dense) for a, b in zip(small.embed(texts), alone, strict=True)) > 0.999
 
 
 def test_eight_bits_too_are_halved_when_memory_is_exhausted(small: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
