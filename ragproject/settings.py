@@ -232,7 +232,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 LOGIN_LOCK_SECONDS = env.integer(
     "LOGIN_LOCK_SECONDS",
     900,
-    "How long wrong passwords count; `axes_reset_ip` and `axes_reset_username` unlock.",
+    "How long wrong passwords count; `manage.py axes_reset_ip` and `axes_reset_username` unlock.",
     validate=validate.Range(1, 86_400),
 )
 LOGIN_FAILURES_PER_PAIR = env.integer(
@@ -411,7 +411,7 @@ CHUNK_TOKENS = env.integer(
 
 # --- Buffer, index and dispatch ----------------------------------------------------------------------
 
-EMBEDDINGS_KEY = env.text("EMBEDDINGS_KEY", "embeddings", "Name of the list in Redis.")
+EMBEDDINGS_KEY = env.text("EMBEDDINGS_KEY", "embeddings", "Name of the list of embeddings in Redis.")
 EMBEDDINGS_FLUSH_SECONDS = env.number(
     "EMBEDDINGS_FLUSH_SECONDS", 60.0, "How often the list is drained into Milvus; at a run's end at once."
 )
@@ -423,12 +423,15 @@ EMBEDDINGS_BATCH_ROWS = env.integer(
 # The embedder pauses at this and goes on at half of it: 14 000 records at most, 5 to 10 s of Milvus' writes that a
 # small source stands behind.
 EMBEDDINGS_MAX_BYTES = env.integer(
-    "EMBEDDINGS_MAX_BYTES", 64 * 1024 * 1024, "Size of the list at which embedding pauses."
+    "EMBEDDINGS_MAX_BYTES", 64 * 1024 * 1024, "Size of the list in Redis at which embedding pauses."
 )
 
 # The index is compared with the rows, key by key, and mended: 15 s for 100 000 chunks on two busy cores.
 AUDIT_SECONDS = env.number(
-    "AUDIT_SECONDS", 86_400.0, "How often the index is compared with the rows and mended.", validate=validate.Range(60)
+    "AUDIT_SECONDS",
+    86_400.0,
+    "How often the index is compared with the rows and mended; at once when chunks are missing.",
+    validate=validate.Range(60),
 )
 # How often it is looked whether an audit is due: the last one's time stands in the database, Beat keeps none.
 AUDIT_LOOK_SECONDS = 60.0
