@@ -31,7 +31,7 @@ OF_COMPOSE = {
     *("POSTGRES_PASSWORD", "REDIS_PASSWORD", "MILVUS_PASSWORD", "MINIO_PASSWORD", "REDIS_MAXMEMORY"),
     *("MODELS_DIR", "FILES_DIR", "WEB_BIND"),
 }
-APP_SERVICES = ["migrate", "web", "cpu-worker", "gpu-worker", "beat"]
+APP_SERVICES = ["migrate", "web", "cpu-worker", "index-worker", "gpu-worker", "beat"]
 
 
 def pins() -> dict[str, str]:
