@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ragproject import services, stack
+from ragproject.settings import env
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = {"ragproject", "ingestion", "search"}
@@ -30,7 +31,7 @@ OF_COMPOSE = {
     *("POSTGRES_PASSWORD", "REDIS_PASSWORD", "MILVUS_PASSWORD", "MINIO_PASSWORD", "REDIS_MAXMEMORY"),
     *("MODELS_DIR", "FILES_DIR", "WEB_BIND"),
 }
-APP_SERVICES = ["migrate", "web", "cpu-worker", "gpu-worker", "beat"]
+APP_SERVICES = ["migrate", "web", "cpu-worker", "index-worker", "gpu-worker", "beat"]
 
 
 def pins() -> dict[str, str]:
@@ -41,15 +42,6 @@ def pins() -> dict[str, str]:
 def cpu_names() -> set[str]:
     lines = (ROOT / "docker" / "cpu-worker.txt").read_text().splitlines()
     return {canonicalize_name(line) for line in lines if line and not line.startswith("#")}
-
-
-def settings_read() -> set[str]:
-    """The variables that settings.py reads: ``env.str("NAME", ...)`` and its siblings."""
-    tree = ast.parse((ROOT / "ragproject" / "settings.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    readers = [c for c in calls if isinstance(c.func, ast.Attribute) and ast.unparse(c.func.value) == "env"]
-    names = [c.args[0].value for c in readers if c.args and isinstance(c.args[0], ast.Constant)]
-    return {str(name) for name in names}
 
 
 def compose_text() -> str:
@@ -156,19 +148,30 @@ def test_it_is_valid_by_the_published_schema(schema: str, file: str) -> None:
 
 @pytest.mark.parametrize("name", APP_SERVICES)
 def test_it_sets_only_variables_that_the_settings_read(name: str) -> None:
-    assert service(name)["environment"].keys() <= settings_read()
+    assert service(name)["environment"].keys() <= env.settings.keys()
 
 
 def test_it_passes_every_setting_to_every_container() -> None:
     for name in APP_SERVICES:
-        missing = settings_read() - NOT_FOR_COMPOSE - service(name)["environment"].keys()
+        missing = env.settings.keys() - NOT_FOR_COMPOSE - service(name)["environment"].keys()
         assert not missing, f"name them under x-app.environment in compose.yaml: {sorted(missing)}"
+
+
+def test_it_fills_in_only_variables_that_something_reads() -> None:
+    filled_in = set(re.findall(r"\$\{(\w+)", compose_text()))
+    assert filled_in <= env.settings.keys() | OF_COMPOSE
+    assert filled_in >= OF_COMPOSE
+
+
+def test_the_lists_above_name_settings_that_exist_and_variables_that_are_none() -> None:
+    assert env.settings.keys() >= NOT_FOR_COMPOSE
+    assert not env.settings.keys() & OF_COMPOSE
 
 
 def test_it_explains_in_the_example_only_variables_that_something_reads() -> None:
     example = (ROOT / "docker" / "env.example").read_text()
-    named = set(re.findall(r"^#?([A-Z][A-Z_]+)=", example, re.MULTILINE))
-    assert named <= settings_read() | OF_COMPOSE
+    named = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+    assert named <= env.settings.keys() | OF_COMPOSE
     assert named >= OF_COMPOSE
 
 

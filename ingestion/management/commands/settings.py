@@ -1,0 +1,89 @@
+"""`manage.py settings`: every setting that the environment may set, its value now, its default and what it means."""
+
+from __future__ import annotations
+
+import json
+import re
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from ingestion.types import Json
+from ragproject.environment import Setting, spelled
+from ragproject.settings import env
+
+HIDDEN = "***"
+# What stands before the host of a URL, up to the last @: a password may hold a : / or @ that was not escaped.
+CREDENTIALS = re.compile(r"://(?!/)\S*@")
+SECRET_PARAMETER = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+# Of 1: MILVUS_URL is at 0.9 of MILVUS_URI and LLM_URL at 0.74 of LLM_BASE_URL; compose's own variables are at 0.7 at
+# most of any setting.
+LEAST_LIKENESS = 0.73
+# Wider values push their line's rest to the right.
+WIDEST_COLUMN = 30
+
+
+class Command(BaseCommand):
+    help = "Show every setting that the environment or .env may set. Secrets are never shown."
+    requires_system_checks: list[str] = []  # whoever looks for a wrong setting wants to see it although a check fails
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        form = parser.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="one JSON list, values as the environment spells them")
+        form.add_argument("--markdown", action="store_true", help="the README's table: names, defaults and meanings")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for warning in warnings(env.in_file, env.settings):
+            self.stderr.write(warning)
+        if options["markdown"]:
+            self.stdout.write("\n".join(table(env.settings.values())))
+            return
+        rows = [row_of(setting) for setting in env.settings.values()]
+        self.stdout.write(json.dumps(rows) if options["json"] else "\n".join(lines(rows)))
+
+
+def row_of(setting: Setting) -> Json:
+    return {
+        "name": setting.name,
+        "value": shown(getattr(settings, setting.name), secret=setting.secret),
+        "default": setting.default,
+        "set": setting.is_set,
+        "meaning": setting.meaning,
+    }
+
+
+def shown(value: object, *, secret: bool = False) -> str:
+    """Return the value as the environment would spell it, without secrets and what URLs say of users."""
+    if isinstance(value, list):
+        return ",".join(shown(item, secret=secret) for item in value)
+    text = spelled(value)
+    if secret:
+        return HIDDEN if text else ""
+    return CREDENTIALS.sub(f"://{HIDDEN}@", SECRET_PARAMETER.sub(rf"\1{HIDDEN}", text))
+
+
+def lines(rows: list[Json]) -> Iterator[str]:
+    names = ["name", "value", "default", "set"]
+    cells = [names, *([r["name"], r["value"] or "-", r["default"] or "-", "yes" if r["set"] else ""] for r in rows)]
+    widths = [min(max(map(len, column)), WIDEST_COLUMN) for column in zip(*cells, strict=True)]
+    for row, meaning in zip(cells, ["meaning", *(r["meaning"] for r in rows)], strict=True):
+        yield "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=True)), meaning])
+
+
+def table(described: Iterable[Setting]) -> Iterator[str]:
+    yield "| variable | default | meaning |"
+    yield "|---|---|---|"
+    for setting in described:
+        default = setting.default if setting.in_words else f"`{setting.default}`" if setting.default else "none"
+        yield f"| `{setting.name}` | {default} | {setting.meaning} |"
+
+
+def warnings(in_file: set[str], known: dict[str, Setting]) -> Iterator[str]:
+    """Name the variables of the file that look like a setting's name misspelled."""
+    for name in sorted(in_file - known.keys()):
+        for nearest in get_close_matches(name.upper(), known, n=1, cutoff=LEAST_LIKENESS):
+            yield f"WARNING: .env sets {name}, which is no setting. Did you mean {nearest}?"

@@ -1,0 +1,98 @@
+"""The reader of the environment: each reading names its default and says in a sentence what the variable means.
+
+In: variables of the environment and of a ``.env`` file, of which the environment wins. Out: typed values for
+``settings``, and in ``settings`` a description of each variable that was read. Does not decide what any of them
+is for. environs has no public way to list what it read, and drops the metadata of lists; so it is kept here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dotenv import dotenv_values
+from environs import Env
+
+T = TypeVar("T")
+Validator = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A variable that the environment may set."""
+
+    name: str
+    default: str  # as the environment would spell it
+    in_words: bool  # the default is named in words, because it depends on another setting
+    meaning: str
+    is_set: bool
+    secret: bool
+
+
+class Environment:
+    """Read typed variables and remember what each of them means."""
+
+    def __init__(self, file: Path) -> None:
+        self.env = Env()
+        self.env.read_env(str(file), recurse=False)
+        self.in_file = {name for name, value in dotenv_values(file).items() if value is not None}
+        self.settings: dict[str, Setting] = {}
+
+    def text(
+        self,
+        name: str,
+        default: str,
+        meaning: str,
+        *,
+        validate: Validator | None = None,
+        default_in_words: str = "",
+        secret: bool = False,
+    ) -> str:
+        self.describe(name, default, meaning, in_words=default_in_words, secret=secret)
+        return self.env.str(name, default, validate=validate)
+
+    def integer(
+        self, name: str, default: int, meaning: str, *, validate: Validator | None = None, default_in_words: str = ""
+    ) -> int:
+        self.describe(name, default, meaning, in_words=default_in_words)
+        return self.env.int(name, default, validate=validate)
+
+    def number(self, name: str, default: float, meaning: str, *, validate: Validator | None = None) -> float:
+        self.describe(name, default, meaning)
+        return self.env.float(name, default, validate=validate)
+
+    def flag(self, name: str, default: bool, meaning: str) -> bool:
+        self.describe(name, default, meaning)
+        return self.env.bool(name, default)
+
+    def items(self, name: str, default: Sequence[T], meaning: str, *, convert: Callable[[str], T]) -> list[T]:
+        self.describe(name, default, meaning)
+        return self.env.list(name, list(default), subcast=convert)
+
+    def database(self, name: str, url: str) -> dict[str, Any]:
+        """Return Django's configuration for the database at ``url``, which ``text`` read from ``name``."""
+        return dict(self.env.dj_db_url(name, url))
+
+    def describe(self, name: str, default: object, meaning: str, *, in_words: str = "", secret: bool = False) -> None:
+        is_set = name in os.environ or name in self.in_file
+        self.settings[name] = Setting(name, in_words or spelled(default), bool(in_words), meaning, is_set, secret)
+
+    def seal(self) -> None:
+        """Refuse further readings."""
+        self.env.seal()
+
+
+def spelled(value: object) -> str:
+    """Return the value as the environment would spell it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case float() if value.is_integer():
+            return str(int(value))
+        case list() | tuple():
+            return ",".join(map(spelled, value))
+        case _:
+            return str(value)
