@@ -289,7 +289,7 @@ PIECES = ["# a\n", "## b `c`\n", "```\n", "~~~ py\n", "    x = 1\n", "\n", "\n\n
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     markdown=st.lists(st.sampled_from([*PIECES, *WORDS, " ", ". "]) | st.text(max_size=9), max_size=250).map("".join),
     max_tokens=st.sampled_from([64, 80, 320]),

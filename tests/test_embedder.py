@@ -148,7 +148,7 @@ def test_a_word_of_megabytes_is_cut_before_the_tokenizer_sees_it(model: Embedder
     assert max(seen) < 100 * model.max_tokens
 
 
-@example_settings(max_examples=12, deadline=None)
+@example_settings(max_examples=12)
 @given(texts=st.lists(st.text(st.characters(exclude_categories=()), max_size=60), min_size=1, max_size=6))
 def test_any_text_gets_a_vector_of_unit_length(texts: list[str], model: Embedder) -> None:
     for found in model.embed(texts):

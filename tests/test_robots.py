@@ -120,7 +120,7 @@ def test_it_goes_by_the_name_before_the_version(header: str, token: str) -> None
     assert robots.product_token(header) == token
 
 
-@hypothesis.settings(max_examples=40, deadline=None)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(strategies.binary(max_size=400), strategies.text(max_size=20))
 def test_no_bytes_make_it_fail(body: bytes, path: str) -> None:
     lets(b"User-agent: *\nDisallow: " + body, "ours", f"/{path}")

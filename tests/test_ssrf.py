@@ -214,7 +214,7 @@ PIECES = strategies.sampled_from(
 )
 
 
-@examples(max_examples=150, deadline=None)
+@examples(max_examples=150)
 @given(strategies.lists(PIECES | strategies.text(max_size=2), max_size=9).map("".join))
 @example("127.0.0.1\\@a.example/")
 @example("a.example#@127.0.0.1/")
