@@ -112,13 +112,15 @@ def test_it_lets_it_go_when_the_time_has_come(clean_redis: Any) -> None:
     go()
 
 
-def test_the_last_hundredths_of_a_second_are_slept(clean_redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_of_a_wait_is_slept_when_it_is_short(clean_redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With seconds for the hundredths that are short in truth: a busy machine takes those between two lines."""
+    monkeypatch.setattr(politeness, "NAP_SECONDS", 4.5)
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     go()
-    later(clean_redis, 4.97)
+    later(clean_redis, 1.0)
     go()
-    assert 0 < slept[-1] <= 0.03
+    assert 0 < slept[-1] <= 4.0
 
 
 def test_everyone_who_waits_has_a_time_of_its_own() -> None:
