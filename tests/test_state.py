@@ -166,7 +166,7 @@ def test_a_damaged_database_stops_the_stack_with_one_sentence(tmp_path: Path, da
 def test_a_damaged_secret_key_is_made_anew_with_a_warning(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(settings.env, "str", lambda name, default="": default)
+    monkeypatch.setattr(settings.env, "text", lambda name, default, meaning, **kinds: default)
     file = tmp_path / "secret_key"
     file.write_bytes(content)
     key = settings.read_secret_key(file)
@@ -252,7 +252,7 @@ def test_a_data_folder_of_another_user_is_named(nobodys: Path) -> None:
 
 @root_only
 def test_a_secret_key_of_another_user_is_named(nobodys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings.env, "str", lambda name, default="": default)
+    monkeypatch.setattr(settings.env, "text", lambda name, default, meaning, **kinds: default)
     (nobodys / "secret_key").touch(mode=0o600)
     assert f"{nobodys / 'secret_key'} cannot be used" in as_nobody(
         lambda: settings.read_secret_key(nobodys / "secret_key")
