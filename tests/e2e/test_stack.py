@@ -208,12 +208,14 @@ def answers(client: redis.Redis) -> bool:
 
 
 def test_a_process_that_ends_again_and_again_is_named_by_the_status_and_by_readyz(running: Running) -> None:
+    gone: list[int] = []
     for _ in range(3):
-        killed = running.service("beat")
+        # Between a process' start and its exec it has no command line that could be read.
+        running.until(lambda: any(p.pid not in gone and "beat" in command_words(p) for p in children(running)))
+        killed = next(p for p in children(running) if p.pid not in gone and "beat" in command_words(p))
         killed.kill()
-        running.until(
-            lambda gone=killed: any(p.pid != gone.pid and "beat" in command_words(p) for p in children(running))
-        )
+        gone.append(killed.pid)
+    running.until(lambda: any(p.pid not in gone and "beat" in command_words(p) for p in children(running)))
     status = manage(running, "status")
     assert "The process beat ended 3 times within 15 minutes (SIGKILL)" in status.stdout
     answer = requests.get(f"http://127.0.0.1:{running.environment['WEB_PORT']}/readyz", timeout=30)
