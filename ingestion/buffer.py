@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from ingestion.broker import acquire, available, connect
+from ingestion.coordination.redis_client import acquire, available, connect
 from ingestion.records import check, pack, require_dimension, unpack
 from ingestion.types import EmbeddedChunk
 

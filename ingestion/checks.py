@@ -13,7 +13,7 @@ from celery.signals import worker_init
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from ingestion import broker
+from ingestion.coordination import redis_client
 from ingestion.embedder import resolve_dtype
 from ingestion.exceptions import AddressRefused, BufferUnavailable, ModelError
 from ingestion.netguard import judge
@@ -115,7 +115,7 @@ def refuse_forgetful_redis(**kwargs: Any) -> None:
     """Not a system check: those run with every command, and this one asks the server. One that does not answer yet is
     waited for by the worker itself."""
     try:
-        trouble = broker.memory_trouble()
+        trouble = redis_client.memory_trouble()
     except BufferUnavailable:
         return
     if trouble:

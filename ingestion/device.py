@@ -20,7 +20,7 @@ from django.conf import settings
 from django.utils import timezone
 from redis.exceptions import LockError
 
-from ingestion.broker import acquire, available
+from ingestion.coordination.redis_client import acquire, available
 from ingestion.exceptions import DeviceTaken
 
 logger = logging.getLogger(__name__)

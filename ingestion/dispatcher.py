@@ -18,7 +18,8 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from ingestion import buffer, outage
+from ingestion import buffer
+from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Document, DocumentQuerySet, Run, RunQuerySet, Source, has_documents, open_sources
 from ingestion.pipeline.claims import give_up
 from ingestion.pipeline.progress import TO_EMBED, advance, explain_wait, finish_runs
@@ -158,7 +159,7 @@ def embedding_wanted() -> bool:
 def drain_wanted() -> bool:
     """A full batch waits, or a run or everything has nothing left to embed while records or deletions wait, or it is
     time to look whether Milvus answers again."""
-    if known := outage.current():
+    if known := circuit_breaker.current():
         return not known.pauses()
     if buffer.length() >= settings.EMBEDDINGS_BATCH_ROWS or runs_to_index().exists():
         return True

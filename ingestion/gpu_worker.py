@@ -18,7 +18,7 @@ from typing import Any
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from celery.worker import state
 
-from ingestion import heartbeat
+from ingestion.coordination import heartbeat
 from ingestion.device import RENEW_SECONDS, DeviceLease
 from ingestion.exceptions import BufferUnavailable, DeviceTaken
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from ingestion.broker import available, connect
+from ingestion.coordination.redis_client import available, connect
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 PREFIX = "politeness"

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from redis.exceptions import LockError
 
-from ingestion import broker, hosts, robots
+from ingestion import hosts, robots
+from ingestion.coordination import redis_client
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageRefused, UnsupportedContent
 from ingestion.robots import Rules
 from ingestion.types import Page
@@ -65,7 +66,7 @@ def forget() -> None:
 
 def _current(site: str, agent: str, known: _Known | None = None) -> _Known | None:
     """What Redis has of a site, parsed anew only where it has changed."""
-    with broker.available() as client:
+    with redis_client.available() as client:
         kept, left = client.pipeline().get(_key(site)).pttl(_key(site)).execute()
     if not kept:
         return None
@@ -86,7 +87,7 @@ def _ask(site: str, agent: str, fetch: Callable[[str], Page]) -> _Known:
         known = _current(site, agent)
         if known is None:
             kept, seconds = _fetched(site, fetch)
-            with broker.available() as client:
+            with redis_client.available() as client:
                 client.set(_key(site), kept, px=round(seconds * 1000))
             known = _current(site, agent) or _Known(b"", _parsed(kept, agent, site), "", 0.0)
         hosts.ask_for_delay(hosts.host_of(site), known.rules.crawl_delay)
@@ -106,14 +107,14 @@ def _fetched(site: str, fetch: Callable[[str], Page]) -> tuple[bytes, float]:
 
 @contextmanager
 def _alone(site: str) -> Iterator[None]:
-    with broker.available() as client:
+    with redis_client.available() as client:
         lock = client.lock(f"{_key(site)}:lock", timeout=2 * settings.FETCH_TIMEOUT_SECONDS, thread_local=False)
-    if not broker.acquire(lock):
+    if not redis_client.acquire(lock):
         raise HostBusy(f"{site}: another process fetches its robots.txt", retry_after=WAIT_SECONDS)
     try:
         yield
     finally:
-        with suppress(LockError), broker.available():
+        with suppress(LockError), redis_client.available():
             lock.release()
 
 

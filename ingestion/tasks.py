@@ -10,7 +10,8 @@ from celery import shared_task
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from ingestion import broker, buffer, dispatcher, heartbeat
+from ingestion import buffer, dispatcher
+from ingestion.coordination import heartbeat, redis_client
 from ingestion.dispatcher import Work
 from ingestion.exceptions import BufferUnavailable, DeviceFailed
 from ingestion.pipeline import audit as auditing
@@ -94,7 +95,7 @@ def send(work: Work) -> None:
 def wake() -> None:
     """Let the dispatcher look at the rows now. Raises BufferUnavailable, soon, when Redis takes no message; the rows
     stand, and Beat's dispatcher finds them when it does."""
-    broker.require_writes()  # Celery itself would wait for 30 s
+    redis_client.require_writes()  # Celery itself would wait for 30 s
     try:
         dispatch.apply_async(priority=URGENT, retry=False)
     except OperationalError as error:

@@ -24,7 +24,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db.models import Q
 
-from ingestion import outage
+from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import Hit, ModelSpec, Vectors
@@ -108,7 +108,7 @@ def prepare(question: Question, timings: Timings) -> Prepared:
 
 def find(question: Question, prepared: Prepared, vectors: Vectors, timings: Timings) -> list[Passage]:
     passages: list[Passage] = []
-    with timings.stage("search"), suppress(CollectionMissing), outage.interactive():
+    with timings.stage("search"), suppress(CollectionMissing), circuit_breaker.interactive():
         passages = search(open_collection(prepared.served.collection), vectors, question, prepared.source_ids)
     if not passages and question.mode != "sparse":
         require_empty(prepared.source_ids)

@@ -16,7 +16,8 @@ import redis
 from django.conf import settings as django_settings
 from pymilvus import MilvusClient
 
-from ingestion import broker, hosts, vector_store
+from ingestion import hosts, vector_store
+from ingestion.coordination import redis_client
 from ingestion.standin import assemble
 from ragproject import services
 from ragproject.tether import tethered
@@ -89,7 +90,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def clean_redis(redis_server: str) -> redis.Redis:
     client = redis.Redis.from_url(redis_server)
     client.flushall()
-    broker.forget()
+    redis_client.forget()
     hosts._script.cache_clear()
     return client
 

@@ -21,7 +21,7 @@ from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 
-from ingestion import broker  # noqa: E402
+from ingestion.coordination import redis_client  # noqa: E402
 from ingestion.models import Chunk, Collection, Document  # noqa: E402
 from ingestion.pipeline.building import fill  # noqa: E402
 from ingestion.pipeline.collections import adopt  # noqa: E402
@@ -37,10 +37,10 @@ STEPS: tuple[Callable[[], object], ...] = (adopt, fill, embed, drain, fill)
 def in_child(work: Callable[[], object]) -> int:
     """Run in a forked child; the exit code, or minus the signal that ended it."""
     connections.close_all()
-    broker.connect().close()
+    redis_client.connect().close()
     if pid := os.fork():
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    broker.forget()
+    redis_client.forget()
     work()
     sys.stdout.flush()
     os._exit(0)
@@ -68,7 +68,7 @@ def change(number: int, point: str) -> None:
         code = in_child(dying_at(point))
         assert code == -signal.SIGKILL, (point, code)
         for lock in ("drain", "audit"):
-            broker.connect().delete(f"{settings.EMBEDDINGS_KEY}:lock:{lock}")  # as their life time would
+            redis_client.connect().delete(f"{settings.EMBEDDINGS_KEY}:lock:{lock}")  # as their life time would
     assert in_child(work) == 0
 
 

@@ -21,7 +21,8 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from ingestion import broker, buffer  # noqa: E402
+from ingestion import buffer  # noqa: E402
+from ingestion.coordination import redis_client  # noqa: E402
 from ingestion.models import Chunk, Document, Source  # noqa: E402
 from ingestion.pipeline import indexing  # noqa: E402
 from ingestion.pipeline.collections import written_store  # noqa: E402
@@ -46,10 +47,10 @@ def in_child(work: Callable[[], object]) -> int:
 
 def start(work: Callable[[], object]) -> int:
     connections.close_all()
-    broker.connect().close()
+    redis_client.connect().close()
     if pid := os.fork():
         return pid
-    broker.forget()
+    redis_client.forget()
     work()
     sys.stdout.flush()
     os._exit(0)
@@ -98,7 +99,7 @@ def in_itself_stopping() -> None:
 
 
 def lease_runs_out() -> None:
-    broker.connect().delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")  # as its life time would
+    redis_client.connect().delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")  # as its life time would
 
 
 def report() -> None:

@@ -24,12 +24,12 @@ def rows(db: None) -> None:
 def index(rows: None, milvus_server: str, model_path: Path) -> None:
     """The corpus in the database and in a real Milvus, with vectors of the real stand-in model."""
     search_services.write_vectors()
-    from ingestion import outage
+    from ingestion.coordination import circuit_breaker
     from ingestion.exceptions import BufferUnavailable
     from search import retriever
 
     with suppress(BufferUnavailable):
-        outage.over()  # what a test before this one did to Milvus
+        circuit_breaker.over()  # what a test before this one did to Milvus
     retriever.load(retriever.searched_collection())
 
 

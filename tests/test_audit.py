@@ -12,7 +12,8 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from ingestion import buffer, outage, vector_store
+from ingestion import buffer, vector_store
+from ingestion.coordination import circuit_breaker
 from ingestion.milvus.rows import row_of
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.pipeline import audit as auditing
@@ -276,5 +277,5 @@ def test_nothing_is_asked_of_a_milvus_that_is_known_to_be_out(
     store: VectorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Collection.objects.update(created_at=timezone.now() - timedelta(days=9))
-    outage.note("Milvus does not answer.")
+    circuit_breaker.note("Milvus does not answer.")
     assert looked(monkeypatch) == 0

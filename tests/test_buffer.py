@@ -13,9 +13,10 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion import broker, buffer, outage
+from ingestion import buffer
+from ingestion.coordination import circuit_breaker, redis_client
+from ingestion.coordination.locks import hold
 from ingestion.exceptions import BadRecord, BufferUnavailable, LeaseLost
-from ingestion.lease import hold
 from ingestion.pipeline import dead_letters
 from ingestion.types import EmbeddedChunk, Vectors
 
@@ -235,45 +236,45 @@ def test_each_failure_makes_the_pause_longer_until_milvus_answers(
     clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_800_000_000.0
-    monkeypatch.setattr("ingestion.outage.time", lambda: now)
+    monkeypatch.setattr("ingestion.coordination.circuit_breaker.time", lambda: now)
     pauses = []
     for _ in range(8):
-        known = outage.note("Milvus does not answer")
+        known = circuit_breaker.note("Milvus does not answer")
         assert known.pauses()
         pauses.append(known.pause)
         now += known.pause
         assert not known.pauses()
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
-    assert str(outage.current()) == (
+    assert str(circuit_breaker.current()) == (
         "Milvus does not answer (Since 2027-01-15 08:00:00 UTC; next try at 2027-01-15 08:04:02 UTC.)"
     )
-    outage.over()
-    assert outage.current() is None
+    circuit_breaker.over()
+    assert circuit_breaker.current() is None
 
 
 def test_after_an_outage_milvus_is_left_alone_once_more(
     clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_800_000_000.0
-    monkeypatch.setattr("ingestion.outage.time", lambda: now)
-    assert outage.answered() is None
+    monkeypatch.setattr("ingestion.coordination.circuit_breaker.time", lambda: now)
+    assert circuit_breaker.answered() is None
     for _ in range(4):
-        outage.note("Milvus does not answer")
-    settles = outage.answered()
-    assert settles == outage.current()
+        circuit_breaker.note("Milvus does not answer")
+    settles = circuit_breaker.answered()
+    assert settles == circuit_breaker.current()
     assert settles is not None
-    assert (settles.since, settles.next_try - now) == (now, outage.SETTLE_SECONDS)
-    assert outage.note("Milvus does not answer").pause == 2 * outage.FIRST_PAUSE_SECONDS
-    assert outage.answered() is not None
-    assert outage.answered() is None
-    assert outage.current() is None
+    assert (settles.since, settles.next_try - now) == (now, circuit_breaker.SETTLE_SECONDS)
+    assert circuit_breaker.note("Milvus does not answer").pause == 2 * circuit_breaker.FIRST_PAUSE_SECONDS
+    assert circuit_breaker.answered() is not None
+    assert circuit_breaker.answered() is None
+    assert circuit_breaker.current() is None
 
 
 def test_an_outage_noted_by_a_clock_that_was_wrong_holds_nobody_up(
     clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = outage.note("Milvus does not answer")
-    monkeypatch.setattr("ingestion.outage.time", lambda: known.since - 86_400)
+    known = circuit_breaker.note("Milvus does not answer")
+    monkeypatch.setattr("ingestion.coordination.circuit_breaker.time", lambda: known.since - 86_400)
     assert not known.pauses()
 
 
@@ -316,19 +317,19 @@ def test_queue_length_counts_all_priorities(clean_redis: redis.Redis) -> None:
 
 def test_a_dead_redis_is_named_with_what_to_do(settings) -> None:  # type: ignore[no-untyped-def]
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    broker.forget()
+    redis_client.forget()
     with pytest.raises(BufferUnavailable, match="Check that it runs"):
         buffer.length()
-    broker.forget()
+    redis_client.forget()
 
 
 def test_every_time_out_of_the_client_is_explicit_and_nothing_waits_for_long(
     clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Versions of redis-py differ in their defaults, and a hung Redis must not hang us."""
-    monkeypatch.setattr(broker, "_patient", False)
-    broker.be_patient()
-    options = broker.connect().connection_pool.connection_kwargs
+    monkeypatch.setattr(redis_client, "_patient", False)
+    redis_client.be_patient()
+    options = redis_client.connect().connection_pool.connection_kwargs
     assert options["socket_timeout"] == 10
     assert options["socket_connect_timeout"] == 5
     assert options["socket_keepalive"] is True

@@ -13,7 +13,8 @@ import redis
 from django.conf import settings as project
 from django.core.checks import run_checks
 
-from ingestion import broker, netguard
+from ingestion import netguard
+from ingestion.coordination import redis_client
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_settings_that_work_raise_no_complaint(dtype: str, settings: Any) -> Non
 
 def test_no_time_out_of_redis_is_left_to_the_library() -> None:
     """redis-py 8 made 5 s its own default, under which longer waits for a message fail."""
-    ours = broker.connect().connection_pool.connection_kwargs
+    ours = redis_client.connect().connection_pool.connection_kwargs
     for options in (ours, project.CELERY_BROKER_TRANSPORT_OPTIONS):
         assert {"socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval"} <= set(options)
 
@@ -65,16 +66,16 @@ def configured_redis(clean_redis: redis.Redis) -> Iterator[redis.Redis]:
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru", "allkeys-random", "volatile-ttl"])
 def test_a_redis_that_throws_things_away_is_refused(configured_redis: redis.Redis, policy: str) -> None:
-    assert broker.memory_trouble() == ""
+    assert redis_client.memory_trouble() == ""
     configured_redis.config_set("maxmemory-policy", policy)
-    assert f"maxmemory-policy {policy}" in broker.memory_trouble()
+    assert f"maxmemory-policy {policy}" in redis_client.memory_trouble()
 
 
 def test_a_redis_that_vectors_alone_would_fill_is_refused(configured_redis: redis.Redis) -> None:
     configured_redis.config_set("maxmemory", 2 * project.EMBEDDINGS_MAX_BYTES)
-    assert broker.memory_trouble() == ""
+    assert redis_client.memory_trouble() == ""
     configured_redis.config_set("maxmemory", project.EMBEDDINGS_MAX_BYTES)
-    assert "EMBEDDINGS_MAX_BYTES" in broker.memory_trouble()
+    assert "EMBEDDINGS_MAX_BYTES" in redis_client.memory_trouble()
     configured_redis.config_set("maxmemory", 0)
 
 

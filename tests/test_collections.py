@@ -16,7 +16,8 @@ from django.utils import timezone
 from pymilvus import MilvusClient
 from pytest_django import Settings
 
-from ingestion import buffer, outage
+from ingestion import buffer
+from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.pipeline import building, collections, pages
 from ingestion.pipeline.building import fill
@@ -405,7 +406,7 @@ def test_milvus_down_only_makes_it_wait(document: Document, settings: Settings) 
     settings.MILVUS_URI = there
     open_store.cache_clear()
     collections.open_mirrored.cache_clear()
-    outage.over()
+    circuit_breaker.over()
     work()
     answers_from(2)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from ingestion import outage, vector_store
+from ingestion import vector_store
+from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Collection, Document
 from ingestion.pipeline import completeness
 from ingestion.pipeline.audit import scheduled
@@ -104,8 +105,8 @@ def test_a_deletion_between_the_two_counts_is_no_loss(store: VectorStore, monkey
 
 def test_nobody_counts_while_milvus_is_out_or_a_second_collection_is_filled(store: VectorStore) -> None:
     store.drop()
-    outage.note("Milvus does not answer.")
+    circuit_breaker.note("Milvus does not answer.")
     assert not audit_wanted()
-    outage.over()
+    circuit_breaker.over()
     Collection.objects.create(name="next", model="m", pooling="cls", dimension=8, building=True)
     assert not audit_wanted()

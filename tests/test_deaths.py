@@ -134,14 +134,14 @@ def test_the_status_the_admin_and_readyz_name_it(
 def test_it_is_named_also_when_redis_is_the_one_that_keeps_ending(
     register: Register, tmp_path: Path, settings: Any, clean_redis: redis.Redis
 ) -> None:
-    from ingestion import broker
+    from ingestion.coordination import redis_client
 
     settings.DATA_DIR, settings.REDIS_URL = tmp_path, "redis://127.0.0.1:9/0"
-    broker.connect.cache_clear()
+    redis_client.connect.cache_clear()
     fail(register, "redis", ENDS)
     try:
         first, second = status()["troubles"]
     finally:
-        broker.connect.cache_clear()
+        redis_client.connect.cache_clear()
     assert "redis ended" in first
     assert "Redis" in second

@@ -16,7 +16,8 @@ import redis
 from django.conf import settings as django_settings
 from django.utils import timezone
 
-from ingestion import buffer, device, heartbeat
+from ingestion import buffer, device
+from ingestion.coordination import heartbeat
 from ingestion.embedder import load_model
 from ingestion.exceptions import (
     BufferUnavailable,

@@ -19,7 +19,8 @@ import pytest
 from django.conf import settings as django_settings
 from pytest_django import Settings
 
-from ingestion import broker, connections, fetcher, hosts
+from ingestion import connections, fetcher, hosts
+from ingestion.coordination import redis_client
 from ingestion.exceptions import (
     AddressRefused,
     FetchFailed,
@@ -40,7 +41,7 @@ FILES = {"README.md": README, "docs/models.txt": MODELS, "docs/howto/deploy.md":
 
 @pytest.fixture
 def hub(settings: Settings, tmp_path: Path, clean_redis: object) -> Iterator[GitHub]:
-    broker.forget()
+    redis_client.forget()
     hosts._script.cache_clear()
     with GitHub() as hub:
         settings.DATA_DIR = tmp_path

@@ -21,7 +21,8 @@ import redis
 from celery.worker import state
 from django.conf import settings
 
-from ingestion import buffer, device, gpu_worker, heartbeat
+from ingestion import buffer, device, gpu_worker
+from ingestion.coordination import heartbeat
 from ingestion.device import DeviceLease, device_name
 from ingestion.exceptions import DeviceTaken
 from ingestion.tasks import embed

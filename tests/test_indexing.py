@@ -19,9 +19,10 @@ from django.conf import settings
 from django.utils import timezone
 from pymilvus import MilvusException
 
-from ingestion import broker, buffer, outage, tasks
+from ingestion import buffer, tasks
+from ingestion.coordination import circuit_breaker, redis_client
+from ingestion.coordination.locks import Lease
 from ingestion.exceptions import PermanentError
-from ingestion.lease import Lease
 from ingestion.milvus.rows import row_of
 from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.pipeline import dead_letters, indexing
@@ -155,23 +156,23 @@ def test_a_milvus_that_is_down_is_left_alone_until_the_pause_is_over(
     document: Document, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chunks = buffered(document, range(3))
-    outage.note("Milvus does not answer")
+    circuit_breaker.note("Milvus does not answer")
     monkeypatch.setattr(indexing, "written_store", lambda: pytest.fail("Milvus was asked"))
     assert drain() == (0, False)
     assert "next try at" in Run.objects.get().note
     monkeypatch.undo()
-    later(monkeypatch, outage.FIRST_PAUSE_SECONDS)
+    later(monkeypatch, circuit_breaker.FIRST_PAUSE_SECONDS)
     assert drain() == (0, False)
     assert "first finishes what it was sent before" in Run.objects.get().note
-    later(monkeypatch, outage.FIRST_PAUSE_SECONDS + outage.SETTLE_SECONDS)
+    later(monkeypatch, circuit_breaker.FIRST_PAUSE_SECONDS + circuit_breaker.SETTLE_SECONDS)
     assert drain().rows == 3
-    assert outage.current() is None
+    assert circuit_breaker.current() is None
     assert Run.objects.get().note == ""
     assert written_store().existing([c.key for c in chunks]) == {c.key for c in chunks}
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr("ingestion.outage.time", lambda: time.time() + seconds)
+    monkeypatch.setattr("ingestion.coordination.circuit_breaker.time", lambda: time.time() + seconds)
 
 
 def test_a_write_that_milvus_carries_out_after_its_time_was_up_does_not_outlive_its_row(
@@ -188,10 +189,10 @@ def test_a_write_that_milvus_carries_out_after_its_time_was_up_does_not_outlive_
     drain()
     monkeypatch.setattr(VectorStore, "_upsert", upsert)
     document.chunks.all().remove()  # type: ignore[attr-defined]
-    later(monkeypatch, outage.FIRST_PAUSE_SECONDS)
+    later(monkeypatch, circuit_breaker.FIRST_PAUSE_SECONDS)
     drain()
     late.pop()()
-    later(monkeypatch, outage.FIRST_PAUSE_SECONDS + outage.SETTLE_SECONDS)
+    later(monkeypatch, circuit_breaker.FIRST_PAUSE_SECONDS + circuit_breaker.SETTLE_SECONDS)
     drain()
     assert not Chunk.objects.exists()
     assert not written_store().existing([chunk.key for chunk in chunks])
@@ -223,7 +224,7 @@ def test_milvus_failing_in_the_middle_leaves_what_was_done_done_and_the_rest_wai
     assert buffer.length() == 6
     assert "rate limit exceeded" in Run.objects.get().note
     monkeypatch.undo()
-    outage.over()
+    circuit_breaker.over()
     assert drain().rows == 6
     assert written_store().count() == 10
 
@@ -434,7 +435,7 @@ def test_what_a_late_drain_wrote_alone_is_left_as_it_is(document: Document) -> N
 def test_vectors_made_for_another_collection_are_not_written_and_made_anew(document: Document) -> None:
     chunks = buffered(document, range(2))
     Chunk.objects.filter(id=chunks[1].pk).update(state=Chunk.State.BUFFERED)
-    broker.connect().delete(settings.EMBEDDINGS_KEY)
+    redis_client.connect().delete(settings.EMBEDDINGS_KEY)
     mine = replace(record(chunks[0]), collection=written_store().name)
     buffer.push([mine, replace(record(chunks[1]), collection="documents_of_another_model")])
     assert drain().rows == 1

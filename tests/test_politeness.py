@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import pytest
 from pytest_django import Settings
 
-from ingestion import broker, hosts, politeness
+from ingestion import hosts, politeness
+from ingestion.coordination import redis_client
 from ingestion.exceptions import (
     AddressRefused,
     BufferUnavailable,
@@ -42,7 +43,7 @@ def defaults(settings: Settings, clean_redis: Any, monkeypatch: pytest.MonkeyPat
     yield
     while under_way:
         under_way[-1].end()
-    broker.forget()
+    redis_client.forget()
     hosts._script.cache_clear()
 
 
@@ -374,7 +375,7 @@ def test_a_redirect_into_a_host_that_is_left_alone_keeps_no_turn() -> None:
 
 def test_without_redis_nothing_is_fetched(settings: Settings) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-    broker.forget()
+    redis_client.forget()
     hosts._script.cache_clear()
     with pytest.raises(BufferUnavailable, match="Redis does not answer"), politeness.turn(URL, SLOW):
         pass
@@ -386,7 +387,7 @@ def test_a_page_that_is_there_is_not_lost_with_redis(
 ) -> None:
     with suppress(Throttled), politeness.turn(URL, SLOW):
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-        broker.forget()
+        redis_client.forget()
         if error:
             raise error
     assert "left to end by itself" in caplog.text

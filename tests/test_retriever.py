@@ -12,7 +12,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from ingestion import embedder, outage
+from ingestion import embedder
+from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import Hit, ModelSpec, Vectors
@@ -351,6 +352,6 @@ def test_a_lost_collection_is_said_to_be_incomplete_instead_of_finding_nothing(
         open_store(COLLECTION, project.EMBED_DIMENSION).ensure()
     with pytest.raises(IndexIncomplete, match="is being completed"):
         ask("How do I create migrations?")
-    assert outage.current() is None
+    assert circuit_breaker.current() is None
     Chunk.objects.update(state=Chunk.State.WAITING)
     assert ask("How do I create migrations?") == []

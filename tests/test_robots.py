@@ -15,7 +15,8 @@ from hypothesis import strategies
 from protego import Protego
 from pytest_django import Settings
 
-from ingestion import broker, connections, fetcher, hosts, politeness, robots, robots_paths, robots_store
+from ingestion import connections, fetcher, hosts, politeness, robots, robots_paths, robots_store
+from ingestion.coordination import redis_client
 from ingestion.exceptions import AddressRefused, BufferUnavailable, FetchFailed, HostBusy
 from ingestion.types import Manners, Page
 from tests.local_site import LocalSite
@@ -212,7 +213,7 @@ def clean(settings: Settings, clean_redis: Any) -> Iterator[Any]:
     politeness.forget()
     yield clean_redis
     politeness.forget()
-    broker.forget()
+    redis_client.forget()
     hosts._script.cache_clear()
     connections.session().close()
 
@@ -414,6 +415,6 @@ def test_it_remembers_a_bounded_number_of_sites(clean: Any, monkeypatch: pytest.
 
 def test_without_redis_nobody_is_asked(clean: Any, settings: Settings) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-    broker.forget()
+    redis_client.forget()
     with pytest.raises(BufferUnavailable):
         politeness.allowed("http://example.com/a", fetch=lambda url: pytest.fail("asked"))

@@ -12,7 +12,8 @@ import redis
 from django.test import Client
 from pytest_django import Settings
 
-from ingestion import broker, buffer, heartbeat, outage, tasks, vector_store
+from ingestion import buffer, tasks, vector_store
+from ingestion.coordination import circuit_breaker, heartbeat, redis_client
 from ingestion.dispatcher import drain_wanted
 from ingestion.exceptions import BufferUnavailable, VectorStoreUnavailable
 from ingestion.models import Collection
@@ -56,9 +57,9 @@ def silent() -> Iterator[SilentServer]:
 @pytest.fixture
 def silent_redis(silent: SilentServer, settings: Settings) -> Iterator[SilentServer]:
     settings.REDIS_URL, settings.SERVICE_TIMEOUT_SECONDS = f"redis://127.0.0.1:{silent.port}/0", SECONDS
-    broker.forget()
+    redis_client.forget()
     yield silent
-    broker.forget()
+    redis_client.forget()
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_a_status_asks_a_silent_redis_once(silent_redis: SilentServer) -> None:
 
 
 def test_every_way_of_a_person_learns_of_it_from_the_first(silent_redis: SilentServer) -> None:
-    for asks in (heartbeat.workers, buffer.length, dead_letters.buried, outage.current, tasks.wake):
+    for asks in (heartbeat.workers, buffer.length, dead_letters.buried, circuit_breaker.current, tasks.wake):
         with pytest.raises(BufferUnavailable, match="does not answer"):
             asks()
     assert len(silent_redis.connections) == 1
@@ -96,7 +97,7 @@ def test_the_admin_shows_its_sources_and_saves_without_redis(silent_redis: Silen
 
 
 def test_it_is_asked_again_after_a_while(silent_redis: SilentServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(redis_client, "SILENCE_SECONDS", 0.0)
     for number in (1, 2):
         with pytest.raises(BufferUnavailable):
             buffer.length()
@@ -104,11 +105,11 @@ def test_it_is_asked_again_after_a_while(silent_redis: SilentServer, monkeypatch
 
 
 def test_workers_and_beat_wait_longer_and_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "_patient", False)
-    impatient = broker.connect.__wrapped__().connection_pool.connection_kwargs
-    broker.be_patient()
-    patient = broker.connect.__wrapped__().connection_pool.connection_kwargs
-    broker.forget()
+    monkeypatch.setattr(redis_client, "_patient", False)
+    impatient = redis_client.connect.__wrapped__().connection_pool.connection_kwargs
+    redis_client.be_patient()
+    patient = redis_client.connect.__wrapped__().connection_pool.connection_kwargs
+    redis_client.forget()
     assert patient["retry"]._retries > impatient["retry"]._retries == 0
 
 
@@ -141,21 +142,21 @@ def test_a_silent_milvus_ends_a_request_in_time(silent_milvus: SilentServer) -> 
 
 
 def test_one_question_finds_milvus_silent_and_the_others_are_told(clean_redis: redis.Redis) -> None:
-    with pytest.raises(VectorStoreUnavailable), outage.interactive():
+    with pytest.raises(VectorStoreUnavailable), circuit_breaker.interactive():
         raise VectorStoreUnavailable("Milvus does not answer.")
-    with pytest.raises(VectorStoreUnavailable, match="Milvus does not answer"), outage.interactive():
+    with pytest.raises(VectorStoreUnavailable, match="Milvus does not answer"), circuit_breaker.interactive():
         pytest.fail("a second question should not wait for Milvus")
 
 
 def test_questions_do_not_prolong_the_pause_that_the_drain_keeps(
     clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outage.note_question("Milvus does not answer.")
-    first = outage.current()
+    circuit_breaker.note_question("Milvus does not answer.")
+    first = circuit_breaker.current()
     assert first is not None and first.pauses()
-    monkeypatch.setattr("ingestion.outage.time", lambda: first.next_try + 1)
-    outage.note_question("again")
-    now = outage.current()
+    monkeypatch.setattr("ingestion.coordination.circuit_breaker.time", lambda: first.next_try + 1)
+    circuit_breaker.note_question("again")
+    now = circuit_breaker.current()
     assert now is not None and now.failed_lately() and not now.pauses()
 
 
@@ -163,21 +164,21 @@ def test_the_drain_is_sent_to_look_as_soon_as_the_pause_is_over(
     db: None, clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not drain_wanted()
-    known = outage.note("Milvus does not answer.")
+    known = circuit_breaker.note("Milvus does not answer.")
     assert not drain_wanted()
-    monkeypatch.setattr("ingestion.outage.time", lambda: known.next_try + 1)
+    monkeypatch.setattr("ingestion.coordination.circuit_breaker.time", lambda: known.next_try + 1)
     assert drain_wanted()
 
 
 def test_questions_are_asked_while_milvus_settles(clean_redis: redis.Redis) -> None:
-    outage.note("Milvus does not answer.")
-    outage.answered()
-    with outage.interactive():
+    circuit_breaker.note("Milvus does not answer.")
+    circuit_breaker.answered()
+    with circuit_breaker.interactive():
         pass
 
 
 def test_without_redis_a_question_asks_milvus_all_the_same(silent_redis: SilentServer) -> None:
-    with outage.interactive():
+    with circuit_breaker.interactive():
         pass
 
 

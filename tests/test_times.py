@@ -10,9 +10,10 @@ import pytest
 import redis
 from django.utils import timezone
 
-from ingestion import broker, dispatcher, heartbeat
+from ingestion import dispatcher
+from ingestion.coordination import heartbeat, redis_client
+from ingestion.coordination.locks import hold
 from ingestion.device import LEASE_SECONDS, DeviceLease
-from ingestion.lease import hold
 from ingestion.models import Chunk, Collection, Document, Run, due_sources, open_sources
 from ingestion.pipeline.status import pause_of
 from ingestion.pipeline.troubles import troubles
@@ -118,12 +119,12 @@ def test_rates_and_failures_from_the_future_do_not_count(clean_redis: redis.Redi
 def test_a_dead_holders_lock_does_not_live_as_long_as_the_clock_was_set_back(
     clean_redis: redis.Redis, kind: str
 ) -> None:
-    lock, other = (broker.connect().lock(f"lock:{kind}", timeout=30, thread_local=False) for _ in range(2))
-    assert broker.acquire(lock)
-    assert not broker.acquire(other)
+    lock, other = (redis_client.connect().lock(f"lock:{kind}", timeout=30, thread_local=False) for _ in range(2))
+    assert redis_client.acquire(lock)
+    assert not redis_client.acquire(other)
     assert 29_000 < clean_redis.pttl(lock.name) <= 30_000  # a right one is left as it is
     clean_redis.pexpire(lock.name, 3_630_000)  # what Redis makes of 30 s when its clock is set back by an hour
-    assert not broker.acquire(other)
+    assert not redis_client.acquire(other)
     assert 29_000 < clean_redis.pttl(lock.name) <= 30_000
     lock.reacquire()  # a holder that lives has lost nothing
 

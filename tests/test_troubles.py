@@ -8,7 +8,8 @@ import pytest
 import redis
 from django.test import Client
 
-from ingestion import heartbeat, outage, tasks
+from ingestion import tasks
+from ingestion.coordination import circuit_breaker, heartbeat
 from ingestion.management.commands.status import lines
 from ingestion.models import Chunk
 from ingestion.pipeline import dead_letters
@@ -67,7 +68,7 @@ def test_chunks_without_an_embedder_are_named(clean_redis: redis.Redis) -> None:
 
 
 def test_an_outage_and_unusable_records_are_named_to_staff(clean_redis: redis.Redis, admin_client: Client) -> None:
-    outage.note("Milvus does not answer.")
+    circuit_breaker.note("Milvus does not answer.")
     dead_letters.bury(b"nonsense", "384 dimensions")
     page = admin_client.get("/admin/ingestion/source/").content.decode()
     assert "Milvus does not answer. (Since" in page
@@ -76,11 +77,11 @@ def test_an_outage_and_unusable_records_are_named_to_staff(clean_redis: redis.Re
 
 def test_without_redis_that_is_the_trouble(settings) -> None:  # type: ignore[no-untyped-def]
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
-    from ingestion import broker
+    from ingestion.coordination import redis_client
 
-    broker.forget()
+    redis_client.forget()
     try:
         (said,) = troubles()
     finally:
-        broker.forget()
+        redis_client.forget()
     assert "Redis" in said

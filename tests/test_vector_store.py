@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymilvus import MilvusClient, MilvusException
 
-from ingestion import buffer, outage, vector_store
+from ingestion import buffer, vector_store
+from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.milvus import client as milvus_client
 from ingestion.milvus.client import is_unavailable
@@ -332,7 +333,7 @@ ROWS, BATCH = 2000, 100
 
 
 def drained() -> bool:
-    outage.over()
+    circuit_breaker.over()
     indexing.drain()
     return buffer.length() == 0
 
@@ -361,11 +362,11 @@ def test_a_real_server_killed_in_the_middle_of_a_drain_ends_with_every_row_once(
     monkeypatch.setattr(VectorStore, "_upsert", killing)
     for _ in range(2):
         assert not indexing.drain().more
-        assert outage.current() is not None
+        assert circuit_breaker.current() is not None
         assert 0 < buffer.length() < ROWS
         old_milvus.start()
         wait_until(old_milvus.answers)
-        outage.over()
+        circuit_breaker.over()
     wait_until(drained)
     store = written_store()
     assert store.sparse is False

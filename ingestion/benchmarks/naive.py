@@ -21,7 +21,7 @@ from celery.signals import worker_process_init
 from django.conf import settings
 from kombu import Queue
 
-from ingestion.broker import connect
+from ingestion.coordination.redis_client import connect
 from ingestion.embedder import resolve_device
 from ingestion.extractor import extract
 from ingestion.pipeline.preview import cut

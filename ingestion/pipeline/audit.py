@@ -27,9 +27,9 @@ from typing import Any, NamedTuple, TypeVar
 from django.conf import settings
 from django.utils import timezone
 
-from ingestion import outage
+from ingestion.coordination import circuit_breaker
+from ingestion.coordination.locks import Lease, hold
 from ingestion.exceptions import IngestionError
-from ingestion.lease import Lease, hold
 from ingestion.models import Chunk, ChunkQuerySet, Collection, Source
 from ingestion.pipeline.collections import drop_retired, written_store
 from ingestion.pipeline.completeness import is_asked_for
@@ -100,7 +100,7 @@ def audit(*, repair: bool, source: Source | None = None) -> Report | None:
 def scheduled() -> None:
     """What Beat asks for once a minute: drop what is out of use and, when an audit is due, repair and leave the result
     on the collection's row. Nothing until the drain finds Milvus well again."""
-    if outage.current():
+    if circuit_breaker.current():
         return
     import_without_pandas()
     try:

@@ -15,9 +15,10 @@ import logging
 import time
 from collections.abc import Sequence
 
-from ingestion import buffer, outage
+from ingestion import buffer
+from ingestion.coordination import circuit_breaker
+from ingestion.coordination.locks import hold
 from ingestion.exceptions import IngestionError, VectorStoreUnavailable
-from ingestion.lease import hold
 from ingestion.models import Chunk, ChunkQuerySet, Collection, Document, has_chunks
 from ingestion.pipeline.audit import audit, batched
 from ingestion.pipeline.collections import change_wanted, swap, written_store
@@ -41,12 +42,12 @@ COMPARED = (Chunk.State.INDEXED, Chunk.State.WAITING, Chunk.State.FAILED)
 def fill() -> None:
     """One step towards a complete collection; nothing without one, or until the drain finds Milvus well again."""
     row = Collection.objects.written()
-    if row is None or row.checked_to is None or outage.current():
+    if row is None or row.checked_to is None or circuit_breaker.current():
         return
     try:
         step(row)
     except VectorStoreUnavailable as error:
-        logger.warning("%s", outage.note(str(error)))
+        logger.warning("%s", circuit_breaker.note(str(error)))
     except IngestionError as error:
         logger.warning("filling %s pauses: %s", row.name, error)
 

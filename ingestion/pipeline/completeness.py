@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from ingestion import buffer, outage
+from ingestion import buffer
+from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import IngestionError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection
 from ingestion.pipeline.collections import is_building
@@ -31,12 +32,12 @@ def audit_wanted() -> bool:
     """Look, at most every CHECK_SECONDS over all processes, and say whether an audit should start now. While a second
     collection is filled nothing is looked at: the build ends with an audit."""
     row = Collection.objects.searched()
-    if row is None or is_building() or row.checked_to is not None or outage.current():
+    if row is None or is_building() or row.checked_to is not None or circuit_breaker.current():
         return False
     try:
         return buffer.take("completeness", seconds=CHECK_SECONDS) and is_short(row) and note(row)
     except VectorStoreUnavailable as error:
-        logger.warning("%s", outage.note(str(error)))
+        logger.warning("%s", circuit_breaker.note(str(error)))
     except IngestionError as error:
         logger.warning("the chunks in %s were not counted: %s", row.name, error)
     return False

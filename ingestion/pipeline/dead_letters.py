@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import msgpack
 from django.conf import settings
 
-from ingestion.broker import available
+from ingestion.coordination.redis_client import available
 from ingestion.exceptions import BadRecord
 from ingestion.records import decoded
 

@@ -20,7 +20,8 @@ from typing import Any
 
 from django.conf import settings
 
-from ingestion import buffer, heartbeat
+from ingestion import buffer
+from ingestion.coordination import heartbeat
 from ingestion.device import place
 from ingestion.embedder import Embedder, load_model
 from ingestion.exceptions import BufferUnavailable, DeviceFailed, ModelError

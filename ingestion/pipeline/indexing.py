@@ -28,7 +28,9 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from ingestion import buffer, outage
+from ingestion import buffer
+from ingestion.coordination import circuit_breaker
+from ingestion.coordination.locks import Lease, hold
 from ingestion.exceptions import (
     BadRecord,
     BufferUnavailable,
@@ -36,7 +38,6 @@ from ingestion.exceptions import (
     PermanentError,
     VectorStoreUnavailable,
 )
-from ingestion.lease import Lease, hold
 from ingestion.models import Chunk, Run
 from ingestion.pipeline import dead_letters
 from ingestion.pipeline.collections import is_building, written_store
@@ -135,7 +136,7 @@ def drain() -> Drained:
 
 
 def take_turn() -> Drained:
-    if (known := outage.current()) and known.pauses():
+    if (known := circuit_breaker.current()) and known.pauses():
         explain_wait(str(known))
         return Drained()
     with hold("drain", seconds=LEASE_SECONDS) as lease:
@@ -144,12 +145,12 @@ def take_turn() -> Drained:
         try:
             return write_all(lease)
         except VectorStoreUnavailable as error:
-            raise VectorStoreUnavailable(str(outage.note(str(error)))) from error
+            raise VectorStoreUnavailable(str(circuit_breaker.note(str(error)))) from error
 
 
 def write_all(lease: Lease) -> Drained:
     started, store = timezone.now(), written_store()
-    if settles := outage.answered():
+    if settles := circuit_breaker.answered():
         explain_wait(str(settles))
         return Drained()
     with undivided(), ThreadPoolExecutor(1, "milvus") as writer:

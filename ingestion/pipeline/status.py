@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db.models import Count, Max, Sum
 from django.utils import timezone
 
-from ingestion import buffer, heartbeat, outage
+from ingestion import buffer
+from ingestion.coordination import circuit_breaker, heartbeat
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, Run, Source, open_sources
 from ingestion.pipeline import dead_letters
@@ -176,7 +177,7 @@ def index_status() -> Json:
     if row is None:
         return {"collection": None, "rows": 0}
     store = open_store(row.name, row.dimension, settings.SERVICE_TIMEOUT_SECONDS)
-    with outage.interactive():
+    with circuit_breaker.interactive():
         sides = "hybrid" if store.sparse else "dense-only"
         return {"collection": row.name, "model": row.model, "rows": store.count(), "search": sides}
 

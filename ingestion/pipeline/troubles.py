@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
-from ingestion import broker, heartbeat, outage
+from ingestion.coordination import circuit_breaker, heartbeat, redis_client
 from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Run
 from ingestion.pipeline import dead_letters
@@ -26,7 +26,7 @@ LATE_PERIODS, LATE_SECONDS = 3, 60.0
 def troubles() -> list[str]:
     """The worst first; empty when all is well."""
     try:
-        broker.require_writes()  # without them nothing else moves, and what follows would name the wrong process
+        redis_client.require_writes()  # without them nothing else moves, and what follows would name the wrong process
         found = [
             *jobs_late(),
             *milvus_out(),
@@ -59,7 +59,7 @@ def under_way() -> bool:
 
 
 def milvus_out() -> Iterator[str]:
-    if known := outage.current():
+    if known := circuit_breaker.current():
         yield str(known)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from ingestion import outage
+from ingestion.coordination import circuit_breaker
 from ingestion.embedder import configured_model
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection
@@ -37,7 +37,7 @@ def known_vectors(collection: str, dimension: int, keys: dict[str, str]) -> dict
 
 def milvus_is_down() -> bool:
     """A Milvus that hangs would hold every window up for the length of its time-out."""
-    known = outage.current()
+    known = circuit_breaker.current()
     return known is not None and known.pauses()
 
 

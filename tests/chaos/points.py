@@ -64,7 +64,7 @@ DATABASE_PATIENCE_SECONDS = 3
 HASTE: dict[str, dict[str, Any]] = {
     INDEXING: {"LEASE_SECONDS": 4.0, "RENEW_SECONDS": 1.0},
     STORE: {"TIMEOUT_SECONDS": 6.0},
-    "ingestion.outage": {"LONGEST_PAUSE_SECONDS": 4.0},
+    "ingestion.coordination.circuit_breaker": {"LONGEST_PAUSE_SECONDS": 4.0},
     "ingestion.pipeline.completeness": {"CHECK_SECONDS": 2.0},
     "ingestion.device": {"LEASE_SECONDS": 5.0, "RENEW_SECONDS": 1.0},
     "ragproject.stack": {"LONGEST_PAUSE_SECONDS": 2.0},

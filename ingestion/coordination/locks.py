@@ -12,7 +12,7 @@ from typing import Any
 from redis.exceptions import LockError
 
 from ingestion import buffer
-from ingestion.broker import acquire, available
+from ingestion.coordination.redis_client import acquire, available
 from ingestion.exceptions import BufferUnavailable, LeaseLost
 
 

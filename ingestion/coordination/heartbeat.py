@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from ingestion.broker import available
+from ingestion.coordination.redis_client import available
 from ingestion.exceptions import BufferUnavailable
 from ingestion.types import Json
 

@@ -20,7 +20,7 @@ from time import time
 import msgpack
 from django.conf import settings
 
-from ingestion.broker import available
+from ingestion.coordination.redis_client import available
 from ingestion.exceptions import BufferUnavailable, CollectionMissing, VectorStoreUnavailable
 
 FIRST_PAUSE_SECONDS = 2.0
