@@ -16,7 +16,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from ingestion.coordination import redis_client
 from ingestion.embedder import resolve_dtype
 from ingestion.exceptions import AddressRefused, BufferUnavailable, ModelError
-from ingestion.netguard import judge
+from ingestion.fetching.ssrf_guard import judge
 from ragproject.settings import socket_path
 
 # sockaddr_un holds 108 bytes on Linux and 104 elsewhere, with a zero at the end.

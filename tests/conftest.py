@@ -16,8 +16,9 @@ import redis
 from django.conf import settings as django_settings
 from pymilvus import MilvusClient
 
-from ingestion import hosts, vector_store
+from ingestion import vector_store
 from ingestion.coordination import redis_client
+from ingestion.fetching import host_throttle
 from ingestion.standin import assemble
 from ragproject import services
 from ragproject.tether import tethered
@@ -91,7 +92,7 @@ def clean_redis(redis_server: str) -> redis.Redis:
     client = redis.Redis.from_url(redis_server)
     client.flushall()
     redis_client.forget()
-    hosts._script.cache_clear()
+    host_throttle._script.cache_clear()
     return client
 
 

@@ -110,8 +110,8 @@ def _next(client: Any) -> str:
 
 
 def _visit(client: Any, url: str) -> None:
-    from ingestion import fetcher, politeness
     from ingestion.exceptions import TransientError
+    from ingestion.fetching import fetcher, politeness
     from ingestion.types import Manners
 
     manners = Manners(float(client.hget(MANNERS, "delay")), int(client.hget(MANNERS, "connections")))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from ingestion import connections, politeness
+from ingestion.fetching import http_session, politeness
 from tests.local_site import LocalSite
 
 
@@ -16,7 +16,7 @@ def loopback_allowed(settings: Settings) -> Iterator[None]:
     settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
     settings.FETCH_TIMEOUT_SECONDS = 20.0
     yield
-    connections.session().close()
+    http_session.session().close()
 
 
 @pytest.fixture

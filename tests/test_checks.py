@@ -13,8 +13,8 @@ import redis
 from django.conf import settings as project
 from django.core.checks import run_checks
 
-from ingestion import netguard
 from ingestion.coordination import redis_client
+from ingestion.fetching import ssrf_guard
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_a_setting_that_cannot_work_is_named(changes: dict[str, Any], check: str
 
 @pytest.mark.usefixtures("model_path")
 def test_a_guard_that_lets_the_metadata_service_through_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netguard, "METADATA_NETWORKS", ())
-    monkeypatch.setattr(netguard, "_is_public", lambda ip: True)
+    monkeypatch.setattr(ssrf_guard, "METADATA_NETWORKS", ())
+    monkeypatch.setattr(ssrf_guard, "_is_public", lambda ip: True)
     assert {message.id for message in run_checks()} == {"ingestion.E005"}
 
 

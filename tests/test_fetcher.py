@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from ingestion import fetcher
 from ingestion.exceptions import (
     AddressRefused,
     FetchFailed,
@@ -16,6 +15,8 @@ from ingestion.exceptions import (
     Throttled,
     UnsupportedContent,
 )
+from ingestion.fetching import fetcher
+from ingestion.fetching.urls import canonical
 from tests.local_site import Handler, LocalSite
 
 PAGE = b"<html><body><p>Models map to tables.</p></body></html>"
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("loopback_allowed")
 
 
 @pytest.mark.parametrize(
-    ("written", "canonical"),
+    ("written", "expected"),
     [
         ("http://Example.COM", "http://example.com/"),
         ("HTTP://example.com:80/a", "http://example.com/a"),
@@ -46,9 +47,9 @@ pytestmark = pytest.mark.usefixtures("loopback_allowed")
         ("http://my_host-1.lan/", "http://my_host-1.lan/"),
     ],
 )
-def test_it_writes_an_address_in_one_way(written: str, canonical: str) -> None:
-    assert fetcher.canonical(written) == canonical
-    assert fetcher.canonical(canonical) == canonical
+def test_it_writes_an_address_in_one_way(written: str, expected: str) -> None:
+    assert canonical(written) == expected
+    assert canonical(expected) == expected
 
 
 @pytest.mark.parametrize(
@@ -86,12 +87,12 @@ def test_it_writes_an_address_in_one_way(written: str, canonical: str) -> None:
 )
 def test_it_refuses_what_is_no_plain_web_address(url: str) -> None:
     with pytest.raises(AddressRefused):
-        fetcher.canonical(url)
+        canonical(url)
 
 
 def test_a_refused_address_does_not_repeat_the_password() -> None:
     with pytest.raises(AddressRefused) as refusal:
-        fetcher.canonical("https://user:secret@example.com/")
+        canonical("https://user:secret@example.com/")
     assert "secret" not in str(refusal.value)
 
 

@@ -19,7 +19,6 @@ import pytest
 from django.conf import settings as django_settings
 from pytest_django import Settings
 
-from ingestion import connections, fetcher, hosts
 from ingestion.coordination import redis_client
 from ingestion.exceptions import (
     AddressRefused,
@@ -29,7 +28,9 @@ from ingestion.exceptions import (
     SourceError,
     Throttled,
 )
-from ingestion.hosts import BackOff, Outcome
+from ingestion.fetching import host_throttle, http_session
+from ingestion.fetching.host_throttle import BackOff, Outcome
+from ingestion.fetching.urls import canonical
 from ingestion.sources import archives, github, github_api, snapshots, visits
 from ingestion.types import Listing, Page, SourceSpec
 from tests.github_server import PASS, GitHub, blob_sha, tarball
@@ -42,21 +43,21 @@ FILES = {"README.md": README, "docs/models.txt": MODELS, "docs/howto/deploy.md":
 @pytest.fixture
 def hub(settings: Settings, tmp_path: Path, clean_redis: object) -> Iterator[GitHub]:
     redis_client.forget()
-    hosts._script.cache_clear()
+    host_throttle._script.cache_clear()
     with GitHub() as hub:
         settings.DATA_DIR = tmp_path
         settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
         settings.GITHUB_API_URL, settings.GITHUB_TOKEN = hub.url, ""
         yield hub
-        connections.session().close()
+        http_session.session().close()
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings that do not wait for their turn, and a host that is asked again after short pauses."""
     monkeypatch.setattr(visits, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setitem(hosts.BACK_OFF, Outcome.THROTTLED, BackOff(first=0.2, longest=1.0, free=0))
-    monkeypatch.setitem(hosts.BACK_OFF, Outcome.FAULT, BackOff(first=0.0, longest=0.0, free=9))
+    monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.THROTTLED, BackOff(first=0.2, longest=1.0, free=0))
+    monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.FAULT, BackOff(first=0.0, longest=0.0, free=9))
 
 
 def spec(target: str = "github:o/r", **options: object) -> SourceSpec:
@@ -231,7 +232,7 @@ def test_it_spells_odd_names_as_the_site_does(hub: GitHub) -> None:
     hub.repository("o/r").commit({name: name.encode() for name in names})
     found = urls(github.list_documents(spec()))
     assert f"{hub.url}/o/r/blob/HEAD/%C3%A4%20b/100%25.md" in found
-    assert all(fetcher.canonical(url) == url for url in found)
+    assert all(canonical(url) == url for url in found)
     assert [github.fetch(spec(), url).body.decode() for url in found] == names
 
 

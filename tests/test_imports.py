@@ -15,10 +15,10 @@ HTTP_CLIENTS = {
     *("pycurl", "curl_cffi", "websockets", "xmlrpc", "ftplib", "smtplib", "telnetlib", "paramiko"),
 }
 SPEAKS_HTTP = {
-    "ingestion/fetcher.py",
-    "ingestion/connections.py",
-    "ingestion/responses.py",
-    "ingestion/weburl.py",
+    "ingestion/fetching/fetcher.py",
+    "ingestion/fetching/http_session.py",
+    "ingestion/fetching/responses.py",
+    "ingestion/fetching/urls.py",
 }
 OPENS_CONNECTIONS = {
     *("socket.socket", "socket.create_connection", "asyncio.open_connection", "urllib.request.urlopen"),
@@ -72,10 +72,11 @@ def test_only_the_fetcher_speaks_http_to_the_outside() -> None:
 
 
 def test_only_the_guard_opens_connections_and_looks_up_names() -> None:
-    guards = {"ingestion/netguard.py", "ingestion/lookups.py"}
+    guards = {"ingestion/fetching/ssrf_guard.py", "ingestion/fetching/dns.py"}
     found = {m: calls(ROOT / m) & OPENS_CONNECTIONS for m, _ in modules("ingestion", "search") if m not in guards}
     # The twin of a connection that netguard opened.
-    assert {m: names for m, names in found.items() if names} == {"ingestion/connections.py": {"socket.socket"}}
+    twins = {m: names for m, names in found.items() if names}
+    assert twins == {"ingestion/fetching/http_session.py": {"socket.socket"}}
 
 
 def test_no_other_program_is_run_that_might_download() -> None:

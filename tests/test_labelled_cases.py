@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ingestion import netguard, responses, robots
 from ingestion.exceptions import AddressRefused, UnsupportedContent
 from ingestion.extractor import _usable, decode
 from ingestion.extractors.content import Survey
 from ingestion.extractors.declarations import declared
 from ingestion.extractors.tree import parse
-from ingestion.fetcher import canonical
+from ingestion.fetching import responses, robots_txt, ssrf_guard
+from ingestion.fetching.fetcher import canonical
 from ingestion.sources import entries
 from ingestion.sources.entries import PAGES, SITEMAPS, Entry
 from tests import corpora, source_archives
@@ -242,7 +242,7 @@ def test_it_finds_the_sitemaps_in_scrapys_robots_txt() -> None:
     test = corpora.function(scrapy("test_utils_sitemap"), "test_sitemap_urls_from_robots")
     (body,) = corpora.assigned(test, "robots")
     (named,) = (corpora.literal(n) for n in ast.walk(test) if isinstance(n, ast.List))
-    assert list(robots.parse(body, "ours", "http://example.com").sitemaps) == named
+    assert list(robots_txt.parse(body, "ours", "http://example.com").sitemaps) == named
 
 
 # --- Scrapy: robots.txt ---------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def test_it_judges_like_scrapy(name: str, count: int) -> None:
     cases = list(verdicts(test))
     assert len(cases) == count
     body = body_of(test)
-    assert [case for case in cases if robots.parse(body, case[1]).allow(case[0]) is not case[2]] == []
+    assert [case for case in cases if robots_txt.parse(body, case[1]).allow(case[0]) is not case[2]] == []
 
 
 def scrapys_robot_tests() -> list[ast.FunctionDef]:
@@ -296,13 +296,13 @@ def test_no_robots_txt_of_scrapys_is_left_out() -> None:
 def test_it_reads_the_delay_that_scrapy_reads(name: str) -> None:
     test = next(n for n in scrapys_robot_tests() if n.name == name)
     ((_, seconds),) = corpora.compared(test, "crawl_delay")
-    assert robots.parse(body_of(test), "ours").crawl_delay == (seconds or 0)
+    assert robots_txt.parse(body_of(test), "ours").crawl_delay == (seconds or 0)
 
 
 @pytest.mark.parametrize("name", ["test_decode_utf8", "test_decode_non_utf8", "test_decode_utf8_bom"])
 def test_it_reads_a_robots_txt_in_any_encoding(name: str) -> None:
     (body,) = corpora.assigned(corpora.function(scrapy("test_robotstxt_interface"), name), "robotstxt_body")
-    assert not robots.parse(body, "ours").allow("http://site.example/a")
+    assert not robots_txt.parse(body, "ours").allow("http://site.example/a")
 
 
 # --- advocate: addresses --------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ def test_all_addresses_that_advocate_forbids_are_refused_here() -> None:
     assert forbidden <= set(ADVOCATE)
     for address in forbidden:
         with pytest.raises(AddressRefused):
-            netguard.judge(address, 80)
+            ssrf_guard.judge(address, 80)
 
 
 def test_all_networks_that_advocate_forbids_are_refused_here() -> None:
@@ -345,5 +345,5 @@ def test_all_addresses_that_advocate_allows_are_let_through_here() -> None:
     allowed = judged("assertTrue") - {"127.0.0.1"}  # by a list
     assert allowed <= set(ACCEPTABLE)
     for address in allowed:
-        netguard.judge(address, 80)
+        ssrf_guard.judge(address, 80)
     assert allowed

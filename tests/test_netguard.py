@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from ingestion import netguard
 from ingestion.exceptions import AddressRefused, FetchFailed
+from ingestion.fetching import ssrf_guard
 
 REFUSED = [
     "127.0.0.1",
@@ -84,42 +84,42 @@ def resolver(*addresses: str) -> Any:
 @pytest.mark.parametrize("address", REFUSED)
 def test_it_refuses_every_address_that_is_not_public(address: str) -> None:
     with pytest.raises(AddressRefused):
-        netguard.judge(address, 80)
+        ssrf_guard.judge(address, 80)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_it_lets_public_addresses_pass(address: str) -> None:
-    netguard.judge(address, 443)
+    ssrf_guard.judge(address, 443)
 
 
 @pytest.mark.parametrize("port", [0, 22, 25, 6379, 8080, 19530])
 def test_it_refuses_ports_that_are_not_for_the_web(port: int) -> None:
     with pytest.raises(AddressRefused, match=f"port {port}"):
-        netguard.judge("8.8.8.8", port)
+        ssrf_guard.judge("8.8.8.8", port)
 
 
 def test_it_takes_the_list_of_ports_from_the_settings(settings: Settings) -> None:
     settings.FETCH_PORTS = [8443]
-    netguard.judge("8.8.8.8", 8443)
+    ssrf_guard.judge("8.8.8.8", 8443)
     with pytest.raises(AddressRefused, match="port 443"):
-        netguard.judge("8.8.8.8", 443)
+        ssrf_guard.judge("8.8.8.8", 443)
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:10.1.2.3", "fd12::5", "64:ff9b::10.1.2.3"])
 def test_it_lets_an_allowed_network_pass(settings: Settings, address: str) -> None:
     settings.FETCH_PRIVATE_NETWORKS = ["10.1.0.0/16", "fd12::/16"]
-    netguard.judge(address, 80)
+    ssrf_guard.judge(address, 80)
 
 
 def test_it_lets_an_allowed_network_pass_on_any_port(settings: Settings) -> None:
     settings.FETCH_PRIVATE_NETWORKS = ["10.1.0.0/16"]
-    netguard.judge("10.1.2.3", 8080)
+    ssrf_guard.judge("10.1.2.3", 8080)
 
 
 def test_an_allowed_network_does_not_open_its_neighbour(settings: Settings) -> None:
     settings.FETCH_PRIVATE_NETWORKS = ["10.1.0.0/16"]
     with pytest.raises(AddressRefused):
-        netguard.judge("10.2.0.1", 80)
+        ssrf_guard.judge("10.2.0.1", 80)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_an_allowed_network_does_not_open_its_neighbour(settings: Settings) -> N
 def test_no_allowed_network_opens_metadata_or_multicast(settings: Settings, address: str) -> None:
     settings.FETCH_PRIVATE_NETWORKS = ["0.0.0.0/0", "::/0"]
     with pytest.raises(AddressRefused):
-        netguard.judge(address, 80)
+        ssrf_guard.judge(address, 80)
 
 
 @pytest.mark.parametrize(
@@ -150,12 +150,12 @@ def test_no_allowed_network_opens_metadata_or_multicast(settings: Settings, addr
 )
 def test_it_refuses_loopback_however_it_is_spelled(host: str) -> None:
     with pytest.raises(AddressRefused, match="loopback"):
-        netguard.connect(host, 80, timeout=1)
+        ssrf_guard.connect(host, 80, timeout=1)
 
 
 def test_it_connects_to_an_allowed_address(settings: Settings, listener: socket.socket) -> None:
     settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.0/8"]
-    with netguard.connect("127.0.0.1", listener.getsockname()[1], timeout=5) as sock:
+    with ssrf_guard.connect("127.0.0.1", listener.getsockname()[1], timeout=5) as sock:
         assert sock.getpeername() == listener.getsockname()
 
 
@@ -165,7 +165,7 @@ def test_one_refused_address_among_good_ones_refuses_the_host(
     settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
     monkeypatch.setattr(socket, "getaddrinfo", resolver("127.0.0.1", "10.0.0.5"))
     with pytest.raises(AddressRefused):
-        netguard.connect("docs.example", listener.getsockname()[1], timeout=5)
+        ssrf_guard.connect("docs.example", listener.getsockname()[1], timeout=5)
 
 
 def test_it_connects_to_the_very_address_that_it_judged(
@@ -175,10 +175,10 @@ def test_it_connects_to_the_very_address_that_it_judged(
     answers = iter([resolver("127.0.0.1"), resolver("127.0.0.2")])
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: next(answers)(*args, **kwargs))
     port = listener.getsockname()[1]
-    with netguard.connect("rebinds.example", port, timeout=5) as sock:
+    with ssrf_guard.connect("rebinds.example", port, timeout=5) as sock:
         assert sock.getpeername()[0] == "127.0.0.1"
     with pytest.raises(AddressRefused):  # the second answer is judged anew
-        netguard.connect("rebinds.example", port, timeout=5)
+        ssrf_guard.connect("rebinds.example", port, timeout=5)
 
 
 def test_it_goes_on_to_the_next_address_when_one_does_not_answer(
@@ -186,14 +186,14 @@ def test_it_goes_on_to_the_next_address_when_one_does_not_answer(
 ) -> None:
     settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.0/8"]
     monkeypatch.setattr(socket, "getaddrinfo", resolver("127.0.0.9", "127.0.0.1"))
-    with netguard.connect("docs.example", listener.getsockname()[1], timeout=5) as sock:
+    with ssrf_guard.connect("docs.example", listener.getsockname()[1], timeout=5) as sock:
         assert sock.getpeername()[0] == "127.0.0.1"
 
 
 def test_the_message_names_the_class_but_never_the_resolved_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", resolver("10.20.30.40"))
     with pytest.raises(AddressRefused) as refusal:
-        netguard.connect("intranet.example", 80, timeout=1)
+        ssrf_guard.connect("intranet.example", 80, timeout=1)
     assert "intranet.example: private addresses are refused" in str(refusal.value)
     assert "10.20.30.40" not in str(refusal.value)
     assert refusal.value.__cause__ is None
@@ -205,7 +205,7 @@ def test_a_name_that_does_not_resolve_is_worth_another_try(monkeypatch: pytest.M
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(FetchFailed, match=r"docs\.example: the name does not resolve"):
-        netguard.connect("docs.example", 80, timeout=1)
+        ssrf_guard.connect("docs.example", 80, timeout=1)
 
 
 def test_a_closed_port_is_worth_another_try(settings: Settings) -> None:
@@ -213,9 +213,9 @@ def test_a_closed_port_is_worth_another_try(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(FetchFailed, match="Connection refused"):
-        netguard.connect("127.0.0.1", port, timeout=1)
+        ssrf_guard.connect("127.0.0.1", port, timeout=1)
 
 
 def test_a_label_that_is_too_long_is_no_host_name() -> None:
     with pytest.raises(AddressRefused, match="host name"):
-        netguard.connect("a" * 70 + "é.example", 80, timeout=1)
+        ssrf_guard.connect("a" * 70 + "é.example", 80, timeout=1)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import pytest
 from pytest_django import Settings
 
-from ingestion import hosts, politeness
 from ingestion.coordination import redis_client
 from ingestion.exceptions import (
     AddressRefused,
@@ -23,11 +22,12 @@ from ingestion.exceptions import (
     PageGone,
     Throttled,
 )
+from ingestion.fetching import host_throttle, politeness
 from ingestion.types import Manners
 from tests.settings import free_port
 
 T = TypeVar("T")
-STATE, SLOTS = (f"{hosts.PREFIX}:{{docs.example:80}}:{part}" for part in ("host", "slots"))
+STATE, SLOTS = (f"{host_throttle.PREFIX}:{{docs.example:80}}:{part}" for part in ("host", "slots"))
 URL = "http://docs.example/a"
 SLOW = Manners(delay_seconds=5.0, connections=0)
 NARROW = Manners(delay_seconds=0.0, connections=2)
@@ -44,7 +44,7 @@ def defaults(settings: Settings, clean_redis: Any, monkeypatch: pytest.MonkeyPat
     while under_way:
         under_way[-1].end()
     redis_client.forget()
-    hosts._script.cache_clear()
+    host_throttle._script.cache_clear()
 
 
 class Elsewhere:
@@ -85,7 +85,7 @@ def wait(url: str = URL, manners: Manners = SLOW, token: str = "") -> float:
 
 def later(client: Any, seconds: float) -> None:
     past = -round(seconds * 1000)
-    for key in client.keys(f"{hosts.PREFIX}:*"):
+    for key in client.keys(f"{host_throttle.PREFIX}:*"):
         if key.endswith(b":host"):
             for field in {b"last", b"pause", b"event"} & set(client.hkeys(key)):
                 client.hincrbyfloat(key, field, past)
@@ -150,7 +150,7 @@ def test_a_reservation_that_nobody_comes_for_lapses(clean_redis: Any) -> None:
     go()
     for name in "abc":
         wait(token=name)
-    later(clean_redis, 15 + hosts.GRACE_SECONDS + 1)
+    later(clean_redis, 15 + host_throttle.GRACE_SECONDS + 1)
     go(token="new")
     assert clean_redis.zcard(SLOTS) == 0
 
@@ -198,8 +198,8 @@ def test_the_settings_say_what_a_source_leaves_open(settings: Settings) -> None:
 
 
 def test_a_crawl_delay_makes_it_slower_but_never_faster() -> None:
-    hosts.ask_for_delay("docs.example:80", 12.0)
-    hosts.ask_for_delay("quick.example:80", 1.0)
+    host_throttle.ask_for_delay("docs.example:80", 12.0)
+    host_throttle.ask_for_delay("quick.example:80", 1.0)
     go()
     go("http://quick.example/")
     assert wait() == about(12)
@@ -376,7 +376,7 @@ def test_a_redirect_into_a_host_that_is_left_alone_keeps_no_turn() -> None:
 def test_without_redis_nothing_is_fetched(settings: Settings) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     redis_client.forget()
-    hosts._script.cache_clear()
+    host_throttle._script.cache_clear()
     with pytest.raises(BufferUnavailable, match="Redis does not answer"), politeness.turn(URL, SLOW):
         pass
 
@@ -398,7 +398,7 @@ def test_what_it_keeps_in_redis_does_not_stay_for_ever(clean_redis: Any) -> None
     wait(token="a")
     _held = Elsewhere("http://b.example/", NARROW)
     go("http://c.example/", error=Throttled("429"))
-    hosts.ask_for_delay("d.example:80", 3.0)
+    host_throttle.ask_for_delay("d.example:80", 3.0)
     kept = clean_redis.keys("*")
     assert len(kept) == 6
     assert all(0 < clean_redis.pttl(key) <= 86_400_000 for key in kept)

@@ -21,7 +21,6 @@ import pytest
 import trustme
 from pytest_django import Settings
 
-from ingestion import connections, fetcher, lookups, responses
 from ingestion.exceptions import (
     AddressRefused,
     FetchFailed,
@@ -31,6 +30,7 @@ from ingestion.exceptions import (
     Throttled,
     UnsupportedContent,
 )
+from ingestion.fetching import dns, fetcher, http_session, responses
 from ingestion.types import Validators
 from tests.conftest import wait_until
 from tests.local_site import Handler, LocalSite
@@ -433,7 +433,7 @@ def test_a_name_server_that_does_not_answer_holds_it_no_longer_than_the_deadline
 ) -> None:
     settings.FETCH_TIMEOUT_SECONDS = 0.1
     silence = threading.Event()
-    monkeypatch.setattr(lookups, "_room", threading.BoundedSemaphore(2))
+    monkeypatch.setattr(dns, "_room", threading.BoundedSemaphore(2))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: silence.wait(30) and [])
     for _ in range(5):
         with pytest.raises(FetchFailed, match=r"took longer than|not resolved|still wait"):
@@ -475,15 +475,15 @@ def trusted(authority: trustme.CA, settings: Settings, tmp_path: Path) -> Iterat
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     settings.FETCH_CA_BUNDLE = str(tmp_path / "ca.pem")
     yield
-    connections.session().close()
+    http_session.session().close()
 
 
 @pytest.mark.usefixtures("trusted")
 def test_an_operators_own_authority_is_trusted_beside_the_public_ones(secure_site: LocalSite) -> None:
     assert fetcher.fetch(secure_site.url(host="localhost")).body == PAGE
     assert fetcher.fetch(secure_site.url(host="localhost")).body == PAGE
-    public = connections._trusting("").cert_store_stats()["x509_ca"]
-    assert connections._trusting("").verify_mode is ssl.CERT_REQUIRED
+    public = http_session._trusting("").cert_store_stats()["x509_ca"]
+    assert http_session._trusting("").verify_mode is ssl.CERT_REQUIRED
     assert public == 0  # requests adds them to each connection
 
 

@@ -15,9 +15,17 @@ from hypothesis import strategies
 from protego import Protego
 from pytest_django import Settings
 
-from ingestion import connections, fetcher, hosts, politeness, robots, robots_paths, robots_store
 from ingestion.coordination import redis_client
 from ingestion.exceptions import AddressRefused, BufferUnavailable, FetchFailed, HostBusy
+from ingestion.fetching import (
+    fetcher,
+    host_throttle,
+    http_session,
+    politeness,
+    robots_cache,
+    robots_paths,
+    robots_txt,
+)
 from ingestion.types import Manners, Page
 from tests.local_site import LocalSite
 from tests.settings import free_port
@@ -43,7 +51,7 @@ fetch = partial(fetcher.fetch, content_types=())
 
 def lets(text: str | bytes, agent: str, path: str) -> bool:
     body = text if isinstance(text, bytes) else text.encode()
-    return robots.parse(body, agent).allow(f"https://site.example{path}")
+    return robots_txt.parse(body, agent).allow(f"https://site.example{path}")
 
 
 # --- What a robots.txt says ---------------------------------------------------------------------------
@@ -52,7 +60,7 @@ def lets(text: str | bytes, agent: str, path: str) -> bool:
 @pytest.mark.parametrize("number", range(len(VERDICTS)))
 def test_it_judges_like_googles_matcher_but_for_the_spelling_of_addresses(number: int) -> None:
     text, agent, url, verdict = VERDICTS[number]
-    rules = robots.parse(text.encode("latin-1"), agent)
+    rules = robots_txt.parse(text.encode("latin-1"), agent)
     agrees = rules.allow(url.encode("latin-1").decode()) is verdict
     assert agrees is (number not in GOOGLE_COMPARES_BYTES)
 
@@ -118,7 +126,7 @@ def test_it_reads_what_people_write(text: str | bytes, path: str, verdict: bool)
     ],
 )
 def test_it_goes_by_the_name_before_the_version(header: str, token: str) -> None:
-    assert robots.product_token(header) == token
+    assert robots_txt.product_token(header) == token
 
 
 @hypothesis.settings(max_examples=40)
@@ -133,8 +141,8 @@ def test_lines_put_together_at_random_do_not_make_it_fail() -> None:
     pieces = [b"user-agent", b"disallow", b"allow", b"crawl-delay", b"sitemap", b":", b" ", b"*", b"$", b"%", b"%4"]
     pieces += [b"/", b"a", b"#", b"\r", b"\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"http://[", b"1e999", b"nan", b"-1"]
     for _ in range(2000):
-        rules = robots.parse(b"".join(chance.choices(pieces, k=60)), "ours", "http://site.example")
-        assert 0 <= rules.crawl_delay <= robots.MAX_CRAWL_DELAY_SECONDS
+        rules = robots_txt.parse(b"".join(chance.choices(pieces, k=60)), "ours", "http://site.example")
+        assert 0 <= rules.crawl_delay <= robots_txt.MAX_CRAWL_DELAY_SECONDS
         assert isinstance(rules.allow("http://site.example/a"), bool)
 
 
@@ -155,7 +163,7 @@ def test_of_24_000_rules_a_link_is_compared_with_those_that_may_be_meant(monkeyp
 
     monkeypatch.setattr(robots_paths.Pattern, "matches", counted)
     text = "User-agent: *\n" + "".join(f"Disallow: /*a{n}*b$\nAllow: /*a{n}/x*b$\n" for n in range(10_000))
-    rules = robots.parse(text.encode(), "ours")
+    rules = robots_txt.parse(text.encode(), "ours")
     verdicts = [rules.allow(f"https://site.example/a{n}/{end}") for n in range(500) for end in ("x/b", "b", "c")]
     assert verdicts == [True, False, True] * 500
     assert len(tried) < 10 * len(verdicts)
@@ -164,7 +172,7 @@ def test_of_24_000_rules_a_link_is_compared_with_those_that_may_be_meant(monkeyp
 def test_an_address_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[str] = []
     monkeypatch.setattr(robots_paths, "_quote_path", lambda url: judged.append(url) or "/a")
-    rules = robots.parse(b"User-agent: *\nDisallow: /*a$", "ours")
+    rules = robots_txt.parse(b"User-agent: *\nDisallow: /*a$", "ours")
     assert [rules.allow("https://site.example/a") for _ in range(3)] == [False] * 3
     assert len(judged) == 1
 
@@ -172,7 +180,7 @@ def test_an_address_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_more_rules_say_than_can_be_compared_is_taken_as_a_no() -> None:
     words = ["".join(letters) for letters in permutations("abcdefg", 5)]
     text = "User-agent: *\n" + "".join(f"Allow: /*{'*'.join(word)}*z\n" for word in words)
-    rules = robots.parse(text.encode(), "ours")
+    rules = robots_txt.parse(text.encode(), "ours")
     assert rules.allow("https://site.example/123")
     assert not rules.allow("https://site.example/abcdefgabcdefgabcdefgabcdefgabcdefg/y")
 
@@ -183,7 +191,7 @@ def test_its_verdicts_are_those_of_protego() -> None:
     for _ in range(1500):
         lines = [f"{chance.choice(['Allow', 'Disallow'])}: /{''.join(chance.choices(pieces, k=4))}" for _ in range(9)]
         text = "\n".join(["User-agent: *", *lines])
-        rules, protego = robots.parse(text.encode(), "ours"), Protego.parse(text)
+        rules, protego = robots_txt.parse(text.encode(), "ours"), Protego.parse(text)
         for _ in range(9):
             url = f"https://site.example/{''.join(chance.choices(pieces, k=5))}"
             assert rules.allow(url) is protego.can_fetch(url, "ours"), (text, url)
@@ -191,15 +199,15 @@ def test_its_verdicts_are_those_of_protego() -> None:
 
 def test_it_reads_half_a_megabyte_in_whole_lines() -> None:
     start = b"User-agent: *\nDisallow: /early\n"
-    filler = b"# " + b"x" * (robots.MAX_BYTES - len(start) - 2 - len(b"\nDisallow: /pub")) + b"\n"
+    filler = b"# " + b"x" * (robots_txt.MAX_BYTES - len(start) - 2 - len(b"\nDisallow: /pub")) + b"\n"
     body = start + filler + b"Disallow: /public-only-this\nDisallow: /late\n"
-    assert body[: robots.MAX_BYTES].endswith(b"Disallow: /pub")
+    assert body[: robots_txt.MAX_BYTES].endswith(b"Disallow: /pub")
     assert [lets(body, "ours", path) for path in ("/early", "/public", "/late")] == [False, True, True]
 
 
 @pytest.mark.parametrize(("said", "seconds"), [("3", 3), ("0.5", 0.5), ("900", 60), ("-1", 0), ("soon", 0), ("inf", 0)])
 def test_it_knows_how_slowly_a_site_wants_to_be_read(said: str, seconds: float) -> None:
-    assert robots.parse(f"User-agent: *\nCrawl-delay: {said}".encode(), "ours").crawl_delay == seconds
+    assert robots_txt.parse(f"User-agent: *\nCrawl-delay: {said}".encode(), "ours").crawl_delay == seconds
 
 
 # --- Where it comes from ------------------------------------------------------------------------------
@@ -214,8 +222,8 @@ def clean(settings: Settings, clean_redis: Any) -> Iterator[Any]:
     yield clean_redis
     politeness.forget()
     redis_client.forget()
-    hosts._script.cache_clear()
-    connections.session().close()
+    host_throttle._script.cache_clear()
+    http_session.session().close()
 
 
 @pytest.fixture
@@ -227,7 +235,7 @@ def site(clean: Any) -> Iterator[LocalSite]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(robots_store, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(robots_cache, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
@@ -268,7 +276,7 @@ def test_all_processes_ask_a_site_once_an_hour(site: LocalSite, clean: Any) -> N
     politeness.forget()  # as if this were another process
     assert not politeness.allowed(site.url("/private/a"), fetch=fetch)
     assert site.paths == ["/robots.txt"]
-    (key,) = clean.keys(f"{hosts.PREFIX}:robots:*")
+    (key,) = clean.keys(f"{host_throttle.PREFIX}:robots:*")
     assert 3590 < clean.ttl(key) <= 3600
     clean.delete(key)
     politeness.forget()
@@ -280,19 +288,19 @@ def test_a_process_looks_again_every_minute_and_parses_only_what_is_new(
     clean: Any, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed: list[bytes] = []
-    parse = robots.parse
+    parse = robots_txt.parse
 
-    def remember(body: bytes, agent: str, site: str) -> robots.Rules:
+    def remember(body: bytes, agent: str, site: str) -> robots_txt.Rules:
         parsed.append(body)
         return parse(body, agent, site)
 
-    monkeypatch.setattr(robots, "parse", remember)
+    monkeypatch.setattr(robots_txt, "parse", remember)
     ask = partial(politeness.allowed, "http://example.com/a", fetch=lambda url: given_rules(RULES))
     for _ in range(3):
         assert ask()
         clock[0] += 61
     assert parsed == [RULES]
-    clean.set(f"{hosts.PREFIX}:robots:http://example.com", b"rUser-agent: *\nDisallow: /", px=1_000_000)
+    clean.set(f"{host_throttle.PREFIX}:robots:http://example.com", b"rUser-agent: *\nDisallow: /", px=1_000_000)
     clock[0] -= 30
     assert ask()
     clock[0] += 61
@@ -392,7 +400,7 @@ def test_a_failure_is_shared_for_a_while_and_then_asked_again(clock: list[float]
         with pytest.raises(FetchFailed):
             politeness.allowed(site.url("/a"), fetch=fetch)
     assert site.paths == ["/robots.txt"]
-    (key,) = clean.keys(f"{hosts.PREFIX}:robots:*")
+    (key,) = clean.keys(f"{host_throttle.PREFIX}:robots:*")
     assert 50 < clean.ttl(key) <= 60
     clean.delete(key)
     clock[0] += 61
@@ -407,10 +415,10 @@ def test_a_refused_address_stays_refused(settings: Settings, site: LocalSite) ->
 
 
 def test_it_remembers_a_bounded_number_of_sites(clean: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(robots_store, "MAX_SITES", 3)
+    monkeypatch.setattr(robots_cache, "MAX_SITES", 3)
     for number in range(10):
         politeness.allowed(f"http://{number}.example/", fetch=lambda url: given_rules(b""))
-    assert len(robots_store._known) == 3
+    assert len(robots_cache._known) == 3
 
 
 def test_without_redis_nobody_is_asked(clean: Any, settings: Settings) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ingestion import politeness
 from ingestion.exceptions import AddressRefused, FetchFailed, HostBusy, PageGone, PageRefused, UnsupportedContent
+from ingestion.fetching import politeness
 from ingestion.sources import entries, sitemap
 from ingestion.sources.entries import FEED, PAGES, SITEMAPS, Entry
 from ingestion.types import Listed, Listing, Manners, SourceSpec

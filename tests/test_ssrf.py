@@ -15,8 +15,9 @@ from hypothesis import settings as examples
 from pytest_django import Settings
 from urllib3.util import parse_url
 
-from ingestion import connections, fetcher, netguard
 from ingestion.exceptions import AddressRefused, FetchFailed, IngestionError
+from ingestion.fetching import fetcher, http_session, ssrf_guard
+from ingestion.fetching.urls import canonical
 from ingestion.types import Validators
 from tests.local_site import LocalSite
 
@@ -58,9 +59,9 @@ INSIDE = [*ADVOCATE, *METADATA, *CARRIED, *OTHERS]
 def defaults(settings: Settings) -> Iterator[None]:
     settings.FETCH_PRIVATE_NETWORKS, settings.FETCH_PORTS = [], [80, 443]
     settings.FETCH_TIMEOUT_SECONDS = 5.0
-    connections.session().close()
+    http_session.session().close()
     yield
-    connections.session().close()
+    http_session.session().close()
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_no_address_of_a_special_network_passes(network: str) -> None:
     net = ip_network(network)
     for offset in {0, 1, net.num_addresses // 2, net.num_addresses - 1, *range(0, net.num_addresses, 1 << 20)}:
         with pytest.raises(AddressRefused):
-            netguard.judge(str(net[offset]), 80)
+            ssrf_guard.judge(str(net[offset]), 80)
 
 
 @pytest.mark.parametrize("address", ACCEPTABLE)
@@ -220,10 +221,10 @@ PIECES = strategies.sampled_from(
 @example("a.example#@127.0.0.1/")
 def test_all_parsers_see_the_same_host_in_what_it_lets_through(rest: str) -> None:
     try:
-        url = fetcher.canonical(f"http://{rest}")
+        url = canonical(f"http://{rest}")
     except AddressRefused:
         return
-    assert fetcher.canonical(url) == url
+    assert canonical(url) == url
     assert urlsplit(url).hostname == (parse_url(url).host or "").strip("[]").lower()
     assert urlsplit(url).username is None
 
@@ -299,15 +300,15 @@ def test_a_redirect_to_a_name_that_has_moved_inside_is_not_followed(
 
 
 def test_it_knows_this_machines_addresses() -> None:
-    assert netguard._is_own(ip_address("127.0.0.1"))
-    assert not netguard._is_own(ip_address("8.8.8.8"))
+    assert ssrf_guard._is_own(ip_address("127.0.0.1"))
+    assert not ssrf_guard._is_own(ip_address("8.8.8.8"))
 
 
 def test_this_machines_public_address_is_as_private_as_the_others(
     connected: list[str], monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     answers(monkeypatch, ["200.1.1.1"])
-    monkeypatch.setattr(netguard, "_is_own", lambda ip: str(ip) == "200.1.1.1")
+    monkeypatch.setattr(ssrf_guard, "_is_own", lambda ip: str(ip) == "200.1.1.1")
     with pytest.raises(AddressRefused, match="own addresses"):
         fetcher.fetch("http://docs.example/")
     assert connected == []

@@ -9,8 +9,8 @@ import pytest
 import redis
 from pytest_django import Settings
 
-from ingestion import connections, politeness
 from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, UnsupportedContent
+from ingestion.fetching import http_session, politeness
 from ingestion.sources import urls
 from ingestion.types import Manners, SourceSpec, Validators
 from tests.local_site import LocalSite
@@ -22,7 +22,7 @@ def site(settings: Settings, clean_redis: redis.Redis) -> Iterator[LocalSite]:
     with LocalSite() as site:
         settings.FETCH_PORTS = [site.port]
         yield site
-    connections.session().close()
+    http_session.session().close()
 
 
 def spec_of(target: object, **options: object) -> SourceSpec:

@@ -9,8 +9,8 @@ from itertools import count
 
 import pytest
 
-from ingestion import politeness
 from ingestion.exceptions import AddressRefused, FetchFailed, HostBusy, PageRefused
+from ingestion.fetching import politeness
 from ingestion.sources import website
 from ingestion.sources.addresses import template
 from ingestion.types import Listed, Listing, Manners, SourceSpec, Validators

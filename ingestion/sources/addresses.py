@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ingestion.exceptions import AddressRefused
-from ingestion.fetcher import canonical
+from ingestion.fetching.urls import canonical
 from ingestion.sources.globs import wanted
 from ingestion.types import SourceSpec
 

@@ -22,7 +22,7 @@ from typing import BinaryIO
 from xml.parsers import expat
 
 from ingestion.exceptions import UnsupportedContent
-from ingestion.fetcher import MAX_URL_CHARS
+from ingestion.fetching.urls import MAX_URL_CHARS
 
 # The sitemap protocol's own limits (sitemaps.org/protocol.html).
 MAX_FILE_BYTES = 50 * 1024 * 1024

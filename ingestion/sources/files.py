@@ -35,7 +35,8 @@ from ingestion.exceptions import (
     SourceError,
     UnsupportedContent,
 )
-from ingestion.fetcher import MAX_URL_CHARS, refuse_binary
+from ingestion.fetching.responses import refuse_binary
+from ingestion.fetching.urls import MAX_URL_CHARS
 from ingestion.sources.globs import wanted
 from ingestion.sources.unlinked import descriptor
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators

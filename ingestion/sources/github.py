@@ -25,7 +25,7 @@ from urllib.parse import quote, unquote, urlsplit
 from django.conf import settings
 
 from ingestion.exceptions import AddressRefused, PageGone, SourceError
-from ingestion.fetcher import MAX_URL_CHARS
+from ingestion.fetching.urls import MAX_URL_CHARS
 from ingestion.sources import archives, files, visits
 from ingestion.sources.github_api import COMMIT, Entry, Head, Repository, html_url
 from ingestion.sources.globs import wanted

@@ -22,7 +22,6 @@ from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 
-from ingestion import fetcher, politeness
 from ingestion.exceptions import (
     AddressRefused,
     FetchFailed,
@@ -33,6 +32,7 @@ from ingestion.exceptions import (
     TransientError,
     UnsupportedContent,
 )
+from ingestion.fetching import fetcher, politeness
 from ingestion.sources.files import FORMATS
 from ingestion.types import Manners, Page, Validators
 

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from django.conf import settings
 
 from ingestion.exceptions import FetchFailed, SourceError, UnsupportedContent
-from ingestion.fetcher import MAX_URL_CHARS
+from ingestion.fetching.urls import MAX_URL_CHARS
 from ingestion.sources.files import existing, opened, saved, stamp
 from ingestion.sources.globs import wanted
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators

@@ -14,8 +14,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from ingestion import fetcher, politeness
 from ingestion.exceptions import AddressRefused, FetchFailed, SourceError, UnsupportedContent
+from ingestion.fetching import fetcher, politeness
+from ingestion.fetching.responses import refuse_binary
+from ingestion.fetching.urls import MAX_URL_CHARS, canonical
 from ingestion.sources import visits
 from ingestion.sources.addresses import spelled
 from ingestion.sources.files import FORMATS, content, existing, opened, saved
@@ -36,7 +38,7 @@ BAD_LINE = re.compile(r"line:(\d+)\?(.*)", re.DOTALL)
 def normalise(target: str) -> str:
     """A canonical web address, or the absolute path of an existing file."""
     if WEB.match(target):
-        return fetcher.canonical(target)
+        return canonical(target)
     path = existing(target)
     if not path.is_file():
         raise SourceError(f"{path} is no file; give a text file with one address per line, or its web address.")
@@ -132,7 +134,7 @@ def _fault(spec: SourceSpec, reference: str) -> str:
         spelled(_absolute(spec, reference))
     except AddressRefused as fault:
         return str(fault)
-    return f"{reference!r}… is longer than {fetcher.MAX_URL_CHARS} characters"
+    return f"{reference!r}… is longer than {MAX_URL_CHARS} characters"
 
 
 def _read(spec: SourceSpec) -> str:
@@ -146,7 +148,7 @@ def _load(spec: SourceSpec) -> bytes:
     path = saved(spec.target)
     with opened(path, absence=partial(FetchFailed, f"{path} is not there; put it back or delete the source")) as file:
         body = content(path, file)
-    fetcher.refuse_binary(str(path), body)
+    refuse_binary(str(path), body)
     return body
 
 

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ingestion import fetcher, politeness
 from ingestion.exceptions import AddressRefused, HostBusy, TransientError
+from ingestion.fetching import fetcher, politeness
 from ingestion.sources.addresses import as_in_source, scope_of
 from ingestion.types import Page, SourceSpec, Validators
 

@@ -27,15 +27,12 @@ import requests
 from django.conf import settings
 from urllib3.exceptions import HTTPError
 
-from ingestion import responses
-from ingestion.connections import Deadline, session
 from ingestion.exceptions import AddressRefused, FetchFailed, PageRefused
-from ingestion.responses import READABLE
-from ingestion.responses import refuse_binary as refuse_binary
+from ingestion.fetching import responses
+from ingestion.fetching.http_session import Deadline, session
+from ingestion.fetching.responses import READABLE
+from ingestion.fetching.urls import canonical, origin
 from ingestion.types import Page, Validators
-from ingestion.weburl import MAX_URL_CHARS as MAX_URL_CHARS
-from ingestion.weburl import canonical as canonical
-from ingestion.weburl import origin
 
 T = TypeVar("T")
 Permit = Callable[[str], object]

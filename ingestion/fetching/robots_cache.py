@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from redis.exceptions import LockError
 
-from ingestion import hosts, robots
 from ingestion.coordination import redis_client
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageRefused, UnsupportedContent
-from ingestion.robots import Rules
+from ingestion.fetching import host_throttle, robots_txt
+from ingestion.fetching.robots_txt import Rules
 from ingestion.types import Page
 
 KEEP_SECONDS = 3600.0  # RFC 9309 allows a day; a site owner who closes a folder waits an hour at most
@@ -48,7 +48,7 @@ _known: dict[tuple[str, str], _Known] = {}
 def rules_of(url: str, *, fetch: Callable[[str], Page]) -> Rules:
     """Raises FetchFailed while the robots.txt of ``url``'s site cannot be had, HostBusy while somebody fetches it."""
     parts = urlsplit(url)
-    site, agent = f"{parts.scheme}://{parts.netloc}", robots.product_token(settings.USER_AGENT)
+    site, agent = f"{parts.scheme}://{parts.netloc}", robots_txt.product_token(settings.USER_AGENT)
     known = _known.pop((site, agent), None)
     if known is None or known.until <= time.monotonic():
         known = _current(site, agent, known) or _ask(site, agent, fetch)
@@ -78,7 +78,7 @@ def _current(site: str, agent: str, known: _Known | None = None) -> _Known | Non
 
 
 def _parsed(kept: bytes, agent: str, site: str) -> Rules:
-    return robots.parse(kept[1:] if kept.startswith(RULES) else b"", agent, site)
+    return robots_txt.parse(kept[1:] if kept.startswith(RULES) else b"", agent, site)
 
 
 def _ask(site: str, agent: str, fetch: Callable[[str], Page]) -> _Known:
@@ -90,14 +90,14 @@ def _ask(site: str, agent: str, fetch: Callable[[str], Page]) -> _Known:
             with redis_client.available() as client:
                 client.set(_key(site), kept, px=round(seconds * 1000))
             known = _current(site, agent) or _Known(b"", _parsed(kept, agent, site), "", 0.0)
-        hosts.ask_for_delay(hosts.host_of(site), known.rules.crawl_delay)
+        host_throttle.ask_for_delay(host_throttle.host_of(site), known.rules.crawl_delay)
     return known
 
 
 def _fetched(site: str, fetch: Callable[[str], Page]) -> tuple[bytes, float]:
     """What to keep of a site's robots.txt, and for how many seconds."""
     try:
-        return RULES + fetch(f"{site}/robots.txt").body[: robots.MAX_BYTES + 1], KEEP_SECONDS
+        return RULES + fetch(f"{site}/robots.txt").body[: robots_txt.MAX_BYTES + 1], KEEP_SECONDS
     except (PageGone, PageRefused, UnsupportedContent):
         return RULES, KEEP_SECONDS
     except FetchFailed as error:
@@ -119,4 +119,4 @@ def _alone(site: str) -> Iterator[None]:
 
 
 def _key(site: str) -> str:
-    return f"{hosts.PREFIX}:robots:{site}"
+    return f"{host_throttle.PREFIX}:robots:{site}"

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from ingestion import hosts, robots_store
 from ingestion.exceptions import BufferUnavailable, FetchFailed, HostBusy, PermanentError, Throttled
-from ingestion.hosts import Outcome
+from ingestion.fetching import host_throttle, robots_cache
+from ingestion.fetching.host_throttle import Outcome
 from ingestion.types import Manners, Page
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ _current: ContextVar[_Turn | None] = ContextVar("turn", default=None)
 @contextmanager
 def turn(url: str, manners: Manners = Manners(), *, token: str = "") -> Iterator[None]:
     """Enter it around one request; ``token`` names the work for which a turn is reserved (the address)."""
-    host, outer = hosts.host_of(url), _current.get()
+    host, outer = host_throttle.host_of(url), _current.get()
     if outer is not None:
         _tell(outer, Outcome.OK, keep_lease=outer.host == host)
     mine = _take(host, manners, token or url, outer)
@@ -74,17 +74,17 @@ def turn(url: str, manners: Manners = Manners(), *, token: str = "") -> Iterator
 
 def allowed(url: str, *, fetch: Callable[[str], Page]) -> bool:
     """Whether robots.txt lets us fetch ``url``; raises FetchFailed while it cannot be had."""
-    return robots_store.rules_of(url, fetch=_in_turn(fetch)).allow(url)
+    return robots_cache.rules_of(url, fetch=_in_turn(fetch)).allow(url)
 
 
 def sitemaps(url: str, *, fetch: Callable[[str], Page]) -> tuple[str, ...]:
     """The sitemaps that the robots.txt of ``url``'s site names."""
-    return robots_store.rules_of(url, fetch=_in_turn(fetch)).sitemaps
+    return robots_cache.rules_of(url, fetch=_in_turn(fetch)).sitemaps
 
 
 def forget() -> None:
     """Drop what this process remembers, so that the next address asks Redis again."""
-    robots_store.forget()
+    robots_cache.forget()
 
 
 def _in_turn(fetch: Callable[[str], Page]) -> Callable[[str], Page]:
@@ -101,7 +101,7 @@ def _take(host: str, manners: Manners, token: str, outer: _Turn | None) -> _Turn
     patience = NAP_SECONDS if outer is None else FOLLOWING_NAP_SECONDS
     until = time.monotonic() + patience
     while True:
-        reply = hosts.take(
+        reply = host_throttle.take(
             host,
             lease=lease,
             token=token,
@@ -131,7 +131,7 @@ def _tell(turn: _Turn, outcome: Outcome, error: BaseException | None = None, *, 
     turn.told = True
     wish = getattr(error, "retry_after", None) or 0.0 if outcome is Outcome.THROTTLED else 0.0
     try:
-        pause = hosts.give(
+        pause = host_throttle.give(
             turn.host, lease="" if keep_lease else turn.lease, started=turn.started, outcome=outcome, wish=wish
         )
     except BufferUnavailable as trouble:

@@ -21,9 +21,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from django.conf import settings
 
-from ingestion import lookups
 from ingestion.exceptions import AddressRefused, FetchFailed
-from ingestion.lookups import Resolved
+from ingestion.fetching import dns
+from ingestion.fetching.dns import Resolved
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -64,7 +64,7 @@ def judge(address: str, port: int) -> None:
 def connect(host: str, port: int, *, timeout: float) -> socket.socket:
     """A socket connected within ``timeout`` seconds to an address that was judged."""
     end = time.monotonic() + timeout
-    resolved = lookups.resolve(host, port, timeout=timeout)
+    resolved = dns.resolve(host, port, timeout=timeout)
     for *_, target in resolved:
         _judge_target(host, str(target[0]), port)
     return _connect_to_any(host, resolved, end)

@@ -1,7 +1,7 @@
 """What all processes know of a host: whose turn it is, when to leave it alone, its robots.txt. Kept in Redis.
 
 ``take`` hands out a turn or says how long to stay away, ``give`` returns it with its outcome; each is one atomic
-step by the clock of Redis (``hosts.lua``). A turn whose worker was killed ends by itself. Whoever does not get
+step by the clock of Redis (``host_throttle.lua``). A turn whose worker was killed ends by itself. Whoever does not get
 a turn within half a minute has one reserved under its token; a reservation that nobody comes for lapses.
 
 Nothing sleeps here. When Redis does not answer, BufferUnavailable says so: a host is never visited unmannered.

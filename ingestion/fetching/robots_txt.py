@@ -15,7 +15,7 @@ from urllib.parse import quote, urljoin
 
 from protego import Protego
 
-from ingestion.robots_paths import Paths
+from ingestion.fetching.robots_paths import Paths
 
 MAX_BYTES = 512 * 1024  # RFC 9309 asks for 500 KiB at least
 MAX_CRAWL_DELAY_SECONDS = 60.0  # longer ones are mistakes: 600 pages would take a day

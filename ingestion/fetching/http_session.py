@@ -26,8 +26,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
-from ingestion import netguard
 from ingestion.exceptions import FetchFailed
+from ingestion.fetching import ssrf_guard
 
 
 class Deadline:
@@ -117,13 +117,13 @@ class _GuardedConnection(HTTPConnection):
     """Connects through netguard, and judges a kept connection again before it is used again."""
 
     def _new_conn(self) -> socket.socket:
-        sock = netguard.connect(self._dns_host, self.port, timeout=_seconds_left())
+        sock = ssrf_guard.connect(self._dns_host, self.port, timeout=_seconds_left())
         _watch(sock)
         return sock
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
-            netguard.judge(self.sock.getpeername()[0], self.port)
+            ssrf_guard.judge(self.sock.getpeername()[0], self.port)
             _watch(self.sock)
         super().request(*args, **kwargs)
 
