@@ -23,7 +23,7 @@ from ingestion.pipeline.collections import build_progress, progress_sentence
 from ingestion.pipeline.missing import accept_missing
 from ingestion.pipeline.runs import remove_source, saved_sentence, start_run
 from ingestion.pipeline.troubles import troubles
-from ingestion.sources import normalise
+from ingestion.sources.registry import normalise
 from ingestion.upload_form import UploadForm
 
 DONE = set(Document.State) - set(Document.ACTIVE)

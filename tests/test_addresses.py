@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.exceptions import AddressRefused
-from ingestion.sources.addresses import (
+from ingestion.sources.web.url_scope import (
     as_in_source,
     canonical_in_scope,
     document_of,

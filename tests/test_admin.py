@@ -18,7 +18,7 @@ from ingestion import buffer
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline.progress import finish_runs
 from ingestion.pipeline.runs import forget_removed_sources
-from ingestion.sources import KINDS
+from ingestion.sources.registry import KINDS
 from tests.rows import make_chunk, make_document, make_source
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("clean_redis")]

@@ -19,8 +19,8 @@ from ingestion.exceptions import (
     SourceError,
     UnsupportedContent,
 )
-from ingestion.sources import files, unlinked
-from ingestion.sources.unlinked import descriptor
+from ingestion.sources.local import files, unlinked
+from ingestion.sources.local.unlinked import descriptor
 from ingestion.types import Listed, SourceSpec
 
 RST = b"======\nModels\n======\n\nA model maps to a table.\n"

@@ -31,7 +31,8 @@ from ingestion.exceptions import (
 from ingestion.fetching import host_throttle, http_session
 from ingestion.fetching.host_throttle import BackOff, Outcome
 from ingestion.fetching.urls import canonical
-from ingestion.sources import archives, github, github_api, snapshots, visits
+from ingestion.sources.github import api, archives, snapshots, source
+from ingestion.sources.web import crawler
 from ingestion.types import Listing, Page, SourceSpec
 from tests.github_server import PASS, GitHub, blob_sha, tarball
 
@@ -55,7 +56,7 @@ def hub(settings: Settings, tmp_path: Path, clean_redis: object) -> Iterator[Git
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings that do not wait for their turn, and a host that is asked again after short pauses."""
-    monkeypatch.setattr(visits, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(crawler, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.THROTTLED, BackOff(first=0.2, longest=1.0, free=0))
     monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.FAULT, BackOff(first=0.0, longest=0.0, free=9))
 
@@ -71,7 +72,7 @@ def urls(listing: Listing) -> list[str]:
 def paths(target: str = "github:o/r", **options: object) -> list[str]:
     """The paths that a listing names."""
     return [
-        url.partition("/blob/")[2].partition("/")[2] for url in urls(github.list_documents(spec(target, **options)))
+        url.partition("/blob/")[2].partition("/")[2] for url in urls(source.list_documents(spec(target, **options)))
     ]
 
 
@@ -80,7 +81,7 @@ def address(hub: GitHub, path: str, ref: str = "HEAD") -> str:
 
 
 def fetch(hub: GitHub, path: str, target: str = "github:o/r") -> Page:
-    return github.fetch(spec(target), address(hub, path))
+    return source.fetch(spec(target), address(hub, path))
 
 
 def attempts(action: Callable[[], Page]) -> Page:
@@ -116,8 +117,8 @@ def attempts(action: Callable[[], Page]) -> Page:
     ],
 )
 def test_it_writes_a_target_in_one_way(written: str, spelled: str) -> None:
-    assert github.normalise(written) == spelled
-    assert github.normalise(spelled) == spelled
+    assert source.normalise(written) == spelled
+    assert source.normalise(spelled) == spelled
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_it_writes_a_target_in_one_way(written: str, spelled: str) -> None:
 )
 def test_it_refuses_what_names_no_repository(target: str) -> None:
     with pytest.raises(SourceError, match="github:owner/repo"):
-        github.normalise(target)
+        source.normalise(target)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +160,8 @@ def test_it_refuses_what_names_no_repository(target: str) -> None:
 )
 def test_it_cites_the_site_that_belongs_to_the_api(settings: Settings, api: str, site: str) -> None:
     settings.GITHUB_API_URL = api
-    assert github_api.html_url() == site
-    assert github.normalise(f"{site}/o/r/tree/main/docs") == "github:o/r@main/docs"
+    assert api.html_url() == site
+    assert source.normalise(f"{site}/o/r/tree/main/docs") == "github:o/r@main/docs"
 
 
 # --- Listing ------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def test_it_cites_the_site_that_belongs_to_the_api(settings: Settings, api: str,
 
 def test_it_lists_the_documents_of_a_repository_with_their_hashes(hub: GitHub) -> None:
     hub.repository("o/r").commit(FILES)
-    listing = github.list_documents(spec())
+    listing = source.list_documents(spec())
     assert listing.complete
     assert listing.notes == ()
     assert {document.url: document.version for document in listing.documents} == {
@@ -207,7 +208,7 @@ def test_it_leaves_out_what_is_hidden_a_link_a_submodule_or_too_much(hub: GitHub
     long = "/".join(["directory" * 20] * 12) + "/d.md"
     hub.repository("o/r").commit({**files, long: b"#"}, links={"link.md": "a.md"}, submodules=("vendor/lib",))
     assert paths() == ["a.md", "b.md"]
-    listing = github.list_documents(spec(max_pages=1))
+    listing = source.list_documents(spec(max_pages=1))
     assert urls(listing) == [address(hub, "a.md")]
     notes = "\n".join(sorted(listing.notes))
     assert len(listing.notes) == 4
@@ -221,19 +222,19 @@ def test_it_lists_and_cites_the_ref_that_was_given(hub: GitHub) -> None:
     repository = hub.repository("o/r")
     repository.commit({"a.md": b"new"})
     repository.commit({"a.md": b"old"}, ref="stable/5.2.x")
-    [document] = github.list_documents(spec("github:o/r@stable%2F5.2.x")).documents
+    [document] = source.list_documents(spec("github:o/r@stable%2F5.2.x")).documents
     assert document.url == f"{hub.url}/o/r/blob/stable/5.2.x/a.md"
-    assert github.fetch(spec("github:o/r@stable%2F5.2.x"), document.url).body == b"old"
+    assert source.fetch(spec("github:o/r@stable%2F5.2.x"), document.url).body == b"old"
     assert fetch(hub, "a.md").body == b"new"
 
 
 def test_it_spells_odd_names_as_the_site_does(hub: GitHub) -> None:
     names = ["ä b/100%.md", "a#b?c=d&e.md", "quo'te\".md", "new\nline.md", "back\\slash.md"]
     hub.repository("o/r").commit({name: name.encode() for name in names})
-    found = urls(github.list_documents(spec()))
+    found = urls(source.list_documents(spec()))
     assert f"{hub.url}/o/r/blob/HEAD/%C3%A4%20b/100%25.md" in found
     assert all(canonical(url) == url for url in found)
-    assert [github.fetch(spec(), url).body.decode() for url in found] == names
+    assert [source.fetch(spec(), url).body.decode() for url in found] == names
 
 
 def test_a_commit_as_ref_is_never_asked_for_again(hub: GitHub) -> None:
@@ -245,7 +246,7 @@ def test_a_commit_as_ref_is_never_asked_for_again(hub: GitHub) -> None:
 
 def test_a_list_that_is_cut_short_is_read_from_the_archive(hub: GitHub) -> None:
     hub.repository("o/r").commit({**FILES, "dir.md/x.rst": b"y"}, truncated=True)
-    listing = github.list_documents(spec())
+    listing = source.list_documents(spec())
     assert listing.complete
     assert {d.url: d.version for d in listing.documents} == {
         address(hub, path): blob_sha(body)
@@ -257,7 +258,7 @@ def test_a_list_that_is_cut_short_is_read_from_the_archive(hub: GitHub) -> None:
 
 
 def test_a_tree_of_many_megabytes_is_read_from_the_archive(hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(github_api, "MAX_TREE_BYTES", 200)
+    monkeypatch.setattr(api, "MAX_TREE_BYTES", 200)
     hub.repository("o/r").commit(FILES)
     assert sorted(paths()) == ["README.md", "docs/howto/deploy.md", "docs/models.txt"]
 
@@ -298,7 +299,7 @@ def test_a_document_has_its_type_and_hash(hub: GitHub) -> None:
 def test_it_refuses_an_address_that_is_not_below_the_target(hub: GitHub, url: str) -> None:
     hub.repository("o/r").commit(FILES)
     with pytest.raises((AddressRefused, PageGone) if url.endswith("/docs") else AddressRefused):
-        github.fetch(spec("github:o/r/docs"), url.format(hub=hub.url))
+        source.fetch(spec("github:o/r/docs"), url.format(hub=hub.url))
 
 
 def test_a_file_that_is_gone_is_a_page_gone(hub: GitHub) -> None:
@@ -330,18 +331,18 @@ def documentation() -> dict[str, bytes]:
 def test_complete_documentation_costs_three_calls_and_an_unchanged_refresh_one(hub: GitHub) -> None:
     repository, files = hub.repository("o/r"), documentation()
     repository.commit(files)
-    first = list(github.list_documents(spec("github:o/r/docs")).documents)
-    bodies = {document.url: github.fetch(spec("github:o/r/docs"), document.url).body for document in first}
+    first = list(source.list_documents(spec("github:o/r/docs")).documents)
+    bodies = {document.url: source.fetch(spec("github:o/r/docs"), document.url).body for document in first}
     assert hub.count() == {"commit": 1, "tree": 1, "archive": 1}
     assert bodies == {address(hub, path): body for path, body in files.items() if path.startswith("docs/")}
 
     hub.calls.clear()
-    assert list(github.list_documents(spec("github:o/r/docs")).documents) == first
+    assert list(source.list_documents(spec("github:o/r/docs")).documents) == first
     assert [(call.kind, call.status) for call in hub.calls] == [("commit", 304)]
 
     hub.calls.clear()
     repository.commit({**files, "docs/topic1/page1.txt": b"New\n===\n"})
-    changed = set(github.list_documents(spec("github:o/r/docs")).documents) - set(first)
+    changed = set(source.list_documents(spec("github:o/r/docs")).documents) - set(first)
     assert [document.url for document in changed] == [address(hub, "docs/topic1/page1.txt")]
     assert "archive" not in hub.count()
     assert fetch(hub, "docs/topic1/page1.txt").body == b"New\n===\n"
@@ -351,7 +352,7 @@ def test_complete_documentation_costs_three_calls_and_an_unchanged_refresh_one(h
 def test_the_archive_may_come_before_the_first_document(hub: GitHub) -> None:
     hub.repository("o/r").commit(FILES)
     paths()
-    github.prepare(spec())
+    source.prepare(spec())
     assert hub.count() == {"commit": 1, "tree": 1, "archive": 1}
     assert fetch(hub, "README.md").body == README
     assert hub.count() == {"commit": 1, "tree": 1, "archive": 1}
@@ -372,19 +373,19 @@ def test_a_worker_asks_again_where_the_ref_leads_after_a_while(hub: GitHub, monk
     assert fetch(hub, "a.md").body == b"old"
     repository.commit({"a.md": b"new"})
     assert fetch(hub, "a.md").body == b"old"
-    monkeypatch.setattr(github, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(source, "FRESH_SECONDS", 0.0)
     assert fetch(hub, "a.md").body == b"new"
 
 
 def test_workers_download_an_archive_once(hub: GitHub) -> None:
     hub.repository("o/r").commit(files := documentation())
-    listed = urls(github.list_documents(spec()))[:40]
+    listed = urls(source.list_documents(spec()))[:40]
     hub.archive_delay.clear()
     bodies: dict[str, bytes] = {}
 
     def work(mine: list[str]) -> None:
         for url in mine:
-            bodies[url] = attempts(lambda url=url: github.fetch(spec(), url)).body  # type: ignore[misc]
+            bodies[url] = attempts(lambda url=url: source.fetch(spec(), url)).body  # type: ignore[misc]
 
     workers = [threading.Thread(target=work, args=(listed[n::4],)) for n in range(4)]
     for worker in workers:
@@ -590,7 +591,7 @@ def test_a_spent_allowance_is_waited_for_by_all_and_nothing_is_lost(hub: GitHub,
     assert 0 < (throttled.value.retry_after or 0) <= 2.5
     asked = len(hub.calls)
     with pytest.raises(HostBusy):
-        github.list_documents(spec("github:o/other"))
+        source.list_documents(spec("github:o/other"))
     assert len(hub.calls) == asked
     time.sleep(throttled.value.retry_after or 0)
     assert len(attempts(lambda: paths())) == 3  # type: ignore[arg-type, return-value]
@@ -785,5 +786,5 @@ def test_it_names_content_as_git_does() -> None:
 
 def test_no_link_of_a_file_leads_to_another_document() -> None:
     assert (
-        github.follow(spec(), "https://github.com/o/r/blob/HEAD/a.md", ["https://github.com/o/r/blob/HEAD/b.md"]) == []
+        source.follow(spec(), "https://github.com/o/r/blob/HEAD/a.md", ["https://github.com/o/r/blob/HEAD/b.md"]) == []
     )

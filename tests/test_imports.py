@@ -131,7 +131,7 @@ def test_django_admin_and_cpu_worker_do_not_load_torch() -> None:
         "import os, sys, django\n"
         "django.setup()\n"
         "from django.contrib import admin; admin.autodiscover()\n"
-        "import ragproject.urls, ingestion.tasks, ingestion.sources\n"
+        "import ragproject.urls, ingestion.tasks, ingestion.sources.registry\n"
         "from django.core.management import get_commands, load_command_class\n"
         "[load_command_class(a, n) for n, a in get_commands().items() if a in ('ingestion', 'search')]\n"
         "heavy = {'torch', 'FlagEmbedding', 'transformers', 'sentence_transformers'} & set(sys.modules)\n"

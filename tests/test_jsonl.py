@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from ingestion.exceptions import FetchFailed, SourceError, UnsupportedContent
-from ingestion.sources import jsonl
+from ingestion.sources.local import jsonl
 from ingestion.types import Page, SourceSpec
 
 

@@ -16,8 +16,8 @@ from ingestion.extractors.declarations import declared
 from ingestion.extractors.tree import parse
 from ingestion.fetching import responses, robots_txt, ssrf_guard
 from ingestion.fetching.fetcher import canonical
-from ingestion.sources import entries
-from ingestion.sources.entries import PAGES, SITEMAPS, Entry
+from ingestion.sources.web import sitemap_parser
+from ingestion.sources.web.sitemap_parser import PAGES, SITEMAPS, Entry
 from tests import corpora, source_archives
 from tests.test_charsets import CENTRAL, CYRILLIC, DANISH, JAPANESE
 from tests.test_ssrf import ACCEPTABLE, ADVOCATE, SAFECURL
@@ -214,7 +214,7 @@ def read_sitemap(folder: Path, test: ast.FunctionDef) -> Iterator[Entry]:
     ((argument,),) = corpora.calls(test, "Sitemap")
     path = folder / "sitemap"
     path.write_bytes(corpora.literal(argument))
-    return entries.read(path, "https://h.example/sitemap.xml")
+    return sitemap_parser.read(path, "https://h.example/sitemap.xml")
 
 
 @pytest.mark.parametrize("name", SCRAPYS_SITEMAPS)

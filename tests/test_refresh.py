@@ -19,7 +19,7 @@ from ingestion.pipeline.listing import list_run
 from ingestion.pipeline.missing import accept_missing
 from ingestion.pipeline.progress import finish_runs
 from ingestion.pipeline.runs import start_run, summary
-from ingestion.sources import BULK, KINDS
+from ingestion.sources.registry import BULK, KINDS
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]

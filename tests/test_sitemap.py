@@ -14,8 +14,8 @@ import pytest
 
 from ingestion.exceptions import AddressRefused, FetchFailed, HostBusy, PageGone, PageRefused, UnsupportedContent
 from ingestion.fetching import politeness
-from ingestion.sources import entries, sitemap
-from ingestion.sources.entries import FEED, PAGES, SITEMAPS, Entry
+from ingestion.sources.web import sitemap, sitemap_parser
+from ingestion.sources.web.sitemap_parser import FEED, PAGES, SITEMAPS, Entry
 from ingestion.types import Listed, Listing, Manners, SourceSpec
 from tests.local_site import LocalSite
 
@@ -34,7 +34,7 @@ def urlset(*addresses: str, lastmod: str = "") -> str:
 def read(folder: Path, text: str | bytes) -> list[Entry]:
     path = folder / "sitemap"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return list(entries.read(path, "https://h.example/sitemap.xml"))
+    return list(sitemap_parser.read(path, "https://h.example/sitemap.xml"))
 
 
 def read_until_refused(folder: Path, text: str | bytes) -> tuple[list[Entry], str]:
@@ -42,7 +42,7 @@ def read_until_refused(folder: Path, text: str | bytes) -> tuple[list[Entry], st
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     found: list[Entry] = []
     with pytest.raises(UnsupportedContent) as refused:
-        for entry in entries.read(path, "https://h.example/sitemap.xml"):
+        for entry in sitemap_parser.read(path, "https://h.example/sitemap.xml"):
             found.append(entry)
     return found, str(refused.value)
 
@@ -156,7 +156,7 @@ def test_it_reads_what_sitemaps_look_like(tmp_path: Path, text: str | bytes, fou
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 def test_it_does_not_matter_where_a_piece_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(entries, "PIECE_BYTES", size)
+    monkeypatch.setattr(sitemap_parser, "PIECE_BYTES", size)
     xml = f"\n{XML}<urlset><url><loc>http://h/?a=1&amp;b=é&c&#38;d</loc></url><!-- & --></urlset>"
     assert read(tmp_path, xml) == [page("http://h/?a=1&b=é&c&d")]
     assert read(tmp_path, "http://h/a\nhttp://h/é\n") == [page("http://h/a"), page("http://h/é")]
@@ -237,7 +237,7 @@ def test_a_long_list_is_read_in_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "sitemap"
     path.write_text(urlset(*(f"https://h.example/docs/page-{n}.html" for n in range(10_000)), lastmod="2020-01-01"))
     tracemalloc.start()
-    count = sum(bool(entry.version) for entry in entries.read(path, "long.xml"))
+    count = sum(bool(entry.version) for entry in sitemap_parser.read(path, "long.xml"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 10_000
@@ -254,7 +254,7 @@ def test_a_gzip_bomb_is_left_at_50_megabytes(tmp_path: Path, start: str) -> None
     assert path.stat().st_size < 1_000_000
     tracemalloc.start()
     with pytest.raises(UnsupportedContent, match="larger than 52428800 bytes when unpacked"):
-        list(entries.read(path, "bomb.xml.gz"))
+        list(sitemap_parser.read(path, "bomb.xml.gz"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4_000_000
@@ -275,15 +275,15 @@ def test_a_gzip_bomb_is_left_at_50_megabytes(tmp_path: Path, start: str) -> None
     ],
 )
 def test_a_date_tells_versions_apart_when_it_is_fine_enough(lastmod: str, version: str) -> None:
-    assert entries.version_of(lastmod) == version
+    assert sitemap_parser.version_of(lastmod) == version
 
 
 def test_a_day_that_may_not_be_over_tells_nothing_yet() -> None:
     now = datetime.now(UTC)
     for days, known in ((1, False), (0, False), (-1, False), (-3, True)):
         day = (now + timedelta(days=days)).date().isoformat()
-        assert bool(entries.version_of(day)) is known
-        assert entries.version_of(f"{day}T00:00:00Z")
+        assert bool(sitemap_parser.version_of(day)) is known
+        assert sitemap_parser.version_of(f"{day}T00:00:00Z")
 
 
 # --- Sets of files ------------------------------------------------------------------------------------
@@ -518,7 +518,7 @@ def test_a_feed_names_the_latest_pages_only(site: LocalSite) -> None:
 
 
 def test_a_bomb_among_the_files_is_left_and_told(site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries, "MAX_FILE_BYTES", 1_000_000)
+    monkeypatch.setattr(sitemap_parser, "MAX_FILE_BYTES", 1_000_000)
     site.page("/index.xml", index("/bomb.xml.gz", "/good.xml"))
     site.page("/bomb.xml.gz", gzip.compress(b"<urlset><url><loc>/a</loc></url>" + b" " * 2_000_000))
     site.page("/good.xml", urlset("/z").encode())

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ingestion import sources
 from ingestion.exceptions import SourceError
 from ingestion.models import Source
+from ingestion.sources import registry
 from ingestion.types import SourceSpec
 
 
@@ -40,25 +40,25 @@ from ingestion.types import SourceSpec
     ],
 )
 def test_it_tells_the_kind_from_how_a_target_is_written(target: str, kind: str) -> None:
-    assert sources.detect_kind(target) == kind
+    assert registry.detect_kind(target) == kind
 
 
 @pytest.mark.parametrize("target", ["", "  ", "ftp://example.com/", "gitlab:django/django", "s3://bucket/docs"])
 def test_it_says_what_it_accepts_when_a_target_is_of_no_kind(target: str) -> None:
     with pytest.raises(SourceError, match="give the first page of a website"):
-        sources.detect_kind(target)
+        registry.detect_kind(target)
 
 
 def test_an_existing_folder_counts_however_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes:old").mkdir()
-    assert sources.detect_kind("notes:old") == "files"
+    assert registry.detect_kind("notes:old") == "files"
 
 
 def test_it_names_the_kinds_when_it_knows_no_such_kind() -> None:
     with pytest.raises(SourceError, match="website, sitemap, github"):
-        sources.list_documents(SourceSpec(kind="carrier-pigeon", target="x"))
+        registry.list_documents(SourceSpec(kind="carrier-pigeon", target="x"))
 
 
 def test_every_kind_that_a_source_may_have_has_a_module() -> None:
-    assert set(sources.KINDS) == set(Source.Kind.values)
+    assert set(registry.KINDS) == set(Source.Kind.values)

@@ -14,8 +14,8 @@ from django.utils.datastructures import MultiValueDict
 from pytest_django import Settings
 
 from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, UnsupportedContent
-from ingestion.sources import files, uploads
-from ingestion.sources.unlinked import descriptor
+from ingestion.sources.local import files, uploads
+from ingestion.sources.local.unlinked import descriptor
 from ingestion.types import SourceSpec
 from ingestion.upload_form import UploadForm
 

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, UnsupportedContent
 from ingestion.fetching import http_session, politeness
-from ingestion.sources import urls
+from ingestion.sources.web import url_list
 from ingestion.types import Manners, SourceSpec, Validators
 from tests.local_site import LocalSite
 
@@ -30,7 +30,7 @@ def spec_of(target: object, **options: object) -> SourceSpec:
 
 
 def listed(spec: SourceSpec) -> list[str]:
-    return [one.url for one in urls.list_documents(spec).documents]
+    return [one.url for one in url_list.list_documents(spec).documents]
 
 
 def listed_in(folder: Path, text: str | bytes, **options: object) -> list[str]:
@@ -45,8 +45,8 @@ def listed_in(folder: Path, text: str | bytes, **options: object) -> list[str]:
 def test_a_target_is_a_file_or_a_web_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "list.txt").write_text("https://h.example/")
     monkeypatch.chdir(tmp_path)
-    assert urls.normalise("list.txt") == str(tmp_path / "list.txt")
-    assert urls.normalise("HTTPS://H.example:443/llms.txt#x") == "https://h.example/llms.txt"
+    assert url_list.normalise("list.txt") == str(tmp_path / "list.txt")
+    assert url_list.normalise("HTTPS://H.example:443/llms.txt#x") == "https://h.example/llms.txt"
 
 
 @pytest.mark.parametrize(("target", "message"), [("missing.txt", "check it"), (".", "is no file")])
@@ -55,7 +55,7 @@ def test_it_says_what_is_wrong_with_a_target(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=message):
-        urls.normalise(target)
+        url_list.normalise(target)
 
 
 # --- Lists --------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_each_address_is_a_document(tmp_path: Path, text: str | bytes) -> None:
 
 def test_a_list_says_that_it_has_named_everything(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("https://h.example/a")
-    listing = urls.list_documents(spec_of(tmp_path / "list.txt"))
+    listing = url_list.list_documents(spec_of(tmp_path / "list.txt"))
     assert (listing.complete, listing.notes) == (True, ())
 
 
@@ -114,7 +114,7 @@ def test_a_bad_line_fails_alone_and_says_why(tmp_path: Path, line: str, reason: 
     assert bad.isascii()
     assert len(bad) <= 2048
     with pytest.raises(UnsupportedContent, match=f"Line 3 of .*list.txt is left out: .*{reason}"):
-        urls.fetch(spec_of(tmp_path / "list.txt"), bad)
+        url_list.fetch(spec_of(tmp_path / "list.txt"), bad)
 
 
 def test_a_bad_link_fails_alone(tmp_path: Path) -> None:
@@ -145,9 +145,9 @@ def test_globs_choose_by_the_address_and_bad_lines_always_show(tmp_path: Path) -
 
 def test_it_stops_at_the_cap_and_says_so(tmp_path: Path) -> None:
     assert len(listed_in(tmp_path, "\n".join(f"https://h.example/{n}" for n in range(5)), max_pages=3)) == 3
-    listing = urls.list_documents(spec_of(tmp_path / "list.txt", max_pages=3))
+    listing = url_list.list_documents(spec_of(tmp_path / "list.txt", max_pages=3))
     assert listing.notes == ("Only the first 3 of 5 addresses are taken (max_pages).",)
-    assert urls.list_documents(spec_of(tmp_path / "list.txt", max_pages=5)).notes == ()
+    assert url_list.list_documents(spec_of(tmp_path / "list.txt", max_pages=5)).notes == ()
 
 
 def test_a_missing_list_is_named(tmp_path: Path) -> None:
@@ -191,10 +191,10 @@ def test_a_page_is_fetched_unless_it_is_the_known_version(site: LocalSite) -> No
         handler.reply(304) if known else handler.reply(body=b"<p>hello", ETag='"1"')  # type: ignore[attr-defined]
 
     url, spec = site.answer("/a", answer), spec_of("list.txt")
-    page = urls.fetch(spec, url)
+    page = url_list.fetch(spec, url)
     assert page is not None
     assert (page.body, page.etag) == (b"<p>hello", '"1"')
-    assert urls.fetch(spec, url, Validators(etag='"1"')) is None
+    assert url_list.fetch(spec, url, Validators(etag='"1"')) is None
 
 
 @pytest.mark.parametrize(
@@ -202,14 +202,14 @@ def test_a_page_is_fetched_unless_it_is_the_known_version(site: LocalSite) -> No
     [(b"%PDF-1.7\n\0", "application/pdf"), (b"{}", "application/x-ipynb+json"), (b"<p>x", "application/xhtml+xml")],
 )
 def test_every_format_that_can_be_read_may_be_listed(site: LocalSite, body: bytes, content_type: str) -> None:
-    page = urls.fetch(spec_of("list.txt"), site.page("/a", body, Content_Type=content_type))
+    page = url_list.fetch(spec_of("list.txt"), site.page("/a", body, Content_Type=content_type))
     assert page is not None
     assert (page.body, page.content_type) == (body, content_type)
 
 
 def test_a_picture_may_not_be_listed(site: LocalSite) -> None:
     with pytest.raises(UnsupportedContent):
-        urls.fetch(spec_of("list.txt"), site.page("/a", b"\x89PNG", Content_Type="image/png"))
+        url_list.fetch(spec_of("list.txt"), site.page("/a", b"\x89PNG", Content_Type="image/png"))
 
 
 def test_a_page_that_robots_txt_forbids_is_not_fetched(site: LocalSite) -> None:
@@ -217,13 +217,13 @@ def test_a_page_that_robots_txt_forbids_is_not_fetched(site: LocalSite) -> None:
     site.page("/open", status=302, Location="/closed/b")
     for url in (site.page("/closed/a", b"<p>x"), site.url("/open")):
         with pytest.raises(AddressRefused, match=r"robots\.txt forbids"):
-            urls.fetch(spec_of("list.txt"), url)
+            url_list.fetch(spec_of("list.txt"), url)
     assert site.paths == ["/robots.txt", "/open"]
 
 
 def test_a_redirect_within_the_host_is_followed(site: LocalSite) -> None:
     site.page("/new/b", b"<p>hello")
-    page = urls.fetch(spec_of("list.txt"), site.page("/old", status=301, Location="/new/b"))
+    page = url_list.fetch(spec_of("list.txt"), site.page("/old", status=301, Location="/new/b"))
     assert page is not None
     assert (page.url, page.body) == (site.url("/new/b"), b"<p>hello")
 
@@ -231,15 +231,15 @@ def test_a_redirect_within_the_host_is_followed(site: LocalSite) -> None:
 def test_a_redirect_to_another_host_names_what_to_list_instead(site: LocalSite) -> None:
     url = site.page("/old", status=301, Location=site.url("/new", host="localhost"))
     with pytest.raises(AddressRefused, match=r"/old redirects to another host; list http://localhost.*/new instead"):
-        urls.fetch(spec_of("list.txt"), url)
+        url_list.fetch(spec_of("list.txt"), url)
     assert site.paths == ["/robots.txt", "/old"]
 
 
 def test_a_missing_page_is_gone_and_a_broken_site_is_tried_later(site: LocalSite) -> None:
     with pytest.raises(PageGone):
-        urls.fetch(spec_of("list.txt"), site.url("/missing"))
+        url_list.fetch(spec_of("list.txt"), site.url("/missing"))
     with pytest.raises(FetchFailed):
-        urls.fetch(spec_of("list.txt"), site.page("/broken", status=500))
+        url_list.fetch(spec_of("list.txt"), site.page("/broken", status=500))
 
 
 def test_every_request_waits_for_its_turn(site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +254,7 @@ def test_every_request_waits_for_its_turn(site: LocalSite, monkeypatch: pytest.M
     manners = Manners(delay_seconds=7)
     site.page("/b", b"<p>x")
     old = site.page("/a", status=302, Location="/b")
-    urls.fetch(spec_of("list.txt", manners=manners), old)
+    url_list.fetch(spec_of("list.txt", manners=manners), old)
     assert [given for given in turns if "robots" not in given[0]] == [
         (old, manners, old),
         (site.url("/b"), manners, old),
@@ -265,9 +265,9 @@ def test_every_request_waits_for_its_turn(site: LocalSite, monkeypatch: pytest.M
 
 
 def test_the_pages_lead_to_nothing_by_their_links() -> None:
-    assert urls.follow(spec_of("list.txt"), "https://h.example/", ["https://h.example/a"]) == []
+    assert url_list.follow(spec_of("list.txt"), "https://h.example/", ["https://h.example/a"]) == []
 
 
 def test_an_address_that_looks_like_a_bad_line_is_never_requested() -> None:
     with pytest.raises(UnsupportedContent):
-        urls.fetch(spec_of("list.txt"), f"line:1?{quote('https://h.example/')}")
+        url_list.fetch(spec_of("list.txt"), f"line:1?{quote('https://h.example/')}")

@@ -11,8 +11,8 @@ import pytest
 
 from ingestion.exceptions import AddressRefused, FetchFailed, HostBusy, PageRefused
 from ingestion.fetching import politeness
-from ingestion.sources import website
-from ingestion.sources.addresses import template
+from ingestion.sources.web import website
+from ingestion.sources.web.url_scope import template
 from ingestion.types import Listed, Listing, Manners, SourceSpec, Validators
 from tests.local_site import Handler, LocalSite
 

@@ -25,8 +25,8 @@ from ingestion.coordination.redis_client import connect
 from ingestion.embedder import resolve_device
 from ingestion.extractor import extract
 from ingestion.pipeline.preview import cut
-from ingestion.sources import fetch
-from ingestion.sources.visits import patiently
+from ingestion.sources.registry import fetch
+from ingestion.sources.web.crawler import patiently
 from ingestion.types import EmbeddedChunk, Manners, SourceSpec, TextChunk, Vectors, embedding_text
 from ingestion.vector_store import VectorStore, open_store
 

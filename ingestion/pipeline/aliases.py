@@ -12,7 +12,7 @@ from django.utils import timezone
 from ingestion.models import Document, Source
 from ingestion.pipeline.listing import register
 from ingestion.pipeline.missing import release_duplicates
-from ingestion.sources.addresses import canonical_in_scope
+from ingestion.sources.web.url_scope import canonical_in_scope
 from ingestion.types import Extracted, Listed, Page
 
 BAD_ORIGINALS = (

@@ -16,7 +16,7 @@ from ingestion.exceptions import PermanentError, SourceError
 from ingestion.models import Source
 from ingestion.pipeline.preview import cut, extracted_of
 from ingestion.pipeline.runs import embedding_rate
-from ingestion.sources import follow, list_documents
+from ingestion.sources.registry import follow, list_documents
 from ingestion.types import Extracted, Json, SourceSpec
 
 SAMPLED_PAGES = 5

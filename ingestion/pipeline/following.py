@@ -11,9 +11,9 @@ from django.db.models import Count
 
 from ingestion.models import Document, Run
 from ingestion.pipeline.listing import register
-from ingestion.sources import follow
-from ingestion.sources.addresses import template
-from ingestion.sources.website import MAX_LINKS
+from ingestion.sources.registry import follow
+from ingestion.sources.web.url_scope import template
+from ingestion.sources.web.website import MAX_LINKS
 from ingestion.types import Listed
 
 

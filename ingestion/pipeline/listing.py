@@ -19,8 +19,8 @@ from ingestion.models import Document, DocumentQuerySet, Run, Source
 from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.missing import retire, unlisted
 from ingestion.pipeline.shape import shape_of
-from ingestion.sources import BULK, follow, list_documents, prepare
-from ingestion.sources.addresses import template
+from ingestion.sources.registry import BULK, follow, list_documents, prepare
+from ingestion.sources.web.url_scope import template
 from ingestion.types import Listed, Listing
 
 # One INSERT and one UPDATE for this many addresses; SQLite allows 32 766 parameters.

@@ -38,7 +38,7 @@ from ingestion.pipeline.missing import note_missing, release_duplicates
 from ingestion.pipeline.passages import reconcile
 from ingestion.pipeline.progress import advance
 from ingestion.pipeline.shape import content_hash, shape_of, text_hash
-from ingestion.sources import fetch
+from ingestion.sources.registry import fetch
 from ingestion.types import Extracted, Page, TextChunk, Validators
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from ingestion.models import Chunk, Document, Run, Source, due_sources
-from ingestion.sources import forget
+from ingestion.sources.registry import forget
 from ingestion.types import Json
 
 STAGES = ("list", "fetch", "extract", "chunk", "embed", "index")

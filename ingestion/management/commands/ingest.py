@@ -20,7 +20,7 @@ from ingestion.models import Document, Run, Source
 from ingestion.pipeline.estimate import estimate
 from ingestion.pipeline.missing import accept_missing
 from ingestion.pipeline.runs import progress, saved_sentence, start_run, summary
-from ingestion.sources import KINDS, detect_kind, normalise
+from ingestion.sources.registry import KINDS, detect_kind, normalise
 from ingestion.types import Json, SourceSpec
 
 POLL_SECONDS = 0.5

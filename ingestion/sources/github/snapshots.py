@@ -30,8 +30,8 @@ from pathlib import Path
 from django.conf import settings
 
 from ingestion.exceptions import FetchFailed, HostBusy, IngestionError, SourceError, TransientError
-from ingestion.sources import archives
-from ingestion.sources.github_api import Entry, Head, is_document
+from ingestion.sources.github import archives
+from ingestion.sources.github.api import Entry, Head, is_document
 
 # How often those who find the lock held look again; an archive of 10 MB takes 1-3 s.
 LOOK_AGAIN_SECONDS = 1.0

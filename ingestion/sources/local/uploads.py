@@ -31,8 +31,8 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.text import slugify
 
 from ingestion.exceptions import AddressRefused, SourceError, UnsupportedContent
-from ingestion.sources import files
-from ingestion.sources.unlinked import descriptor
+from ingestion.sources.local import files
+from ingestion.sources.local.unlinked import descriptor
 from ingestion.types import Listing, Page, SourceSpec, Validators
 
 FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")

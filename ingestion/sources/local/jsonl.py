@@ -31,8 +31,8 @@ from django.conf import settings
 
 from ingestion.exceptions import FetchFailed, SourceError, UnsupportedContent
 from ingestion.fetching.urls import MAX_URL_CHARS
-from ingestion.sources.files import existing, opened, saved, stamp
 from ingestion.sources.globs import wanted
+from ingestion.sources.local.files import existing, opened, saved, stamp
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 Integers = npt.NDArray[np.int64]

@@ -18,10 +18,10 @@ from ingestion.exceptions import AddressRefused, FetchFailed, SourceError, Unsup
 from ingestion.fetching import fetcher, politeness
 from ingestion.fetching.responses import refuse_binary
 from ingestion.fetching.urls import MAX_URL_CHARS, canonical
-from ingestion.sources import visits
-from ingestion.sources.addresses import spelled
-from ingestion.sources.files import FORMATS, content, existing, opened, saved
 from ingestion.sources.globs import wanted
+from ingestion.sources.local.files import FORMATS, content, existing, opened, saved
+from ingestion.sources.web import crawler
+from ingestion.sources.web.url_scope import spelled
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 # Somebody who lists a PDF wants it read; crawls pass over them.
@@ -160,7 +160,7 @@ def _download(spec: SourceSpec) -> bytes:
         turn=lambda hop: politeness.turn(hop, spec.manners, token=spec.target),
         content_types=("text/plain", "text/markdown", "text/x-markdown"),
     )
-    return visits.patiently(request).body
+    return crawler.patiently(request).body
 
 
 # --- Requests -----------------------------------------------------------------------------------------
@@ -169,4 +169,4 @@ def _download(spec: SourceSpec) -> bytes:
 def _permit(spec: SourceSpec, url: str, hop: str) -> None:
     if urlsplit(hop).hostname != urlsplit(url).hostname:
         raise AddressRefused(f"{url} redirects to another host; list {hop} instead")
-    visits.permit(spec, hop)
+    crawler.permit(spec, hop)

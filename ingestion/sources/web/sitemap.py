@@ -16,8 +16,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ingestion.exceptions import AddressRefused, HostBusy, IngestionError, UnsupportedContent
-from ingestion.sources import entries, visits
-from ingestion.sources.addresses import as_in_source, joined, objection, spelled
+from ingestion.sources.web import crawler, sitemap_parser
+from ingestion.sources.web.url_scope import as_in_source, joined, objection, spelled
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 MAX_FILES = 100
@@ -51,13 +51,13 @@ def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
 
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page | None:
-    return visits.fetch(spec, url, known)
+    return crawler.fetch(spec, url, known)
 
 
 def _roots(spec: SourceSpec) -> Sequence[str]:
     if urlsplit(spec.target).path != "/robots.txt":
         return [spec.target]
-    named = visits.sitemaps(spec.target)
+    named = crawler.sitemaps(spec.target)
     if not named:
         raise UnsupportedContent(f"{spec.target} names no sitemap; give the sitemap's address, or the site's")
     return named
@@ -155,23 +155,23 @@ class Reading:
     def _read_file(self, url: str, children: list[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="sitemap-") as folder:
             path = Path(folder) / "sitemap"
-            request = partial(visits.download, self.spec, url, path, max_bytes=entries.MAX_FILE_BYTES)
-            final = visits.patiently(request)
+            request = partial(crawler.download, self.spec, url, path, max_bytes=sitemap_parser.MAX_FILE_BYTES)
+            final = crawler.patiently(request)
             self._seen.add(final)
-            for entry in entries.read(path, url):
+            for entry in sitemap_parser.read(path, url):
                 if not self._take(entry, final, children):
                     return
 
-    def _take(self, entry: entries.Entry, file: str, children: list[str]) -> bool:
+    def _take(self, entry: sitemap_parser.Entry, file: str, children: list[str]) -> bool:
         """Sort one entry in. False: there is no room, or no time, for more."""
         if self._is_late():
             return False
         address = joined(file, entry.address)
-        if entry.kind == entries.SITEMAPS:
+        if entry.kind == sitemap_parser.SITEMAPS:
             if len(children) <= MAX_FILES:
                 children.append(address)
             return True
-        if entry.kind == entries.FEED:
+        if entry.kind == sitemap_parser.FEED:
             self._limits[f"{file} is a feed, which names the latest pages only; older ones are kept."] = None
         return self._take_page(address, entry.version)
 
@@ -194,4 +194,4 @@ class Reading:
         except AddressRefused:
             return "", "that are no web addresses"
         reason = objection(self.spec, url)
-        return url, reason or ("that robots.txt forbids" if visits.is_forbidden(url) else "")
+        return url, reason or ("that robots.txt forbids" if crawler.is_forbidden(url) else "")

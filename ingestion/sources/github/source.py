@@ -26,10 +26,12 @@ from django.conf import settings
 
 from ingestion.exceptions import AddressRefused, PageGone, SourceError
 from ingestion.fetching.urls import MAX_URL_CHARS
-from ingestion.sources import archives, files, visits
-from ingestion.sources.github_api import COMMIT, Entry, Head, Repository, html_url
+from ingestion.sources.github import archives
+from ingestion.sources.github.api import COMMIT, Entry, Head, Repository, html_url
+from ingestion.sources.github.snapshots import Snapshots, entries_of, tidy
 from ingestion.sources.globs import wanted
-from ingestion.sources.snapshots import Snapshots, entries_of, tidy
+from ingestion.sources.local import files
+from ingestion.sources.web import crawler
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 SHORT = re.compile(r"github:(?P<name>[^/@]+/[^/@]+?)(?:\.git)?(?:@(?P<ref>[^/]+))?(?:/(?P<path>.*))?", re.IGNORECASE)
@@ -94,8 +96,8 @@ def normalise(target: str) -> str:
 
 def list_documents(spec: SourceSpec) -> Listing:
     target = parse(spec.target)
-    commit = visits.patiently(partial(_commit, spec, target, fresh_for=0))
-    choice = _Choice(spec, target, visits.patiently(partial(_index, spec, target, commit)))
+    commit = crawler.patiently(partial(_commit, spec, target, fresh_for=0))
+    choice = _Choice(spec, target, crawler.patiently(partial(_index, spec, target, commit)))
     tidy()
     cap = spec.max_pages or len(choice.entries)
     documents = [Listed(target.address(entry.path), entry.sha) for entry in choice.entries[:cap]]
@@ -105,7 +107,7 @@ def list_documents(spec: SourceSpec) -> Listing:
 def prepare(spec: SourceSpec) -> None:
     """Have the archive of the commit that was listed on this machine."""
     target = parse(spec.target)
-    visits.patiently(lambda: _files(spec, target, _commit(spec, target, fresh_for=FRESH_SECONDS)))
+    crawler.patiently(lambda: _files(spec, target, _commit(spec, target, fresh_for=FRESH_SECONDS)))
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ from ingestion.exceptions import (
 from ingestion.fetching.responses import refuse_binary
 from ingestion.fetching.urls import MAX_URL_CHARS
 from ingestion.sources.globs import wanted
-from ingestion.sources.unlinked import descriptor
+from ingestion.sources.local.unlinked import descriptor
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 PDF = "application/pdf"

@@ -14,9 +14,16 @@ from itertools import islice
 from urllib.parse import urljoin
 
 from ingestion.exceptions import FetchFailed, IngestionError, TransientError
-from ingestion.sources import visits
-from ingestion.sources.addresses import as_in_source, document_of, joined, same_place, scope_of, spelled
-from ingestion.sources.sitemap import Reading, bound_note, listed
+from ingestion.sources.web import crawler
+from ingestion.sources.web.sitemap import Reading, bound_note, listed
+from ingestion.sources.web.url_scope import (
+    as_in_source,
+    document_of,
+    joined,
+    same_place,
+    scope_of,
+    spelled,
+)
 from ingestion.types import Listing, Page, SourceSpec, Validators
 
 # Beside the first page. A sitemap with fewer is no list of a documentation: Read the Docs names versions only.
@@ -54,11 +61,11 @@ def _listing(spec: SourceSpec, pages: dict[str, str], notes: list[str], *, compl
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
     found = dict.fromkeys(document_of(spec, link) for link in links[:MAX_LINKS])
-    return [url for url in found if url and url != page_url and not visits.is_forbidden(url)]
+    return [url for url in found if url and url != page_url and not crawler.is_forbidden(url)]
 
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page | None:
-    return visits.fetch(spec, url, known)
+    return crawler.fetch(spec, url, known)
 
 
 # --- The sitemap as a list ------------------------------------------------------------------------------
@@ -67,7 +74,7 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page 
 def _readings(spec: SourceSpec, start: str, notes: list[str]) -> Iterator[Reading]:
     """What robots.txt names; then the places where generators of documentation and of sites write one."""
     try:
-        named = visits.sitemaps(start)
+        named = crawler.sitemaps(start)
     except FetchFailed as error:
         named = ()
         notes.append(f"Sitemap: {error}.")
@@ -103,7 +110,7 @@ def _covers(pages: Collection[str], links: frozenset[str], notes: list[str]) -> 
 def _links_of(spec: SourceSpec, start: str) -> frozenset[str]:
     """The documents that the first page links to; none when it cannot be read, which its own visit will tell."""
     try:
-        page = visits.patiently(partial(visits.fetch, spec, start))
+        page = crawler.patiently(partial(crawler.fetch, spec, start))
     except IngestionError:
         return frozenset()
     if page is None or page.content_type not in HTML:

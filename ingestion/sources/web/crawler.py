@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from ingestion.exceptions import AddressRefused, HostBusy, TransientError
 from ingestion.fetching import fetcher, politeness
-from ingestion.sources.addresses import as_in_source, scope_of
+from ingestion.sources.web.url_scope import as_in_source, scope_of
 from ingestion.types import Page, SourceSpec, Validators
 
 T = TypeVar("T")

@@ -1,0 +1,120 @@
+"""One module per kind of source, one contract.
+
+A kind names the documents that it holds now, says which links of a page lead to more of them, and
+fetches one. Its module is registered in ``KINDS`` under the name that a Source row stores; the
+functions here find the module and call it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from ingestion.exceptions import SourceError
+from ingestion.sources.github import source as github
+from ingestion.sources.local import files, jsonl, uploads
+from ingestion.sources.web import sitemap, url_list, website
+from ingestion.types import Listing, Page, SourceSpec, Validators
+
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+SITEMAP = re.compile(r"sitemap[^/]*\.(xml|xml\.gz|txt)$|/robots\.txt$", re.IGNORECASE)
+ACCEPTED = (
+    "give the first page of a website (https://…), a sitemap's address, github:owner/repo[@ref][/path], a folder, "
+    "a file, or a file of JSON lines (.jsonl)"
+)
+
+
+class Kind(Protocol):
+    """What the module of a kind offers."""
+
+    def normalise(self, target: str) -> str: ...
+
+    def list_documents(self, spec: SourceSpec) -> Listing: ...
+
+    def follow(self, spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]: ...
+
+    def fetch(self, spec: SourceSpec, url: str, known: Validators = ...) -> Page | None: ...
+
+
+KINDS: dict[str, Kind] = {
+    "website": website,
+    "sitemap": sitemap,
+    "github": github,
+    "files": files,
+    "urls": url_list,
+    "jsonl": jsonl,
+    "uploads": uploads,
+}
+
+# Kinds whose documents come all at once, and how to get them: ``(spec) -> None``.
+BULK = {"github": github.prepare}
+# Kinds that keep something on this machine, and how to delete it: ``(target) -> None``.
+KEEPERS = {"uploads": uploads.remove}
+
+
+def detect_kind(target: str) -> str:
+    """The kind of source that ``target`` is written like; whether it exists is for ``normalise``."""
+    text = target.strip()
+    scheme = SCHEME.match(text)
+    if not text:
+        raise SourceError(f"The target is empty; {ACCEPTED}.")
+    if scheme is None or scheme[0].lower() == "file:" or Path(text).exists():
+        return "jsonl" if text.lower().endswith((".jsonl", ".ndjson")) else "files"
+    if scheme[0].lower() in ("http:", "https:"):
+        return _kind_of_address(text)
+    if scheme[0].lower() == "github:":
+        return "github"
+    raise SourceError(f"{text!r} is of no known kind; {ACCEPTED}.")
+
+
+def _kind_of_address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "website"  # whose normalise says what is wrong with it
+    if parts.hostname in ("github.com", "www.github.com") and parts.path.strip("/").count("/") >= 1:
+        return "github"
+    if parts.path.lower().endswith("/llms.txt"):
+        return "urls"
+    return "sitemap" if SITEMAP.search(parts.path) else "website"
+
+
+def normalise(kind: str, target: str) -> str:
+    """The one spelling of a target: an absolute path, or a canonical address."""
+    return _module(kind).normalise(target.strip())
+
+
+def list_documents(spec: SourceSpec) -> Listing:
+    """What the source holds now, named one at a time."""
+    return _module(spec.kind).list_documents(spec)
+
+
+def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
+    """Those of a page's links that are documents of the source, once each."""
+    return _module(spec.kind).follow(spec, page_url, links)
+
+
+def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page | None:
+    """One document, or None while it is the version that ``known`` describes; refuses an address that is
+    not the source's."""
+    return _module(spec.kind).fetch(spec, url, known)
+
+
+def prepare(spec: SourceSpec) -> None:
+    """Get what many documents share, which may take longer than a single document may."""
+    BULK[spec.kind](spec)
+
+
+def forget(spec: SourceSpec) -> None:
+    """Delete what is kept on this machine for a source that is no more."""
+    if spec.kind in KEEPERS:
+        KEEPERS[spec.kind](spec.target)
+
+
+def _module(kind: str) -> Kind:
+    if kind not in KINDS:
+        raise SourceError(f"{kind!r} is no kind of source; known are {', '.join(KINDS)}.")
+    return KINDS[kind]
