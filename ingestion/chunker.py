@@ -21,7 +21,7 @@ from itertools import pairwise
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingestion import outline
+from ingestion import markdown_outline
 from ingestion.seams import Seam, between_blocks, inside_block
 from ingestion.tokens import Costs, Counter, counter, load_tokenizer
 from ingestion.types import Extracted, TextChunk, embedding_text
@@ -115,7 +115,7 @@ class Cutter:
 
     @cached_property
     def parts(self) -> list[Part]:
-        sections = list(outline.sections(self.markdown, self.extracted.title))
+        sections = list(markdown_outline.sections(self.markdown, self.extracted.title))
         # All at once, since there may be one for every line.
         _, before, after = self._sizes([(section.body, section.end) for section in sections])
         following = [*(section.path for section in sections[1:]), ""]
@@ -124,7 +124,7 @@ class Cutter:
         for (path, parent, _, start, body, end, is_empty), next_path, a, b in zip(
             sections, following, before, after, strict=True
         ):
-            bare = is_empty and next_path.startswith(path + outline.SEPARATOR)
+            bare = is_empty and next_path.startswith(path + markdown_outline.SEPARATOR)
             if start < end:
                 found.append(Part(path, parent, start, body, end, bare, b - a < most))
         return found
@@ -164,7 +164,9 @@ class Cutter:
 
     def _heading(self, path: str, gap: int) -> Heading:
         shown = self._shortened(path, self.max_tokens // HEADING_SHARE)
-        words = shown.replace(outline.SEPARATOR, " ").replace(" …", "")  # no letters, but between spaces they count so
+        words = shown.replace(markdown_outline.SEPARATOR, " ").replace(
+            " …", ""
+        )  # no letters, but between spaces they count so
         exact, cost = self.counter.exact(words), gap + self.counter.estimate(shown)
         if exact and Costs(self.counter, words).is_sliced(0, len(words)):
             cost = self.counter.count([embedding_text(shown, "a")], special=True)[0] - self.counter.estimate("a")
@@ -174,8 +176,8 @@ class Cutter:
         """If it is over its share: the title and the last heading, then as many tokens as allowed."""
         if len(path) <= self._chars(allowed) and self.counter.estimate(path) <= allowed:
             return path
-        steps = path.split(outline.SEPARATOR)
-        short = outline.SEPARATOR.join([steps[0], "…", steps[-1]]) if len(steps) > 2 else path
+        steps = path.split(markdown_outline.SEPARATOR)
+        short = markdown_outline.SEPARATOR.join([steps[0], "…", steps[-1]]) if len(steps) > 2 else path
         return self.counter.clip(short[: self._chars(allowed)], allowed).strip()
 
     # --- Cutting -----------------------------------------------------------------------------------
@@ -297,7 +299,7 @@ class Cutter:
 
 
 def _within(path: str, ancestor: str) -> bool:
-    return path == ancestor or path.startswith(ancestor + outline.SEPARATOR)
+    return path == ancestor or path.startswith(ancestor + markdown_outline.SEPARATOR)
 
 
 def _without_bare_start(group: list[Part]) -> Iterator[list[Part]]:

@@ -12,7 +12,7 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-from ingestion import outline
+from ingestion import markdown_outline
 
 
 class Grip(IntEnum):
@@ -55,12 +55,12 @@ def between_blocks(markdown: str, start: int, end: int) -> list[Seam]:
     found: list[Seam] = []
     before = ""  # the kind of the last block that is not blank, and where it lies
     first = last = 0
-    for kind, at, stop in zip(*outline.scan(text), strict=True):
-        if kind == outline.BLANK:
+    for kind, at, stop in zip(*markdown_outline.scan(text), strict=True):
+        if kind == markdown_outline.BLANK:
             continue
         if before:
             grip = _grip(before, kind, text, first, last, at)
-            if grip in LEADING and before == outline.TEXT:
+            if grip in LEADING and before == markdown_outline.TEXT:
                 found += _tail(text, first, last, grip, start)
             found.append(Seam(start + at, grip))
         before, first, last = kind, at, stop
@@ -75,11 +75,11 @@ def _tail(text: str, first: int, last: int, grip: Grip, start: int) -> list[Seam
 
 def _grip(before: str, kind: str, text: str, first: int, last: int, at: int) -> Grip:
     """Of the seam at the start of a block, behind one from ``first`` to ``last``."""
-    if before == outline.HEADING:
+    if before == markdown_outline.HEADING:
         return Grip.LED
-    if kind == outline.HEADING:
+    if kind == markdown_outline.HEADING:
         return Grip.SECTION
-    if before == outline.TEXT and _leads(text[first:last]):
+    if before == markdown_outline.TEXT and _leads(text[first:last]):
         return Grip.LED
     return Grip.NESTED if text[at] in " \t" else Grip.BLOCK
 
@@ -91,8 +91,8 @@ def _leads(paragraph: str) -> bool:
 
 def inside_block(markdown: str, start: int, end: int) -> list[Seam]:
     text = markdown[start:end]
-    kind = outline.TABLE if _DRAWN.match(text) else outline.kind_at_start(text)
-    seams = {outline.FENCE: _code, outline.TABLE: _rows}.get(kind, _prose)
+    kind = markdown_outline.TABLE if _DRAWN.match(text) else markdown_outline.kind_at_start(text)
+    seams = {markdown_outline.FENCE: _code, markdown_outline.TABLE: _rows}.get(kind, _prose)
     return [Seam(start + at, grip) for at, grip in seams(text)]
 
 

@@ -6,8 +6,7 @@ import codecs
 
 import pytest
 
-from ingestion.extractor import SAMPLE_BYTES, decode
-from ingestion.extractors.declarations import declared
+from ingestion.extraction.encoding import SAMPLE_BYTES, declared, decode
 
 LATIN = "Zwölf große Kisten voll süßer Äpfel für die Köchin, außerdem Öl und Gemüse."
 CENTRAL = "Příliš žluťoučký kůň úpěl ďábelské ódy, a přece šel dál až k řece."

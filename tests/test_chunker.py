@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, pre_tokenizers
 
-from ingestion import outline
+from ingestion import markdown_outline
 from ingestion.chunker import chunk
-from ingestion.extractor import extract
+from ingestion.extraction.extract import extract
 from ingestion.tokens import Counter
 from ingestion.types import Extracted, Page, TextChunk, embedding_text
 from tests.growth import calls
@@ -48,7 +48,7 @@ def lost(markdown: str, found: list[TextChunk]) -> str:
     rest = list(markdown)
     for part in found:
         rest[part.start : part.end] = " " * (part.end - part.start)
-    blocks = (block for block in outline.blocks(markdown) if block.kind != outline.HEADING)
+    blocks = (block for block in markdown_outline.blocks(markdown) if block.kind != markdown_outline.HEADING)
     return "".join("".join(rest[block.start : block.end]) for block in blocks).strip()
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from ingestion.exceptions import UnsupportedContent
-from ingestion.extractor import READERS, extract
+from ingestion.extraction.extract import READERS, extract
 from ingestion.types import Page
 from tests import corpora, source_archives
 from tests.growth import TIMES, is_linear

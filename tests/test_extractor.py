@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from ingestion.exceptions import UnsupportedContent
-from ingestion.extractor import decode, extract
-from ingestion.extractors import plain
+from ingestion.extraction import plain
+from ingestion.extraction.encoding import decode
+from ingestion.extraction.extract import extract
 from ingestion.types import Extracted, Page
 from tests.growth import calls, is_linear
 

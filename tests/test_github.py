@@ -149,7 +149,7 @@ def test_it_refuses_what_names_no_repository(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("api", "site"),
+    ("api_url", "site"),
     [
         ("https://api.github.com", "https://github.com"),
         ("https://api.github.com/", "https://github.com"),
@@ -158,8 +158,8 @@ def test_it_refuses_what_names_no_repository(target: str) -> None:
         ("http://git.corp.example:8080/api/v3/", "http://git.corp.example:8080"),
     ],
 )
-def test_it_cites_the_site_that_belongs_to_the_api(settings: Settings, api: str, site: str) -> None:
-    settings.GITHUB_API_URL = api
+def test_it_cites_the_site_that_belongs_to_the_api(settings: Settings, api_url: str, site: str) -> None:
+    settings.GITHUB_API_URL = api_url
     assert api.html_url() == site
     assert source.normalise(f"{site}/o/r/tree/main/docs") == "github:o/r@main/docs"
 

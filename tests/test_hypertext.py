@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ingestion.exceptions import UnsupportedContent
-from ingestion.extractor import extract
-from ingestion.extractors import tree
+from ingestion.extraction.extract import extract
+from ingestion.extraction.html import parser
 from ingestion.types import Extracted, Page
 from tests.benchmarks import extraction
 from tests.growth import calls
@@ -470,8 +470,8 @@ def test_a_broken_page_is_read_or_refused(body: bytes) -> None:
 
 
 def test_a_page_beyond_all_measure_is_read_as_words() -> None:
-    page = tree.parse(
-        "<style>p{}</style><p>a &amp; b</p>" + "<p><!-- c --><i>d</i>" * tree.MAX_ELEMENTS + "<script>x()"
+    page = parser.parse(
+        "<style>p{}</style><p>a &amp; b</p>" + "<p><!-- c --><i>d</i>" * parser.MAX_ELEMENTS + "<script>x()"
     )
     assert [node.tag for node in page.root.walk()] == ["", "body"]
     assert page.root.words().startswith("a & b d d")

@@ -83,7 +83,7 @@ def test_no_other_program_is_run_that_might_download() -> None:
     runners = {"os.system", "os.popen", "os.execvp", "os.posix_spawn", "asyncio.create_subprocess_exec"}
     ourselves = {  # they start Python
         "ingestion/management/commands/demo.py",
-        "ingestion/extractors/pdf.py",
+        "ingestion/extraction/pdf/reader.py",
         "ingestion/benchmarks/processes.py",
     }
     for module, names in modules("ingestion", "search"):

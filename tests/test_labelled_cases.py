@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from ingestion.exceptions import AddressRefused, UnsupportedContent
-from ingestion.extractor import _usable, decode
-from ingestion.extractors.content import Survey
-from ingestion.extractors.declarations import declared
-from ingestion.extractors.tree import parse
+from ingestion.extraction.encoding import _usable, declared, decode
+from ingestion.extraction.html.main_content import Survey
+from ingestion.extraction.html.parser import parse
 from ingestion.fetching import responses, robots_txt, ssrf_guard
 from ingestion.fetching.fetcher import canonical
 from ingestion.sources.web import sitemap_parser

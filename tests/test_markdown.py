@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ingestion.extractor import extract
-from ingestion.extractors import markdown as reader
+from ingestion.extraction.extract import extract
+from ingestion.extraction.markdown import reader
 from ingestion.types import Extracted, Page
 from tests.growth import is_linear
 
@@ -239,6 +239,6 @@ def test_headings_of_the_same_words_take_time_in_proportion() -> None:
 
 
 def test_brackets_that_are_never_closed_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingestion.extractors.markdown_marks.MAX_MODULE_LINES", 10**9)
+    monkeypatch.setattr("ingestion.extraction.markdown.marks.MAX_MODULE_LINES", 10**9)
     assert is_linear(lambda size: reader.read(URL, "import {\n\n" * size), 1000)
     assert reader.read(URL, "import {\n\n" * 2_000).markdown.count("import") == 1_999

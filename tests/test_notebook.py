@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingestion.exceptions import UnsupportedContent
-from ingestion.extractor import extract
+from ingestion.extraction.extract import extract
 from ingestion.types import Extracted, Page
 
 URL = "file:///docs/tea.ipynb"

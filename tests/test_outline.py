@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion import outline
-from ingestion.outline import BLANK, FENCE, HEADING, TABLE, TEXT
+from ingestion import markdown_outline
+from ingestion.markdown_outline import BLANK, FENCE, HEADING, TABLE, TEXT
 
 PIECES = [
     "# a\n",
@@ -26,7 +26,7 @@ PIECES = [
 
 
 def kinds(markdown: str) -> list[tuple[str, str]]:
-    return [(block.kind, markdown[block.start : block.end]) for block in outline.blocks(markdown)]
+    return [(block.kind, markdown[block.start : block.end]) for block in markdown_outline.blocks(markdown)]
 
 
 def test_blocks_are_headings_fences_tables_paragraphs_and_blank_lines() -> None:
@@ -64,14 +64,14 @@ def test_other_lines_with_a_hash_are_text(line: str) -> None:
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5)).map("".join))
 def test_blocks_have_no_gaps(markdown: str) -> None:
-    found = outline.blocks(markdown)
+    found = markdown_outline.blocks(markdown)
     assert "".join(markdown[block.start : block.end] for block in found) == markdown
     assert all(block.start < block.end for block in found)
 
 
 def test_sections_know_their_path_and_the_one_above() -> None:
     markdown = "a\n\n# Tea\n\n### Deep\n\n## Green\n\n### Sencha\n\n# Cups\n"
-    assert [(section.path, section.parent) for section in outline.sections(markdown, "Tea")] == [
+    assert [(section.path, section.parent) for section in markdown_outline.sections(markdown, "Tea")] == [
         ("Tea", ""),
         ("Tea", ""),
         ("Tea › Deep", "Tea"),
@@ -82,43 +82,43 @@ def test_sections_know_their_path_and_the_one_above() -> None:
 
 
 def test_without_a_title_the_highest_headings_have_none_above() -> None:
-    found = [(section.path, section.parent) for section in outline.sections("# Tea\n\n## Green\n", "")]
+    found = [(section.path, section.parent) for section in markdown_outline.sections("# Tea\n\n## Green\n", "")]
     assert found == [("", ""), ("Tea", ""), ("Tea › Green", "Tea")]
 
 
 def test_long_paths_are_not_repeated_for_each_section() -> None:
     """Tens of thousands of small headings may stand under five long ones."""
     above = "".join(f"{'#' * level} {'x' * 280}{level}\n\n" for level in range(1, 6))
-    found = list(outline.sections(f"{above}###### a\n\nb\n\n###### c\n", "Tea"))
+    found = list(markdown_outline.sections(f"{above}###### a\n\nb\n\n###### c\n", "Tea"))
     third = f"Tea › … › {'x' * 280}3"
     assert (found[3].path, found[3].parent) == (third, "Tea › …")
     assert (found[4].path, found[4].parent) == (f"{third} › {'x' * 280}4", third)
     assert found[6].parent == found[7].parent == found[5].path
     assert all(len(section.path) < 750 for section in found)
-    *_, last = outline.sections("# a\n", "x" * 5000)
+    *_, last = markdown_outline.sections("# a\n", "x" * 5000)
     assert last.path == "x" * 300 + " › a"
 
 
 def test_sections_of_one_path_share_it() -> None:
-    paths = [section.path for section in outline.sections("# Tea\n\n" + "## Cup\n\na\n\n" * 9, "Tea")]
+    paths = [section.path for section in markdown_outline.sections("# Tea\n\n" + "## Cup\n\na\n\n" * 9, "Tea")]
     assert len(set(map(id, paths[2:]))) == 1
 
 
 @pytest.mark.parametrize("above", [4000, 4095, 4096, 4097, 40_000])
 def test_the_first_heading_may_stand_far_down(above: int) -> None:
-    assert outline.first_heading("a" * (above - 1) + "\n# Tea\nb\n") == "Tea"
-    assert outline.first_heading("```\n# no\n" + "a\n" * above + "```\n# Tea\n") == "Tea"
+    assert markdown_outline.first_heading("a" * (above - 1) + "\n# Tea\nb\n") == "Tea"
+    assert markdown_outline.first_heading("```\n# no\n" + "a\n" * above + "```\n# Tea\n") == "Tea"
 
 
 def test_the_first_heading_may_be_asked_for_by_depth() -> None:
-    assert outline.first_heading("### Deep\n\n# Tea\n", deepest=1) == "Tea"
-    assert outline.first_heading("### Deep\n\n# Tea\n") == "Deep"
-    assert outline.first_heading("text") == ""
+    assert markdown_outline.first_heading("### Deep\n\n# Tea\n", deepest=1) == "Tea"
+    assert markdown_outline.first_heading("### Deep\n\n# Tea\n") == "Deep"
+    assert markdown_outline.first_heading("text") == ""
 
 
 def test_the_first_of_equal_paths_keeps_its_anchor() -> None:
     numbers = iter("123")
-    assert outline.anchors("# Tea\n\n## Cup\n\n## Cup\n", "Tea", lambda words: words + next(numbers)) == {
+    assert markdown_outline.anchors("# Tea\n\n## Cup\n\n## Cup\n", "Tea", lambda words: words + next(numbers)) == {
         "Tea": "Tea1",
         "Tea › Cup": "Cup2",
     }

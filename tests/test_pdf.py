@@ -7,8 +7,8 @@ import zlib
 import pytest
 
 from ingestion.exceptions import UnsupportedContent
-from ingestion.extractor import extract
-from ingestion.extractors.pdf_layout import Entry, Heading, Line, blocks
+from ingestion.extraction.extract import extract
+from ingestion.extraction.pdf.layout import Entry, Heading, Line, blocks
 from ingestion.types import Extracted, Page
 
 URL = "file:///docs/tea.pdf"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ingestion.extractor import extract
-from ingestion.extractors import restructuredtext as reader
+from ingestion.extraction.extract import extract
+from ingestion.extraction.rst import reader
 from ingestion.types import Extracted, Page
 from tests.growth import is_linear
 

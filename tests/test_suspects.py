@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ingestion.exceptions import PageSuspect
-from ingestion.extractor import extract
+from ingestion.extraction.extract import extract
 from ingestion.types import Extracted, Page
 
 URL = "https://docs.example/lost"

@@ -23,7 +23,7 @@ from kombu import Queue
 
 from ingestion.coordination.redis_client import connect
 from ingestion.embedder import resolve_device
-from ingestion.extractor import extract
+from ingestion.extraction.extract import extract
 from ingestion.pipeline.preview import cut
 from ingestion.sources.registry import fetch
 from ingestion.sources.web.crawler import patiently

@@ -30,7 +30,7 @@ from ingestion.exceptions import (
     TransientError,
     UnsupportedContent,
 )
-from ingestion.extractor import extract
+from ingestion.extraction.extract import extract
 from ingestion.models import Chunk, Document, Source
 from ingestion.pipeline import aliases, outcomes
 from ingestion.pipeline.following import follow_links

@@ -20,7 +20,7 @@ from django.conf import settings
 
 from ingestion.chunker import chunk, load_tokenizer
 from ingestion.exceptions import BufferUnavailable, HostBusy, IngestionError
-from ingestion.extractor import extract
+from ingestion.extraction.extract import extract
 from ingestion.sources.registry import detect_kind, fetch, list_documents, normalise
 from ingestion.types import Extracted, SourceSpec, TextChunk
 

@@ -24,11 +24,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 
 from tokenizers import Tokenizer
 
-from ingestion import outline
+from ingestion import markdown_outline
 from ingestion.chunker import chunk, load_tokenizer
 from ingestion.exceptions import UnsupportedContent
-from ingestion.extractor import extract
-from ingestion.outline import Block
+from ingestion.extraction.extract import extract
+from ingestion.markdown_outline import Block
 from ingestion.types import Extracted, Page, TextChunk, embedding_text
 
 TYPES = {".txt": "text/x-rst", ".rst": "text/x-rst", ".md": "text/markdown", ".html": "text/html"}
@@ -125,7 +125,7 @@ def _check(tokenizer: Tokenizer, documents: list[Extracted], found: list[list[Te
         wrong += sum(part.tokens != count for part, count in zip(parts, counts, strict=True))
         over += sum(count > budget for count in counts)
         shifted += sum(document.markdown[part.start : part.end] != part.text for part in parts)
-        fences = [block for block in outline.blocks(document.markdown) if block.kind == outline.FENCE]
+        fences = [block for block in markdown_outline.blocks(document.markdown) if block.kind == markdown_outline.FENCE]
         split += sum(_is_split(tokenizer, document.markdown, fences, part, budget) for part in parts)
     _say(f"wrong counts {wrong}, over budget {over}, wrong offsets {shifted}, fences split that would have fit {split}")
     sys.exit(1 if wrong or over or shifted or split else 0)

@@ -29,7 +29,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 from bs4 import BeautifulSoup, Tag
 
 from ingestion.exceptions import UnsupportedContent
-from ingestion.extractor import extract
+from ingestion.extraction.extract import extract
 from ingestion.types import Extracted, Page
 
 NAVIGATION = (

@@ -1,0 +1,54 @@
+"""Page → Extracted: the main text of one document as Markdown, with its title, links and anchors.
+
+In: a ``Page`` as fetched (bytes). Out: an ``Extracted``. ``encoding`` makes text of the bytes, the reader of the format
+makes Markdown of the text.
+Raises ``UnsupportedContent`` for a format nobody reads here, a binary, and a page without text.
+Does not fetch, chunk or store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ingestion.exceptions import UnsupportedContent
+from ingestion.extraction import notebook, plain
+from ingestion.extraction.encoding import decode
+from ingestion.extraction.html import reader as html
+from ingestion.extraction.markdown import reader as markdown
+from ingestion.extraction.pdf import reader as pdf
+from ingestion.extraction.rst import reader as rst
+from ingestion.extraction.sanitize import clean, looks_binary
+from ingestion.types import Extracted, Page
+
+READERS: dict[str, Callable[[str, str], Extracted]] = {
+    "text/html": html.read,
+    "application/xhtml+xml": html.read,
+    "text/markdown": markdown.read,
+    "text/x-markdown": markdown.read,
+    "text/x-rst": rst.read,
+    "text/prs.fallenstein.rst": rst.read,
+    "text/plain": plain.read,
+    "application/x-ipynb+json": notebook.read,
+}
+BINARY_READERS: dict[str, Callable[[str, bytes], Extracted]] = {"application/pdf": pdf.read}
+MARKUP = (markdown.read, rst.read)  # those that go through a text line by line
+HTML_TYPES = ("text/html", "application/xhtml+xml")
+
+
+def extract(page: Page) -> Extracted:
+    """The page's text, or UnsupportedContent with the address and the reason."""
+    if binary_reader := BINARY_READERS.get(page.content_type):
+        return binary_reader(page.url, page.body)
+    reader = READERS.get(page.content_type)
+    if reader is None:
+        raise UnsupportedContent(f"{page.content_type or 'no content type'} is no format we read: {page.url}")
+    text = decode(page.body, page.charset, is_html=page.content_type in HTML_TYPES)
+    if looks_binary(text):
+        raise UnsupportedContent(f"a binary file declared as {page.content_type}: {page.url}")
+    text = clean(text)
+    if reader in MARKUP and plain.is_all_that_can_be_read(text):
+        reader = plain.read
+    extracted = reader(page.url, text)
+    if not extracted.markdown.strip():
+        raise UnsupportedContent(f"no text in {page.url}")
+    return extracted

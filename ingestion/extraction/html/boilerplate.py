@@ -1,0 +1,176 @@
+"""A page of unknown make → where its prose is, without the boxes around it.
+
+Three figures for each element, found in one pass from the leaves up, decide: how long its text is, how much of it
+stands in links, and how much is prose (paragraphs, code, rows of tables, not the crumbs of menus and buttons).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ingestion.extraction.admonitions import KNOWN
+from ingestion.extraction.html.parser import Node
+
+# A run of words shorter than this is a label, a date or a button.
+MIN_PROSE_CHARS = 50
+# Scripts without spaces say as much in a third of the characters.
+WIDE_WEIGHT = 3
+# What more than this of is linked is a list of links.
+MAX_LINKED = 0.5
+# The main element is the innermost that still holds this much of the prose.
+MAIN_SHARE = 0.85
+# A box that holds more than this of the prose is no side box, whatever it is called.
+SIDE_SHARE = 0.25
+MAX_SIDES = 0.6
+# With less prose than this, a page is a list or a form, and all of it is kept.
+MIN_PAGE_PROSE = 200
+
+SIDE_NAMES = frozenset({
+    "ad", "ads", "adsense", "advert", "advertisement", "banner", "breadcrumb", "breadcrumbs", "comment", "comments",
+    "consent", "cookie", "cookies", "copyright", "disqus", "feedback", "footer", "gdpr", "login", "masthead", "menu",
+    "modal", "nav", "navbar", "navigation", "newsletter", "outbrain", "pager", "pagination", "player", "popular",
+    "popup", "print", "promo", "promotion", "rating", "readmore", "recirc", "recommend", "recommendations",
+    "recommended", "related", "respond", "share", "sharebar", "sharing", "shares", "sidebar", "signin", "signup",
+    "skip", "social", "sponsor", "sponsored", "subscribe", "subscription", "taboola", "tags", "taglist", "teaser",
+    "toolbar", "trending", "widget", "widgets", "byline", "dateline", "date", "meta", "foot", "rail", "side",
+    "header", "hdr", "caption", "gallery", "video", "videos", "donate", "follow", "toc", "upsell", "voting",
+})  # fmt: skip
+# On a page of few words only these names are believed, and only whole.
+PLAIN_SIDES = frozenset(
+    {"sidebar", "nav", "header", "footer", "global-nav", "navbar", "menu", "site-header", "site-footer"}
+)
+# As they begin names that are written in one word ("relatedposts").
+SIDE_BEGINNINGS = (
+    "related",
+    "newsletter",
+    "cookie",
+    "comment",
+    "breadcrumb",
+    "recommend",
+    "advert",
+    "sponsor",
+    "share",
+)
+SIDE_TAGS = frozenset({"aside", "form", "fieldset", "figcaption"})
+NOTES = KNOWN | {"admonition", "alert", "callout"}
+KEPT = frozenset({"pre", "h1"})
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_WIDE = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+@dataclass(slots=True)
+class Figures:
+    chars: int = 0
+    linked: int = 0
+    prose: int = 0
+    links: int = 0
+    line: int = 0  # characters that stand in no block inside
+    linked_line: int = 0
+    keeps: bool = False  # holds code or the title: no side box
+
+    def add(self, inner: Figures, *, is_block: bool) -> None:
+        self.linked += inner.linked
+        self.prose += inner.prose
+        self.links += inner.links
+        self.chars += inner.chars
+        self.keeps = self.keeps or inner.keeps
+        if not is_block:
+            self.line += inner.line
+            self.linked_line += inner.linked
+
+
+def narrowed(root: Node, *, is_marked: bool) -> Node:
+    """The element with the prose, emptied of side boxes; ``root`` itself if the page has hardly any."""
+    figures = measured(root)
+    total = figures[root].prose
+    if total < MIN_PAGE_PROSE:
+        _drop({node for node in root.walk() if not is_marked and _is_plain_side(node) and not figures[node].keeps})
+        return root
+    if _remove_sides(root, figures, total):
+        figures = measured(root)
+    return _innermost(root, figures)
+
+
+def measured(root: Node) -> dict[Node, Figures]:
+    figures: dict[Node, Figures] = {}
+    for node in reversed(list(root.walk())):
+        figures[node] = _measure(node, figures)
+    return figures
+
+
+def _measure(node: Node, figures: dict[Node, Figures]) -> Figures:
+    own = Figures(keeps=node.tag in KEPT)
+    for child in node.children:
+        if isinstance(child, Node):
+            own.add(figures[child], is_block=child.holds_blocks)
+        elif not child.isspace():
+            width = len(child) * (WIDE_WEIGHT if _WIDE.search(child, 0, 40) else 1)
+            own.chars += width
+            own.line += width
+    if node.tag == "a":
+        own.linked, own.links = own.chars, own.links + 1
+    if node.holds_blocks and own.line >= MIN_PROSE_CHARS and own.linked_line <= MAX_LINKED * own.line:
+        own.prose += own.line
+    return own
+
+
+def _remove_sides(root: Node, figures: dict[Node, Figures], total: int) -> bool:
+    """Whether there were any. Together they may not hold most of the page either: then their names mean something else
+    here."""
+    sides = _sides(root, figures, total)
+    if not sides or sum(figures[side].prose for side in sides) > MAX_SIDES * total:
+        return False
+    _drop(sides)
+    return True
+
+
+def _drop(sides: set[Node]) -> None:
+    for parent in {side.parent for side in sides if side.parent}:
+        parent.children = [child for child in parent.children if isinstance(child, str) or child not in sides]
+
+
+def _sides(root: Node, figures: dict[Node, Figures], total: int) -> set[Node]:
+    found: set[Node] = set()
+    waiting = [root]
+    while waiting:
+        inner = [child for child in waiting.pop().elements() if child.holds_blocks]
+        sides = {child for child in inner if _is_side(child, figures, total)}
+        found |= sides
+        waiting += [child for child in inner if child not in sides]
+    return found
+
+
+def _is_side(node: Node, figures: dict[Node, Figures], total: int) -> bool:
+    own = figures[node]
+    if own.prose > SIDE_SHARE * total or own.keeps or _is_note(node):
+        return False
+    if node.tag in SIDE_TAGS or _is_named_side(node):
+        return True
+    is_list_of_links = own.links >= 3 and own.linked > MAX_LINKED * own.chars
+    return is_list_of_links and node.tag in ("ul", "ol", "div", "section", "table", "dl")
+
+
+def _is_plain_side(node: Node) -> bool:
+    return (node.tag == "aside" and not _is_note(node)) or not PLAIN_SIDES.isdisjoint(node.classes | {node.get("id")})
+
+
+def _is_note(node: Node) -> bool:
+    return not node.classes.isdisjoint(NOTES)
+
+
+def _is_named_side(node: Node) -> bool:
+    if not node.attributes or not ("class" in node.attributes or "id" in node.attributes):
+        return False
+    words = [word.lower() for word in _WORDS.findall(f"{node.get('class')} {node.get('id')}"[:500])]
+    return any(word in SIDE_NAMES or word.startswith(SIDE_BEGINNINGS) for word in words)
+
+
+def _innermost(root: Node, figures: dict[Node, Figures]) -> Node:
+    least = MAIN_SHARE * figures[root].prose
+    node = root
+    while inner := next((child for child in node.elements() if figures[child].prose >= least), None):
+        if inner.tag in ("p", "pre", "ul", "ol", "dl", "blockquote"):
+            break
+        node = inner
+    return node

@@ -1,0 +1,103 @@
+"""A block of code in a page → a fence with its language, without numbers of lines and copy buttons."""
+
+from __future__ import annotations
+
+import re
+
+from ingestion.extraction.html.parser import BLOCKS, Node
+
+# What highlighters put beside the code, not into it.
+BESIDE = frozenset({
+    "linenos", "linenodiv", "lineno", "gutter", "line-numbers-rows", "line-numbers", "hljs-ln-numbers", "lnt", "ln",
+    "blob-num", "copybtn", "copy-code-button", "copy-button", "code-copy", "clipboard", "lang-label", "toolbar-item",
+    "react-syntax-highlighter-line-number", "code-block-header", "sr-only", "visually-hidden", "rouge-gutter",
+    "gp-copy",
+})  # fmt: skip
+# One line of code each, in highlighters that write no line ends.
+LINES = frozenset({"line", "token-line", "code-line", "view-line", "ec-line", "cl"})
+
+_LANGUAGE = re.compile(
+    r"(?:highlight-source|highlight-text|highlight|language|lang|brush:?|sourceCode|src|hljs)[-_ ]"
+    r"([A-Za-z0-9+#_.-]{1,20})(?:[,;{].*)?$"
+)
+_ATTRIBUTES = ("data-lang", "data-language", "lang")
+_NO_LANGUAGE = frozenset({"default", "none", "text", "plaintext", "plain", "notranslate", "nohighlight", "txt"})
+_OF_HIGHLIGHTERS = frozenset({"hljs", "prettyprint", "sourceCode", "brush:", "highlight", "code", "prism-code"})
+_SPELLED = frozenset({
+    "bash", "c", "cpp", "csharp", "css", "diff", "go", "html", "http", "ini", "java", "javascript", "js", "json",
+    "kotlin", "php", "python", "ruby", "rust", "scala", "shell", "sql", "swift", "toml", "typescript", "xml", "yaml",
+})  # fmt: skip
+_LINE_END_DUE = ""  # among the pieces of code, which are never empty
+_TICKS = re.compile(r"`{3,}")
+_SPACES_BEFORE_NEWLINE = re.compile(r"(?<=\S)[ \t]+\n")
+
+
+def fence(pre: Node) -> str:
+    lines: list[str] = []
+    _collect(pre, lines)
+    code = _SPACES_BEFORE_NEWLINE.sub("\n", "".join(lines).replace("\xa0", " ").strip("\n")).rstrip()
+    if not code:
+        return ""
+    marks = "`" * max(3, 1 + max(map(len, _TICKS.findall(code)), default=2))
+    return f"{marks}{language_of(pre)}\n{code}\n{marks}"
+
+
+def _collect(node: Node, out: list[str]) -> None:
+    for child in node.children:
+        if isinstance(child, str):
+            _add_text(child, out)
+        elif child.tag == "br":
+            _add_text("\n", out)
+        elif child.tag != "button" and not child.classes & BESIDE:
+            _collect_element(child, out)
+
+
+def _add_text(text: str, out: list[str]) -> None:
+    if out and out[-1] == _LINE_END_DUE and not text.startswith("\n"):
+        out.append("\n")
+    out.append(text)
+
+
+def _collect_element(node: Node, out: list[str]) -> None:
+    is_line = not node.classes.isdisjoint(LINES)
+    if not is_line and (node.tag not in BLOCKS or node.tag in ("td", "th")):
+        _collect(node, out)
+        return
+    if out and (out[-1] == _LINE_END_DUE or not (is_line or out[-1].endswith("\n"))):
+        out.append("\n")
+    before = len(out)
+    _collect(node, out)
+    if is_line or len(out) > before:
+        _end_line(out, before)
+
+
+def _end_line(out: list[str], before: int) -> None:
+    """The line ends before what follows, unless it brought its end along or what follows is one."""
+    if len(out) == before or not out[-1].endswith("\n"):
+        out.append(_LINE_END_DUE)
+
+
+def language_of(pre: Node) -> str:
+    """The language that the block names, or its code element, or one of three boxes around it."""
+    inner = next((child for child in pre.elements() if child.tag == "code"), None)
+    boxes = (node for node in pre.above() if node.tag not in ("td", "tr", "tbody", "table"))
+    around = [node for _, node in zip(range(3), boxes, strict=False)]
+    for node in [pre, *([inner] if inner else []), *around]:
+        if node.attributes and (name := _named(node, own=node is pre or node is inner)):
+            return "" if name in _NO_LANGUAGE else name
+    return ""
+
+
+def _named(node: Node, *, own: bool) -> str:
+    for attribute in _ATTRIBUTES[: None if own else 2]:
+        if (name := node.get(attribute).strip().lower()) and _LANGUAGE.match(f"lang-{name}"):
+            return name
+    classes = node.get("class").split()
+    for place, name in enumerate(classes):
+        if name in ("brush:", "brush") and place + 1 < len(classes):
+            return classes[place + 1].strip(";").lower()
+        if match := _LANGUAGE.match(name):
+            return match.group(1)
+    if own and node.classes & _OF_HIGHLIGHTERS:
+        return next((name for name in classes if name in _SPELLED), "")
+    return ""

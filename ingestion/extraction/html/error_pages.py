@@ -1,0 +1,69 @@
+"""Is it a page at all? Error pages sent as good ones, logins and empty shells never replace good text.
+
+Each answer needs two signs: what the page says of itself, and that it says hardly anything else. A page *about*
+such pages has text.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ingestion.exceptions import PageSuspect
+from ingestion.extraction.html.parser import Tree
+
+# The longest error page among the common servers' and themes' own says 90 words; the shortest page of Django's
+# documentation that has "404" in its title says 300.
+ERROR_WORDS, LOGIN_WORDS, SHELL_WORDS = 120, 80, 25
+SHOWN_CHARS = 20_000
+
+_ERROR = re.compile(
+    r"^(?:(?:error|http|oops|sorry|uh[ -]oh|whoops)\W*)*"
+    r"(?:4(?:04|10)\b(?! (?:tea|ways|things))|page (?:was |is |could |can )?(?:not|n't|cannot) (?:be "
+    r")?(?:found|available|exist)|"
+    r"not found|page (?:does not|doesn.t) exist|page missing|page gone|file not found|"
+    r"(?:this|the|that|your requested) page (?:could not|can.?t|cannot|was not|isn.t|is not|does not|doesn.t|no "
+    r"longer)|"
+    r"(?:we )?(?:could not|couldn.t|can.t|cannot) find (?:this|that|the|your)(?: requested)? page|"
+    r"seite (?:wurde )?nicht gefunden|page (?:non trouvée|introuvable)|página no encontrada|pagina non trovata|"
+    r"página não encontrada|pagina niet gevonden|страница не найдена|ページが見つかりません|页面(?:不存在|未找到))",
+    re.IGNORECASE,
+)
+_ENDS_IN_ERROR = re.compile(
+    r"(?:^|[|·–—:-] ?)(?:error )?(?:404|page not found|404 not found|not found)\W*(?:\(404\))?$", re.IGNORECASE
+)
+_LOGIN = re.compile(
+    r"\b(?:log ?[io]n|sign[ -]?in|log in to|authenticat|password|anmelden|connexion|iniciar sesión|single sign)",
+    re.IGNORECASE,
+)
+_SCRIPT_WANTED = re.compile(
+    r"(?:enable|requires?|needs?|turn on|without|activate|support) (?:\w+ ){0,3}javascript"
+    r"|javascript (?:\w+ ){0,4}(?:enabled|required|disabled)",
+    re.IGNORECASE,
+)
+_ROOTS = frozenset({"root", "app", "__next", "__nuxt", "___gatsby", "svelte", "main-app", "app-root", "q-app"})
+
+
+def check(url: str, tree: Tree, *, titles: list[str], words: int, passwords: int) -> None:
+    """``titles`` are what the page and then its headings say, ``words`` counts those of its main content."""
+    if words > ERROR_WORDS:
+        return
+    shown = " ".join(tree.shown)[:SHOWN_CHARS]
+    if any(_is_error(title) for title in titles):
+        raise PageSuspect(f"{url} says that it does not exist, yet the server sent it as a page. Check the address.")
+    if words <= LOGIN_WORDS and passwords and any(_LOGIN.search(text) for text in [*titles, shown]):
+        raise PageSuspect(f"{url} asks for a password instead of showing a page. Only public pages can be read.")
+    is_bare = words <= SHELL_WORDS and len(titles) == 1  # a shell has no heading
+    if is_bare and tree.scripts and (_SCRIPT_WANTED.search(shown) or _is_shell(tree)):
+        raise PageSuspect(
+            f"{url} is empty until scripts run, which we do not do. Add the site's source files or its repository "
+            f"instead."
+        )
+
+
+def _is_error(title: str) -> bool:
+    return bool(_ERROR.match(title) or _ENDS_IN_ERROR.search(title))
+
+
+def _is_shell(tree: Tree) -> bool:
+    """An empty element that only a script fills."""
+    return any(node.get("id") in _ROOTS or node.tag == "app-root" for node in tree.root.walk())

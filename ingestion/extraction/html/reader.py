@@ -1,0 +1,36 @@
+"""HTML → Markdown of the main content, without navigation, scripts and permalinks.
+
+Links inside the same site keep their words only (the addresses are in ``links``; in the text they would
+cost tokens and say nothing), links elsewhere keep their address.
+Raises ``PageSuspect`` for what a server calls a page and no reader would.
+"""
+
+from __future__ import annotations
+
+from ingestion import markdown_outline
+from ingestion.extraction.html import error_pages, metadata
+from ingestion.extraction.html.main_content import Survey, main_content
+from ingestion.extraction.html.parser import parse
+from ingestion.extraction.html.to_markdown import Converter
+from ingestion.extraction.links import file_name
+from ingestion.extraction.sanitize import clean
+from ingestion.types import Extracted
+
+
+def read(url: str, text: str) -> Extracted:
+    tree = parse(text)
+    survey = Survey(tree, url)
+    titles = [survey.head.title, *(heading.words() for heading in survey.headings if heading.tag in ("h1", "h2"))]
+    main = main_content(survey)
+    converter = Converter(url, survey.anchors, page_chars=len(text))
+    markdown = clean(converter.convert(main)).strip()  # entities may name controls
+    error_pages.check(url, tree, titles=titles, words=len(markdown.split()), passwords=survey.passwords)
+    title = markdown_outline.first_heading(markdown, deepest=1) or survey.head.title or file_name(url)
+    return Extracted(
+        title=title,
+        markdown=markdown,
+        links=metadata.links(survey.head, survey.links),
+        anchors=markdown_outline.anchors(markdown, title, converter.anchor_of),
+        canonical=survey.head.canonical,
+        indexable=survey.head.indexable,
+    )

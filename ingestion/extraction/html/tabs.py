@@ -1,0 +1,46 @@
+"""Tabs of a page → its panels one after another, each under its label."""
+
+from __future__ import annotations
+
+from ingestion.extraction.html.parser import Node
+
+# What holds the labels and the panels.
+GROUPS = (
+    ".tabbed-set", ".tabs-container", ".tabs", ".vp-code-group", ".code-group", ".sd-tab-set", ".sphinx-tabs",
+    ".nextra-tabs", "starlight-tabs",
+)  # fmt: skip
+MAX_NESTED = 2
+
+
+def label_panels(groups: list[Node]) -> None:
+    """Tabs may stand in tabs, but a page that nests them further is no page: each nesting is another walk."""
+    known = set(groups)
+    for group in [node for node in groups if sum(parent in known for parent in node.above()) < MAX_NESTED]:
+        labels = [node for node in group.walk() if _is_label(node)]
+        panels = [node for node in group.walk() if _is_panel(node)]
+        if len(labels) == len(panels) and labels:
+            for label, panel in zip(labels, panels, strict=True):
+                _put_above(label.words(), panel)
+            _drop(labels)
+
+
+def _is_label(node: Node) -> bool:
+    return node.get("role") == "tab" or (node.tag == "label" and node.get("for") != "" and bool(node.words()))
+
+
+def _is_panel(node: Node) -> bool:
+    if node.get("role") == "tabpanel" or not node.classes.isdisjoint({"tabbed-block", "sd-tab-content"}):
+        return True
+    return node.parent is not None and "blocks" in node.parent.classes
+
+
+def _put_above(words: str, panel: Node) -> None:
+    line = Node("p", {"class": "admonition-title"}, panel)
+    line.children = [words]
+    line.holds_blocks = panel.holds_blocks = True
+    panel.children = [line, *panel.children]
+
+
+def _drop(labels: list[Node]) -> None:
+    for label in labels:
+        label.remove()

@@ -1,0 +1,56 @@
+"""MyST: fences whose language is the name of a directive in braces → the blocks that they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from ingestion.extraction.admonitions import UNNAMED, label
+from ingestion.extraction.markdown.marks import DIRECTIVE_OPTION, file_note
+from ingestion.extraction.rst.directives import CODE, DROPPED, LABELS, LANGUAGE_OF, NOTES, VERSIONS
+from ingestion.extraction.rst.lines import dedent, end_of_run, fence
+from ingestion.extraction.rst.reader import Reader as RstReader
+from ingestion.extraction.rst.tables import flat, from_csv, from_list, pipe_table
+
+Lines = list[str]
+
+
+class Around(Protocol):
+    """What reads the text inside a directive."""
+
+    def render(self, lines: Lines) -> Lines: ...
+
+    def convert(self, text: str) -> str: ...
+
+
+def blocks(around: Around, name: str, argument: str, body: Lines) -> Iterator[str]:
+    start = end_of_run(body, 0, lambda line: DIRECTIVE_OPTION.match(line.strip()))
+    content, bare = body[start:], name.rpartition(":")[2]
+    if bare in CODE:
+        yield fence(content, LANGUAGE_OF.get(bare, argument.partition(" ")[0]))
+    elif bare == "literalinclude":
+        yield file_note(argument)
+    elif bare == "eval-rst":
+        yield "\n\n".join(RstReader(content, "\n".join(content)).render(content))
+    elif bare in ("list-table", "csv-table"):
+        yield from _table(around, bare, argument, content)
+    elif bare not in DROPPED and bare != "image":
+        yield from _note(around, bare, argument, content)
+
+
+def _note(around: Around, name: str, argument: str, content: Lines) -> Iterator[str]:
+    """The argument of a box is its title, that of a note its first words."""
+    if name in VERSIONS:
+        yield f"**{LABELS[name]} {argument}**"
+    elif name in NOTES:
+        yield label(name)
+        content = [argument, *content]
+    elif name in UNNAMED:
+        yield label(name, around.convert(argument))
+    yield "\n".join(around.render(dedent(content))).strip("\n")
+
+
+def _table(around: Around, name: str, title: str, content: Lines) -> Iterator[str]:
+    rows = from_list(content) if name == "list-table" else from_csv(content, {})
+    cells = [[flat(around.render(dedent(cell))) for cell in row] for row in rows]
+    yield from (label("container", around.convert(title)), pipe_table(cells) if cells else "")
