@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from ingestion.coordination import redis_client
-from ingestion.embedder import resolve_dtype
+from ingestion.embedding.embedder import resolve_dtype
 from ingestion.exceptions import AddressRefused, BufferUnavailable, ModelError
 from ingestion.fetching.ssrf_guard import judge
 from ragproject.settings import socket_path

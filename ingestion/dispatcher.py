@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from ingestion import buffer
+from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Document, DocumentQuerySet, Run, RunQuerySet, Source, has_documents, open_sources
 from ingestion.pipeline.claims import give_up
@@ -153,7 +153,7 @@ def runs_short_of_work() -> bool:
 def embedding_wanted() -> bool:
     """Chunks wait and no message says so yet."""
     waiting = Chunk.objects.filter(state=Chunk.State.WAITING).exists()
-    return waiting and buffer.queue_length("gpu") == 0
+    return waiting and embedding_queue.queue_length("gpu") == 0
 
 
 def drain_wanted() -> bool:
@@ -161,7 +161,7 @@ def drain_wanted() -> bool:
     time to look whether Milvus answers again."""
     if known := circuit_breaker.current():
         return not known.pauses()
-    if buffer.length() >= settings.EMBEDDINGS_BATCH_ROWS or runs_to_index().exists():
+    if embedding_queue.length() >= settings.EMBEDDINGS_BATCH_ROWS or runs_to_index().exists():
         return True
     if Chunk.objects.filter(state__in=TO_EMBED).exists():
         return False

@@ -19,7 +19,7 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from celery.worker import state
 
 from ingestion.coordination import heartbeat
-from ingestion.device import RENEW_SECONDS, DeviceLease
+from ingestion.embedding.device import RENEW_SECONDS, DeviceLease
 from ingestion.exceptions import BufferUnavailable, DeviceTaken
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from celery import shared_task
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from ingestion import buffer, dispatcher
+from ingestion import dispatcher
+from ingestion.buffer import embedding_queue
 from ingestion.coordination import heartbeat, redis_client
 from ingestion.dispatcher import Work
 from ingestion.exceptions import BufferUnavailable, DeviceFailed
@@ -104,5 +105,5 @@ def wake() -> None:
 
 def request_embedding() -> None:
     """One message is enough: the embedder takes all chunks that wait."""
-    if buffer.queue_length("gpu") == 0:
+    if embedding_queue.queue_length("gpu") == 0:
         embed.delay()

@@ -67,7 +67,7 @@ def redis_answers() -> bool:
 
 def milvus_answers() -> bool:
     """Query the collection that is searched; before there is one, any answer will do."""
-    from ingestion.vector_store import open_store
+    from ingestion.vector_store.store import open_store
 
     try:
         collection = Collection.objects.searched()

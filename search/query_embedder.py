@@ -27,7 +27,7 @@ from django.conf import settings
 from search.exceptions import TooBusy
 
 if TYPE_CHECKING:
-    from ingestion.embedder import Embedder, TokenIds
+    from ingestion.embedding.embedder import Embedder, TokenIds
     from ingestion.types import Vectors
 
 BATCH_QUESTIONS = 8

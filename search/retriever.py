@@ -35,8 +35,8 @@ from search.questions import Passage, Question
 from search.timings import Timings
 
 if TYPE_CHECKING:
-    from ingestion.embedder import Embedder, TokenIds
-    from ingestion.vector_store import VectorStore
+    from ingestion.embedding.embedder import Embedder, TokenIds
+    from ingestion.vector_store.store import VectorStore
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ def passage_of(hit: Hit, row: Chunk, markdown: str) -> Passage:
 
 
 def open_collection(collection: Collection) -> VectorStore:
-    from ingestion.vector_store import open_store
+    from ingestion.vector_store.store import open_store
 
     return open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
 
@@ -229,7 +229,7 @@ def loaded(model: ModelSpec) -> Embedder:
     global _failure
     if why := failed_lately(model):
         raise ModelError(why)
-    from ingestion.embedder import load_model
+    from ingestion.embedding.embedder import load_model
 
     try:
         embedder = load_model(settings.QUERY_DEVICE, model)

@@ -16,10 +16,10 @@ import redis
 from django.conf import settings as django_settings
 from pymilvus import MilvusClient
 
-from ingestion import vector_store
 from ingestion.coordination import redis_client
+from ingestion.embedding.stand_in_model import assemble
 from ingestion.fetching import host_throttle
-from ingestion.standin import assemble
+from ingestion.vector_store import store
 from ragproject import services
 from ragproject.tether import tethered
 
@@ -100,16 +100,16 @@ def clean_redis(redis_server: str) -> redis.Redis:
 def milvus_server() -> Iterator[str]:
     service = services.milvus_server()
     process = serve(service.command, cwd=service.directory)
-    wait_until(lambda: vector_store.connect().list_collections() is not None)
+    wait_until(lambda: store.connect().list_collections() is not None)
     yield django_settings.MILVUS_URI
     stop(process)
 
 
 @pytest.fixture
 def clean_milvus(milvus_server: str) -> Iterator[MilvusClient]:
-    client = vector_store.connect()
+    client = store.connect()
     for name in client.list_collections():
         client.drop_collection(name)
     yield client
-    vector_store.open_store.cache_clear()
+    store.open_store.cache_clear()
     client.close()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from django.conf import settings
 
-from ingestion.embedder import EmbedderFigures
+from ingestion.embedding.embedder import EmbedderFigures
 from ingestion.exceptions import ChunkTooLarge
 from ingestion.types import Vectors
 

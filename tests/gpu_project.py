@@ -17,7 +17,7 @@ from pathlib import Path
 
 import django
 
-from ingestion import device, embedder
+from ingestion.embedding import device, embedder
 from ingestion.exceptions import DeviceFailed
 from ragproject.settings import *  # noqa: F403
 from tests.fake_embedder import FakeEmbedder

@@ -26,7 +26,7 @@ from ingestion.models import Chunk, Collection, Document  # noqa: E402
 from ingestion.pipeline.building import fill  # noqa: E402
 from ingestion.pipeline.collections import adopt  # noqa: E402
 from ingestion.pipeline.indexing import drain  # noqa: E402
-from ingestion.vector_store import import_without_pandas, open_store  # noqa: E402
+from ingestion.vector_store.store import import_without_pandas, open_store  # noqa: E402
 from tests.models_apart import choose, embed, models_found, work  # noqa: E402
 from tests.rows import make_chunk, make_document, make_source  # noqa: E402
 

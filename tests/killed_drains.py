@@ -21,13 +21,13 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from ingestion import buffer  # noqa: E402
+from ingestion.buffer import embedding_queue  # noqa: E402
 from ingestion.coordination import redis_client  # noqa: E402
 from ingestion.models import Chunk, Document, Source  # noqa: E402
 from ingestion.pipeline import indexing  # noqa: E402
 from ingestion.pipeline.collections import written_store  # noqa: E402
 from ingestion.pipeline.indexing import drain  # noqa: E402
-from ingestion.vector_store import VectorStore, import_without_pandas  # noqa: E402
+from ingestion.vector_store.store import VectorStore, import_without_pandas  # noqa: E402
 from tests.rows import make_chunk, make_document, make_source, record  # noqa: E402
 
 ROWS = 50
@@ -37,7 +37,7 @@ def fill(name: str) -> None:
     document = make_document(make_source(name), state=Document.State.INDEXING)
     now = timezone.now()
     chunks = [make_chunk(document, p, state=Chunk.State.BUFFERED, buffered_at=now) for p in range(ROWS)]
-    buffer.push([record(c) for c in chunks])
+    embedding_queue.push([record(c) for c in chunks])
 
 
 def in_child(work: Callable[[], object]) -> int:
@@ -107,7 +107,7 @@ def report() -> None:
     store, keys = written_store(), list(Chunk.objects.values_list("key", flat=True))
     unfinished = Document.objects.exclude(state=Document.State.INDEXED).count()
     indexed = Chunk.objects.filter(state=Chunk.State.INDEXED).count()
-    print(store.count(), len(store.existing(keys)), indexed, unfinished, buffer.length())  # noqa: T201
+    print(store.count(), len(store.existing(keys)), indexed, unfinished, embedding_queue.length())  # noqa: T201
 
 
 def main(kills: int, points: list[str]) -> None:

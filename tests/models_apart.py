@@ -9,7 +9,7 @@ import numpy as np
 from django.conf import settings
 from django.utils import timezone
 
-from ingestion import buffer
+from ingestion.buffer import embedding_queue
 from ingestion.models import Chunk, Collection
 from ingestion.pipeline import collections
 from ingestion.pipeline.building import fill
@@ -17,7 +17,7 @@ from ingestion.pipeline.collections import adopt, embedder_is_current
 from ingestion.pipeline.indexing import drain
 from ingestion.pipeline.progress import advance
 from ingestion.types import EmbeddedChunk, Vectors
-from ingestion.vector_store import connect, open_store
+from ingestion.vector_store.store import connect, open_store
 from tests.rows import record
 
 
@@ -51,7 +51,7 @@ def embed(limit: int = 1000) -> int:
     ids = list(Chunk.objects.filter(state=Chunk.State.WAITING).values_list("id", flat=True)[:limit])
     Chunk.objects.claim(ids, owner="me", until=timezone.now() + timedelta(seconds=60))
     chunks = list(Chunk.objects.filter(id__in=ids).select_related("document"))
-    buffer.push([made_by(chunk, number) for chunk in chunks])
+    embedding_queue.push([made_by(chunk, number) for chunk in chunks])
     Chunk.objects.buffered(ids, owner="me")
     advance({chunk.document_id for chunk in chunks})
     return len(ids)

@@ -71,14 +71,14 @@ def vectors() -> list[Vectors]:
     """Of every row, by the real stand-in model. Its libraries warn on import; that is not ours to mend."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from ingestion.embedder import load_model
+        from ingestion.embedding.embedder import load_model
 
         return load_model(settings.QUERY_DEVICE).embed([embedding_text(r.heading, r.text) for r in ROWS])
 
 
 def write_vectors() -> None:
     """Milvus holds all rows afterwards, whatever other tests did to it."""
-    from ingestion.vector_store import open_store
+    from ingestion.vector_store.store import open_store
 
     store = open_store(COLLECTION, settings.EMBED_DIMENSION)
     store.ensure()

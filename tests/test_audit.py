@@ -12,15 +12,16 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from ingestion import buffer, vector_store
+from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
-from ingestion.milvus.rows import row_of
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.pipeline import audit as auditing
 from ingestion.pipeline.audit import Report, audit
 from ingestion.pipeline.collections import written_store
 from ingestion.types import EmbeddedChunk, Vectors
-from ingestion.vector_store import VectorStore, first_bounds
+from ingestion.vector_store import store as vector_store
+from ingestion.vector_store.rows import row_of
+from ingestion.vector_store.store import VectorStore, first_bounds
 from tests.models_apart import empty_milvus
 from tests.rows import make_chunk, make_document, make_source, record
 
@@ -191,14 +192,14 @@ def test_a_text_that_comes_back_while_it_looks_is_no_orphan(
 def test_orphans_wait_for_a_drain_at_work(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auditing, "DRAIN_PATIENCE_SECONDS", 0.1)
     store.upsert([foreign(9)])
-    with buffer.lock("drain", seconds=30):
+    with embedding_queue.lock("drain", seconds=30):
         assert result(repair=True) == found(orphan=1)
     assert store.count() == 1
     assert result(repair=True) == found(orphan=1, repaired=1)
 
 
 def test_two_audits_do_not_run_at_once(store: VectorStore) -> None:
-    with buffer.lock("audit", seconds=30):
+    with embedding_queue.lock("audit", seconds=30):
         assert audit(repair=True) is None
     assert audit(repair=True) is not None
 

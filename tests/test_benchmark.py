@@ -28,7 +28,7 @@ from ingestion.exceptions import SourceError
 from ingestion.management.commands.benchmark import Command
 from ingestion.tasks import dispatch
 from ingestion.types import Json, Manners, SourceSpec
-from ingestion.vector_store import open_store
+from ingestion.vector_store.store import open_store
 from tests.conftest import wait_until
 from tests.local_site import LocalSite
 

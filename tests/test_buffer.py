@@ -13,11 +13,10 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion import buffer
+from ingestion.buffer import dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker, redis_client
 from ingestion.coordination.locks import hold
 from ingestion.exceptions import BadRecord, BufferUnavailable, LeaseLost
-from ingestion.pipeline import dead_letters
 from ingestion.types import EmbeddedChunk, Vectors
 
 
@@ -30,11 +29,11 @@ def chunk(number: int, *, dense: np.ndarray | None = None, text: str = "text") -
 
 
 def numbers(claimed: tuple[str, list[bytes]] | None) -> list[int]:
-    return [buffer.unpack(r).chunk_id for r in claimed[1]] if claimed else []
+    return [embedding_queue.unpack(r).chunk_id for r in claimed[1]] if claimed else []
 
 
 def test_a_record_comes_back_as_it_went_in() -> None:
-    before, after = chunk(1), buffer.unpack(buffer.pack(chunk(1)))
+    before, after = chunk(1), embedding_queue.unpack(embedding_queue.pack(chunk(1)))
     same = ("key", "chunk_id", "document_id", "source_id", "url", "title", "heading", "position", "text", "collection")
     assert [getattr(after, name) for name in same] == [getattr(before, name) for name in same]
     np.testing.assert_allclose(after.vectors.dense, before.vectors.dense, atol=1e-3)
@@ -43,40 +42,40 @@ def test_a_record_comes_back_as_it_went_in() -> None:
 
 
 def test_a_text_with_half_a_character_is_packed_like_any_other() -> None:
-    assert buffer.unpack(buffer.pack(chunk(1, text="a\ud800b"))).text == "a?b"
+    assert embedding_queue.unpack(embedding_queue.pack(chunk(1, text="a\ud800b"))).text == "a?b"
 
 
 def test_a_record_of_bge_m3_size_stays_below_five_kilobytes(settings) -> None:  # type: ignore[no-untyped-def]
     settings.EMBED_DIMENSION = 1024
     many = Vectors(np.zeros(1024, np.float32), np.arange(120, dtype=np.uint32), np.ones(120, np.float32))
     record = EmbeddedChunk("k" * 32, 1, 2, 3, "https://x/", "Title", "Head", 4, "t" * 1500, many)
-    assert len(buffer.pack(record)) < 5000
+    assert len(embedding_queue.pack(record)) < 5000
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_vectors_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(BadRecord, match="NaN"):
-        buffer.pack(chunk(1, dense=np.full(settings.EMBED_DIMENSION, bad, np.float32)))
+        embedding_queue.pack(chunk(1, dense=np.full(settings.EMBED_DIMENSION, bad, np.float32)))
 
 
 def test_a_vector_of_another_dimension_is_refused_before_it_is_pushed() -> None:
     with pytest.raises(BadRecord, match="5 dimensions"):
-        buffer.check(chunk(1, dense=np.ones(5, np.float32)))
+        embedding_queue.check(chunk(1, dense=np.ones(5, np.float32)))
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_either_a_record_or_a_bad_record(data: bytes) -> None:
     with pytest.raises(BadRecord):
-        buffer.unpack(data)
+        embedding_queue.unpack(data)
 
 
-RECORD = buffer.pack(chunk(1))
+RECORD = embedding_queue.pack(chunk(1))
 
 
 @given(st.integers(0, len(RECORD) - 1), st.binary(min_size=1, max_size=4))
 def test_a_damaged_record_is_a_chunk_or_a_bad_record_and_nothing_else(at: int, damage: bytes) -> None:
     try:
-        found = buffer.unpack(RECORD[:at] + damage + RECORD[at + len(damage) :])
+        found = embedding_queue.unpack(RECORD[:at] + damage + RECORD[at + len(damage) :])
     except BadRecord:
         return
     assert np.isfinite(found.vectors.dense).all()
@@ -84,73 +83,73 @@ def test_a_damaged_record_is_a_chunk_or_a_bad_record_and_nothing_else(at: int, d
 
 
 def test_claims_are_made_in_order_and_vanish_when_confirmed(clean_redis: redis.Redis) -> None:
-    buffer.push([chunk(n) for n in range(5)])
-    first = buffer.claim(3)
+    embedding_queue.push([chunk(n) for n in range(5)])
+    first = embedding_queue.claim(3)
     assert first is not None
     assert numbers(first) == [0, 1, 2]
-    buffer.confirm(first[0])
-    rest = buffer.claim(10)
+    embedding_queue.confirm(first[0])
+    rest = embedding_queue.claim(10)
     assert rest is not None
     assert numbers(rest) == [3, 4]
-    buffer.confirm(rest[0])
-    assert buffer.claim(10) is None
-    assert buffer.length() == 0
+    embedding_queue.confirm(rest[0])
+    assert embedding_queue.claim(10) is None
+    assert embedding_queue.length() == 0
     assert clean_redis.keys() == []
 
 
 def test_an_unconfirmed_claim_is_handed_out_again_before_new_records(clean_redis: redis.Redis) -> None:
-    buffer.push([chunk(1), chunk(2)])
-    first = buffer.claim(2)
-    buffer.push([chunk(3)])
-    assert buffer.claim(2) == first
-    assert buffer.length() == 3
+    embedding_queue.push([chunk(1), chunk(2)])
+    first = embedding_queue.claim(2)
+    embedding_queue.push([chunk(3)])
+    assert embedding_queue.claim(2) == first
+    assert embedding_queue.length() == 3
 
 
 def test_claims_left_behind_come_in_the_order_in_which_they_were_made(clean_redis: redis.Redis) -> None:
-    buffer.push([chunk(n) for n in range(12)])
+    embedding_queue.push([chunk(n) for n in range(12)])
     made: list[str] = []
     for _ in range(12):
-        claimed = buffer.claim(1, besides=made)
+        claimed = embedding_queue.claim(1, besides=made)
         assert claimed is not None
         made.append(claimed[0])
     for n in range(12):
-        left = buffer.claim(1)
+        left = embedding_queue.claim(1)
         assert left is not None
         assert numbers(left) == [n]
-        buffer.confirm(left[0])
+        embedding_queue.confirm(left[0])
 
 
 def test_a_claim_in_hand_is_not_handed_out_a_second_time(clean_redis: redis.Redis) -> None:
-    buffer.push([chunk(1), chunk(2)])
-    one = buffer.claim(1)
+    embedding_queue.push([chunk(1), chunk(2)])
+    one = embedding_queue.claim(1)
     assert one is not None
-    assert numbers(buffer.claim(1, besides=[one[0]])) == [2]
+    assert numbers(embedding_queue.claim(1, besides=[one[0]])) == [2]
 
 
 def test_confirming_one_claim_leaves_another_alone(clean_redis: redis.Redis) -> None:
-    buffer.push([chunk(1), chunk(2)])
-    one = buffer.claim(1)
+    embedding_queue.push([chunk(1), chunk(2)])
+    one = embedding_queue.claim(1)
     assert one is not None
-    two = buffer.claim(1, besides=[one[0]])
-    buffer.confirm(one[0])
+    two = embedding_queue.claim(1, besides=[one[0]])
+    embedding_queue.confirm(one[0])
     assert numbers(two) == [2]
-    assert buffer.claim(1) == two
+    assert embedding_queue.claim(1) == two
 
 
 def test_a_claim_whose_answer_was_lost_on_the_way_can_be_made_again(clean_redis: redis.Redis) -> None:
     """redis-py sends a command again when the connection breaks before its answer."""
-    buffer.push([chunk(n) for n in range(4)])
-    keys = (settings.EMBEDDINGS_KEY, buffer.claims_key(), "claim")
-    first = clean_redis.eval(buffer.CLAIM, 3, *keys, 2, 10**6)
-    again = clean_redis.eval(buffer.CLAIM, 3, *keys, 2, 10**6)
+    embedding_queue.push([chunk(n) for n in range(4)])
+    keys = (settings.EMBEDDINGS_KEY, embedding_queue.claims_key(), "claim")
+    first = clean_redis.eval(embedding_queue.CLAIM, 3, *keys, 2, 10**6)
+    again = clean_redis.eval(embedding_queue.CLAIM, 3, *keys, 2, 10**6)
     assert again == first
     assert clean_redis.llen(settings.EMBEDDINGS_KEY) == 2
 
 
 def test_a_claim_is_bounded_in_bytes(clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffer, "CLAIM_BYTES", 25_000)
-    buffer.push([chunk(n, text="x" * 10_000) for n in range(5)])
-    assert numbers(buffer.claim(5)) == [0, 1, 2]
+    monkeypatch.setattr(embedding_queue, "CLAIM_BYTES", 25_000)
+    embedding_queue.push([chunk(n, text="x" * 10_000) for n in range(5)])
+    assert numbers(embedding_queue.claim(5)) == [0, 1, 2]
 
 
 @pytest.fixture
@@ -160,42 +159,42 @@ def full_redis(clean_redis: redis.Redis) -> Iterator[redis.Redis]:
 
 
 def test_a_redis_without_memory_refuses_records_by_name_and_lets_a_drain_free_it(full_redis: redis.Redis) -> None:
-    buffer.push([chunk(n) for n in range(300)])
+    embedding_queue.push([chunk(n) for n in range(300)])
     full_redis.config_set("maxmemory", 1)
     with pytest.raises(BufferUnavailable, match="maxmemory"):
-        buffer.push([chunk(1)])
-    claimed = buffer.claim(200)
+        embedding_queue.push([chunk(1)])
+    claimed = embedding_queue.claim(200)
     assert claimed is not None
-    buffer.confirm(claimed[0])
-    assert buffer.length() == 100
+    embedding_queue.confirm(claimed[0])
+    assert embedding_queue.length() == 100
 
 
 def test_bytes_are_counted_record_by_record(clean_redis: redis.Redis) -> None:
     """The size of one record says little: the first and the last are small here, those between are not."""
-    buffer.push([chunk(0), *(chunk(n, text="x" * 40_000) for n in range(1, 30)), chunk(30)])
+    embedding_queue.push([chunk(0), *(chunk(n, text="x" * 40_000) for n in range(1, 30)), chunk(30)])
     stored = sum(map(len, clean_redis.lrange(settings.EMBEDDINGS_KEY, 0, -1)))
-    assert stored < buffer.size_bytes() < 1.3 * stored
-    buffer.claim(15)
-    assert stored < buffer.size_bytes() < 1.3 * stored
+    assert stored < embedding_queue.size_bytes() < 1.3 * stored
+    embedding_queue.claim(15)
+    assert stored < embedding_queue.size_bytes() < 1.3 * stored
 
 
 def test_a_full_list_stays_full_until_half_of_it_is_free(clean_redis: redis.Redis, settings: Any) -> None:
     settings.EMBEDDINGS_MAX_BYTES = 100_000
     for n in range(10):
-        assert not buffer.is_full()
-        buffer.push([chunk(n, text="x" * 10_000)])
-    assert buffer.is_full()
+        assert not embedding_queue.is_full()
+        embedding_queue.push([chunk(n, text="x" * 10_000)])
+    assert embedding_queue.is_full()
     for _ in range(3):
-        claimed = buffer.claim(1)
+        claimed = embedding_queue.claim(1)
         assert claimed is not None
-        buffer.confirm(claimed[0])
-    assert buffer.size_bytes() < 100_000
-    assert buffer.is_full()
+        embedding_queue.confirm(claimed[0])
+    assert embedding_queue.size_bytes() < 100_000
+    assert embedding_queue.is_full()
     for _ in range(3):
-        claimed = buffer.claim(1)
+        claimed = embedding_queue.claim(1)
         assert claimed is not None
-        buffer.confirm(claimed[0])
-    assert not buffer.is_full()
+        embedding_queue.confirm(claimed[0])
+    assert not embedding_queue.is_full()
 
 
 def test_an_unusable_record_is_kept_once_with_its_reason(clean_redis: redis.Redis) -> None:
@@ -224,7 +223,7 @@ def test_unusable_records_are_shown_put_back_in_line_or_forgotten(clean_redis: r
     call_command("deadletters")
     assert "too old" in capsys.readouterr().out
     call_command("deadletters", "--requeue")
-    assert numbers(buffer.claim(5)) == [1]
+    assert numbers(embedding_queue.claim(5)) == [1]
     assert dead_letters.count() == 0
     dead_letters.bury(b"garbage", "not a record")
     call_command("deadletters", "--drop", "--json")
@@ -311,15 +310,15 @@ def test_queue_length_counts_all_priorities(clean_redis: redis.Redis) -> None:
     with app.connection_for_write() as connection:
         for priority in (settings.PRIORITY_URGENT, settings.PRIORITY_NORMAL):
             app.send_task("ingestion.tasks.embed", queue="gpu", priority=priority, connection=connection)
-    assert buffer.queue_length("gpu") == 2
-    assert buffer.queue_length("cpu") == 0
+    assert embedding_queue.queue_length("gpu") == 2
+    assert embedding_queue.queue_length("cpu") == 0
 
 
 def test_a_dead_redis_is_named_with_what_to_do(settings) -> None:  # type: ignore[no-untyped-def]
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     redis_client.forget()
     with pytest.raises(BufferUnavailable, match="Check that it runs"):
-        buffer.length()
+        embedding_queue.length()
     redis_client.forget()
 
 

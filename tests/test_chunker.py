@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, pre_tokenizers
 
 from ingestion import markdown_outline
-from ingestion.chunker import chunk
+from ingestion.chunking.chunker import chunk
+from ingestion.chunking.token_counter import Counter
 from ingestion.extraction.extract import extract
-from ingestion.tokens import Counter
 from ingestion.types import Extracted, Page, TextChunk, embedding_text
 from tests.growth import calls
 from tests.tokenizers_of_all_kinds import KINDS, WORDS, built, readable

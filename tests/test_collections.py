@@ -16,7 +16,7 @@ from django.utils import timezone
 from pymilvus import MilvusClient
 from pytest_django import Settings
 
-from ingestion import buffer
+from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.pipeline import building, collections, pages
@@ -33,7 +33,7 @@ from ingestion.pipeline.collections import (
 from ingestion.pipeline.embedding import embed_waiting
 from ingestion.pipeline.indexing import drain
 from ingestion.pipeline.shape import embedding_digest
-from ingestion.vector_store import open_store
+from ingestion.vector_store.store import open_store
 from search import retriever
 from search.questions import Question
 from search.timings import Timings
@@ -208,7 +208,7 @@ def test_turning_back_and_forth_ends_where_it_was_left(document: Document) -> No
 
 def test_records_of_the_old_model_are_never_written_to_the_new_collection(document: Document) -> None:
     late = make_chunk(document, CHUNKS, state=State.BUFFERED, buffered_at=timezone.now())
-    buffer.push([made_by(late, 1)])
+    embedding_queue.push([made_by(late, 1)])
     choose(2)
     assert work() == CHUNKS + 1
     answers_from(2)
@@ -278,7 +278,7 @@ def test_pages_that_keep_coming_do_not_keep_it_from_ending(document: Document) -
 def test_it_starts_after_the_drain_that_was_at_work(document: Document) -> None:
     choose(2)
     adopt()
-    with buffer.lock("drain", seconds=30):
+    with embedding_queue.lock("drain", seconds=30):
         fill()
     assert not Chunk.objects.filter(state=State.WAITING).exists()
     fill()
@@ -450,7 +450,7 @@ POINTS = (
     "ingestion.models.ChunkQuerySet.embed_again",
     "ingestion.pipeline.building.move_cursor",
     "ingestion.pipeline.collections.open_mirrored",
-    "ingestion.buffer.confirm",
+    "ingestion.buffer.embedding_queue.confirm",
     "ingestion.pipeline.building.audit",
     "ingestion.pipeline.audit.note",
     "ingestion.pipeline.building.swap",

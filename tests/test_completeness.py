@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from ingestion import vector_store
 from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Collection, Document
 from ingestion.pipeline import completeness
@@ -15,7 +14,8 @@ from ingestion.pipeline.audit import scheduled
 from ingestion.pipeline.collections import written_store
 from ingestion.pipeline.completeness import audit_wanted, shortfall
 from ingestion.pipeline.troubles import troubles
-from ingestion.vector_store import VectorStore
+from ingestion.vector_store import store as vector_store
+from ingestion.vector_store.store import VectorStore
 from tests.models_apart import empty_milvus
 from tests.rows import make_chunk, make_document, make_source, record
 

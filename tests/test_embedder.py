@@ -25,11 +25,18 @@ from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
 from ingestion.benchmarks import random_weights
-from ingestion.embedder import Embedder, configured_model, load_model, read_model, resolve_dtype, wanted_dtype
-from ingestion.embedders.batching import batches_by_tokens
-from ingestion.embedders.lanes import Lanes
-from ingestion.embedders.lexical import lexical_weights
-from ingestion.embedders.tokeniser import Tokeniser
+from ingestion.embedding.batching import batches_by_tokens
+from ingestion.embedding.cpu_threads import Lanes
+from ingestion.embedding.embedder import (
+    Embedder,
+    configured_model,
+    load_model,
+    read_model,
+    resolve_dtype,
+    wanted_dtype,
+)
+from ingestion.embedding.lexical_weights import lexical_weights
+from ingestion.embedding.tokenizer import Tokeniser
 from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
 from ingestion.types import ModelSpec, Vectors
 
@@ -434,7 +441,7 @@ def test_any_other_error_says_that_the_device_is_lost(model: Embedder, monkeypat
 
 
 def test_an_error_that_shows_only_with_the_result_says_so_too(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingestion.embedders.network import Transfer
+    from ingestion.embedding.packed_encoder import Transfer
 
     def broken(_: Any) -> Any:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -555,7 +562,7 @@ def test_a_cpu_without_products_of_bytes_is_told_so(model_path: Path, monkeypatc
 def test_the_compiled_network_gives_the_same_vectors(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from ingestion.embedders.network import Layers, Network
+    from ingestion.embedding.packed_encoder import Layers, Network
 
     compile_it = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f, **k: compile_it(f, backend="eager", fullgraph=True, **k))
@@ -589,7 +596,7 @@ def test_the_attention_of_cuda_is_asked_for_the_same_texts(model: Embedder, monk
 def test_that_attention_is_used_only_where_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from ingestion.embedders.attention import has_flash
+    from ingestion.embedding.packed_attention import has_flash
 
     def card(kind: str, dtype: Any) -> Any:
         return type("Weight", (), {"device": torch.device(kind), "dtype": dtype})
@@ -691,7 +698,7 @@ def test_code_in_a_models_file_is_not_run(copy_of_model: Path, tmp_path: Path, n
 
 
 def test_a_model_is_taken_only_with_the_hash_that_is_pinned(copy_of_model: Path, settings: Any) -> None:
-    from ingestion.embedders.weights import fingerprint
+    from ingestion.embedding.model_loader import fingerprint
 
     settings.EMBED_MODEL_SHA256 = fingerprint(copy_of_model).upper()
     assert load_model.__wrapped__("cpu").dimension == 384
@@ -743,7 +750,7 @@ def test_the_network_stays_where_it_was_put_when_flagembedding_lets_go(
     ("name", "path"), [("BAAI/bge-m3", False), ("/models/bge-m3", True), ("./m", True), ("m", True)]
 )
 def test_hub_ids_and_folders_are_told_apart(name: str, path: bool) -> None:
-    from ingestion.embedders.weights import looks_like_path
+    from ingestion.embedding.model_loader import looks_like_path
 
     assert looks_like_path(name) is path
 

@@ -16,9 +16,10 @@ import redis
 from django.conf import settings as django_settings
 from django.utils import timezone
 
-from ingestion import buffer, device
+from ingestion.buffer import embedding_queue
 from ingestion.coordination import heartbeat
-from ingestion.embedder import load_model
+from ingestion.embedding import device
+from ingestion.embedding.embedder import load_model
 from ingestion.exceptions import (
     BufferUnavailable,
     DeviceFailed,
@@ -32,7 +33,7 @@ from ingestion.pipeline.embedding import embed_waiting
 from ingestion.pipeline.gauge import Gauge
 from ingestion.pipeline.shape import embedding_digest
 from ingestion.types import EmbeddedChunk
-from ingestion.vector_store import VectorStore
+from ingestion.vector_store.store import VectorStore
 from tests.fake_embedder import FakeEmbedder
 from tests.rows import make_chunk, make_document, make_source, record
 
@@ -73,7 +74,7 @@ def make_documents(name: str, *, pages: int, chunks: int) -> list[Document]:
 
 
 def pushed() -> list[EmbeddedChunk]:
-    return [buffer.unpack(r) for r in (buffer.claim(10_000) or ("", []))[1]]
+    return [embedding_queue.unpack(r) for r in (embedding_queue.claim(10_000) or ("", []))[1]]
 
 
 def states() -> set[str]:
@@ -95,7 +96,7 @@ def windows_of(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("model_path")
 def test_it_embeds_chunks_of_many_documents_in_one_task(documents: list[Document]) -> None:
     assert not embed_waiting()
-    assert buffer.length() == 12
+    assert embedding_queue.length() == 12
     assert states() == {Chunk.State.BUFFERED}
     assert set(Document.objects.values_list("state", flat=True)) == {Document.State.INDEXING}
     assert Run.objects.get().embed_seconds > 0
@@ -132,7 +133,7 @@ def test_the_next_window_is_claimed_and_tokenised_while_one_computes(
     embed_waiting()
     assert waited.is_set()
     assert True in tokenised_while_computing[1:]
-    assert buffer.length() == 12
+    assert embedding_queue.length() == 12
 
 
 def test_whoever_drains_hears_of_every_delivery_and_not_of_its_absence(
@@ -141,7 +142,7 @@ def test_whoever_drains_hears_of_every_delivery_and_not_of_its_absence(
     monkeypatch.setattr(embedding, "PUSH_EVERY_SECONDS", 0.0)
     model.batch = 4
     seen: list[int] = []
-    embed_waiting(delivered=lambda: seen.append(buffer.length()))
+    embed_waiting(delivered=lambda: seen.append(embedding_queue.length()))
     assert seen[0] < seen[-1] == 12
     embed_waiting(delivered=lambda: pytest.fail("nothing was delivered"))
 
@@ -156,14 +157,14 @@ def test_finished_batches_are_delivered_while_the_next_one_computes(
     def until_the_first_arrived(texts: list[str]) -> None:
         if len(model.batches) == 2:
             deadline = time.monotonic() + 300
-            while not (length := buffer.length()) and time.monotonic() < deadline:
+            while not (length := embedding_queue.length()) and time.monotonic() < deadline:
                 time.sleep(0.01)
             arrived.append(length)
 
     model.before_batch = until_the_first_arrived
     embed_waiting()
     assert arrived == [4]
-    assert buffer.length() == 12
+    assert embedding_queue.length() == 12
 
 
 def test_an_embedder_that_is_faster_than_its_feed_waits_a_moment_for_more_and_stays_in_its_task(
@@ -222,11 +223,11 @@ def test_a_time_slice_ends_with_nothing_in_its_hands_and_says_that_more_waits(
     model.before_batch = lambda texts: time.sleep(0.4)
     assert embed_waiting()
     assert not claims.mine().exists()
-    assert 0 < buffer.length() < 12
+    assert 0 < embedding_queue.length() < 12
     assert attempts() == {0}
     while embed_waiting():
         pass
-    assert buffer.length() == 12
+    assert embedding_queue.length() == 12
 
 
 def test_a_small_source_does_not_wait_for_a_large_one(model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,14 +250,14 @@ def test_claims_of_a_dead_process_in_this_place_are_taken_over_at_once(
     later = timezone.now() + timedelta(hours=1)
     Chunk.objects.update(state=Chunk.State.EMBEDDING, owner=f"{device.place()}/1", lease_until=later)
     embed_waiting()
-    assert buffer.length() == 12
+    assert embedding_queue.length() == 12
 
 
 def test_claims_of_another_machine_are_left_alone(documents: list[Document], model: FakeEmbedder) -> None:
     later = timezone.now() + timedelta(hours=1)
     Chunk.objects.update(state=Chunk.State.EMBEDDING, owner="elsewhere/cuda:0/1", lease_until=later)
     assert not embed_waiting()
-    assert buffer.length() == 0
+    assert embedding_queue.length() == 0
 
 
 def test_a_long_batch_keeps_the_lease_of_everything_in_hand(
@@ -336,7 +337,7 @@ def test_without_milvus_a_known_text_is_embedded_again(
 
     monkeypatch.setattr(VectorStore, "vectors", unavailable)
     embed_waiting()
-    assert buffer.length() == 11
+    assert embedding_queue.length() == 11
 
 
 # --- What is in the way -------------------------------------------------------------------------------------
@@ -351,15 +352,15 @@ def test_it_pauses_at_the_cap_goes_on_at_half_of_it_and_says_so(
     settings.EMBEDDINGS_MAX_BYTES = 40_000
     clean_redis.rpush(settings.EMBEDDINGS_KEY, *[b"x" * 1000] * 50)
     assert not embed_waiting()
-    assert buffer.length() == 50
+    assert embedding_queue.length() == 50
     assert "buffer is full" in Run.objects.get().note
     assert heartbeat.workers()[0]["state"] == "paused"
     clean_redis.ltrim(settings.EMBEDDINGS_KEY, 0, 29)
     assert not embed_waiting()
-    assert buffer.length() == 30
+    assert embedding_queue.length() == 30
     clean_redis.ltrim(settings.EMBEDDINGS_KEY, 0, 9)
     embed_waiting()
-    assert buffer.length() == 22
+    assert embedding_queue.length() == 22
     assert Run.objects.get().note == ""
 
 
@@ -370,7 +371,7 @@ def test_when_redis_fails_at_a_push_everything_goes_back_and_the_reason_is_shown
         raise BufferUnavailable("Redis does not answer")
 
     with monkeypatch.context() as broken:
-        broken.setattr(buffer, "push", unavailable)
+        broken.setattr(embedding_queue, "push", unavailable)
         assert not embed_waiting()
     assert states() == {Chunk.State.WAITING}
     assert attempts() == {0}
@@ -385,7 +386,7 @@ def test_a_worker_with_another_model_than_the_index_is_filled_with_does_nothing(
 ) -> None:
     monkeypatch.setattr(embedding, "embedder_is_current", lambda row: False)
     assert not embed_waiting()
-    assert buffer.length() == 0
+    assert embedding_queue.length() == 0
     assert "another model" in Run.objects.get().note
 
 
@@ -417,11 +418,11 @@ def test_sigterm_lets_the_batch_finish_and_hands_the_rest_back_without_an_attemp
     model.before_batch = stopped_in_the_first
     embed_waiting()
     assert len(model.batches) == 1
-    assert buffer.length() == 4
+    assert embedding_queue.length() == 4
     assert Chunk.objects.filter(state=Chunk.State.WAITING, attempts=0, owner="").count() == 8
     assert signal.getsignal(signal.SIGTERM) == previous
     embed_waiting()
-    assert buffer.length() == 12
+    assert embedding_queue.length() == 12
 
 
 # --- Chunks and devices that fail ---------------------------------------------------------------------------
@@ -463,7 +464,7 @@ def test_a_chunk_that_breaks_the_model_fails_alone(documents: list[Document], mo
     chunk.refresh_from_db()
     assert chunk.state == Chunk.State.FAILED
     assert "cannot read zebras" in chunk.error
-    assert buffer.length() == 11
+    assert embedding_queue.length() == 11
 
 
 def test_a_chunk_that_the_tokeniser_refuses_fails_alone(
@@ -481,7 +482,7 @@ def test_a_chunk_that_the_tokeniser_refuses_fails_alone(
     assert list(until_settled(TypeError))
     chunk.refresh_from_db()
     assert (chunk.state, chunk.error) == (Chunk.State.FAILED, "TypeError: not a text")
-    assert buffer.length() == 11
+    assert embedding_queue.length() == 11
 
 
 def test_what_a_broken_window_had_finished_is_delivered_and_all_else_in_hand_is_suspect(
@@ -508,7 +509,7 @@ def test_what_a_broken_window_had_finished_is_delivered_and_all_else_in_hand_is_
     with pytest.raises(RuntimeError):
         embed_waiting()
     assert len(model.batches) <= 3  # the window that overlaps may have begun
-    assert buffer.length() == 3
+    assert embedding_queue.length() == 3
     assert Chunk.objects.filter(state=Chunk.State.WAITING, attempts=1, error="RuntimeError: no more").count() == 9
 
 
@@ -522,7 +523,7 @@ def test_a_chunk_too_large_for_the_device_fails_on_its_own_row_at_once(
     chunk.refresh_from_db()
     assert chunk.state == Chunk.State.FAILED
     assert "memory" in chunk.error
-    assert buffer.length() == 11
+    assert embedding_queue.length() == 11
     assert Chunk.objects.exclude(id=chunk.pk).filter(attempts__gt=0).count() == 0
 
 
@@ -533,7 +534,7 @@ def test_suspects_have_their_time_after_the_fresh_ones_however_long_those_take(
     Chunk.objects.filter(position=0).update(attempts=1)
     model.before_batch = lambda texts: time.sleep(1)
     embed_waiting()
-    assert buffer.length() == 12
+    assert embedding_queue.length() == 12
 
 
 def test_suspects_go_alone_and_the_innocent_ones_first() -> None:
@@ -572,7 +573,7 @@ def test_a_device_that_fails_three_times_in_ten_minutes_is_left_alone_for_a_whil
     monkeypatch.setattr(embedding, "FIRST_REST_SECONDS", 0.0)
     monkeypatch.setattr(embedding, "load_model", lambda device: model)
     embed_waiting()
-    assert buffer.length() == 12
+    assert embedding_queue.length() == 12
     assert Run.objects.get().note == ""
 
 

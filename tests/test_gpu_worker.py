@@ -21,9 +21,11 @@ import redis
 from celery.worker import state
 from django.conf import settings
 
-from ingestion import buffer, device, gpu_worker
+from ingestion import gpu_worker
+from ingestion.buffer import embedding_queue
 from ingestion.coordination import heartbeat
-from ingestion.device import DeviceLease, device_name
+from ingestion.embedding import device
+from ingestion.embedding.device import DeviceLease, device_name
 from ingestion.exceptions import DeviceTaken
 from ingestion.tasks import embed
 from ragproject import services
@@ -227,7 +229,7 @@ class Bench:
         """Beat's part: a message whenever none waits."""
 
         def reached() -> bool:
-            if not buffer.queue_length("gpu"):
+            if not embedding_queue.queue_length("gpu"):
                 embed.delay()
             return self.states()[reached_state] >= count
 

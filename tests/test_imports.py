@@ -95,7 +95,7 @@ def test_no_other_program_is_run_that_might_download() -> None:
 def test_a_worker_that_drains_loads_neither_pandas_nor_arrow_and_can_still_import_them() -> None:
     code = (
         "import sys, django; django.setup()\n"
-        "from ingestion.vector_store import import_without_pandas, open_store\n"
+        "from ingestion.vector_store.store import import_without_pandas, open_store\n"
         "import_without_pandas()\n"
         "assert 'pymilvus' in sys.modules\n"
         "assert not {'pandas', 'pandas.api', 'pyarrow'} & set(sys.modules), sorted(sys.modules)\n"
@@ -108,9 +108,9 @@ def test_a_worker_that_drains_loads_neither_pandas_nor_arrow_and_can_still_impor
 
 def test_only_the_vector_store_speaks_to_milvus_and_never_inserts() -> None:
     for module, names in modules("ingestion", "search"):
-        if module not in ("ingestion/vector_store.py", "ingestion/milvus/client.py"):
+        if module not in ("ingestion/vector_store/store.py", "ingestion/vector_store/client.py"):
             assert under(names, "pymilvus") == set(), module
-    assert ".insert(" not in (ROOT / "ingestion/vector_store.py").read_text()
+    assert ".insert(" not in (ROOT / "ingestion/vector_store/store.py").read_text()
 
 
 def test_only_settings_read_the_environment_and_through_one_reader() -> None:

@@ -19,19 +19,20 @@ from django.conf import settings
 from django.utils import timezone
 from pymilvus import MilvusException
 
-from ingestion import buffer, tasks
+from ingestion import tasks
+from ingestion.buffer import dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker, redis_client
 from ingestion.coordination.locks import Lease
 from ingestion.exceptions import PermanentError
-from ingestion.milvus.rows import row_of
 from ingestion.models import Chunk, Collection, Document, Run
-from ingestion.pipeline import dead_letters, indexing
+from ingestion.pipeline import indexing
 from ingestion.pipeline.collections import written_store
 from ingestion.pipeline.indexing import drain
 from ingestion.pipeline.status import status
 from ingestion.pipeline.troubles import troubles
 from ingestion.types import EmbeddedChunk
-from ingestion.vector_store import VectorStore
+from ingestion.vector_store.rows import row_of
+from ingestion.vector_store.store import VectorStore
 from tests.rows import make_chunk, make_document, make_source, record
 
 pytestmark = [
@@ -47,7 +48,7 @@ def document() -> Document:
 
 def buffered(document: Document, positions: range) -> list[Chunk]:
     chunks = [make_chunk(document, p, state=Chunk.State.BUFFERED, buffered_at=timezone.now()) for p in positions]
-    buffer.push([record(c) for c in chunks])
+    embedding_queue.push([record(c) for c in chunks])
     return chunks
 
 
@@ -57,13 +58,13 @@ def test_it_writes_records_and_marks_rows(document: Document) -> None:
     document.refresh_from_db()
     assert document.state == Document.State.INDEXED
     assert written_store().count() == 3
-    assert buffer.length() == 0
+    assert embedding_queue.length() == 0
     assert Run.objects.get().state == Run.State.FINISHED
 
 
 def test_receiving_a_record_three_times_changes_nothing(document: Document) -> None:
     chunks = buffered(document, range(3))
-    buffer.push([record(c) for c in chunks] * 2)
+    embedding_queue.push([record(c) for c in chunks] * 2)
     drain()
     assert written_store().count() == 3
 
@@ -79,7 +80,7 @@ def test_a_chunk_that_left_in_the_meantime_does_not_come_back(document: Document
 
 def test_a_record_from_before_a_backup_was_restored_is_not_taken_for_another_row(document: Document) -> None:
     first, second = (make_chunk(document, p, state=Chunk.State.BUFFERED, buffered_at=timezone.now()) for p in range(2))
-    buffer.push([replace(record(second), chunk_id=first.pk)])
+    embedding_queue.push([replace(record(second), chunk_id=first.pk)])
     assert drain().rows == 0
     assert written_store().count() == 0
     assert set(Chunk.objects.values_list("state", flat=True)) == {Chunk.State.WAITING}
@@ -102,7 +103,7 @@ def test_old_chunks_leave_only_after_the_new_ones_are_found(document: Document) 
     drain()
     assert written_store().existing([old.key]) == {old.key}
     Chunk.objects.filter(id=new.pk).update(state=Chunk.State.BUFFERED, buffered_at=timezone.now())
-    buffer.push([record(new)])
+    embedding_queue.push([record(new)])
     drain()
     assert written_store().existing([old.key, new.key]) == {new.key}
 
@@ -121,7 +122,7 @@ def test_garbage_in_the_list_is_buried_and_blocks_nobody(document: Document, cle
     buffered(document, range(3))
     assert drain().rows == 3
     assert dead_letters.count() == 2
-    assert buffer.length() == 0
+    assert embedding_queue.length() == 0
 
 
 def test_a_row_that_milvus_refuses_fails_alone(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +149,7 @@ def test_milvus_down_keeps_everything_and_says_why_and_since_when(document: Docu
     note = Run.objects.get().note
     assert "Milvus does not answer" in note
     assert "Since 20" in note
-    assert buffer.length() == 3
+    assert embedding_queue.length() == 3
     assert status()["index"]["error"] == note
 
 
@@ -200,16 +201,16 @@ def test_a_write_that_milvus_carries_out_after_its_time_was_up_does_not_outlive_
 
 def test_what_a_drain_that_died_had_sent_does_not_outlive_its_row_either(document: Document) -> None:
     chunks = buffered(document, range(3))
-    claim = buffer.claim(10)
+    claim = embedding_queue.claim(10)
     assert claim
-    drain_died = [buffer.unpack(record) for record in claim[1]]
+    drain_died = [embedding_queue.unpack(record) for record in claim[1]]
     document.chunks.all().remove()  # type: ignore[attr-defined]
     drain()
     written_store().upsert(drain_died)
     drain()
     assert not Chunk.objects.exists()
     assert not written_store().existing([chunk.key for chunk in chunks])
-    assert buffer.doubtful(10) == []
+    assert embedding_queue.doubtful(10) == []
 
 
 def test_milvus_failing_in_the_middle_leaves_what_was_done_done_and_the_rest_waiting(
@@ -221,7 +222,7 @@ def test_milvus_failing_in_the_middle_leaves_what_was_done_done_and_the_rest_wai
     drain()
     assert Chunk.objects.filter(state=Chunk.State.INDEXED).count() == 4
     assert Chunk.objects.filter(state=Chunk.State.BUFFERED).count() == 6
-    assert buffer.length() == 6
+    assert embedding_queue.length() == 6
     assert "rate limit exceeded" in Run.objects.get().note
     monkeypatch.undo()
     circuit_breaker.over()
@@ -248,7 +249,7 @@ def test_a_batch_that_milvus_took_in_part_is_not_marked(document: Document, monk
     monkeypatch.setattr(VectorStore, "_upsert", lambda self, rows: len(rows) - 1)
     drain()
     assert set(Chunk.objects.values_list("state", flat=True)) == {Chunk.State.BUFFERED}
-    assert buffer.length() == 3
+    assert embedding_queue.length() == 3
     assert "acknowledged 2 of 3" in Run.objects.get().note
 
 
@@ -256,10 +257,10 @@ def test_a_drain_ends_before_its_period_and_the_rest_is_sent_for_at_once(documen
     settings.EMBEDDINGS_BATCH_ROWS, settings.EMBEDDINGS_FLUSH_SECONDS = 2, 0.0
     buffered(document, range(6))
     assert drain() == (2, True)
-    assert buffer.length() == 4
+    assert embedding_queue.length() == 4
     tasks.drain()
-    assert buffer.queue_length("index") == 1
-    assert buffer.length() == 2
+    assert embedding_queue.queue_length("index") == 1
+    assert embedding_queue.length() == 2
     assert drain() == (2, False)
     assert written_store().count() == 6
     assert 0 < indexing.budget() + 1 <= indexing.LONGEST_BUDGET_SECONDS
@@ -296,7 +297,7 @@ def test_a_drain_that_lost_its_lease_writes_no_more(
     assert sizes == [2, 2]
     assert clean_redis.get(f"{settings.EMBEDDINGS_KEY}:lock:drain") == b"another process"
     assert Chunk.objects.filter(state=Chunk.State.INDEXED).count() == 2
-    assert buffer.length() == 6
+    assert embedding_queue.length() == 6
     clean_redis.delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")
     assert drain().rows == 6
     assert written_store().count() == 8
@@ -347,13 +348,13 @@ def test_what_a_drain_deletes_while_it_loses_its_turn_is_looked_at_again(
 
     monkeypatch.setattr(VectorStore, "delete", losing)
     drain()
-    assert buffer.doubtful(10) == [chunks[0].key]
+    assert embedding_queue.doubtful(10) == [chunks[0].key]
     monkeypatch.undo()
     clean_redis.delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")
     Chunk.objects.filter(id=chunks[0].pk).update(state=Chunk.State.INDEXED)  # the other process had written it anew
     drain()
     assert list(Chunk.objects.filter(state=Chunk.State.WAITING)) == [chunks[0]]
-    assert buffer.doubtful(10) == []
+    assert embedding_queue.doubtful(10) == []
 
 
 def test_a_deletion_that_milvus_refuses_does_not_keep_the_next_drain_from_writing(
@@ -367,7 +368,7 @@ def test_a_deletion_that_milvus_refuses_does_not_keep_the_next_drain_from_writin
 
     monkeypatch.setattr(VectorStore, "delete", refuse)
     drain()
-    assert buffer.doubtful(10) == []
+    assert embedding_queue.doubtful(10) == []
     buffered(document, range(1, 2))
     assert drain().rows == 0
     assert Chunk.objects.filter(state=Chunk.State.INDEXED).count() == 2
@@ -401,10 +402,10 @@ def test_what_a_drain_wrote_after_losing_its_turn_leaves_again_unless_a_row_want
     chunks = buffered(document, range(3))
     drain()
     Chunk.objects.filter(id=chunks[0].pk).delete()
-    buffer.doubt(c.key for c in chunks)
+    embedding_queue.doubt(c.key for c in chunks)
     drain()
     assert written_store().existing([c.key for c in chunks]) == {chunks[1].key, chunks[2].key}
-    assert buffer.doubtful(10) == []
+    assert embedding_queue.doubtful(10) == []
 
 
 def test_what_two_drains_wrote_at_once_is_stored_once_in_the_end(document: Document) -> None:
@@ -414,11 +415,11 @@ def test_what_two_drains_wrote_at_once_is_stored_once_in_the_end(document: Docum
     store = written_store()
     store.client.insert(store.name, [row_of(record(chunks[1]))])
     assert store.count() == 4
-    buffer.doubt(c.key for c in chunks)
+    embedding_queue.doubt(c.key for c in chunks)
     drain()
     assert Chunk.objects.filter(state=Chunk.State.WAITING).count() == 3
     Chunk.objects.update(state=Chunk.State.BUFFERED, buffered_at=timezone.now())
-    buffer.push([record(c) for c in chunks])
+    embedding_queue.push([record(c) for c in chunks])
     drain()
     assert store.count() == 3
     assert set(Chunk.objects.values_list("state", flat=True)) == {Chunk.State.INDEXED}
@@ -427,7 +428,7 @@ def test_what_two_drains_wrote_at_once_is_stored_once_in_the_end(document: Docum
 def test_what_a_late_drain_wrote_alone_is_left_as_it_is(document: Document) -> None:
     chunks = buffered(document, range(3))
     drain()
-    buffer.doubt(c.key for c in chunks)
+    embedding_queue.doubt(c.key for c in chunks)
     drain()
     assert set(Chunk.objects.values_list("state", flat=True)) == {Chunk.State.INDEXED}
 
@@ -437,7 +438,7 @@ def test_vectors_made_for_another_collection_are_not_written_and_made_anew(docum
     Chunk.objects.filter(id=chunks[1].pk).update(state=Chunk.State.BUFFERED)
     redis_client.connect().delete(settings.EMBEDDINGS_KEY)
     mine = replace(record(chunks[0]), collection=written_store().name)
-    buffer.push([mine, replace(record(chunks[1]), collection="documents_of_another_model")])
+    embedding_queue.push([mine, replace(record(chunks[1]), collection="documents_of_another_model")])
     assert drain().rows == 1
     assert written_store().existing([c.key for c in chunks]) == {chunks[0].key}
     assert Chunk.objects.get(id=chunks[1].pk).state == Chunk.State.WAITING
@@ -488,7 +489,7 @@ def test_redis_wiped_in_the_middle_of_a_drain_ends_with_every_row_once(
     lost = list(Chunk.objects.filter(state=Chunk.State.WAITING))
     assert len(lost) == 6
     Chunk.objects.filter(state=Chunk.State.WAITING).update(state=Chunk.State.BUFFERED, buffered_at=timezone.now())
-    buffer.push([record(c) for c in lost])
+    embedding_queue.push([record(c) for c in lost])
     drain()
     assert Chunk.objects.filter(state=Chunk.State.INDEXED).count() == 8
     assert written_store().count() == len(chunks)
@@ -496,7 +497,7 @@ def test_redis_wiped_in_the_middle_of_a_drain_ends_with_every_row_once(
 
 def test_a_second_drain_leaves_the_first_alone(document: Document) -> None:
     buffered(document, range(3))
-    with buffer.lock("drain", seconds=30):
+    with embedding_queue.lock("drain", seconds=30):
         assert drain().rows == 0
     assert drain().rows == 3
 

@@ -12,12 +12,12 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from ingestion import embedder
 from ingestion.coordination import circuit_breaker
+from ingestion.embedding import embedder
 from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import Hit, ModelSpec, Vectors
-from ingestion.vector_store import open_store
+from ingestion.vector_store.store import open_store
 from search import retriever
 from search.catalogue import indexed_sources, overview
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingestion.seams import Grip, between_blocks, inside_block
+from ingestion.chunking.split_points import Grip, between_blocks, inside_block
 
 # In the texts "^" marks a seam of the grip in question.
 

@@ -12,15 +12,16 @@ import redis
 from django.test import Client
 from pytest_django import Settings
 
-from ingestion import buffer, tasks, vector_store
+from ingestion import tasks
+from ingestion.buffer import dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker, heartbeat, redis_client
 from ingestion.dispatcher import drain_wanted
 from ingestion.exceptions import BufferUnavailable, VectorStoreUnavailable
 from ingestion.models import Collection
-from ingestion.pipeline import dead_letters
 from ingestion.pipeline.status import status
 from ingestion.pipeline.troubles import troubles
-from ingestion.vector_store import VectorStore, open_store
+from ingestion.vector_store import store
+from ingestion.vector_store.store import VectorStore, open_store
 
 SECONDS = 0.3
 
@@ -84,7 +85,7 @@ def test_a_status_asks_a_silent_redis_once(silent_redis: SilentServer) -> None:
 
 
 def test_every_way_of_a_person_learns_of_it_from_the_first(silent_redis: SilentServer) -> None:
-    for asks in (heartbeat.workers, buffer.length, dead_letters.buried, circuit_breaker.current, tasks.wake):
+    for asks in (heartbeat.workers, embedding_queue.length, dead_letters.buried, circuit_breaker.current, tasks.wake):
         with pytest.raises(BufferUnavailable, match="does not answer"):
             asks()
     assert len(silent_redis.connections) == 1
@@ -100,7 +101,7 @@ def test_it_is_asked_again_after_a_while(silent_redis: SilentServer, monkeypatch
     monkeypatch.setattr(redis_client, "SILENCE_SECONDS", 0.0)
     for number in (1, 2):
         with pytest.raises(BufferUnavailable):
-            buffer.length()
+            embedding_queue.length()
         assert len(silent_redis.connections) == number
 
 
@@ -186,7 +187,7 @@ def test_a_status_tells_what_a_silent_milvus_did_not(
     silent_milvus: SilentServer, searched: Collection, clean_redis: redis.Redis
 ) -> None:
     assert "Milvus does not answer" in status()["index"]["error"]
-    assert vector_store.open_store(searched.name, 8, SECONDS).seconds == SECONDS
+    assert store.open_store(searched.name, 8, SECONDS).seconds == SECONDS
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from ingestion import dispatcher
 from ingestion.coordination import heartbeat, redis_client
 from ingestion.coordination.locks import hold
-from ingestion.device import LEASE_SECONDS, DeviceLease
+from ingestion.embedding.device import LEASE_SECONDS, DeviceLease
 from ingestion.models import Chunk, Collection, Document, Run, due_sources, open_sources
 from ingestion.pipeline.status import pause_of
 from ingestion.pipeline.troubles import troubles

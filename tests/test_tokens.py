@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from ingestion import tokens
+from ingestion.chunking import token_counter
+from ingestion.chunking.token_counter import Costs, Counter, counter, load_tokenizer
 from ingestion.exceptions import ModelError
-from ingestion.tokens import Costs, Counter, counter, load_tokenizer
 from tests.tokenizers_of_all_kinds import KINDS, SENTENCE, WORDS, built, readable, word_piece_folder
 
 # --- Loading ---------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Hub]]:
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{address}/{{repo_id}}/{{revision}}/{{filename}}")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(tokens, "_hub_failures", {})
+    monkeypatch.setattr(token_counter, "_hub_failures", {})
     yield Fresh
     server.shutdown()
     server.server_close()
@@ -84,7 +84,7 @@ def test_a_hub_that_does_not_answer_is_asked_once_a_minute(hub: type[Hub], monke
         with pytest.raises(ModelError, match="EMBED_MODEL"):
             load_tokenizer("tea/pot")
     assert len(hub.asked) == 1
-    monkeypatch.setattr(tokens, "monotonic", lambda: tokens._hub_failures["tea/pot"][0] + 61)
+    monkeypatch.setattr(token_counter, "monotonic", lambda: token_counter._hub_failures["tea/pot"][0] + 61)
     with pytest.raises(ModelError, match="tea/pot"):
         load_tokenizer("tea/pot")
     assert len(hub.asked) == 2
@@ -185,7 +185,7 @@ def test_it_reaches_into_a_word_that_costs_more_than_the_budget() -> None:
 def test_words_are_remembered_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counter(built("word piece"))
     assert counted.count_words(["tea", "kettles", "tea"]) == [1, 2, 1]
-    monkeypatch.setattr(tokens, "MAX_KNOWN", 1)
+    monkeypatch.setattr(token_counter, "MAX_KNOWN", 1)
     assert counted.count_words(["cup"]) == [1]
     assert counted.known == {"cup": 1}
 

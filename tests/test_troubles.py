@@ -9,10 +9,10 @@ import redis
 from django.test import Client
 
 from ingestion import tasks
+from ingestion.buffer import dead_letters
 from ingestion.coordination import circuit_breaker, heartbeat
 from ingestion.management.commands.status import lines
 from ingestion.models import Chunk
-from ingestion.pipeline import dead_letters
 from ingestion.pipeline.runs import start_run
 from ingestion.pipeline.status import status
 from ingestion.pipeline.troubles import troubles

@@ -19,17 +19,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymilvus import MilvusClient, MilvusException
 
-from ingestion import buffer, vector_store
+from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
-from ingestion.milvus import client as milvus_client
-from ingestion.milvus.client import is_unavailable
-from ingestion.milvus.rows import TEXT_BYTES, UPSERT_BYTES, cut, parts_by_bytes, row_of
 from ingestion.models import Chunk, Document
 from ingestion.pipeline import indexing
 from ingestion.pipeline.collections import open_mirrored, written_store
 from ingestion.types import EmbeddedChunk, Vectors
-from ingestion.vector_store import VectorStore, knows_sparse
+from ingestion.vector_store import client as milvus_client
+from ingestion.vector_store import store as vector_store
+from ingestion.vector_store.client import is_unavailable
+from ingestion.vector_store.rows import TEXT_BYTES, UPSERT_BYTES, cut, parts_by_bytes, row_of
+from ingestion.vector_store.store import VectorStore, knows_sparse
 from ragproject import services
 from tests.conftest import serve, stop, wait_until
 from tests.rows import make_chunk, make_document, make_source, record
@@ -165,7 +166,7 @@ def test_a_row_that_milvus_refuses_is_a_permanent_error(store: VectorStore) -> N
 def test_a_process_that_writes_sparse_vectors_loads_no_scipy() -> None:
     code = (
         "import sys, django; django.setup()\n"
-        "from ingestion.milvus.client import library; library()\n"
+        "from ingestion.vector_store.client import library; library()\n"
         "from pymilvus.client.entity_helper import sparse_rows_to_proto\n"
         "assert len(sparse_rows_to_proto([{5: 0.5}]).contents) == 1\n"
         "sys.exit('scipy' in sys.modules)\n"
@@ -335,7 +336,7 @@ ROWS, BATCH = 2000, 100
 def drained() -> bool:
     circuit_breaker.over()
     indexing.drain()
-    return buffer.length() == 0
+    return embedding_queue.length() == 0
 
 
 @pytest.mark.e2e
@@ -348,7 +349,7 @@ def test_a_real_server_killed_in_the_middle_of_a_drain_ends_with_every_row_once(
     document = make_document(make_source(), state=Document.State.INDEXING)
     now = timezone.now()
     chunks = [make_chunk(document, n, state=Chunk.State.BUFFERED, buffered_at=now) for n in range(ROWS)]
-    buffer.push([record(c) for c in chunks])
+    embedding_queue.push([record(c) for c in chunks])
     upsert, calls = VectorStore._upsert, []
 
     def killing(self: VectorStore, rows: list[dict[str, object]]) -> int:
@@ -363,7 +364,7 @@ def test_a_real_server_killed_in_the_middle_of_a_drain_ends_with_every_row_once(
     for _ in range(2):
         assert not indexing.drain().more
         assert circuit_breaker.current() is not None
-        assert 0 < buffer.length() < ROWS
+        assert 0 < embedding_queue.length() < ROWS
         old_milvus.start()
         wait_until(old_milvus.answers)
         circuit_breaker.over()

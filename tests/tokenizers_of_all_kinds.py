@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from ingestion.tokens import load_tokenizer
+from ingestion.chunking.token_counter import load_tokenizer
 
 SENTENCE = "the kettle boils water while a teapot waits for leaves and two cups stand on its wooden tray"
 WORDS = SENTENCE.split()

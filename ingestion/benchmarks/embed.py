@@ -24,8 +24,15 @@ from rich.table import Table
 
 from ingestion.benchmarks import corpus, random_weights
 from ingestion.benchmarks.floor import flop, matrix_rate
-from ingestion.chunker import chunk, load_tokenizer
-from ingestion.embedder import Embedder, configured_model, read_model, resolve_device, resolve_dtype, wanted_dtype
+from ingestion.chunking.chunker import chunk, load_tokenizer
+from ingestion.embedding.embedder import (
+    Embedder,
+    configured_model,
+    read_model,
+    resolve_device,
+    resolve_dtype,
+    wanted_dtype,
+)
 from ingestion.pipeline.preview import extracted_of
 from ingestion.types import Json, ModelSpec, SourceSpec, Vectors, embedding_text
 

@@ -40,7 +40,7 @@ def texts_embedded() -> list[str]:
 def floor() -> Json:
     from django.conf import settings
 
-    from ingestion.embedder import load_model
+    from ingestion.embedding.embedder import load_model
 
     started = time.perf_counter()
     embedder = load_model(settings.EMBED_DEVICE)

@@ -22,13 +22,13 @@ from django.conf import settings
 from kombu import Queue
 
 from ingestion.coordination.redis_client import connect
-from ingestion.embedder import resolve_device
+from ingestion.embedding.embedder import resolve_device
 from ingestion.extraction.extract import extract
 from ingestion.pipeline.preview import cut
 from ingestion.sources.registry import fetch
 from ingestion.sources.web.crawler import patiently
 from ingestion.types import EmbeddedChunk, Manners, SourceSpec, TextChunk, Vectors, embedding_text
-from ingestion.vector_store import VectorStore, open_store
+from ingestion.vector_store.store import VectorStore, open_store
 
 QUEUE, TASK = "naive", "naive.page"
 FIGURES = "naive:figures"

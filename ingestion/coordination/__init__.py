@@ -1,0 +1,1 @@
+"""What processes agree on through Redis: locks, heartbeats, and whether a service is out of order."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import LockError
 
-from ingestion import buffer
+from ingestion.buffer import embedding_queue
 from ingestion.coordination.redis_client import acquire, available
 from ingestion.exceptions import BufferUnavailable, LeaseLost
 
@@ -35,7 +35,7 @@ class Lease:
 @contextmanager
 def hold(name: str, *, seconds: float) -> Iterator[Lease | None]:
     """The lease, given back at the end; None when another process has it."""
-    lock = buffer.lock(name, seconds=seconds)
+    lock = embedding_queue.lock(name, seconds=seconds)
     if not acquire(lock):
         yield None
         return

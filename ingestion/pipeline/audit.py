@@ -34,7 +34,7 @@ from ingestion.models import Chunk, ChunkQuerySet, Collection, Source
 from ingestion.pipeline.collections import drop_retired, written_store
 from ingestion.pipeline.completeness import is_asked_for
 from ingestion.types import Json
-from ingestion.vector_store import Entry, VectorStore, import_without_pandas
+from ingestion.vector_store.store import Entry, VectorStore, import_without_pandas
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from ingestion import buffer
+from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.locks import hold
 from ingestion.exceptions import IngestionError, VectorStoreUnavailable
@@ -23,7 +23,7 @@ from ingestion.models import Chunk, ChunkQuerySet, Collection, Document, has_chu
 from ingestion.pipeline.audit import audit, batched
 from ingestion.pipeline.collections import change_wanted, swap, written_store
 from ingestion.pipeline.progress import advance
-from ingestion.vector_store import VectorStore, import_without_pandas, open_store
+from ingestion.vector_store.store import VectorStore, import_without_pandas, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def fill() -> None:
 def adoption_due() -> bool:
     """Whether the embedder should look at its settings: they seem to name another model. Asked twice a minute, because
     a model that cannot be loaded would be tried each time."""
-    return change_wanted() and buffer.take("adoption", seconds=ASK_SECONDS)
+    return change_wanted() and embedding_queue.take("adoption", seconds=ASK_SECONDS)
 
 
 def step(row: Collection) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from ingestion.device import place
+from ingestion.embedding.device import place
 from ingestion.models import Chunk, ChunkQuerySet
 from ingestion.pipeline.progress import advance
 from ingestion.pipeline.turns import in_turns

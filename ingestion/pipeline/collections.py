@@ -25,10 +25,10 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from ingestion.embedder import configured_model
+from ingestion.embedding.embedder import configured_model
 from ingestion.models import Chunk, Collection, Document
 from ingestion.types import Json, ModelSpec
-from ingestion.vector_store import VectorStore, open_store
+from ingestion.vector_store.store import VectorStore, open_store
 
 logger = logging.getLogger(__name__)
 

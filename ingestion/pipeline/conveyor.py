@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from ingestion.embedder import Embedder, TokenIds
+from ingestion.embedding.embedder import Embedder, TokenIds
 from ingestion.exceptions import ChunkTooLarge
 from ingestion.models import Chunk
 from ingestion.pipeline.delivery import Embedded

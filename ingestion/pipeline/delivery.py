@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from django.db.models import F
 
-from ingestion import buffer
+from ingestion.buffer import embedding_queue
 from ingestion.exceptions import BadRecord
 from ingestion.models import Chunk, Run
 from ingestion.pipeline.claims import owner
@@ -33,7 +33,7 @@ def deliver(finished: Sequence[Embedded], *, collection: str, seconds: float) ->
     if not finished:
         return
     records = [r for each in finished if (r := storable(each, collection))]
-    buffer.push(records)
+    embedding_queue.push(records)
     Chunk.objects.buffered([r.chunk_id for r in records], owner=owner())
     charge_runs([each.chunk for each in finished if not each.copied], seconds)
     credit_runs([each.chunk for each in finished if each.copied])
@@ -44,7 +44,7 @@ def storable(embedded: Embedded, collection: str) -> EmbeddedChunk | None:
     """The record, or nothing and the reason on the row."""
     record = record_of(embedded.chunk, embedded.vectors, collection)
     try:
-        buffer.check(record)
+        embedding_queue.check(record)
     except BadRecord as error:
         Chunk.objects.filter(id=embedded.chunk.pk).fail(error=str(error))
         return None

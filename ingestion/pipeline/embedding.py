@@ -20,10 +20,10 @@ from typing import Any
 
 from django.conf import settings
 
-from ingestion import buffer
+from ingestion.buffer import embedding_queue
 from ingestion.coordination import heartbeat
-from ingestion.device import place
-from ingestion.embedder import Embedder, load_model
+from ingestion.embedding.device import place
+from ingestion.embedding.embedder import Embedder, load_model
 from ingestion.exceptions import BufferUnavailable, DeviceFailed, ModelError
 from ingestion.models import Chunk, Collection, Run
 from ingestion.pipeline import claims, delivery, twins
@@ -209,7 +209,7 @@ class Slice:
         if not embedder_is_current(self.collection):
             self.is_blocked = True
             pause(SUPERSEDED)
-        elif buffer.is_full():
+        elif embedding_queue.is_full():
             self.is_blocked = True
             pause(FULL)
         return self.is_blocked

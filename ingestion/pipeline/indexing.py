@@ -28,7 +28,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from ingestion import buffer
+from ingestion.buffer import dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.locks import Lease, hold
 from ingestion.exceptions import (
@@ -39,11 +39,10 @@ from ingestion.exceptions import (
     VectorStoreUnavailable,
 )
 from ingestion.models import Chunk, Run
-from ingestion.pipeline import dead_letters
 from ingestion.pipeline.collections import is_building, written_store
 from ingestion.pipeline.progress import advance, explain_wait, finish_runs
 from ingestion.types import EmbeddedChunk
-from ingestion.vector_store import VectorStore, import_without_pandas
+from ingestion.vector_store.store import VectorStore, import_without_pandas
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +107,7 @@ class Turn:
             wait([asked])
             if not isinstance(asked.exception(), PermanentError):  # which means refused: nothing is on its way
                 with suppress(BufferUnavailable):
-                    buffer.doubt(keys)
+                    embedding_queue.doubt(keys)
             raise
 
     def await_answer(self, asked: Future[T]) -> None:
@@ -197,11 +196,11 @@ def write_waiting(turn: Turn) -> Drained:
             ahead = None if turn.over() else next_batch(turn.store, besides=[batch.claim])
         sent, batch = (batch, answer.result()), ahead
     rows += settle(*sent) if sent else 0
-    return Drained(rows, more=turn.over() and buffer.length() > 0)
+    return Drained(rows, more=turn.over() and embedding_queue.length() > 0)
 
 
 def next_batch(store: VectorStore, *, besides: Collection[str] = ()) -> Batch | None:
-    claimed = buffer.claim(settings.EMBEDDINGS_BATCH_ROWS, besides=besides)
+    claimed = embedding_queue.claim(settings.EMBEDDINGS_BATCH_ROWS, besides=besides)
     return Batch(claimed[0], wanted(readable(claimed[1], store))) if claimed else None
 
 
@@ -211,9 +210,9 @@ def readable(records: Sequence[bytes], store: VectorStore) -> list[EmbeddedChunk
     chunks = []
     for record in records:
         try:
-            chunk = buffer.unpack(record)
+            chunk = embedding_queue.unpack(record)
             if chunk.collection in ("", store.name):
-                buffer.require_dimension(chunk, store.dimension)
+                embedding_queue.require_dimension(chunk, store.dimension)
                 chunks.append(chunk)
         except BadRecord as error:
             logger.error("a buffered record is unusable: %s", error)
@@ -264,7 +263,7 @@ def settle(batch: Batch, sent: Sent) -> int:
             Chunk.objects.filter(key=key).fail(error=reason)
         Chunk.objects.indexed(sent.ids)
         charge_runs(batch.chunks, sent.seconds)
-    buffer.confirm(batch.claim)
+    embedding_queue.confirm(batch.claim)
     return len(sent.ids)
 
 
@@ -307,12 +306,12 @@ def remove_doubtful(turn: Turn) -> None:
     """A drain that lost its turn wrote or deleted these. What has no row must not be found, and what has one must be,
     once: two upserts of one key at the same moment are stored twice (Milvus does not put them in order), and one more
     replaces all copies."""
-    while keys := buffer.doubtful(DELETE_ROWS):
+    while keys := embedding_queue.doubtful(DELETE_ROWS):
         live = live_among(keys)
         turn.run(partial(turn.store.delete, set(keys) - live))
         amiss = turn.run(partial(not_stored_once, turn.store, list(live)))
         Chunk.objects.filter(key__in=amiss, state=Chunk.State.INDEXED).embed_again()
-        buffer.trust(keys)
+        embedding_queue.trust(keys)
 
 
 def doubt_claimed() -> None:
@@ -320,11 +319,11 @@ def doubt_claimed() -> None:
     sent: the drain after this one looks whether they are still wanted. (Where Redis has no room left for such notes,
     to empty it comes first.)"""
     keys = []
-    for record in buffer.claimed():
+    for record in embedding_queue.claimed():
         with suppress(BadRecord):
-            keys.append(buffer.unpack(record).key)
+            keys.append(embedding_queue.unpack(record).key)
     with suppress(BufferUnavailable):
-        buffer.doubt(keys)
+        embedding_queue.doubt(keys)
 
 
 def not_stored_once(store: VectorStore, keys: Sequence[str]) -> Collection[str]:

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from ingestion.chunker import chunk, load_tokenizer
+from ingestion.chunking.chunker import chunk, load_tokenizer
 from ingestion.exceptions import (
     AddressRefused,
     HostBusy,

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
-from ingestion.chunker import chunk, load_tokenizer
+from ingestion.chunking.chunker import chunk, load_tokenizer
 from ingestion.exceptions import BufferUnavailable, HostBusy, IngestionError
 from ingestion.extraction.extract import extract
 from ingestion.sources.registry import detect_kind, fetch, list_documents, normalise

@@ -9,17 +9,16 @@ from django.conf import settings
 from django.db.models import Count, Max, Sum
 from django.utils import timezone
 
-from ingestion import buffer
+from ingestion.buffer import dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker, heartbeat
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, Run, Source, open_sources
-from ingestion.pipeline import dead_letters
 from ingestion.pipeline.collections import build_progress, last_audit
 from ingestion.pipeline.progress import TO_EMBED
 from ingestion.pipeline.runs import embedding_rate
 from ingestion.pipeline.troubles import troubles
 from ingestion.types import Json
-from ingestion.vector_store import open_store
+from ingestion.vector_store.store import open_store
 
 SAMPLED_CHUNKS = 1000
 
@@ -34,11 +33,11 @@ def status() -> Json:
         "chunks": chunks,
         "depths": depths(sources, chunks),
         "sources": every_source(sources, runs, tokens),
-        "queues": answer_of(lambda: {q: buffer.queue_length(q) for q in ("cpu", "gpu", "index")}),
+        "queues": answer_of(lambda: {q: embedding_queue.queue_length(q) for q in ("cpu", "gpu", "index")}),
         "buffer": answer_of(
             lambda: {
-                "records": buffer.length(),
-                "bytes": buffer.size_bytes(),
+                "records": embedding_queue.length(),
+                "bytes": embedding_queue.size_bytes(),
                 "unusable": dead_letters.count(),
             }
         ),
@@ -104,7 +103,7 @@ def depths(sources: dict[int, Counter[str]], chunks: dict[str, int]) -> Json:
         "gpu": {"chunks": embedding, "bound": settings.MAX_CHUNKS_WAITING},
         "milvus": {
             "chunks": chunks.get(Chunk.State.BUFFERED, 0),
-            **answer_of(lambda: {"bytes": buffer.size_bytes()}),
+            **answer_of(lambda: {"bytes": embedding_queue.size_bytes()}),
             "bound": settings.EMBEDDINGS_MAX_BYTES,
         },
     }

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
+from ingestion.buffer import dead_letters
 from ingestion.coordination import circuit_breaker, heartbeat, redis_client
 from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Run
-from ingestion.pipeline import dead_letters
 from ingestion.pipeline.completeness import shortfall
 from ingestion.pipeline.progress import TO_EMBED
 from ragproject.deaths import unsteady_processes

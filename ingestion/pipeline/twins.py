@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ingestion.coordination import circuit_breaker
-from ingestion.embedder import configured_model
+from ingestion.embedding.embedder import configured_model
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection
 from ingestion.types import Vectors
-from ingestion.vector_store import open_store
+from ingestion.vector_store.store import open_store
 
 logger = logging.getLogger(__name__)
 

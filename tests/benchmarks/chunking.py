@@ -25,7 +25,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 from tokenizers import Tokenizer
 
 from ingestion import markdown_outline
-from ingestion.chunker import chunk, load_tokenizer
+from ingestion.chunking.chunker import chunk, load_tokenizer
 from ingestion.exceptions import UnsupportedContent
 from ingestion.extraction.extract import extract
 from ingestion.markdown_outline import Block

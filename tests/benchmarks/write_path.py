@@ -200,7 +200,7 @@ def bare_seconds(name: str, batches: list[list[dict[str, Any]]]) -> float:
     from pymilvus import MilvusClient
     from pymilvus.client import entity_helper
 
-    from ingestion.vector_store import VectorStore
+    from ingestion.vector_store.store import VectorStore
 
     store = VectorStore(name, DIMENSION)
     store.ensure()
@@ -220,14 +220,15 @@ def bare_seconds(name: str, batches: list[list[dict[str, Any]]]) -> float:
 
 
 def drain_seconds(chunks: list[Any]) -> float:
-    from ingestion import buffer, vector_store
+    from ingestion.buffer import embedding_queue
     from ingestion.models import Chunk
     from ingestion.pipeline.collections import written_store
     from ingestion.pipeline.indexing import drain
+    from ingestion.vector_store import store as vector_store
 
     vector_store.open_store.cache_clear()
     written_store()
-    buffer.push(chunks)
+    embedding_queue.push(chunks)
     started = time.perf_counter()
     while drain().more:
         pass

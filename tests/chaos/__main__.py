@@ -117,7 +117,7 @@ def use(data: Path, model: Path | None) -> None:
     """This process looks at the same rows and services as the stack."""
     os.environ.update(environment(data) | SETTINGS)
     django.setup()
-    from ingestion.standin import assemble
+    from ingestion.embedding.stand_in_model import assemble
 
     (data / "models").mkdir()
     if model:

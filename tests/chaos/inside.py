@@ -57,7 +57,7 @@ def install() -> None:
     changes["ragproject.settings"].append(hurry_settings)
     changes["ragproject.services"].append(let_redis_be_configured)
     if os.environ.get("CHAOS_STUB"):
-        changes["ingestion.embedder"].append(use_stub)
+        changes["ingestion.embedding.embedder"].append(use_stub)
     for switched_off in os.environ.get("CHAOS_WITHOUT", "").split():
         for module, change in WITHOUT[switched_off]:
             changes[module].append(change)

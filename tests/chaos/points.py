@@ -17,8 +17,14 @@ class Point(NamedTuple):
     moment: str
 
 
-INDEXING, CLAIMS, PAGES = "ingestion.pipeline.indexing", "ingestion.pipeline.claims", "ingestion.pipeline.pages"
-BUFFER, STORE, LISTING = "ingestion.buffer", "ingestion.vector_store", "ingestion.pipeline.listing"
+INDEXING = "ingestion.pipeline.indexing"
+CLAIMS = "ingestion.pipeline.claims"
+PAGES = "ingestion.pipeline.pages"
+BUFFER, STORE, LISTING = (
+    "ingestion.buffer.embedding_queue",
+    "ingestion.vector_store.store",
+    "ingestion.pipeline.listing",
+)
 
 POINTS = {
     "after-claim": Point("index", BUFFER, "claim_new", "after"),
@@ -66,7 +72,7 @@ HASTE: dict[str, dict[str, Any]] = {
     STORE: {"TIMEOUT_SECONDS": 6.0},
     "ingestion.coordination.circuit_breaker": {"LONGEST_PAUSE_SECONDS": 4.0},
     "ingestion.pipeline.completeness": {"CHECK_SECONDS": 2.0},
-    "ingestion.device": {"LEASE_SECONDS": 5.0, "RENEW_SECONDS": 1.0},
+    "ingestion.embedding.device": {"LEASE_SECONDS": 5.0, "RENEW_SECONDS": 1.0},
     "ragproject.stack": {"LONGEST_PAUSE_SECONDS": 2.0},
 }
 

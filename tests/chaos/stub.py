@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from django.conf import settings
 
-from ingestion.embedder import EmbedderFigures
+from ingestion.embedding.embedder import EmbedderFigures
 from ingestion.types import FloatArray, Vectors
 
 TEXTS_AT_ONCE = 4

@@ -14,7 +14,7 @@ from django.db.models import Max
 
 from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.types import embedding_text
-from ingestion.vector_store import connect
+from ingestion.vector_store.store import connect
 from tests.chaos.stack import Stack
 from tests.chaos.stub import dense_of
 from tests.chaos.workload import Workload, marks

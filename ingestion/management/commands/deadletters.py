@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from ingestion.buffer import dead_letters
 from ingestion.exceptions import IngestionError
-from ingestion.pipeline import dead_letters
 from ingestion.types import Json
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from ingestion.standin import assemble
+from ingestion.embedding.stand_in_model import assemble
 
 
 class Command(BaseCommand):

@@ -37,7 +37,7 @@ class StubEmbedder:
         """Always well."""
 
     def figures(self) -> Any:
-        from ingestion.embedder import EmbedderFigures
+        from ingestion.embedding.embedder import EmbedderFigures
 
         return EmbedderFigures()
 
@@ -55,7 +55,7 @@ class StubsConfig(AppConfig):
     name = "tests.benchmarks.stubs"
 
     def ready(self) -> None:
-        from ingestion import embedder
+        from ingestion.embedding import embedder
 
         stub = StubEmbedder()
         embedder.load_model = lambda *_, **__: stub  # type: ignore[assignment]

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 import msgpack
 from django.conf import settings
 
+from ingestion.buffer.codec import decoded
 from ingestion.coordination.redis_client import available
 from ingestion.exceptions import BadRecord
-from ingestion.records import decoded
 
 KEPT = 1000
 

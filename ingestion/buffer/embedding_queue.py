@@ -13,8 +13,8 @@ from typing import Any
 
 from django.conf import settings
 
+from ingestion.buffer.codec import check, pack, require_dimension, unpack
 from ingestion.coordination.redis_client import acquire, available, connect
-from ingestion.records import check, pack, require_dimension, unpack
 from ingestion.types import EmbeddedChunk
 
 __all__ = ["check", "pack", "require_dimension", "unpack"]

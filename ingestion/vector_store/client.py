@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from ingestion.exceptions import CollectionMissing, PermanentError, VectorStoreUnavailable
-from ingestion.milvus.rows import cut
+from ingestion.vector_store.rows import cut
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient

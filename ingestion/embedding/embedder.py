@@ -25,17 +25,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from django.conf import settings
 
-from ingestion.embedders.batching import batches_by_tokens, halves
-from ingestion.embedders.lexical import lexical_weights, unused_ids
-from ingestion.embedders.tokeniser import Tokeniser, usable_positions
+from ingestion.embedding.batching import batches_by_tokens, halves
+from ingestion.embedding.lexical_weights import lexical_weights, unused_ids
+from ingestion.embedding.tokenizer import Tokeniser, usable_positions
 from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
 from ingestion.types import IndexArray, ModelSpec, Vectors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ingestion.embedders.lanes import Lanes
-    from ingestion.embedders.network import Encoder, Network, Stream, Transfer
+    from ingestion.embedding.cpu_threads import Lanes
+    from ingestion.embedding.packed_encoder import Encoder, Network, Stream, Transfer
 
 TokenIds = IndexArray
 
@@ -136,14 +136,14 @@ class Embedder:
         return self._figures
 
     def _start(self, ids: Sequence[TokenIds], batch: list[int], start: Callable[..., Future[Transfer]]) -> Running:
-        from ingestion.embedders.network import Stream
+        from ingestion.embedding.packed_encoder import Stream
 
         stream = Stream.of([ids[i] for i in batch])
         with self._lock:
             return Running(batch, stream, time.perf_counter(), start(self._run, stream))
 
     def _run(self, stream: Stream) -> Transfer:
-        from ingestion.embedders.network import Transfer
+        from ingestion.embedding.packed_encoder import Transfer
 
         return Transfer(self.network(stream))
 
@@ -162,16 +162,16 @@ class Embedder:
 
     def _waited(self, running: Running) -> npt.NDArray[np.float32] | None:
         """None when memory was exhausted, and is free again."""
-        from ingestion.embedders import network
+        from ingestion.embedding import packed_encoder
 
         with device_errors(self.device):
             try:
                 return running.result.result().wait()
             except RuntimeError as error:
-                if not network.is_out_of_memory(error):
+                if not packed_encoder.is_out_of_memory(error):
                     raise
                 traceback.clear_frames(error.__traceback__)  # they hold the failed batch
-        network.free_memory(self.device)
+        packed_encoder.free_memory(self.device)
         return None
 
     def _too_large(self, ids: Sequence[TokenIds], position: int) -> ChunkTooLarge:
@@ -192,7 +192,7 @@ class Embedder:
 
     def _count(self, running: Running) -> None:
         """Batches in flight overlap: time counts once."""
-        from ingestion.embedders.network import peak_bytes
+        from ingestion.embedding.packed_encoder import peak_bytes
 
         tokens = int(running.stream.lengths.sum())
         with self._lock:
@@ -236,11 +236,11 @@ def load_model(device: str = "auto", model: ModelSpec | None = None) -> Embedder
 
 def read_model(place: str, spec: ModelSpec, dtype: str, *, compiled: bool = False) -> Embedder:
     """The model on exactly this device and in this precision, not shared with other callers."""
-    from ingestion.embedders import weights
-    from ingestion.embedders.lanes import lanes_of
-    from ingestion.embedders.network import Network, tune
+    from ingestion.embedding import model_loader
+    from ingestion.embedding.cpu_threads import lanes_of
+    from ingestion.embedding.packed_encoder import Network, tune
 
-    model, tokenizer = weights.read(spec, place, dtype)
+    model, tokenizer = model_loader.read(spec, place, dtype)
     kind = place.partition(":")[0]
     tune(kind, fp16_accumulation=settings.EMBED_FP16_ACCUMULATION)
     lanes = lanes_of(kind)
@@ -263,10 +263,10 @@ def read_model(place: str, spec: ModelSpec, dtype: str, *, compiled: bool = Fals
 def encoder(module: Any, dtype: str, lanes: int, compiled: bool) -> Encoder:
     """What runs the model's layers."""
     if dtype == "int8":
-        from ingestion.embedders.int8 import Int8Layers
+        from ingestion.embedding.int8_encoder import Int8Layers
 
         return Int8Layers(module, lanes)
-    from ingestion.embedders.network import Layers
+    from ingestion.embedding.packed_encoder import Layers
 
     return Layers(module, compiled=compiled)
 

@@ -18,9 +18,9 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import normalize
 
-from ingestion.embedders import attention
-from ingestion.embedders.allocator import keep_freed_memory
-from ingestion.embedders.tokeniser import first_position
+from ingestion.embedding import packed_attention
+from ingestion.embedding.malloc import keep_freed_memory
+from ingestion.embedding.tokenizer import first_position
 from ingestion.types import IndexArray
 
 # Tensors of ever new sizes leave gaps that the allocator does not fill again: after 1 000 of Django's chunks a process
@@ -60,12 +60,12 @@ class Layers:
     """The encoder in PyTorch. ``module``: FlagEmbedding's, in its place and precision."""
 
     def __init__(self, module: Any, *, compiled: bool = False) -> None:
-        attention.register()
+        packed_attention.register()
         self.module = module
         self.config = module.config
         self.weight: torch.Tensor = next(module.parameters())
-        self.module.set_attn_implementation(attention.NAME)
-        self.flash = attention.has_flash(self.weight, self.config.hidden_size // self.config.num_attention_heads)
+        self.module.set_attn_implementation(packed_attention.NAME)
+        self.flash = packed_attention.has_flash(self.weight, self.config.hidden_size // self.config.num_attention_heads)
         self._hidden = torch.compile(self._read, dynamic=True) if compiled else self._read
 
     def __call__(self, stream: Stream) -> tuple[torch.Tensor, torch.Tensor]:

@@ -22,8 +22,8 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestion import markdown_outline
-from ingestion.seams import Seam, between_blocks, inside_block
-from ingestion.tokens import Costs, Counter, counter, load_tokenizer
+from ingestion.chunking.split_points import Seam, between_blocks, inside_block
+from ingestion.chunking.token_counter import Costs, Counter, counter, load_tokenizer
 from ingestion.types import Extracted, TextChunk, embedding_text
 
 if TYPE_CHECKING:

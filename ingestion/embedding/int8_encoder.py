@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from ctranslate2.converters.transformers import BertLoader
 
-from ingestion.embedders.network import Stream
-from ingestion.embedders.tokeniser import first_position
+from ingestion.embedding.packed_encoder import Stream
+from ingestion.embedding.tokenizer import first_position
 from ingestion.exceptions import ModelError
 
 

@@ -24,7 +24,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ingestion.exceptions import VectorStoreUnavailable
-from ingestion.milvus.client import (
+from ingestion.types import EmbeddedChunk, Hit, Vectors
+from ingestion.vector_store.client import (
     CONNECT_SECONDS,
     connect,
     failures,
@@ -34,7 +35,7 @@ from ingestion.milvus.client import (
     library,
     unavailable_named,
 )
-from ingestion.milvus.rows import (
+from ingestion.vector_store.rows import (
     HEADING_BYTES,
     OUTPUT_FIELDS,
     TEXT_BYTES,
@@ -46,7 +47,6 @@ from ingestion.milvus.rows import (
     sparse_of,
     vectors_of,
 )
-from ingestion.types import EmbeddedChunk, Hit, Vectors
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient

@@ -1,0 +1,1 @@
+"""The Milvus collection. ``store`` is the door; ``client`` speaks pymilvus and names its errors, ``rows`` are stored."""
