@@ -19,10 +19,10 @@ from django.utils.html import format_html, format_html_join
 from ingestion import tasks
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, Run, Source
-from ingestion.pipeline.collections import build_progress, progress_sentence
-from ingestion.pipeline.missing import accept_missing
-from ingestion.pipeline.runs import remove_source, saved_sentence, start_run
-from ingestion.pipeline.troubles import troubles
+from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.state.collections import build_progress, progress_sentence
+from ingestion.pipeline.state.removals import accept_missing
+from ingestion.pipeline.state.runs import remove_source, saved_sentence, start_run
 from ingestion.sources.registry import normalise
 from ingestion.upload_form import UploadForm
 

@@ -10,13 +10,17 @@ from celery import shared_task
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from ingestion import dispatcher
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import heartbeat, redis_client
-from ingestion.dispatcher import Work
 from ingestion.exceptions import BufferUnavailable, DeviceFailed
-from ingestion.pipeline import audit as auditing
-from ingestion.pipeline import building, completeness, embedding, indexing, listing, pages
+from ingestion.pipeline import dispatcher
+from ingestion.pipeline.discover import list_source as listing
+from ingestion.pipeline.dispatcher import Work
+from ingestion.pipeline.embed import embed_waiting
+from ingestion.pipeline.index import audit as auditing
+from ingestion.pipeline.index import completeness, rebuild
+from ingestion.pipeline.index import drain as indexing
+from ingestion.pipeline.process import process_document
 
 URGENT = settings.PRIORITY_URGENT
 SOFT_LIMIT = settings.PAGE_TIME_LIMIT_SECONDS
@@ -37,7 +41,7 @@ def list_source(run_id: int) -> None:
 
 @shared_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)
 def process(document_id: int, attempt: int) -> None:
-    after = pages.process(document_id, attempt)
+    after = process_document.process(document_id, attempt)
     if after.embed:
         request_embedding()
     if after.again_in is not None:
@@ -49,7 +53,7 @@ def process(document_id: int, attempt: int) -> None:
 @shared_task
 def embed() -> None:
     try:
-        more = embedding.embed_waiting(delivered=drain_if_wanted)
+        more = embed_waiting.embed_waiting(delivered=drain_if_wanted)
     except DeviceFailed as error:
         raise SystemExit(f"{error} Another process takes this one's place.") from error
     send(Work(embed=more))
@@ -69,8 +73,8 @@ def drain() -> None:
 
 @shared_task
 def fill() -> None:
-    building.fill()
-    if building.adoption_due():
+    rebuild.fill()
+    if rebuild.adoption_due():
         request_embedding()
     if completeness.audit_wanted():
         audit.apply_async(priority=URGENT)

@@ -29,4 +29,4 @@ class Messages(AMQP):
 app = Celery("ragproject", amqp=Messages)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(related_name="gpu_worker")  # what such a worker does at its start and end
+app.autodiscover_tasks(related_name="worker_signals")  # what such a worker does at its start and end

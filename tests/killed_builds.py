@@ -23,9 +23,9 @@ from django.db import connections  # noqa: E402
 
 from ingestion.coordination import redis_client  # noqa: E402
 from ingestion.models import Chunk, Collection, Document  # noqa: E402
-from ingestion.pipeline.building import fill  # noqa: E402
-from ingestion.pipeline.collections import adopt  # noqa: E402
-from ingestion.pipeline.indexing import drain  # noqa: E402
+from ingestion.pipeline.index.drain import drain  # noqa: E402
+from ingestion.pipeline.index.rebuild import fill  # noqa: E402
+from ingestion.pipeline.state.collections import adopt  # noqa: E402
 from ingestion.vector_store.store import import_without_pandas, open_store  # noqa: E402
 from tests.models_apart import choose, embed, models_found, work  # noqa: E402
 from tests.rows import make_chunk, make_document, make_source  # noqa: E402

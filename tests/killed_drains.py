@@ -24,9 +24,9 @@ from django.utils import timezone  # noqa: E402
 from ingestion.buffer import embedding_queue  # noqa: E402
 from ingestion.coordination import redis_client  # noqa: E402
 from ingestion.models import Chunk, Document, Source  # noqa: E402
-from ingestion.pipeline import indexing  # noqa: E402
-from ingestion.pipeline.collections import written_store  # noqa: E402
-from ingestion.pipeline.indexing import drain  # noqa: E402
+from ingestion.pipeline.index import drain as indexing  # noqa: E402
+from ingestion.pipeline.index.drain import drain  # noqa: E402
+from ingestion.pipeline.state.collections import written_store  # noqa: E402
 from ingestion.vector_store.store import VectorStore, import_without_pandas  # noqa: E402
 from tests.rows import make_chunk, make_document, make_source, record  # noqa: E402
 

@@ -11,11 +11,11 @@ from django.utils import timezone
 
 from ingestion.buffer import embedding_queue
 from ingestion.models import Chunk, Collection
-from ingestion.pipeline import collections
-from ingestion.pipeline.building import fill
-from ingestion.pipeline.collections import adopt, embedder_is_current
-from ingestion.pipeline.indexing import drain
-from ingestion.pipeline.progress import advance
+from ingestion.pipeline.index.drain import drain
+from ingestion.pipeline.index.rebuild import fill
+from ingestion.pipeline.state import collections
+from ingestion.pipeline.state.collections import adopt, embedder_is_current
+from ingestion.pipeline.state.transitions import advance
 from ingestion.types import EmbeddedChunk, Vectors
 from ingestion.vector_store.store import connect, open_store
 from tests.rows import record

@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from ingestion.buffer import embedding_queue
 from ingestion.models import Chunk, Document, Run, Source
-from ingestion.pipeline.progress import finish_runs
-from ingestion.pipeline.runs import forget_removed_sources
+from ingestion.pipeline.state.runs import forget_removed_sources
+from ingestion.pipeline.state.transitions import finish_runs
 from ingestion.sources.registry import KINDS
 from tests.rows import make_chunk, make_document, make_source
 

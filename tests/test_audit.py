@@ -15,9 +15,9 @@ from pytest_django import Settings
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Collection, Document, Source
-from ingestion.pipeline import audit as auditing
-from ingestion.pipeline.audit import Report, audit
-from ingestion.pipeline.collections import written_store
+from ingestion.pipeline.index import audit as auditing
+from ingestion.pipeline.index.audit import Report, audit
+from ingestion.pipeline.state.collections import written_store
 from ingestion.types import EmbeddedChunk, Vectors
 from ingestion.vector_store import store as vector_store
 from ingestion.vector_store.rows import row_of

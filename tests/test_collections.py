@@ -19,9 +19,13 @@ from pytest_django import Settings
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Collection, Document, Run
-from ingestion.pipeline import building, collections, pages
-from ingestion.pipeline.building import fill
-from ingestion.pipeline.collections import (
+from ingestion.pipeline.embed.embed_waiting import embed_waiting
+from ingestion.pipeline.index import rebuild
+from ingestion.pipeline.index.drain import drain
+from ingestion.pipeline.index.rebuild import fill
+from ingestion.pipeline.process import process_document
+from ingestion.pipeline.state import collections
+from ingestion.pipeline.state.collections import (
     adopt,
     build_progress,
     change_wanted,
@@ -30,9 +34,7 @@ from ingestion.pipeline.collections import (
     progress_sentence,
     written_store,
 )
-from ingestion.pipeline.embedding import embed_waiting
-from ingestion.pipeline.indexing import drain
-from ingestion.pipeline.shape import embedding_digest
+from ingestion.pipeline.state.fingerprints import embedding_digest
 from ingestion.vector_store.store import open_store
 from search import retriever
 from search.questions import Question
@@ -51,7 +53,7 @@ def first_model(milvus_server: str, settings: Settings, monkeypatch: pytest.Monk
     """Small vectors, no web, and a first model; ``choose`` sets another one."""
     settings.EMBED_DIMENSION = 8
     empty_milvus()
-    monkeypatch.setattr(pages, "fetch", lambda *a: pytest.fail("a page was fetched"))
+    monkeypatch.setattr(process_document, "fetch", lambda *a: pytest.fail("a page was fetched"))
     choose(1)
     yield
     collections._adopted.clear()
@@ -123,7 +125,7 @@ def test_every_chunk_is_embedded_once(document: Document) -> None:
 
 
 def test_the_old_one_answers_until_the_very_end(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "swap", lambda row: False)
+    monkeypatch.setattr(rebuild, "swap", lambda row: False)
     choose(2)
     work()
     answers_from(1)
@@ -150,7 +152,7 @@ def test_pooling_makes_another_model(document: Document, settings: Settings) -> 
 
 
 def test_few_old_chunks_wait_at_a_time(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "CHUNKS_AHEAD", 5)
+    monkeypatch.setattr(rebuild, "CHUNKS_AHEAD", 5)
     choose(2)
     adopt()
     for _ in range(3):
@@ -325,7 +327,7 @@ def test_going_back_from_a_model_that_fails_mends_the_rows(document: Document) -
 
 
 def test_an_odd_chunk_fails_its_document_and_not_the_build(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "FAILED_SHARE", 0.2)
+    monkeypatch.setattr(rebuild, "FAILED_SHARE", 0.2)
     choose(2)
     adopt()
     fill()
@@ -446,14 +448,14 @@ def best(question: str) -> str:
 
 
 POINTS = (
-    "ingestion.pipeline.collections.begin",
+    "ingestion.pipeline.state.collections.begin",
     "ingestion.models.ChunkQuerySet.embed_again",
-    "ingestion.pipeline.building.move_cursor",
-    "ingestion.pipeline.collections.open_mirrored",
+    "ingestion.pipeline.index.rebuild.move_cursor",
+    "ingestion.pipeline.state.collections.open_mirrored",
     "ingestion.buffer.embedding_queue.confirm",
-    "ingestion.pipeline.building.audit",
-    "ingestion.pipeline.audit.note",
-    "ingestion.pipeline.building.swap",
+    "ingestion.pipeline.index.rebuild.audit",
+    "ingestion.pipeline.index.audit.note",
+    "ingestion.pipeline.index.rebuild.swap",
 )
 
 

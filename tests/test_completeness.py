@@ -9,11 +9,11 @@ from pytest_django import Settings
 
 from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Collection, Document
-from ingestion.pipeline import completeness
-from ingestion.pipeline.audit import scheduled
-from ingestion.pipeline.collections import written_store
-from ingestion.pipeline.completeness import audit_wanted, shortfall
-from ingestion.pipeline.troubles import troubles
+from ingestion.pipeline.index import completeness
+from ingestion.pipeline.index.audit import scheduled
+from ingestion.pipeline.index.completeness import audit_wanted, shortfall
+from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.state.collections import written_store
 from ingestion.vector_store import store as vector_store
 from ingestion.vector_store.store import VectorStore
 from tests.models_apart import empty_milvus

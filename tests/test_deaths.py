@@ -11,7 +11,7 @@ import pytest
 import redis
 from django.test import Client
 
-from ingestion.pipeline.status import status
+from ingestion.pipeline.report.status import status
 from ragproject import deaths
 from ragproject.deaths import ENDS, FILE, LOCK, WITHIN_SECONDS, Register, unsteady_processes
 from ragproject.preflight import only_stack_in

@@ -8,9 +8,9 @@ import pytest
 import redis
 from django.utils import timezone
 
-from ingestion import dispatcher
 from ingestion.models import Chunk, Document, Run, Source
-from ingestion.pipeline.runs import remove_source, start_run
+from ingestion.pipeline import dispatcher
+from ingestion.pipeline.state.runs import remove_source, start_run
 from tests.rows import make_chunk, make_document, make_source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]

@@ -26,12 +26,13 @@ from ingestion.exceptions import (
     VectorStoreUnavailable,
 )
 from ingestion.models import Chunk, Document, Run
-from ingestion.pipeline import claims, delivery, embedding
-from ingestion.pipeline.collections import adopt, written_store
-from ingestion.pipeline.delivery import Embedded
-from ingestion.pipeline.embedding import embed_waiting
-from ingestion.pipeline.gauge import Gauge
-from ingestion.pipeline.shape import embedding_digest
+from ingestion.pipeline.embed import claims, push_vectors
+from ingestion.pipeline.embed import embed_waiting as embedding
+from ingestion.pipeline.embed.embed_waiting import embed_waiting
+from ingestion.pipeline.embed.push_vectors import Embedded
+from ingestion.pipeline.embed.throughput import Gauge
+from ingestion.pipeline.state.collections import adopt, written_store
+from ingestion.pipeline.state.fingerprints import embedding_digest
 from ingestion.types import EmbeddedChunk
 from ingestion.vector_store.store import VectorStore
 from tests.fake_embedder import FakeEmbedder
@@ -189,13 +190,13 @@ def test_an_embedder_that_is_faster_than_its_feed_waits_a_moment_for_more_and_st
     monkeypatch.setattr(embedding.Slice, "feed", look)
     monkeypatch.setattr(embedding, "TIME_SLICE_SECONDS", 1000.0)
     monkeypatch.setattr(embedding, "PUSH_EVERY_SECONDS", 0.3)
-    delivered, deliver = [], delivery.deliver
+    delivered, deliver = [], push_vectors.deliver
 
     def note(finished: Sequence[Embedded], **how: Any) -> None:
         delivered.append(len(finished))
         deliver(finished, **how)
 
-    monkeypatch.setattr(delivery, "deliver", note)
+    monkeypatch.setattr(push_vectors, "deliver", note)
     embed_waiting()
     assert states() == {Chunk.State.BUFFERED}
     assert len(looks) == 13

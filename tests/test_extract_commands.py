@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from ingestion.exceptions import BufferUnavailable, HostBusy
-from ingestion.pipeline import preview
+from ingestion.pipeline.report import preview
 from ingestion.types import Page
 
 

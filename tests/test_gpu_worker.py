@@ -21,7 +21,7 @@ import redis
 from celery.worker import state
 from django.conf import settings
 
-from ingestion import gpu_worker
+from ingestion import worker_signals
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import heartbeat
 from ingestion.embedding import device
@@ -115,18 +115,18 @@ def worker_of(*queues: str) -> Any:
 
 @pytest.mark.usefixtures("brief")
 def test_a_worker_of_other_queues_needs_no_device(clean_redis: redis.Redis) -> None:
-    gpu_worker.start(sender=worker_of("cpu", "index"))
+    worker_signals.start(sender=worker_of("cpu", "index"))
     assert not clean_redis.keys("embedder:*")
 
 
 @pytest.mark.usefixtures("brief")
 def test_the_parent_holds_the_device_says_so_and_gives_it_back(clean_redis: redis.Redis) -> None:
-    gpu_worker.start(sender=worker_of("gpu"))
+    worker_signals.start(sender=worker_of("gpu"))
     try:
         wait_until(heartbeat.workers, every=0.01)
         assert not DeviceLease().try_acquire()
     finally:
-        gpu_worker.end()
+        worker_signals.end()
     assert heartbeat.workers()[0]["parent"] == os.getpid()
     assert DeviceLease().try_acquire()
 
@@ -137,19 +137,19 @@ def test_a_parent_whose_device_is_taken_ends_with_the_reason(monkeypatch: pytest
     first.acquire()
     monkeypatch.setattr(time, "sleep", lambda seconds: first.renew())
     with pytest.raises(SystemExit, match="is in use by another embedding worker"):
-        gpu_worker.start(sender=worker_of("gpu"))
+        worker_signals.start(sender=worker_of("gpu"))
 
 
 @pytest.mark.usefixtures("brief")
 def test_a_parent_that_lost_its_device_stops(clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_worker, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(worker_signals, "RENEW_SECONDS", 0.05)
     monkeypatch.setattr(state, "should_stop", None)
-    gpu_worker.start(sender=worker_of("gpu"))
+    worker_signals.start(sender=worker_of("gpu"))
     try:
         clean_redis.set(DeviceLease().key, '{"pid": 1}')
         wait_until(lambda: state.should_stop == os.EX_TEMPFAIL, every=0.01)
     finally:
-        gpu_worker.end()
+        worker_signals.end()
     assert clean_redis.get(DeviceLease().key) == b'{"pid": 1}'
 
 
@@ -159,7 +159,7 @@ def test_the_parent_process_never_loads_torch() -> None:
         "from ragproject.celery import app\n"
         "app.loader.import_default_modules()\n"
         "app.finalize()\n"
-        "assert 'ingestion.tasks.embed' in app.tasks and 'ingestion.gpu_worker' in sys.modules\n"
+        "assert 'ingestion.tasks.embed' in app.tasks and 'ingestion.worker_signals' in sys.modules\n"
         "heavy = {'torch', 'FlagEmbedding', 'transformers'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
     )

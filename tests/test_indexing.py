@@ -25,11 +25,11 @@ from ingestion.coordination import circuit_breaker, redis_client
 from ingestion.coordination.locks import Lease
 from ingestion.exceptions import PermanentError
 from ingestion.models import Chunk, Collection, Document, Run
-from ingestion.pipeline import indexing
-from ingestion.pipeline.collections import written_store
-from ingestion.pipeline.indexing import drain
-from ingestion.pipeline.status import status
-from ingestion.pipeline.troubles import troubles
+from ingestion.pipeline.index import drain as indexing
+from ingestion.pipeline.index.drain import drain
+from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.report.status import status
+from ingestion.pipeline.state.collections import written_store
 from ingestion.types import EmbeddedChunk
 from ingestion.vector_store.rows import row_of
 from ingestion.vector_store.store import VectorStore
@@ -517,7 +517,7 @@ def test_threads_take_turns_as_before_when_a_drain_is_over(document: Document, m
     assert sys.getswitchinterval() == before
 
 
-POINTS = ("write", "settle", "charge_runs", "buffer.confirm", "remove_vanished")
+POINTS = ("write", "settle", "charge_runs", "embedding_queue.confirm", "remove_vanished")
 
 
 @pytest.mark.e2e

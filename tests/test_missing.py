@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ingestion.models import Chunk, Document, Run
-from ingestion.pipeline.missing import MISSES_UNTIL_GONE, settle_missing
+from ingestion.pipeline.state.removals import MISSES_UNTIL_GONE, settle_missing
 from tests.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db

@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from ingestion.exceptions import FetchFailed
 from ingestion.models import Chunk, Document, Run, Source
-from ingestion.pipeline import pages
-from ingestion.pipeline.listing import list_run
-from ingestion.pipeline.progress import finish_runs
-from ingestion.pipeline.runs import start_run, summary
+from ingestion.pipeline.discover.list_source import list_run
+from ingestion.pipeline.process import process_document
+from ingestion.pipeline.state.runs import start_run, summary
+from ingestion.pipeline.state.transitions import finish_runs
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]
 
@@ -40,7 +40,7 @@ def ingest(source: Source) -> Run:
     list_run(run.pk)
     for document in Document.objects.filter(run=run, state=Document.State.WAITING):
         Document.objects.lease([document.pk], until=timezone.now())
-        pages.process(document.pk, document.attempts)
+        process_document.process(document.pk, document.attempts)
     run.refresh_from_db()
     return run
 
@@ -65,7 +65,7 @@ def test_a_new_document_has_all_its_chunks_waiting(source: Source) -> None:
 def test_unchanged_bytes_are_not_extracted_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest(source)
     pretend_indexed()
-    monkeypatch.setattr(pages, "extract", lambda page: pytest.fail("extracted again"))
+    monkeypatch.setattr(process_document, "extract", lambda page: pytest.fail("extracted again"))
     run = ingest(source)
     assert Document.objects.get().state == Document.State.UNCHANGED
     figures = summary([run.pk])
@@ -171,7 +171,7 @@ def test_a_passing_trouble_is_tried_again_later_and_then_fails(source: Source, m
     def broken(page: object) -> None:
         raise FetchFailed("https://x/ answered 503", retry_after=100)
 
-    monkeypatch.setattr(pages, "extract", broken)
+    monkeypatch.setattr(process_document, "extract", broken)
     ingest(source)
     document = Document.objects.get()
     assert document.state == Document.State.WAITING
@@ -179,7 +179,7 @@ def test_a_passing_trouble_is_tried_again_later_and_then_fails(source: Source, m
     assert (document.next_attempt_at - timezone.now()).total_seconds() > 90
     for attempt in range(1, 4):
         Document.objects.lease([document.pk], until=timezone.now())
-        pages.process(document.pk, attempt)
+        process_document.process(document.pk, attempt)
     document.refresh_from_db()
     assert (document.state, document.attempts) == (Document.State.FAILED, 4)
     assert "503" in document.error
@@ -194,13 +194,13 @@ def test_a_page_that_takes_too_long_is_tried_once_more_and_says_what_to_do(
         tries.append(page)
         raise SoftTimeLimitExceeded
 
-    monkeypatch.setattr(pages, "extract", endless)
+    monkeypatch.setattr(process_document, "extract", endless)
     ingest(source)
     document = Document.objects.get()
     assert document.state == Document.State.WAITING
     assert "guide.md took longer than 90 s" in document.error
     Document.objects.lease([document.pk], until=timezone.now())
-    pages.process(document.pk, document.attempts)
+    process_document.process(document.pk, document.attempts)
     document.refresh_from_db()
     assert (document.state, len(tries)) == (Document.State.FAILED, 2)
     assert "raise PAGE_TIME_LIMIT_SECONDS" in document.error
@@ -212,14 +212,14 @@ def test_an_attempt_that_took_too_long_leaves_no_more_than_the_last(
     def endless(page: object) -> None:
         raise SoftTimeLimitExceeded
 
-    monkeypatch.setattr(pages, "extract", endless)
+    monkeypatch.setattr(process_document, "extract", endless)
     settings.MAX_ATTEMPTS = 1
     ingest(source)
     assert Document.objects.get().state == Document.State.FAILED
 
 
 def test_an_unexpected_error_ends_on_the_row_not_in_the_worker(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "extract", lambda page: 1 / 0)
+    monkeypatch.setattr(process_document, "extract", lambda page: 1 / 0)
     ingest(source)
     assert "ZeroDivisionError" in Document.objects.get().error
 

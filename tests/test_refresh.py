@@ -11,14 +11,15 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.utils import timezone
 
-from ingestion.dispatcher import startable_sources
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageSuspect, Throttled
 from ingestion.models import Chunk, Document, Run, Source
-from ingestion.pipeline import following, listing, outcomes, pages
-from ingestion.pipeline.listing import list_run
-from ingestion.pipeline.missing import accept_missing
-from ingestion.pipeline.progress import finish_runs
-from ingestion.pipeline.runs import start_run, summary
+from ingestion.pipeline.discover import follow_links, list_source
+from ingestion.pipeline.discover.list_source import list_run
+from ingestion.pipeline.dispatcher import startable_sources
+from ingestion.pipeline.process import outcomes, process_document
+from ingestion.pipeline.state.removals import accept_missing
+from ingestion.pipeline.state.runs import start_run, summary
+from ingestion.pipeline.state.transitions import finish_runs
 from ingestion.sources.registry import BULK, KINDS
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
@@ -87,7 +88,7 @@ def ingest(source: Source) -> Run:
     list_run(run.pk)
     while documents := list(Document.objects.filter(run=run, state=Document.State.WAITING)[:1]):
         Document.objects.lease([documents[0].pk], until=timezone.now())
-        pages.process(documents[0].pk, documents[0].attempts)
+        process_document.process(documents[0].pk, documents[0].attempts)
         pretend_indexed(run)
     finish_runs()
     run.refresh_from_db()
@@ -125,7 +126,7 @@ def test_without_etags_equal_bytes_are_not_read_again(
 ) -> None:
     site.etags = False
     ingest(source)
-    monkeypatch.setattr(pages, "extract", lambda page: pytest.fail("extracted again"))
+    monkeypatch.setattr(process_document, "extract", lambda page: pytest.fail("extracted again"))
     assert summary([ingest(source).pk])["saved"]["pages"] == {"bytes": 21}
 
 
@@ -134,7 +135,7 @@ def test_equal_text_in_other_bytes_is_not_cut_again(
 ) -> None:
     ingest(source)
     site.pages = {url: f"{page}<!-- built today -->" for url, page in site.pages.items()}
-    monkeypatch.setattr(pages, "chunk", lambda *a, **k: pytest.fail("cut again"))
+    monkeypatch.setattr(process_document, "chunk", lambda *a, **k: pytest.fail("cut again"))
     assert summary([ingest(source).pk])["saved"]["pages"] == {"text": 21}
     assert summary([ingest(source).pk])["saved"]["pages"] == {"304": 21}
 
@@ -142,7 +143,7 @@ def test_equal_text_in_other_bytes_is_not_cut_again(
 def test_a_listed_version_that_is_stored_spares_the_request(
     site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "SAMPLE_SHARE", 0.0)
+    monkeypatch.setattr(list_source, "SAMPLE_SHARE", 0.0)
     site.complete, site.versions = True, dict.fromkeys(site.pages, "2026-11-01")
     ingest(source)
     site.asked.clear()
@@ -153,14 +154,14 @@ def test_a_listed_version_that_is_stored_spares_the_request(
 
 
 def test_dates_that_lie_are_not_trusted_again(site: Site, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "SAMPLE_SHARE", 1.0)
+    monkeypatch.setattr(list_source, "SAMPLE_SHARE", 1.0)
     site.complete, site.versions = True, dict.fromkeys(site.pages, "2026-11-01")
     ingest(source)
     site.pages[HOME] = html("Home", "Rewritten without a new date. " * 20)
     ingest(source)
     source.refresh_from_db()
     assert not source.trusts_dates
-    monkeypatch.setattr(listing, "SAMPLE_SHARE", 0.0)
+    monkeypatch.setattr(list_source, "SAMPLE_SHARE", 0.0)
     site.asked.clear()
     ingest(source)
     assert len(site.asked) == 21
@@ -360,7 +361,7 @@ def test_the_bound_on_depth_is_kept_and_remarked(site: Site, source: Source) -> 
 def test_a_page_with_more_links_than_are_looked_at_is_remarked(
     site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "MAX_LINKS", 19)
+    monkeypatch.setattr(follow_links, "MAX_LINKS", 19)
     assert ingest(source).remarks == {"Of a page with more than 19 links, the others are not followed.": HOME}
 
 
@@ -395,7 +396,7 @@ def test_a_short_wait_for_the_host_is_no_attempt(site: Site, source: Source) -> 
     list_run(run.pk)
     document = Document.objects.get()
     Document.objects.lease([document.pk], until=timezone.now())
-    assert pages.process(document.pk, 0).again_in == 0.3
+    assert process_document.process(document.pk, 0).again_in == 0.3
     document.refresh_from_db()
     assert (document.state, document.attempts) == (Document.State.FETCHING, 0)
 
@@ -407,7 +408,7 @@ def test_a_long_wait_pauses_the_source_without_holding_a_worker(error: Exception
     Run.objects.lease_for_listing(until=timezone.now())
     list_run(run.pk)
     Document.objects.lease([Document.objects.get().pk], until=timezone.now())
-    assert pages.process(Document.objects.get().pk, 0).again_in is None
+    assert process_document.process(Document.objects.get().pk, 0).again_in is None
     source.refresh_from_db()
     assert source.paused_until is not None
     assert 100 < (source.paused_until - timezone.now()).total_seconds() < 130
@@ -452,12 +453,12 @@ def test_while_a_long_listing_is_written_others_get_to_write(
     site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.complete = True
-    site.pages = {f"{HOME}page{n}": "" for n in range(6 * listing.ROWS_AT_ONCE)}
-    monkeypatch.setattr(listing, "ROWS_IN_ONE_GO", 2 * listing.ROWS_AT_ONCE)
+    site.pages = {f"{HOME}page{n}": "" for n in range(6 * list_source.ROWS_AT_ONCE)}
+    monkeypatch.setattr(list_source, "ROWS_IN_ONE_GO", 2 * list_source.ROWS_AT_ONCE)
     run = start_run(source)
     Run.objects.lease_for_listing(until=timezone.now())
     gaps: list[bool] = []
-    monkeypatch.setattr(listing.time, "sleep", lambda seconds: gaps.append(connection.in_atomic_block))
+    monkeypatch.setattr(list_source.time, "sleep", lambda seconds: gaps.append(connection.in_atomic_block))
     assert list_run(run.pk)
     assert gaps == [False] * 4
 
@@ -494,7 +495,7 @@ def test_a_listing_that_kills_its_worker_each_time_fails(
             list_run(run.pk)
     assert not list_run(run.pk)
     run.refresh_from_db()
-    assert (run.state, run.error) == (Run.State.FAILED, listing.DIED)
+    assert (run.state, run.error) == (Run.State.FAILED, list_source.DIED)
 
 
 def test_what_comes_in_bulk_comes_with_the_listing_and_only_if_something_changed(
@@ -503,7 +504,7 @@ def test_what_comes_in_bulk_comes_with_the_listing_and_only_if_something_changed
     prepared: list[str] = []
     monkeypatch.setitem(BULK, "website", lambda spec: prepared.append(spec.target))
     site.complete, site.versions = True, dict.fromkeys(site.pages, "1")
-    monkeypatch.setattr(listing, "SAMPLE_SHARE", 0)
+    monkeypatch.setattr(list_source, "SAMPLE_SHARE", 0)
     ingest(source)
     assert prepared == [HOME]
     ingest(source)

@@ -15,11 +15,11 @@ from pytest_django import Settings
 from ingestion import tasks
 from ingestion.buffer import dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker, heartbeat, redis_client
-from ingestion.dispatcher import drain_wanted
 from ingestion.exceptions import BufferUnavailable, VectorStoreUnavailable
 from ingestion.models import Collection
-from ingestion.pipeline.status import status
-from ingestion.pipeline.troubles import troubles
+from ingestion.pipeline.dispatcher import drain_wanted
+from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.report.status import status
 from ingestion.vector_store import store
 from ingestion.vector_store.store import VectorStore, open_store
 

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from ingestion.management.commands.status import lines
 from ingestion.models import Chunk, Document, Run, Source
-from ingestion.pipeline import status as module
-from ingestion.pipeline.status import status
+from ingestion.pipeline.report import status as module
+from ingestion.pipeline.report.status import status
 from tests.rows import make_chunk, make_document, make_source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]

@@ -10,13 +10,13 @@ import pytest
 import redis
 from django.utils import timezone
 
-from ingestion import dispatcher
 from ingestion.coordination import heartbeat, redis_client
 from ingestion.coordination.locks import hold
 from ingestion.embedding.device import LEASE_SECONDS, DeviceLease
 from ingestion.models import Chunk, Collection, Document, Run, due_sources, open_sources
-from ingestion.pipeline.status import pause_of
-from ingestion.pipeline.troubles import troubles
+from ingestion.pipeline import dispatcher
+from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.report.status import pause_of
 from tests.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db
@@ -144,7 +144,7 @@ def test_drains_audits_and_devices_take_their_locks_in_that_way(clean_redis: red
 
 
 def test_a_collection_that_was_retired_in_the_future_is_dropped_after_its_hour(clean_redis: redis.Redis) -> None:
-    from ingestion.pipeline.collections import drop_retired
+    from ingestion.pipeline.state.collections import drop_retired
 
     row = Collection.objects.create(
         name="old", model="m", pooling="cls", dimension=8, retired_at=ahead(days=9000), active=False
@@ -156,8 +156,8 @@ def test_a_collection_that_was_retired_in_the_future_is_dropped_after_its_hour(c
 
 def test_the_longest_wait_bounds_what_a_host_may_ask_for(clean_redis: redis.Redis) -> None:
     from ingestion.exceptions import HostBusy
-    from ingestion.pipeline.listing import list_later
-    from ingestion.pipeline.outcomes import wait_turn
+    from ingestion.pipeline.discover.list_source import list_later
+    from ingestion.pipeline.process.outcomes import wait_turn
 
     run = Run.objects.create(source=make_source(), state=Run.State.LISTING)
     list_later(run, HostBusy("later", retry_after=86_400.0))

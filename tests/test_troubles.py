@@ -13,9 +13,9 @@ from ingestion.buffer import dead_letters
 from ingestion.coordination import circuit_breaker, heartbeat
 from ingestion.management.commands.status import lines
 from ingestion.models import Chunk
-from ingestion.pipeline.runs import start_run
-from ingestion.pipeline.status import status
-from ingestion.pipeline.troubles import troubles
+from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.report.status import status
+from ingestion.pipeline.state.runs import start_run
 from tests.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db

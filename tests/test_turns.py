@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ingestion.models import Chunk, ChunkQuerySet, Document, Source
-from ingestion.pipeline import turns
-from ingestion.pipeline.turns import in_turns
+from ingestion.pipeline.embed import fair_share
+from ingestion.pipeline.embed.fair_share import in_turns
 from tests.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "SMALL_CHUNKS", 10)
+    monkeypatch.setattr(fair_share, "SMALL_CHUNKS", 10)
 
 
 def waiting() -> ChunkQuerySet:
@@ -100,7 +100,7 @@ def test_documents_whose_chunks_are_all_claimed_do_not_hide_the_others() -> None
 
 
 def test_more_sources_than_are_looked_at_take_turns_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "SOURCES_AT_A_TIME", 2)
+    monkeypatch.setattr(fair_share, "SOURCES_AT_A_TIME", 2)
     for n in range(6):
         source_with(4, name=f"s{n}")
     assert len(in_turns(waiting(), 3)) == 3

@@ -23,8 +23,8 @@ from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.models import Chunk, Document
-from ingestion.pipeline import indexing
-from ingestion.pipeline.collections import open_mirrored, written_store
+from ingestion.pipeline.index import drain
+from ingestion.pipeline.state.collections import open_mirrored, written_store
 from ingestion.types import EmbeddedChunk, Vectors
 from ingestion.vector_store import client as milvus_client
 from ingestion.vector_store import store as vector_store
@@ -335,7 +335,7 @@ ROWS, BATCH = 2000, 100
 
 def drained() -> bool:
     circuit_breaker.over()
-    indexing.drain()
+    drain.drain()
     return embedding_queue.length() == 0
 
 
@@ -362,7 +362,7 @@ def test_a_real_server_killed_in_the_middle_of_a_drain_ends_with_every_row_once(
 
     monkeypatch.setattr(VectorStore, "_upsert", killing)
     for _ in range(2):
-        assert not indexing.drain().more
+        assert not drain.drain().more
         assert circuit_breaker.current() is not None
         assert 0 < embedding_queue.length() < ROWS
         old_milvus.start()

@@ -12,7 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from ingestion.exceptions import SourceError
-from ingestion.pipeline.preview import cut, extracted_of
+from ingestion.pipeline.report.preview import cut, extracted_of
 from ingestion.types import SourceSpec, TextChunk, embedding_text
 
 PAGES = {".txt", ".rst", ".md", ".html"}

@@ -33,7 +33,7 @@ from ingestion.embedding.embedder import (
     resolve_dtype,
     wanted_dtype,
 )
-from ingestion.pipeline.preview import extracted_of
+from ingestion.pipeline.report.preview import extracted_of
 from ingestion.types import Json, ModelSpec, SourceSpec, Vectors, embedding_text
 
 Say = Callable[[str], None]

@@ -24,7 +24,7 @@ from kombu import Queue
 from ingestion.coordination.redis_client import connect
 from ingestion.embedding.embedder import resolve_device
 from ingestion.extraction.extract import extract
-from ingestion.pipeline.preview import cut
+from ingestion.pipeline.report.preview import cut
 from ingestion.sources.registry import fetch
 from ingestion.sources.web.crawler import patiently
 from ingestion.types import EmbeddedChunk, Manners, SourceSpec, TextChunk, Vectors, embedding_text

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from ingestion.pipeline.preview import Reading, read
+from ingestion.pipeline.report.preview import Reading, read
 from ingestion.types import Json
 
 BROKEN_PIPE, INTERRUPTED = 141, 130  # what a shell reports of a program that the signal ended

@@ -1,18 +1,12 @@
-"""Joins stages and rows. Each function does one step of the data flow and returns what should happen
-next; none of them sends a message.
+"""Joins stages and rows. Each function does one step of the data flow and returns what should happen next.
 
-``listing``   a run's source -> Document rows
-``pages``     one document -> Chunk rows
-``embedding`` waiting chunks -> records in the buffer
-``indexing``  records -> Milvus and rows marked indexed; vanished chunks leave
-``progress``  states of documents and runs that follow from their parts
-``missing``   what a source seems to hold no more: confirmed, held or removed
-``collections``, ``building``  which collection is searched and filled; filling another one
-``audit``     rows beside Milvus' keys: what differs, and mending it
-``runs``      starting runs, their figures
-``status``, ``troubles``  how things stand, and what needs a person
-``preview``, ``estimate``  what documents would become and cost, without rows
+No function here sends a message: ``tasks`` sends what they return. In the order of the data flow:
 
-``shape``, ``aliases``, ``passages``, ``outcomes`` and ``following`` are parts of these steps; so are ``turns``,
-``claims``, ``twins``, ``conveyor``, ``delivery`` and ``gauge``, of ``embedding``.
+``dispatcher``  which runs, documents and chunks may start now
+``discover``    a run's source → Document rows; links of a page → more of them
+``process``     one document → Chunk rows
+``embed``       waiting chunks → records in the buffer
+``index``       records → Milvus and rows marked indexed; filling another collection; comparing rows with Milvus
+``report``      how things stand, what needs a person, what a source would become and cost
+``state``       runs, collections, and the state transitions that all of these share
 """

@@ -1,1 +1,4 @@
-"""The Milvus collection. ``store`` is the door; ``client`` speaks pymilvus and names its errors, ``rows`` are stored."""
+"""The Milvus collection.
+
+``store`` is the door, ``client`` speaks pymilvus and names its errors, ``rows`` says what is stored.
+"""

@@ -153,8 +153,8 @@ def past_embedding() -> int:
 def asked() -> dict[str, Cost]:
     """The cost of each query; what a tick of ours leased is sent as Beat's would be."""
     from ingestion import tasks
-    from ingestion.dispatcher import tick
-    from ingestion.pipeline.status import status
+    from ingestion.pipeline.dispatcher import tick
+    from ingestion.pipeline.report.status import status
 
     ticked, work = timed(tick)
     tasks.send(work)

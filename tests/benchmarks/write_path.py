@@ -222,8 +222,8 @@ def bare_seconds(name: str, batches: list[list[dict[str, Any]]]) -> float:
 def drain_seconds(chunks: list[Any]) -> float:
     from ingestion.buffer import embedding_queue
     from ingestion.models import Chunk
-    from ingestion.pipeline.collections import written_store
-    from ingestion.pipeline.indexing import drain
+    from ingestion.pipeline.index.drain import drain
+    from ingestion.pipeline.state.collections import written_store
     from ingestion.vector_store import store as vector_store
 
     vector_store.open_store.cache_clear()

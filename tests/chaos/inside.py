@@ -183,10 +183,10 @@ def recover_nothing(module: Any) -> None:
 
 
 WITHOUT: dict[str, list[tuple[str, Change]]] = {
-    "confirm": [(points.INDEXING, settle_first), ("ingestion.pipeline.completeness", count_nothing)],
+    "confirm": [(points.INDEXING, settle_first), ("ingestion.pipeline.index.completeness", count_nothing)],
     "lease": [
-        *((name, never_end) for name in ("ingestion.dispatcher", points.CLAIMS)),
+        *((name, never_end) for name in ("ingestion.pipeline.dispatcher", points.CLAIMS)),
         *((points.PAGES, long_attempts), ("ingestion.models.times", believe_every_time)),
     ],
-    "sweeper": [("ingestion.dispatcher", recover_nothing), (points.INDEXING, recover_nothing)],
+    "sweeper": [("ingestion.pipeline.dispatcher", recover_nothing), (points.INDEXING, recover_nothing)],
 }

@@ -17,13 +17,13 @@ class Point(NamedTuple):
     moment: str
 
 
-INDEXING = "ingestion.pipeline.indexing"
-CLAIMS = "ingestion.pipeline.claims"
-PAGES = "ingestion.pipeline.pages"
+INDEXING = "ingestion.pipeline.index.drain"
+CLAIMS = "ingestion.pipeline.embed.claims"
+PAGES = "ingestion.pipeline.process.process_document"
 BUFFER, STORE, LISTING = (
     "ingestion.buffer.embedding_queue",
     "ingestion.vector_store.store",
-    "ingestion.pipeline.listing",
+    "ingestion.pipeline.discover.list_source",
 )
 
 POINTS = {
@@ -42,7 +42,7 @@ POINTS = {
     "inside-store": Point("cpu", PAGES, "reconcile", "after"),
     "listing-before-rows": Point("cpu", LISTING, "register_listing", "before"),
     "rows-before-running": Point("cpu", LISTING, "register_listing", "after"),
-    "leased-before-message": Point("cpu", "ingestion.dispatcher", "start_documents", "after"),
+    "leased-before-message": Point("cpu", "ingestion.pipeline.dispatcher", "start_documents", "after"),
 }
 
 # Recovery within seconds, small batches so that there is much to interrupt, and as many attempts as the bad luck of
@@ -71,7 +71,7 @@ HASTE: dict[str, dict[str, Any]] = {
     INDEXING: {"LEASE_SECONDS": 4.0, "RENEW_SECONDS": 1.0},
     STORE: {"TIMEOUT_SECONDS": 6.0},
     "ingestion.coordination.circuit_breaker": {"LONGEST_PAUSE_SECONDS": 4.0},
-    "ingestion.pipeline.completeness": {"CHECK_SECONDS": 2.0},
+    "ingestion.pipeline.index.completeness": {"CHECK_SECONDS": 2.0},
     "ingestion.embedding.device": {"LEASE_SECONDS": 5.0, "RENEW_SECONDS": 1.0},
     "ragproject.stack": {"LONGEST_PAUSE_SECONDS": 2.0},
 }

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from ingestion.models import Chunk, Document, Run, Source
-from ingestion.pipeline.runs import remove_source, start_run
+from ingestion.pipeline.state.runs import remove_source, start_run
 
 SOURCES, FILES, PARAGRAPHS = 3, 14, 4
 # More than these that wait would only make faults strike the same work again and again.

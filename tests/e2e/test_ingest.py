@@ -339,7 +339,7 @@ def test_targets_given_twice_are_one_source(stack: Running, tmp_path: Path) -> N
 
 def test_a_deleted_source_leaves_milvus_and_the_database(stack: Running, tmp_path: Path) -> None:
     ingest(stack, corpus(tmp_path / "gone", 2, seed=4), "--name", "to be deleted")
-    code = "from ingestion.models import Source as S; from ingestion.pipeline.runs import remove_source as r"
+    code = "from ingestion.models import Source as S; from ingestion.pipeline.state.runs import remove_source as r"
     manage(stack, "shell", "-c", f"{code}; r(S.objects.get(name='to be deleted'))")
     wait_until(lambda: "to be deleted" not in {s["name"] for s in status(stack)["sources"]})
     assert_index_is_exact(stack)

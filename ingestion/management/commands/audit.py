@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ingestion.exceptions import IngestionError
 from ingestion.models import Source
-from ingestion.pipeline.audit import KINDS, Report, audit
+from ingestion.pipeline.index.audit import KINDS, Report, audit
 
 
 class Command(BaseCommand):

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 
 from ingestion.exceptions import ModelError
 from ingestion.management.documents import TARGETS, DocumentsCommand, rule
-from ingestion.pipeline.preview import Reading, cut
+from ingestion.pipeline.report.preview import Reading, cut
 from ingestion.types import Json, TextChunk
 
 

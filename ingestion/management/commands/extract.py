@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingestion.management.documents import TARGETS, DocumentsCommand
-from ingestion.pipeline.preview import Reading
+from ingestion.pipeline.report.preview import Reading
 from ingestion.types import Json
 
 

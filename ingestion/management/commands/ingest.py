@@ -17,9 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ingestion import tasks
 from ingestion.exceptions import IngestionError
 from ingestion.models import Document, Run, Source
-from ingestion.pipeline.estimate import estimate
-from ingestion.pipeline.missing import accept_missing
-from ingestion.pipeline.runs import progress, saved_sentence, start_run, summary
+from ingestion.pipeline.report.estimate import estimate
+from ingestion.pipeline.state.removals import accept_missing
+from ingestion.pipeline.state.runs import progress, saved_sentence, start_run, summary
 from ingestion.sources.registry import KINDS, detect_kind, normalise
 from ingestion.types import Json, SourceSpec
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from ingestion.pipeline.collections import progress_sentence
-from ingestion.pipeline.status import status
+from ingestion.pipeline.report.status import status
+from ingestion.pipeline.state.collections import progress_sentence
 from ingestion.types import Json
 
 

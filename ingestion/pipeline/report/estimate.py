@@ -14,8 +14,8 @@ from django.conf import settings
 
 from ingestion.exceptions import PermanentError, SourceError
 from ingestion.models import Source
-from ingestion.pipeline.preview import cut, extracted_of
-from ingestion.pipeline.runs import embedding_rate
+from ingestion.pipeline.report.preview import cut, extracted_of
+from ingestion.pipeline.state.runs import embedding_rate
 from ingestion.sources.registry import follow, list_documents
 from ingestion.types import Extracted, Json, SourceSpec
 

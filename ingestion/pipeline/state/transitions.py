@@ -8,8 +8,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ingestion.models import Chunk, Document, DocumentQuerySet, Run, RunQuerySet, has_chunks, has_documents
-from ingestion.pipeline.missing import settle_missing
-from ingestion.pipeline.runs import summary
+from ingestion.pipeline.state.removals import settle_missing
+from ingestion.pipeline.state.runs import summary
 
 TO_EMBED = (Chunk.State.WAITING, Chunk.State.EMBEDDING)
 

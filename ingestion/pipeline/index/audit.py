@@ -31,8 +31,8 @@ from ingestion.coordination import circuit_breaker
 from ingestion.coordination.locks import Lease, hold
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, ChunkQuerySet, Collection, Source
-from ingestion.pipeline.collections import drop_retired, written_store
-from ingestion.pipeline.completeness import is_asked_for
+from ingestion.pipeline.index.completeness import is_asked_for
+from ingestion.pipeline.state.collections import drop_retired, written_store
 from ingestion.types import Json
 from ingestion.vector_store.store import Entry, VectorStore, import_without_pandas
 

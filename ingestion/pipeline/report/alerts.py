@@ -10,8 +10,8 @@ from ingestion.buffer import dead_letters
 from ingestion.coordination import circuit_breaker, heartbeat, redis_client
 from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Run
-from ingestion.pipeline.completeness import shortfall
-from ingestion.pipeline.progress import TO_EMBED
+from ingestion.pipeline.index.completeness import shortfall
+from ingestion.pipeline.state.transitions import TO_EMBED
 from ragproject.deaths import unsteady_processes
 
 # Beat's jobs by their periods' settings, and what stands still without them.

@@ -32,12 +32,12 @@ from ingestion.exceptions import (
 )
 from ingestion.extraction.extract import extract
 from ingestion.models import Chunk, Document, Source
-from ingestion.pipeline import aliases, outcomes
-from ingestion.pipeline.following import follow_links
-from ingestion.pipeline.missing import note_missing, release_duplicates
-from ingestion.pipeline.passages import reconcile
-from ingestion.pipeline.progress import advance
-from ingestion.pipeline.shape import content_hash, shape_of, text_hash
+from ingestion.pipeline.discover.follow_links import follow_links
+from ingestion.pipeline.process import duplicates, outcomes
+from ingestion.pipeline.process.sync_chunks import reconcile
+from ingestion.pipeline.state.fingerprints import content_hash, shape_of, text_hash
+from ingestion.pipeline.state.removals import note_missing, release_duplicates
+from ingestion.pipeline.state.transitions import advance
 from ingestion.sources.registry import fetch
 from ingestion.types import Extracted, Page, TextChunk, Validators
 
@@ -125,9 +125,9 @@ def weigh(document: Document, page: Page, extracted: Extracted, clock: Stopwatch
     document.shape, document.text_hash, document.suspect_hash = shape_of(document.source), digest, ""
     document.title = title[:500]
     note_false_date(document, current=current)
-    if alias := aliases.original(document, page, extracted):
+    if alias := duplicates.original(document, page, extracted):
         follow_links(document, page.url, extracted.links)
-        return aliases.leave_to(document, alias)
+        return duplicates.leave_to(document, alias)
     tokenizer = load_tokenizer(settings.MODEL_PATH)
     chunks = chunk(replace_title(extracted, title), tokenizer=tokenizer, max_tokens=settings.CHUNK_TOKENS)
     document.chunk_seconds = clock.lap()

@@ -15,8 +15,8 @@ from django.db.models import F
 from ingestion.buffer import embedding_queue
 from ingestion.exceptions import BadRecord
 from ingestion.models import Chunk, Run
-from ingestion.pipeline.claims import owner
-from ingestion.pipeline.progress import advance
+from ingestion.pipeline.embed.claims import owner
+from ingestion.pipeline.state.transitions import advance
 from ingestion.types import EmbeddedChunk, Vectors
 
 

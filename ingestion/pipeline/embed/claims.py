@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from ingestion.embedding.device import place
 from ingestion.models import Chunk, ChunkQuerySet
-from ingestion.pipeline.progress import advance
-from ingestion.pipeline.turns import in_turns
+from ingestion.pipeline.embed.fair_share import in_turns
+from ingestion.pipeline.state.transitions import advance
 
 # Suspects at a time, by the attempts that were counted. A window of 4 000 is down to one chunk after four deaths.
 SUSPECTS_AT_A_TIME = {1: 64, 2: 8}

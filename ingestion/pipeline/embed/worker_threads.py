@@ -22,7 +22,7 @@ from queue import Empty, SimpleQueue
 from ingestion.embedding.embedder import Embedder, TokenIds
 from ingestion.exceptions import ChunkTooLarge
 from ingestion.models import Chunk
-from ingestion.pipeline.delivery import Embedded
+from ingestion.pipeline.embed.push_vectors import Embedded
 from ingestion.types import Vectors, embedding_text
 
 

@@ -21,9 +21,9 @@ from django.utils import timezone
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Document, DocumentQuerySet, Run, RunQuerySet, Source, has_documents, open_sources
-from ingestion.pipeline.claims import give_up
-from ingestion.pipeline.progress import TO_EMBED, advance, explain_wait, finish_runs
-from ingestion.pipeline.runs import forget_removed_sources, start_due_runs
+from ingestion.pipeline.embed.claims import give_up
+from ingestion.pipeline.state.runs import forget_removed_sources, start_due_runs
+from ingestion.pipeline.state.transitions import TO_EMBED, advance, explain_wait, finish_runs
 
 DIED = (
     "The worker died each time it held this document, or was stopped 15 s after PAGE_TIME_LIMIT_SECONDS. Look at its "

@@ -39,8 +39,8 @@ from ingestion.exceptions import (
     VectorStoreUnavailable,
 )
 from ingestion.models import Chunk, Run
-from ingestion.pipeline.collections import is_building, written_store
-from ingestion.pipeline.progress import advance, explain_wait, finish_runs
+from ingestion.pipeline.state.collections import is_building, written_store
+from ingestion.pipeline.state.transitions import advance, explain_wait, finish_runs
 from ingestion.types import EmbeddedChunk
 from ingestion.vector_store.store import VectorStore, import_without_pandas
 

@@ -17,8 +17,8 @@ from django.utils import timezone
 from ingestion.exceptions import FetchFailed, HostBusy, IngestionError, Throttled, TransientError
 from ingestion.models import Document, DocumentQuerySet, Run, Source
 from ingestion.models.times import LONGEST_WAIT_SECONDS
-from ingestion.pipeline.missing import retire, unlisted
-from ingestion.pipeline.shape import shape_of
+from ingestion.pipeline.state.fingerprints import shape_of
+from ingestion.pipeline.state.removals import retire, unlisted
 from ingestion.sources.registry import BULK, follow, list_documents, prepare
 from ingestion.sources.web.url_scope import template
 from ingestion.types import Listed, Listing

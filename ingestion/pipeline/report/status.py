@@ -13,10 +13,10 @@ from ingestion.buffer import dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker, heartbeat
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, Run, Source, open_sources
-from ingestion.pipeline.collections import build_progress, last_audit
-from ingestion.pipeline.progress import TO_EMBED
-from ingestion.pipeline.runs import embedding_rate
-from ingestion.pipeline.troubles import troubles
+from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.state.collections import build_progress, last_audit
+from ingestion.pipeline.state.runs import embedding_rate
+from ingestion.pipeline.state.transitions import TO_EMBED
 from ingestion.types import Json
 from ingestion.vector_store.store import open_store
 

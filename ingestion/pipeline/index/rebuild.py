@@ -20,9 +20,9 @@ from ingestion.coordination import circuit_breaker
 from ingestion.coordination.locks import hold
 from ingestion.exceptions import IngestionError, VectorStoreUnavailable
 from ingestion.models import Chunk, ChunkQuerySet, Collection, Document, has_chunks
-from ingestion.pipeline.audit import audit, batched
-from ingestion.pipeline.collections import change_wanted, swap, written_store
-from ingestion.pipeline.progress import advance
+from ingestion.pipeline.index.audit import audit, batched
+from ingestion.pipeline.state.collections import change_wanted, swap, written_store
+from ingestion.pipeline.state.transitions import advance
 from ingestion.vector_store.store import VectorStore, import_without_pandas, open_store
 
 logger = logging.getLogger(__name__)

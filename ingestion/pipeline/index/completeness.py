@@ -17,7 +17,7 @@ from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import IngestionError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection
-from ingestion.pipeline.collections import is_building
+from ingestion.pipeline.state.collections import is_building
 from ingestion.vector_store.store import import_without_pandas, open_store
 
 logger = logging.getLogger(__name__)

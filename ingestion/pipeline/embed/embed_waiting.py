@@ -26,12 +26,12 @@ from ingestion.embedding.device import place
 from ingestion.embedding.embedder import Embedder, load_model
 from ingestion.exceptions import BufferUnavailable, DeviceFailed, ModelError
 from ingestion.models import Chunk, Collection, Run
-from ingestion.pipeline import claims, delivery, twins
-from ingestion.pipeline.collections import adopt, change_wanted, embedder_is_current
-from ingestion.pipeline.conveyor import Conveyor, Finished, Window
-from ingestion.pipeline.delivery import Embedded
-from ingestion.pipeline.gauge import Gauge
-from ingestion.pipeline.progress import explain_wait
+from ingestion.pipeline.embed import claims, push_vectors, vector_reuse
+from ingestion.pipeline.embed.push_vectors import Embedded
+from ingestion.pipeline.embed.throughput import Gauge
+from ingestion.pipeline.embed.worker_threads import Conveyor, Finished, Window
+from ingestion.pipeline.state.collections import adopt, change_wanted, embedder_is_current
+from ingestion.pipeline.state.transitions import explain_wait
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def suspect_window(_in_hand: int) -> Window | None:
 
 
 def window_of(chunks: list[Chunk]) -> Window | None:
-    return Window(chunks, twins.look_up(chunks)) if chunks else None
+    return Window(chunks, vector_reuse.look_up(chunks)) if chunks else None
 
 
 class Slice:
@@ -222,7 +222,7 @@ class Slice:
         if made:
             GAUGE.add(chunks=len(made), tokens=sum(chunk.tokens for chunk in made), computing=finished.seconds)
         if finished.refused:
-            delivery.refuse(finished.refused, finished.reason)
+            push_vectors.refuse(finished.refused, finished.reason)
         if finished.error:
             self.fail(finished.error)
         if finished.last:
@@ -252,7 +252,7 @@ class Slice:
 
     def push(self) -> None:
         if self.outbox:
-            delivery.deliver(self.outbox, collection=self.collection.name, seconds=self.seconds)
+            push_vectors.deliver(self.outbox, collection=self.collection.name, seconds=self.seconds)
             Run.objects.active().filter(note__startswith=PAUSE).update(note="")
             self.delivered()
         self.outbox, self.seconds, self.pushed = [], 0.0, time.monotonic()

@@ -12,7 +12,7 @@ from django.utils import timezone
 from ingestion.exceptions import HostBusy, Throttled
 from ingestion.models import Document, Source
 from ingestion.models.times import LONGEST_WAIT_SECONDS
-from ingestion.pipeline.missing import release_duplicates, retire
+from ingestion.pipeline.state.removals import release_duplicates, retire
 from ingestion.types import Extracted
 
 # Up to here the same message comes again by itself; beyond, the rows remember the time, because a message that

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Count
 
 from ingestion.models import Document, Run
-from ingestion.pipeline.listing import register
+from ingestion.pipeline.discover.list_source import register
 from ingestion.sources.registry import follow
 from ingestion.sources.web.url_scope import template
 from ingestion.sources.web.website import MAX_LINKS

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ingestion.models import Chunk, Document
-from ingestion.pipeline.shape import embedding_digest
+from ingestion.pipeline.state.fingerprints import embedding_digest
 from ingestion.types import TextChunk, embedding_text
 
 CONTENT_FIELDS = ("position", "heading", "anchor", "start", "end", "tokens")

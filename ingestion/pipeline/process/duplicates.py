@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ingestion.models import Document, Source
-from ingestion.pipeline.listing import register
-from ingestion.pipeline.missing import release_duplicates
+from ingestion.pipeline.discover.list_source import register
+from ingestion.pipeline.state.removals import release_duplicates
 from ingestion.sources.web.url_scope import canonical_in_scope
 from ingestion.types import Extracted, Listed, Page
 

@@ -1,0 +1,1 @@
+"""Waiting chunks → records in the buffer: what the GPU worker does."""

@@ -1,0 +1,1 @@
+"""One document → Chunk rows: fetch, extract, cut, compare with what is stored."""

@@ -1,0 +1,1 @@
+"""How things stand, for staff and commands. Nothing here changes a row."""

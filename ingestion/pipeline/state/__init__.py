@@ -1,0 +1,1 @@
+"""Runs, collections and the transitions of rows that every step of the pipeline shares."""
