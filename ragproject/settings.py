@@ -183,7 +183,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "search.api_errors.json_errors",
+    "search.api.errors.json_errors",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -8,7 +8,7 @@ from urllib.parse import quote, urldefrag, urlsplit
 
 from django.urls import reverse
 
-from search.extract import preview
+from search.passage_text import preview
 
 
 @dataclass(frozen=True, slots=True)

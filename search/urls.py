@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from search import api, views
+from search.api import views as api
+from search.pages import views as pages
 
 urlpatterns = [
-    path("", views.page, name="page"),
-    path("documents/<int:document_id>/", views.document, name="document"),
+    path("", pages.page, name="page"),
+    path("documents/<int:document_id>/", pages.document, name="document"),
     path("api/search", api.search, name="api-search"),
     path("api/ask", api.ask, name="api-ask"),
     path("api/sources", api.sources, name="api-sources"),

@@ -26,7 +26,7 @@ def index(rows: None, milvus_server: str, model_path: Path) -> None:
     search_services.write_vectors()
     from ingestion.coordination import circuit_breaker
     from ingestion.exceptions import BufferUnavailable
-    from search import retriever
+    from search.retrieval import retriever
 
     with suppress(BufferUnavailable):
         circuit_breaker.over()  # what a test before this one did to Milvus
@@ -36,9 +36,9 @@ def index(rows: None, milvus_server: str, model_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def cold_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """No page view loads the model in the background, and no failure is remembered."""
-    from search import retriever
+    from search.retrieval import retriever
 
-    monkeypatch.setattr("search.views.warm_up", lambda: None)
+    monkeypatch.setattr("search.pages.views.warm_up", lambda: None)
     monkeypatch.setattr(retriever, "_failure", None)
 
 

@@ -12,12 +12,13 @@ from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from search import events as stream
-from search import llm
-from search.answer import Done, Event, Found, Timed, answer
-from search.citations import Token
+from search.answering import llm
+from search.answering.answer import Done, Event, Found, Timed, answer
+from search.answering.citations import Token
+from search.answering.extractive import EXTRACT_CHARS, EXTRACTS, best_extracts
+from search.api import events as stream
 from search.exceptions import LLMFailed
-from search.extract import EXTRACT_CHARS, EXTRACTS, best_extracts, units
+from search.passage_text import units
 from search.questions import Question
 from search.timings import Timings
 from tests.search_services import ModelServer

@@ -12,8 +12,8 @@ from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from ingestion.models import Chunk, Collection, Source
-from search import llm
-from search.answer import model_slots
+from search.answering import llm
+from search.answering.answer import model_slots
 from tests.search_services import ATTACK, HANDBOOK, SITE, ModelServer
 
 QUESTION = "How do I create migrations after changing a model?"
@@ -121,7 +121,7 @@ def test_a_model_that_takes_long_does_not_hold_the_head_of_the_response_back(
     index: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What fails after HEARTBEAT_SECONDS is an event."""
-    monkeypatch.setattr("search.events.HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr("search.api.events.HEARTBEAT_SECONDS", 0.0)
     events = events_of(ask(source="Nowhere"))
     assert names(events) == ["error"]
 
@@ -307,7 +307,7 @@ def test_a_database_that_fails_is_not_ready(
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr("search.health.connection", Broken())
+    monkeypatch.setattr("search.api.health.connection", Broken())
     response = client.get("/readyz")
     assert response.json()["missing"][0] == "database"
     assert b"secret" not in response.content

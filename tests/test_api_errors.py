@@ -11,8 +11,8 @@ from django.http import Http404
 from django.test import AsyncClient, Client
 from pytest_django import Settings
 
-from search import api
-from search.api_errors import is_api
+from search.api import views
+from search.api.errors import is_api
 
 PATHS = ["/api/search", "/api/ask", "/api/sources", "/healthz", "/readyz"]
 UNKNOWN = ["/api", "/api/", "/api/nothing", "/api/search/", "/api/ask/x", "/api/ñ"]
@@ -79,7 +79,7 @@ def test_what_a_view_raises_is_json_without_internals(
         raise fault
 
     for name in ("read_question", "indexed_sources", "missing_services", "JsonResponse"):
-        monkeypatch.setattr(api, name, broken)
+        monkeypatch.setattr(views, name, broken)
     method = "POST" if path == "/api/ask" else "GET"
     check(sent(method, path, asynchronous=asynchronous), status, method)
     if status == 500:

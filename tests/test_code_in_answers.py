@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from ingestion.models import Chunk, Document
 from ingestion.types import Hit
-from search import extract, retriever
-from search.citations import CitationReader, Token
+from search import passage_text
+from search.answering.citations import CitationReader, Token
+from search.answering.extractive import best_extracts
+from search.answering.prompt import document_text
 from search.code_marks import as_code, open_fence, open_run, unpadded
-from search.extract import best_extracts, preview, units
-from search.prompt import document_text
+from search.passage_text import preview, units
+from search.retrieval import retriever
 from tests.test_prompt import PASSAGE
 
 # Everything that Markdown gives a meaning to.
@@ -192,7 +194,7 @@ def test_a_preview_keeps_code() -> None:
 
 def test_a_cut_extract_closes_its_code() -> None:
     for size in range(1, 40):
-        text = extract.shortened("some ``code `with` ticks`` and more `words here` at the end of it", size)
+        text = passage_text.shortened("some ``code `with` ticks`` and more `words here` at the end of it", size)
         assert open_run(text) == ""
 
 

@@ -36,8 +36,8 @@ from ingestion.pipeline.state.collections import (
 )
 from ingestion.pipeline.state.fingerprints import embedding_digest
 from ingestion.vector_store.store import open_store
-from search import retriever
 from search.questions import Question
+from search.retrieval import retriever
 from search.timings import Timings
 from tests.conftest import wait_until
 from tests.models_apart import choose, embed, empty_milvus, made_by, models_found, work

@@ -15,7 +15,7 @@ from ingestion.pipeline.report.status import status
 from ragproject import deaths
 from ragproject.deaths import ENDS, FILE, LOCK, WITHIN_SECONDS, Register, unsteady_processes
 from ragproject.preflight import only_stack_in
-from search import health
+from search.api import health
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from ingestion.models import Source
-from search import evaluation
+from search.evaluation import evaluate
 from search.exceptions import QuestionRefused
 from search.questions import Passage
 from tests.search_services import CACHE, GUIDE
@@ -28,7 +28,7 @@ def write(path: Path, *lines: str) -> Path:
 
 def test_the_measures_are_those_of_the_field() -> None:
     qrels = {"a": {"x": 1, "y": 1}, "b": {"z": 2}}
-    found = evaluation.measures(qrels, {"a": ["x", "n", "y"], "b": ["n", "z"]})
+    found = evaluate.measures(qrels, {"a": ["x", "n", "y"], "b": ["n", "z"]})
     ideal = 1 + 1 / log2(3)
     assert found["recall@1"] == 0.25
     assert found["recall@3"] == found["recall@10"] == 1.0
@@ -38,7 +38,7 @@ def test_the_measures_are_those_of_the_field() -> None:
 
 
 def test_a_query_that_finds_nothing_counts_as_nothing_found() -> None:
-    found = evaluation.measures({"a": {"x": 1}, "b": {"x": 1}}, {"a": ["x"], "b": []})
+    found = evaluate.measures({"a": {"x": 1}, "b": {"x": 1}}, {"a": ["x"], "b": []})
     assert (found["recall@1"], found["ndcg@10"]) == (0.5, 0.5)
 
 
@@ -46,14 +46,14 @@ def test_a_document_stands_where_its_best_passage_stands() -> None:
     passages = [
         passage(url) for url in ("https://a", "jsonl:c.jsonl#1%2F2", "https://a", "https://linked", "file:///b")
     ]
-    names = evaluation.rank(passages, {"file:///b": 1}, {"https://linked": "7"})
+    names = evaluate.rank(passages, {"file:///b": 1}, {"https://linked": "7"})
     assert names == ["https://a", "1/2", "7", "file:///b"]
 
 
 def test_qrels_are_read_with_and_without_a_header(tmp_path: Path) -> None:
     with_header = write(tmp_path / "a.tsv", "query-id\tcorpus-id\tscore", "1\tx\t2", "1\ty\t0", "2\tx\t1")
     without = write(tmp_path / "b.tsv", "1\tx\t2", "1\ty\t0", "2\tx\t1")
-    assert evaluation.read_qrels(with_header) == evaluation.read_qrels(without) == {"1": {"x": 2}, "2": {"x": 1}}
+    assert evaluate.read_qrels(with_header) == evaluate.read_qrels(without) == {"1": {"x": 2}, "2": {"x": 1}}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_qrels_are_read_with_and_without_a_header(tmp_path: Path) -> None:
 )
 def test_a_line_that_cannot_be_used_is_named(name: str, line: str, said: str, tmp_path: Path) -> None:
     good = '{"_id": 1, "text": "What?"}' if name == "q.jsonl" else "1\tx\t1"
-    read = evaluation.read_queries if name == "q.jsonl" else evaluation.read_qrels
+    read = evaluate.read_queries if name == "q.jsonl" else evaluate.read_qrels
     with pytest.raises(QuestionRefused, match=said):
         read(write(tmp_path / name, good, line))
 
@@ -71,7 +71,7 @@ def test_a_line_that_cannot_be_used_is_named(name: str, line: str, said: str, tm
 def test_a_line_with_a_web_address_is_known_by_its_id(tmp_path: Path) -> None:
     corpus = write(tmp_path / "c.jsonl", '{"_id": 5, "url": "https://a", "text": "x"}', "broken", '{"_id": 6}')
     Source.objects.create(name="corpus", kind="jsonl", target=str(corpus))
-    assert evaluation.identifiers() == {"https://a": "5"}
+    assert evaluate.identifiers() == {"https://a": "5"}
 
 
 @pytest.fixture

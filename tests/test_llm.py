@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from search import llm
-from search.citations import CitationReader, Token
+from search.answering import llm
+from search.answering.citations import CitationReader, Token
 from search.exceptions import LLMFailed
 from tests.search_services import ModelServer
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_django import Settings
 
-from search.prompt import build_messages, document_text, select_context
+from search.answering.prompt import build_messages, document_text, select_context
 from search.questions import Passage
 
 PASSAGE = Passage(0.5, "Title", "https://example.org/", "Head", "head", "Some text.", 1, "Source", 0)

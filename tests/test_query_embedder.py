@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from ingestion.exceptions import ChunkTooLarge
-from search import query_embedder, retriever
 from search.exceptions import TooBusy
-from search.query_embedder import BATCH_QUESTIONS, BATCH_TOKENS, QueryLine, Waiting
 from search.questions import Question
-from search.retriever import retrieve, retrieve_in_turn
+from search.retrieval import query_embedder, retriever
+from search.retrieval.query_embedder import BATCH_QUESTIONS, BATCH_TOKENS, QueryLine, Waiting
+from search.retrieval.retriever import retrieve, retrieve_in_turn
 from search.timings import Timings
 
 CROWD, READER = "192.0.2.1", "198.51.100.7"

@@ -18,11 +18,11 @@ from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import Hit, ModelSpec, Vectors
 from ingestion.vector_store.store import open_store
-from search import retriever
 from search.catalogue import indexed_sources, overview
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
-from search.retriever import retrieve
+from search.retrieval import retriever
+from search.retrieval.retriever import retrieve
 from search.timings import Timings
 from tests.conftest import wait_until
 from tests.search_services import COLLECTION, HANDBOOK, ROWS, SITE, write_vectors

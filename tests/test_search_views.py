@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from ingestion.models import Chunk, Collection, Document, Source
-from search import retriever
+from search.retrieval import retriever
 from tests.search_services import ATTACK, HANDBOOK, SITE, ModelServer
 
 QUESTION = "How do I create migrations after changing a model?"
@@ -118,7 +118,7 @@ def test_the_model_is_warmed_only_when_there_is_something_to_ask(
     db: None, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("search.views.warm_up", lambda: started.append("now"))
+    monkeypatch.setattr("search.pages.views.warm_up", lambda: started.append("now"))
     client.get("/")
     assert started == []
     from tests.search_services import write_rows

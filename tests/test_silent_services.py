@@ -200,7 +200,7 @@ def test_readiness_names_what_is_silent(silent: SilentServer, settings: Settings
 
 
 def test_readiness_does_not_wait_for_a_database_that_hangs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from search import health
+    from search.api import health
 
     released = threading.Event()
     monkeypatch.setitem(health.PROBES, "database", released.wait)

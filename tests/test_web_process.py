@@ -23,9 +23,11 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ragproject import asgi, services
 from ragproject.clients import Slots
-from search import api, checks, query_embedder, retriever
+from search import checks
+from search.api import views
 from search.questions import Question
-from search.retriever import Prepared, Served
+from search.retrieval import query_embedder, retriever
+from search.retrieval.retriever import Prepared, Served
 from search.timings import Timings
 from tests.conftest import wait_until
 from tests.test_query_embedder import HeldEmbedder
@@ -124,7 +126,7 @@ def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
     site: Site, monkeypatch: pytest.MonkeyPatch, trusted: list[str], counted: str
 ) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(api, "client_of", lambda request: seen.append(request.META["REMOTE_ADDR"]) or READER)
+    monkeypatch.setattr(views, "client_of", lambda request: seen.append(request.META["REMOTE_ADDR"]) or READER)
     asking = ProxyHeadersMiddleware(asgi.limited, trusted_hosts=trusted)  # type: ignore[arg-type]
     monkeypatch.setattr(asgi.application, "trusted_hosts", asking.trusted_hosts)
     site.model.free.set()

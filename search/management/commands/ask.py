@@ -12,9 +12,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from ingestion.exceptions import IngestionError
-from search import llm
-from search.answer import EXTRACTIVE_NOTICE, Found, Timed, answer
-from search.citations import Token
+from search.answering import llm
+from search.answering.answer import EXTRACTIVE_NOTICE, Found, Timed, answer
+from search.answering.citations import Token
 from search.exceptions import SearchError
 from search.forms import read_question
 from search.questions import Question

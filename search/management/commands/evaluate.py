@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from ingestion.exceptions import IngestionError
-from search.evaluation import evaluate, read_qrels, read_queries
+from search.evaluation.evaluate import evaluate, read_qrels, read_queries
 from search.exceptions import SearchError
 
 

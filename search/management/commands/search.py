@@ -12,7 +12,7 @@ from ingestion.exceptions import IngestionError
 from search.exceptions import SearchError
 from search.forms import MODES, read_question
 from search.questions import Passage
-from search.retriever import retrieve
+from search.retrieval.retriever import retrieve
 from search.timings import Timings
 
 LIMIT = 10

@@ -18,8 +18,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
 
-from search.answer import Done, Event, Found, Timed
-from search.citations import Token
+from search.answering.answer import Done, Event, Found, Timed
+from search.answering.citations import Token
 from search.exceptions import FAILURES, public_message
 
 logger = logging.getLogger(__name__)

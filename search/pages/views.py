@@ -16,13 +16,13 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from ragproject.clients import client_of
-from search import llm
-from search.answer import EXTRACTIVE_NOTICE, NOTHING_FOUND
+from search.answering import llm
+from search.answering.answer import EXTRACTIVE_NOTICE, NOTHING_FOUND
 from search.catalogue import overview, stored_document
 from search.exceptions import FAILURES, headers_of, public_message, status_of
 from search.forms import read_question
 from search.questions import Passage
-from search.retriever import retrieve_in_turn, warm_up
+from search.retrieval.retriever import retrieve_in_turn, warm_up
 from search.timings import Timings
 
 logger = logging.getLogger(__name__)

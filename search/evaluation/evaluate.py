@@ -21,7 +21,7 @@ from ingestion.models import Source
 from search.exceptions import QuestionRefused
 from search.forms import MODES
 from search.questions import Passage, Question
-from search.retriever import retrieve
+from search.retrieval.retriever import retrieve
 from search.timings import Timings
 
 Qrels = Mapping[str, Mapping[str, int]]

@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
+from search.answering.prompt import Message
 from search.exceptions import LLMFailed
-from search.prompt import Message
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream

@@ -16,13 +16,13 @@ from functools import cache
 from django.conf import settings
 
 from ragproject.clients import Slots
-from search import llm
-from search.citations import CitationReader, Token, printable
+from search.answering import llm
+from search.answering.citations import CitationReader, Token, printable
+from search.answering.extractive import Extract, best_extracts
+from search.answering.prompt import build_messages, select_context
 from search.exceptions import TooBusy
-from search.extract import Extract, best_extracts
-from search.prompt import build_messages, select_context
 from search.questions import Passage, Question
-from search.retriever import retrieve_in_turn
+from search.retrieval.retriever import retrieve_in_turn
 from search.timings import Timings
 
 EXTRACTIVE_NOTICE = "No language model is configured; these are the passages that answer best."

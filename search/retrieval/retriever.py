@@ -28,10 +28,10 @@ from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import Hit, ModelSpec, Vectors
-from search import query_embedder
 from search.code_marks import open_fence
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
+from search.retrieval import query_embedder
 from search.timings import Timings
 
 if TYPE_CHECKING:

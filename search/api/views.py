@@ -20,13 +20,13 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from ragproject.clients import client_of
-from search.answer import answer
+from search.answering.answer import answer
+from search.api.events import event_stream, first_event
+from search.api.health import missing_services
 from search.catalogue import indexed_sources
-from search.events import event_stream, first_event
 from search.exceptions import FAILURES, QuestionRefused, headers_of, public_message, status_of
 from search.forms import read_question
-from search.health import missing_services
-from search.retriever import retrieve_in_turn
+from search.retrieval.retriever import retrieve_in_turn
 from search.timings import Timings
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Question and passages → an answer with citations, generated or extracted."""

@@ -1,0 +1,1 @@
+"""Questions with known answers → the measures of the field."""
