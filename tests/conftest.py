@@ -20,8 +20,8 @@ from ingestion.coordination import redis_client
 from ingestion.embedding.stand_in_model import assemble
 from ingestion.fetching import host_throttle
 from ingestion.vector_store import store
-from ragproject import services
-from ragproject.tether import tethered
+from ragproject.embedded import services
+from ragproject.embedded.tether import tethered
 
 # A shell that starts this in the background lets it and its children ignore Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,8 +9,9 @@ from urllib.parse import quote
 import pytest
 from kombu import Connection
 
-from ragproject import services, settings
-from ragproject.preflight import SocketFile, StackError, require_free
+from ragproject import settings
+from ragproject.embedded import services
+from ragproject.embedded.preflight import SocketFile, StackError, require_free
 from ragproject.settings import broker_url, is_embedded, socket_path
 
 INSIDE = quote(str(settings.DATA_DIR / "a b%" / "redis.sock"))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ragproject.console import MAX_LINE_BYTES, Console, Prefixed
+from ragproject.embedded.console import MAX_LINE_BYTES, Console, Prefixed
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import redis
 from django.test import Client
 
 from ingestion.pipeline.report.status import status
-from ragproject import deaths
-from ragproject.deaths import ENDS, FILE, LOCK, WITHIN_SECONDS, Register, unsteady_processes
-from ragproject.preflight import only_stack_in
+from ragproject.embedded import deaths
+from ragproject.embedded.deaths import ENDS, FILE, LOCK, WITHIN_SECONDS, Register, unsteady_processes
+from ragproject.embedded.preflight import only_stack_in
 from search.api import health
 
 

@@ -28,7 +28,7 @@ from ingestion.embedding import device
 from ingestion.embedding.device import DeviceLease, device_name
 from ingestion.exceptions import DeviceTaken
 from ingestion.tasks import embed
-from ragproject import services
+from ragproject.embedded import services
 from tests.conftest import wait_until
 
 CHUNKS = 40

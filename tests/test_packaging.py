@@ -18,7 +18,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ragproject import services, stack
+from ragproject.embedded import services, stack
 from ragproject.settings import env
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,9 +12,9 @@ import redis
 from django.conf import settings
 
 from ingestion.buffer import embedding_queue
-from ragproject import services
 from ragproject.celery import LONGEST_RECONNECT_SECONDS, app
-from ragproject.tether import tethered
+from ragproject.embedded import services
+from ragproject.embedded.tether import tethered
 from tests.conftest import stop, wait_until
 
 TRIES = 12

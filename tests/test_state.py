@@ -18,13 +18,14 @@ from django.conf import settings as project
 from django.core.exceptions import ImproperlyConfigured
 from pymilvus import MilvusClient
 
-from ragproject import services, settings
-from ragproject.console import Console
-from ragproject.data_folder import STATE, prepare
-from ragproject.deaths import Register
-from ragproject.model_folder import lacking
-from ragproject.preflight import StackError, only_stack_in, require_model
-from ragproject.stack import Child, Stack
+from ragproject import settings
+from ragproject.embedded import services
+from ragproject.embedded.console import Console
+from ragproject.embedded.data_folder import STATE, prepare
+from ragproject.embedded.deaths import Register
+from ragproject.embedded.model_folder import lacking
+from ragproject.embedded.preflight import StackError, only_stack_in, require_model
+from ragproject.embedded.stack import Child, Stack
 from tests.e2e.running import environment, up
 
 NOBODY = 65534

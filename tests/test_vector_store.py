@@ -31,7 +31,7 @@ from ingestion.vector_store import store as vector_store
 from ingestion.vector_store.client import is_unavailable
 from ingestion.vector_store.rows import TEXT_BYTES, UPSERT_BYTES, cut, parts_by_bytes, row_of
 from ingestion.vector_store.store import VectorStore, knows_sparse
-from ragproject import services
+from ragproject.embedded import services
 from tests.conftest import serve, stop, wait_until
 from tests.rows import make_chunk, make_document, make_source, record
 

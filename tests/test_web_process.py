@@ -21,8 +21,9 @@ from django.core.checks import Warning
 from pytest_django import Settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from ragproject import asgi, services
+from ragproject import asgi
 from ragproject.clients import Slots
+from ragproject.embedded import services
 from search import checks
 from search.api import views
 from search.questions import Question

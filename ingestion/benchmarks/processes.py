@@ -24,7 +24,7 @@ from django.conf import settings
 
 from ingestion.exceptions import IngestionError
 from ingestion.types import Json
-from ragproject.tether import tethered
+from ragproject.embedded.tether import tethered
 
 READY_SECONDS = 240.0
 STOP_SECONDS = 40.0

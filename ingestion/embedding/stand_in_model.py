@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ragproject.model_folder import lacking
+from ragproject.embedded.model_folder import lacking
 
 HIDDEN = 384
 RIDGE = 1.0

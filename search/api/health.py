@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.models import Collection
-from ragproject.deaths import unsteady_processes
+from ragproject.embedded.deaths import unsteady_processes
 
 PROBE_SECONDS = 1.0
 # A probe that hangs keeps its thread; a service with this many is not asked again until one is free.

@@ -18,7 +18,7 @@ from typing import Any
 import django
 from django.conf import settings
 
-from ragproject.tether import tethered
+from ragproject.embedded.tether import tethered
 from tests.benchmarks.generated import write_pages
 
 WORDS = 100

@@ -27,7 +27,7 @@ import psutil
 import redis
 from django.conf import settings
 
-from ragproject.tether import tethered
+from ragproject.embedded.tether import tethered
 from tests.benchmarks.generated import write_pages
 
 WORDS = 100

@@ -19,7 +19,7 @@ import django
 import redis
 from django.conf import settings
 
-from ragproject.tether import tethered
+from ragproject.embedded.tether import tethered
 
 FAN_OUT = 25
 WORDS = ["model", "query", "field", "index", "cache", "template", "form", "view", "signal", "migration", "session"]

@@ -73,7 +73,7 @@ def servers(folder: Path, given: str) -> Iterator[tuple[str, str]]:
     """Names and addresses; a server that is started here ends when the next one is asked for."""
     from django.conf import settings
 
-    from ragproject import services
+    from ragproject.embedded import services
 
     if given:
         yield given, given
@@ -96,7 +96,7 @@ def redis_server(folder: Path) -> Iterator[None]:
     import redis
     from django.conf import settings
 
-    from ragproject import services
+    from ragproject.embedded import services
     from tests.conftest import wait_until
 
     service = services.redis_server()

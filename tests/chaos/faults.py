@@ -21,7 +21,7 @@ from django.db import DatabaseError
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection
 from ingestion.vector_store.store import VectorStore, open_store
-from ragproject import services
+from ragproject.embedded import services
 from tests.chaos.points import POINTS
 from tests.chaos.stack import Absent, Stack
 

@@ -55,7 +55,7 @@ def install() -> None:
     for module, constants in points.HASTE.items():
         changes[module].append(functools.partial(shorten, constants))
     changes["ragproject.settings"].append(hurry_settings)
-    changes["ragproject.services"].append(let_redis_be_configured)
+    changes["ragproject.embedded.services"].append(let_redis_be_configured)
     if os.environ.get("CHAOS_STUB"):
         changes["ingestion.embedding.embedder"].append(use_stub)
     for switched_off in os.environ.get("CHAOS_WITHOUT", "").split():

@@ -73,7 +73,7 @@ HASTE: dict[str, dict[str, Any]] = {
     "ingestion.coordination.circuit_breaker": {"LONGEST_PAUSE_SECONDS": 4.0},
     "ingestion.pipeline.index.completeness": {"CHECK_SECONDS": 2.0},
     "ingestion.embedding.device": {"LEASE_SECONDS": 5.0, "RENEW_SECONDS": 1.0},
-    "ragproject.stack": {"LONGEST_PAUSE_SECONDS": 2.0},
+    "ragproject.embedded.stack": {"LONGEST_PAUSE_SECONDS": 2.0},
 }
 
 PROTECTIONS = ("confirm", "lease", "sweeper")

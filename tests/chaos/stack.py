@@ -16,8 +16,8 @@ import psutil
 import redis
 from django.conf import settings
 
-from ragproject import services
-from ragproject.tether import tethered
+from ragproject.embedded import services
+from ragproject.embedded.tether import tethered
 from tests.e2e.running import Running, command_words, destroy, start
 
 ROLES = {

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from django.conf import settings
 
-from ragproject.tether import tethered
+from ragproject.embedded.tether import tethered
 
 # It takes 8 s on a quiet machine.
 START_SECONDS = 300

@@ -16,7 +16,7 @@ import redis
 import requests
 from django.conf import settings
 
-from ragproject import services
+from ragproject.embedded import services
 from tests.e2e.running import START_SECONDS, Running, command_words, destroy, environment, free_ports, manage, start, up
 
 pytestmark = pytest.mark.e2e

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.color import supports_color
 
-from ragproject import stack
-from ragproject.preflight import StackError
+from ragproject.embedded import stack
+from ragproject.embedded.preflight import StackError
 
 
 class Command(BaseCommand):

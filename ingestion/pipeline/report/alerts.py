@@ -12,7 +12,7 @@ from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Run
 from ingestion.pipeline.index.completeness import shortfall
 from ingestion.pipeline.state.transitions import TO_EMBED
-from ragproject.deaths import unsteady_processes
+from ragproject.embedded.deaths import unsteady_processes
 
 # Beat's jobs by their periods' settings, and what stands still without them.
 JOBS = {

@@ -24,13 +24,13 @@ from circus.watcher import Watcher
 from django.conf import settings
 from django.db import connections
 
-from ragproject import services
-from ragproject.console import Console, Prefixed
-from ragproject.data_folder import prepare, require_rows
-from ragproject.deaths import Register
-from ragproject.preflight import StackError, migrate, only_stack_in, require_free, require_model
-from ragproject.services import Service
-from ragproject.tether import tethered
+from ragproject.embedded import services
+from ragproject.embedded.console import Console, Prefixed
+from ragproject.embedded.data_folder import prepare, require_rows
+from ragproject.embedded.deaths import Register
+from ragproject.embedded.preflight import StackError, migrate, only_stack_in, require_free, require_model
+from ragproject.embedded.services import Service
+from ragproject.embedded.tether import tethered
 
 # Often enough that a restart is prompt; six waitpid calls a tick cost nothing measurable.
 TICK_SECONDS = 0.25

@@ -25,8 +25,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ragproject.celery import app
-from ragproject.data_folder import set_aside_milvus, set_aside_redis
-from ragproject.preflight import Address, SocketFile, StackError
+from ragproject.embedded.data_folder import set_aside_milvus, set_aside_redis
+from ragproject.embedded.preflight import Address, SocketFile, StackError
 from ragproject.settings import is_embedded, socket_path
 
 PROBE_SECONDS = 2.0

@@ -14,8 +14,8 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-from ragproject.console import Console
-from ragproject.preflight import StackError
+from ragproject.embedded.console import Console
+from ragproject.embedded.preflight import StackError
 
 PRIVATE = 0o700
 OPEN_TO_OTHERS = 0o077

@@ -25,10 +25,10 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
-from ragproject.console import Console
-from ragproject.deaths import LOCK
-from ragproject.model_folder import lacking
-from ragproject.tether import tethered
+from ragproject.embedded.console import Console
+from ragproject.embedded.deaths import LOCK
+from ragproject.embedded.model_folder import lacking
+from ragproject.embedded.tether import tethered
 
 LOCK_TRIES, LOCK_PAUSE_SECONDS = 5, 0.05
 
