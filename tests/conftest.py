@@ -32,7 +32,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
-pytest_plugins = ["tests.search_fixtures", "tests.site_fixtures"]
+pytest_plugins = ["tests.support.search_fixtures", "tests.support.site_fixtures"]
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 300.0, every: float = 0.1) -> None:

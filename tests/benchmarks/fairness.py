@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def run(data: Path, large: int, small: int) -> None:
-    from tests.e2e.running import destroy, start
+    from tests.support.running import destroy, start
 
     running = start(data, "--no-web")
     try:

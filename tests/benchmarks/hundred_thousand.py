@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def run(data: Path, documents: int) -> None:
-    from tests.e2e.running import destroy, environment, start
+    from tests.support.running import destroy, environment, start
 
     os.environ |= environment(data) | {"DJANGO_SETTINGS_MODULE": "tests.benchmarks.stub_settings"}
     django.setup()

@@ -59,7 +59,7 @@ def page(number: int, pages: int) -> bytes:
 
 def run(data: Path, pages: int) -> None:
     from tests.benchmarks import served
-    from tests.e2e.running import destroy, start
+    from tests.support.running import destroy, start
 
     def read(path: str) -> bytes | None:
         number = number_of(path.removeprefix("/docs/")) if path != "/docs/" else 0

@@ -32,7 +32,7 @@ def main() -> None:
 
 def run(folder: Path, data: Path, edit: str) -> None:
     from tests.benchmarks import served
-    from tests.e2e.running import destroy, start
+    from tests.support.running import destroy, start
 
     site = served.Site(served.folder(folder))
     running = start(data, FETCH_PRIVATE_NETWORKS="127.0.0.0/8", CRAWL_DELAY_SECONDS="0", CRAWL_CONNECTIONS="0")

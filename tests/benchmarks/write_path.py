@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def environment(folder: Path, batch: int) -> dict[str, str]:
-    from tests.old_milvus import free_ports
+    from tests.support.old_milvus import free_ports
 
     redis_port, milvus_port = free_ports(2)
     return {
@@ -82,12 +82,12 @@ def servers(folder: Path, given: str) -> Iterator[tuple[str, str]]:
     with running(lite.command, folder):
         yield "Milvus Lite", settings.MILVUS_URI
     with suppress(ImportError):
-        from tests import old_milvus
+        from tests.support import old_milvus
 
         home = folder / "milvus"
         home.mkdir()
         uri = old_milvus.prepare(home)
-        with running((sys.executable, "-m", "tests.old_milvus", str(home)), settings.BASE_DIR):
+        with running((sys.executable, "-m", "tests.support.old_milvus", str(home)), settings.BASE_DIR):
             yield "Milvus 2.3", uri
 
 
@@ -154,7 +154,7 @@ def fill(number: int) -> list[Any]:
 
     from ingestion.models import Chunk, Document, Source
     from ingestion.types import EmbeddedChunk, Vectors
-    from tests.rows import make_document, make_source
+    from tests.support.rows import make_document, make_source
 
     Source.objects.all().delete()
     source, now, random = make_source(), timezone.now(), np.random.default_rng(1)

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
-from tests import search_services
 from tests.conftest import stop, wait_until
-from tests.search_services import ATTACK, ModelServer
 from tests.settings import free_port
+from tests.support import search_services
+from tests.support.search_services import ATTACK, ModelServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 
@@ -95,7 +95,7 @@ def answers(address: str) -> bool:
 def sites(milvus_server: str, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
     database = tmp_path_factory.mktemp("web") / "db.sqlite3"
     subprocess.run(
-        [sys.executable, "-m", "tests.search_services"],
+        [sys.executable, "-m", "tests.support.search_services"],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "ragproject.settings", "DATABASE_URL": f"sqlite:///{database}"},
         check=True,
     )

@@ -25,7 +25,7 @@ import django
 from django.conf import settings
 
 from tests.chaos.points import PROTECTIONS, SETTINGS
-from tests.e2e.running import environment
+from tests.support.running import environment
 
 SHOWN = 20
 DISK_BYTES = 512 * 1024 * 1024

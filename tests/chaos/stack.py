@@ -18,7 +18,7 @@ from django.conf import settings
 
 from ragproject.embedded import services
 from ragproject.embedded.tether import tethered
-from tests.e2e.running import Running, command_words, destroy, start
+from tests.support.running import Running, command_words, destroy, start
 
 ROLES = {
     "redis": ("redis-server",),

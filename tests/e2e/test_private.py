@@ -19,7 +19,7 @@ import redis
 from pymilvus import MilvusClient
 
 from ragproject.settings import socket_path
-from tests.e2e.running import Running, destroy, environment, manage, start
+from tests.support.running import Running, destroy, environment, manage, start
 
 pytestmark = pytest.mark.e2e
 

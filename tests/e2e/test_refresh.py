@@ -11,8 +11,8 @@ import pytest
 from django.conf import settings
 
 from tests.benchmarks.served import Site, served
-from tests.e2e.running import Running, destroy, ingest, manage, start
-from tests.github_server import GitHub
+from tests.support.github_server import GitHub
+from tests.support.running import Running, destroy, ingest, manage, start
 
 pytestmark = pytest.mark.e2e
 

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from tests.benchmarks.served import Site, served
 from tests.conftest import wait_until
-from tests.e2e.running import Running, destroy, ingest, manage, start
+from tests.support.running import Running, destroy, ingest, manage, start
 
 pytestmark = pytest.mark.e2e
 

@@ -17,7 +17,17 @@ import requests
 from django.conf import settings
 
 from ragproject.embedded import services
-from tests.e2e.running import START_SECONDS, Running, command_words, destroy, environment, free_ports, manage, start, up
+from tests.support.running import (
+    START_SECONDS,
+    Running,
+    command_words,
+    destroy,
+    environment,
+    free_ports,
+    manage,
+    start,
+    up,
+)
 
 pytestmark = pytest.mark.e2e
 

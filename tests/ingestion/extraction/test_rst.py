@@ -1,0 +1,243 @@
+"""reStructuredText becomes Markdown: titles, objects, tables, directives, roles, and the fragments of Sphinx."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingestion.extraction.extract import extract
+from ingestion.extraction.rst import reader
+from ingestion.types import Extracted, Page
+from tests.support.growth import is_linear
+
+
+def read(body: str) -> Extracted:
+    return extract(Page("file:///docs/page.txt", body.encode(), "text/x-rst"))
+
+
+def rst(body: str) -> str:
+    return read(body).markdown
+
+
+def test_rst_titles_rank_by_order_of_appearance() -> None:
+    text = (
+        "====\nPots\n====\n\nIntro.\n\nLids\n----\n\n"
+        "Knobs of ``iron``\n~~~~~~~~~~~~~~~~~\n\nRound.\n\nBase\n----\nFlat.\n"
+    )
+    assert rst(text) == "# Pots\n\nIntro.\n\n## Lids\n\n### Knobs of `iron`\n\nRound.\n\n## Base\n\nFlat."
+
+
+def test_rst_anchors_are_the_ids_of_docutils() -> None:
+    page = read("Pots\n====\n\n1. The ``lid``'s rim\n-------------------\n\nx\n")
+    assert page.anchors == {"Pots": "pots", "Pots › 1. The lid's rim": "the-lid-s-rim"}
+
+
+def test_rst_code_becomes_fences_with_a_language() -> None:
+    text = (
+        "Like this::\n\n    a = 1\n\n        b\n\n"
+        ".. code-block:: python\n    :caption: ``f.py``\n\n    def f(): ...\n\n"
+        ">>> 1 + 1\n2\n\nEnd."
+    )
+    assert rst(text) == (
+        "Like this:\n\n```\na = 1\n\n    b\n```\n\n`f.py`\n\n"
+        "```python\ndef f(): ...\n```\n\n```pycon\n>>> 1 + 1\n2\n```\n\nEnd."
+    )
+
+
+def test_rst_notes_and_versions_begin_with_their_name() -> None:
+    text = (
+        ".. note:: Mind\n    the gap.\n\n.. admonition:: Why so?\n\n    Because.\n\n"
+        ".. versionadded:: 5.2\n\n    New lid.\n\n"
+        ".. warning::\n    Look::\n\n        code\n"
+    )
+    assert rst(text) == (
+        "**Note**\n\nMind\nthe gap.\n\n**Why so?**\n\nBecause.\n\n**New in version 5.2:** New lid.\n\n"
+        "**Warning**\n\nLook:\n\n```\ncode\n```"
+    )
+
+
+def test_rst_objects_are_headings_below_their_section_and_their_class() -> None:
+    text = (
+        "Pots\n====\n\n.. class:: Pot(size, *lids)\n\n    Holds.\n\n"
+        "    .. method:: pour(a)\n                pour(a, b)\n\n        Pours.\n\n"
+        ".. setting:: POT\n\n``POT``\n-------\n\nDefault.\n"
+    )
+    assert rst(text) == (
+        "# Pots\n\n## `class Pot(size, *lids)`\n\nHolds.\n\n### `pour(a)`\n\n`pour(a, b)`\n\nPours.\n\n"
+        "## `POT`\n\nDefault."
+    )
+
+
+def test_rst_objects_have_the_fragments_of_sphinx() -> None:
+    text = (
+        "T\n\n====\nPots\n====\n\n.. module:: kitchen.pots\n\n.. class:: Pot()\n\n    .. method:: pour()\n\n"
+        "        x\n\n.. attribute:: Pot.size\n\n.. data:: WET = 3\n\n.. currentmodule:: kitchen\n\n"
+        ".. function:: boil(pot)\n   :noindex:\n\n"
+        ".. py:function:: cool(pot)\n\n.. django-admin:: brew NAME\n\n"
+        ".. django-admin-option:: --hot\n\n.. envvar:: POT\n"
+    )
+    assert [name for name in read(text).anchors.values() if name != "pots"] == [
+        "kitchen.pots.Pot",
+        "kitchen.pots.Pot.pour",
+        "kitchen.pots.Pot.size",
+        "kitchen.cool",
+        "django-admin-brew",
+        "cmdoption-brew-hot",
+        "envvar-POT",
+    ]
+
+
+def test_rst_objects_in_items_and_long_signatures_are_no_long_headings() -> None:
+    assert rst("- .. function:: f(x)\n\n      Does.\n") == "- `f(x)`\n\n  Does."
+    arguments = ", ".join(f"argument_{n}" for n in range(20))
+    assert rst(f".. function:: f({arguments})\n\n    Does.\n") == f"# `f`\n\n`f({arguments})`\n\nDoes."
+
+
+def test_rst_section_whose_name_is_taken_is_found_by_its_label() -> None:
+    text = "Tea\n===\n\nx\n\n.. _green-tea:\n\nNotes\n-----\n\nx\n\n.. _black-tea:\n\nMore\n----\n\n"
+    text += "Notes\n~~~~~\n\n.. _old-notes:\n.. _other:\n\nNotes\n-----\n\ny\n"
+    assert read(text).anchors == {"Tea": "tea", "Tea › Notes": "notes", "Tea › More": "more"}
+    nested = text.replace("Notes\n-----\n\ny", "Notes\n=====\n\ny")
+    assert read(nested).anchors["Tea › Notes"] == "notes"
+    own = ".. _json: https://json.example\n\n.. _formats-json:\n\nJSON\n====\n\nx\n\nYAML\n----\n\ny\n"
+    assert read(own).anchors["JSON"] == "formats-json"
+
+
+def test_rst_reference_without_words_shows_the_title_behind_the_label() -> None:
+    assert rst(".. _t-1:\n\nTea *time*\n==========\n\nSee :ref:`t-1`.\n").endswith("See Tea *time*.")
+
+
+def test_rst_targets_with_a_text_keep_it() -> None:
+    assert rst(".. setting:: POT\n\n    How big.\n") == "`POT`\n\nHow big."
+
+
+def test_rst_literal_blocks_in_items_are_code() -> None:
+    assert rst("- Text::\n\n      code\n\n      more\n") == "- Text:\n\n  ```\n  code\n\n  more\n  ```"
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        (":ref:`the pots <pot-label>`", "the pots"),
+        (":class:`~kitchen.pots.Pot`", "`Pot`"),
+        (":meth:`!Pot.pour`", "`Pot.pour()`"),
+        (":doc:`/topics/tea-time`", "topics/tea time"),
+        (":pep:`8` and :rfc:`2324`", "PEP 8 and RFC 2324"),
+        ("``a`` and ``b`c``", "`a` and `` b`c ``"),
+        ("``:role:`x```", "`` :role:`x` ``"),
+        ("`tea <https://t.example/a>`_", "[tea](https://t.example/a)"),
+        (
+            "`tea`_ and tea_\n\n.. _tea: https://t.example/b",
+            "[tea](https://t.example/b) and [tea](https://t.example/b)",
+        ),
+        ("a snake_case_ name_", "a snake_case_ name_"),
+        ("|v| it\n\n.. |v| replace:: five", "five it"),
+        ("# no heading", "\\# no heading"),
+        ("``a``\\ s", "`a`s"),
+        (":class:`QuerySet`\\s", "`QuerySet`s"),
+        (":func:`spread over\n<x>` lines", "spread over lines"),
+    ],
+)
+def test_rst_inline_markup_becomes_markdown(markup: str, expected: str) -> None:
+    assert rst(markup) == expected
+
+
+def test_rst_drops_comments_labels_and_lists_of_pages() -> None:
+    text = ".. _label:\n\n.. a comment\n   of two lines\n\n"
+    text += ".. toctree::\n   :maxdepth: 1\n\n   a\n\n.. index:: pots\n\nText."
+    assert rst(text) == "Text."
+
+
+def test_rst_lists_keep_what_belongs_to_an_item() -> None:
+    text = "* one\n  more\n\n  .. code-block:: sh\n\n      ls\n\n"
+    text += "* two\n\n#. first\n#. second\n\nterm\n    What it means.\n"
+    assert rst(text) == (
+        "- one\n  more\n\n  ```sh\n  ls\n  ```\n\n- two\n\n1. first\n2. second\n\n**term**\n\nWhat it means."
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (
+            "===== =====\nA     B\n===== =====\n``1`` 2|x\n      more\n\n3     4\n===== =====",
+            "| A | B |\n| --- | --- |\n| `1` | 2\\|x more |\n| 3 | 4 |",
+        ),
+        (
+            "+----+------+\n| A  | B    |\n+====+======+\n| 1  | two  |\n|    | rows |\n+----+------+\n"
+            "| both      |\n+----+------+",
+            "| A | B |\n| --- | --- |\n| 1 | two rows |\n| both |  |",
+        ),
+        (
+            ".. list-table:: Cups\n   :header-rows: 1\n\n   * - A\n     - B\n   * - 1\n     - - x\n       - y",
+            "**Cups**\n\n| A | B |\n| --- | --- |\n| 1 | - x - y |",
+        ),
+        (
+            '.. csv-table::\n   :header: "A", "B"\n\n   "1, 2", ``c``\n   3',
+            "| A | B |\n| --- | --- |\n| 1, 2 | `c` |\n| 3 |  |",
+        ),
+    ],
+)
+def test_rst_tables_become_tables_of_markdown(table: str, expected: str) -> None:
+    assert rst(f"Before.\n\n{table}\n\nAfter.") == f"Before.\n\n{expected}\n\nAfter."
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "+---+---+\n| a | b |\n|   +---+\n|   | c |\n+---+---+",
+        "===== =====\nA     B",
+    ],
+)
+def test_rst_table_that_markdown_cannot_hold_keeps_its_text(table: str) -> None:
+    assert rst(f"{table}\n\nAfter.") == f"{table}\n\nAfter."
+
+
+def test_rst_fields_and_options_become_lists() -> None:
+    text = ":orphan:\n:tocdepth: 2\n\n.. function:: f\n\n    :param int x: How\n        many.\n    :returns: Tea.\n"
+    text += "    :raises Cold: if it is.\n"
+    assert rst(text) == "# `f`\n\n- `x` (`int`): How\n  many.\n- Returns: Tea.\n- Raises `Cold`: if it is."
+    assert (
+        rst("-a, --all  Everything.\n--pot=NAME\n    Which.\n") == "- `-a, --all`: Everything.\n- `--pot=NAME`: Which."
+    )
+
+
+def test_rst_glossaries_name_all_terms_of_a_meaning() -> None:
+    assert rst(".. glossary::\n\n    pot\n    kettle\n        Boils.\n") == "**pot, kettle**\n\nBoils."
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("| one\n| two", "one\ntwo"),
+        (".. math:: a = b", "```math\na = b\n```"),
+        (".. highlight:: sh\n\nRun::\n\n    ls", "Run:\n\n```sh\nls\n```"),
+        (".. literalinclude:: pots.py\n   :language: python", "The code of `pots.py`."),
+        (".. figure:: a.png\n   :alt: A pot\n\n   Its *caption*.", "A pot\n\nIts *caption*."),
+        (".. |logo| image:: l.png\n   :alt: Teapots\n\nBy |logo|, version |release|.", "By Teapots, version ."),
+        ("Text [1]_ and [#n]_.\n\n.. [1] Foot.", "Text [1] and [n].\n\n[1] Foot."),
+        ("See `here`__.\n\n__ https://t.example/a", "See [here](https://t.example/a)."),
+        ("tea_ it\n\n.. _tea: pot_\n.. _pot:\n   https://t.example/p", "[tea](https://t.example/p) it"),
+        (".. rubric:: Notes\n\nx", "**Notes**\n\nx"),
+        (".. deprecated:: 4.0 Use pots.", "**Deprecated since version 4.0:** Use pots."),
+        (".. toctree::\n\n   a\n\n.. raw:: html\n\n   <b>\n\nx", "x"),
+    ],
+)
+def test_rst_directives_and_references_show_what_a_reader_sees(text: str, expected: str) -> None:
+    assert rst(text) == expected
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_rst_nested_deeper_than_anybody_writes_keeps_its_text(width: int) -> None:
+    for join in ("\n\n", "\n"):
+        assert "word" in rst(join.join(" " * width * i + "word" for i in range(300)))
+
+
+HOSTILE = [
+    "`", "``a`", ":a:`", ":a:a", "|a", " ", "\n", "\\", "http://", "a_ ", "=\n", "- a\n", "== ==\nx\n\n", "+-+\n",
+    "+--+\n| |\n", ".. a::\n ", "-a  b\n", ":a: b\n", "| a\n", "[#a]_", "`a`__ ", ".. _a:\n", ".. |a| image:: b\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", HOSTILE)
+def test_rst_repeated_markup_takes_time_in_proportion(pattern: str) -> None:
+    assert is_linear(lambda size: reader.read("file:///a.rst", pattern * (size // len(pattern))).title, 25_000)

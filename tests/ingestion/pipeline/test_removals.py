@@ -1,0 +1,27 @@
+"""Where the line is between pages that leave by themselves and those that a person is asked about."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingestion.models import Chunk, Document, Run
+from ingestion.pipeline.state.removals import MISSES_UNTIL_GONE, settle_missing
+from tests.support.rows import make_chunk, make_document, make_source
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("known", "missing", "held"),
+    [(50, 10, False), (49, 10, True), (9, 9, False), (10, 10, True), (60, 12, False), (60, 13, True)],
+)
+def test_more_than_a_fifth_and_ten_pages_at_least_are_held(known: int, missing: int, held: bool) -> None:
+    source = make_source()
+    for number in range(known):
+        state = Document.State.MISSING if number < missing else Document.State.INDEXED
+        misses = MISSES_UNTIL_GONE if number < missing else 0
+        document = make_document(source, f"https://docs.example/{number}", state=state, misses=misses, chunk_count=1)
+        make_chunk(document, 0, state=Chunk.State.INDEXED)
+    said = settle_missing(Run.objects.get(source=source))
+    assert bool(said) is held
+    assert source.documents.filter(state=Document.State.GONE).count() == (0 if held else missing)

@@ -1,0 +1,378 @@
+"""The Milvus collection: in Milvus Lite, and in a real server of version 2.3, which knows no sparse vectors."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.conf import settings as project
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+from pymilvus import MilvusClient, MilvusException
+
+from ingestion.buffer import embedding_queue
+from ingestion.coordination import circuit_breaker
+from ingestion.exceptions import PermanentError, VectorStoreUnavailable
+from ingestion.models import Chunk, Document
+from ingestion.pipeline.index import drain
+from ingestion.pipeline.state.collections import open_mirrored, written_store
+from ingestion.types import EmbeddedChunk, Vectors
+from ingestion.vector_store import client as milvus_client
+from ingestion.vector_store import store as vector_store
+from ingestion.vector_store.client import is_unavailable
+from ingestion.vector_store.rows import TEXT_BYTES, UPSERT_BYTES, cut, parts_by_bytes, row_of
+from ingestion.vector_store.store import VectorStore, knows_sparse
+from ragproject.embedded import services
+from tests.conftest import serve, stop, wait_until
+from tests.support.rows import make_chunk, make_document, make_source, record
+
+DIMENSION = 8
+
+
+def embedded(number: int, *, text: str = "text") -> EmbeddedChunk:
+    dense = np.zeros(DIMENSION, np.float32)
+    dense[number % DIMENSION] = 1
+    lexical = np.array([5, number + 10], np.uint32), np.array([0.5, 1.0], np.float32)
+    return EmbeddedChunk(f"{number:032x}", number, 1, 2, "https://x/", "T", "H", number, text, Vectors(dense, *lexical))
+
+
+def keys(*numbers: int) -> list[str]:
+    return [f"{n:032x}" for n in numbers]
+
+
+@pytest.fixture
+def store(clean_milvus: MilvusClient) -> Iterator[VectorStore]:
+    store = VectorStore("store_tests", DIMENSION)
+    store.ensure()
+    yield store
+    store.close()
+
+
+def test_what_was_written_is_read_at_once_and_what_was_deleted_is_not(store: VectorStore) -> None:
+    for number in range(20):
+        assert store.upsert([embedded(number)]) == 1
+        assert store.count() == number + 1
+    store.delete(keys(3, 4))
+    assert store.count() == 18
+    assert store.existing(keys(2, 3, 4, 5)) == set(keys(2, 5))
+
+
+def test_vectors_come_back_as_they_went_in(store: VectorStore) -> None:
+    store.upsert([embedded(1), embedded(2)])
+    found = store.vectors(keys(1, 2, 3))
+    assert set(found) == set(keys(1, 2))
+    assert found[keys(2)[0]].dense.tolist() == embedded(2).vectors.dense.tolist()
+    assert found[keys(2)[0]].indices.tolist() == [5, 12]
+    assert found[keys(2)[0]].weights.tolist() == [0.5, 1.0]
+
+
+def test_any_number_of_keys_is_asked_for_in_bounded_queries(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_store, "ANSWER_BYTES", 10 * vector_store.KEY_BYTES)
+    sizes: list[int] = []
+    query = store._query
+
+    def counting(where: str, fields: list[str]) -> list[dict[str, Any]]:
+        rows = query(where, fields)
+        sizes.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(store, "_query", counting)
+    store.upsert([embedded(n) for n in range(25)])
+    assert store.existing(keys(*range(30))) == set(keys(*range(25)))
+    assert sizes == [10, 10, 5]
+    assert len(store.vectors(keys(*range(3)))) == 3
+    assert sizes[3:] == [1, 1, 1]
+    assert store.existing([]) == set()
+    assert store.vectors([]) == {}
+
+
+@pytest.mark.parametrize("key", ['" or 1 == 1 or key == "', '"] or key != "x" or key in ["', "\\", "'", "é\n", "{x}"])
+def test_a_key_is_never_read_as_an_expression(store: VectorStore, key: str) -> None:
+    store.upsert([embedded(1)])
+    assert store.existing([key]) == set()
+    store.delete([key])
+    assert store.count() == 1
+
+
+def test_a_batch_that_was_not_taken_whole_is_no_success(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VectorStore, "_upsert", lambda self, rows: len(rows) - 1)
+    with pytest.raises(VectorStoreUnavailable, match="acknowledged 2 of 3"):
+        store.upsert([embedded(n) for n in range(3)])
+
+
+def test_a_long_text_of_a_wide_script_is_cut_between_characters(store: VectorStore) -> None:
+    store.upsert([embedded(1, text="漢字" * 40_000)])
+    text = store._query(f'key == "{keys(1)[0]}"', ["text"])[0]["text"]
+    assert text == cut("漢字" * 40_000, TEXT_BYTES)
+    assert TEXT_BYTES - 3 < len(text.encode()) <= TEXT_BYTES
+
+
+@given(st.lists(st.integers(0, 65_535), max_size=300))
+def test_no_message_is_larger_than_its_bound_and_none_is_lost(lengths: list[int]) -> None:
+    rows = [row_of(embedded(n, text="é" * (length // 2))) for n, length in enumerate(lengths)]
+    parts = list(parts_by_bytes(rows))
+    assert [row["key"] for part in parts for row in part] == [row["key"] for row in rows]
+    for part in parts:
+        assert sum(len(row["text"].encode()) for row in part) <= UPSERT_BYTES
+    for part, after in zip(parts, parts[1:], strict=False):
+        texts = sum(len(row["text"].encode()) for row in [*part, after[0]])
+        assert texts > 0.9 * UPSERT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("version", "sparse"),
+    [("v2.3.5-lite", False), ("2.2.16", False), ("v2.4.0", True), ("v2.6.16", True), ("v3.0", True), ("", True)],
+)
+def test_servers_before_2_4_know_no_sparse_vectors(version: str, sparse: bool) -> None:
+    assert knows_sparse(version) is sparse
+
+
+@pytest.mark.parametrize(
+    ("words", "unavailable"),
+    [
+        ("collection not loaded", True),
+        ("rate limit exceeded[rate=0.1]", True),
+        ("quota exceeded[reason=memory quota exceeded, please allocate more resources]", True),
+        ("deny to write, reason: disk quota exceeded", True),
+        ("can't find collection[collection=documents]", True),
+        ("StatusCode.UNAVAILABLE", True),
+        ("length of varchar field text exceeds max length", False),
+        ("the dim (5) of field data(dense) is not equal to schema dim (8)", False),
+    ],
+)
+def test_what_passes_is_told_from_what_is_wrong_with_a_row(words: str, unavailable: bool) -> None:
+    assert is_unavailable(MilvusException(message=words)) is unavailable
+
+
+def test_a_row_that_milvus_refuses_is_a_permanent_error(store: VectorStore) -> None:
+    with pytest.raises(PermanentError, match="refused"):
+        VectorStore("store_tests", 5).client.has_collection  # noqa: B018  its own client
+        wrong = embedded(1)
+        object.__setattr__(wrong.vectors, "dense", np.ones(5, np.float32))
+        store.upsert([wrong])
+
+
+def test_a_process_that_writes_sparse_vectors_loads_no_scipy() -> None:
+    code = (
+        "import sys, django; django.setup()\n"
+        "from ingestion.vector_store.client import library; library()\n"
+        "from pymilvus.client.entity_helper import sparse_rows_to_proto\n"
+        "assert len(sparse_rows_to_proto([{5: 0.5}]).contents) == 1\n"
+        "sys.exit('scipy' in sys.modules)\n"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    assert subprocess.run(command, cwd=project.BASE_DIR, env=environment, check=False).returncode == 0
+
+
+class Watched:
+    """A client that notes calls without a time-out."""
+
+    LOCAL = ("create_schema", "prepare_index_params", "close")
+
+    def __init__(self, client: MilvusClient) -> None:
+        self.client = client
+        self.calls: list[str] = []
+        self.boundless: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.client, name)
+        if name in self.LOCAL:
+            return method
+
+        def call(*args: Any, **options: Any) -> Any:
+            self.calls.append(name)
+            if not options.get("timeout"):
+                self.boundless.append(name)
+            return method(*args, **options)
+
+        return call
+
+
+def test_every_call_has_a_time_out(clean_milvus: MilvusClient) -> None:
+    store = VectorStore("store_tests", DIMENSION)
+    store.__dict__["client"] = client = Watched(store.client)
+    store.ensure()
+    store.upsert([embedded(1)])
+    store.search(embedded(1).vectors, limit=1)
+    store.search(embedded(1).vectors, limit=1, mode="dense")
+    store.vectors(keys(1))
+    store.count()
+    list(store.keys())
+    store.delete(keys(1))
+    store.exists()
+    store.drop()
+    assert {"create_collection", "upsert", "hybrid_search", "search", "query", "delete"} <= set(client.calls)
+    assert client.boundless == []
+    store.close()
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_unavailable(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (milvus_client, vector_store):
+        monkeypatch.setattr(module, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(vector_store, "TIMEOUT_SECONDS", 10_000.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.MILVUS_URI = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(VectorStoreUnavailable, match="does not answer at"):
+            VectorStore("store_tests", DIMENSION).ensure()
+
+
+@pytest.mark.e2e
+def test_after_a_restart_of_milvus_lite_the_same_store_goes_on(settings: Any, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        settings.MILVUS_URI = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    settings.DATA_DIR = tmp_path
+    service = services.milvus_server()
+    server = serve(service.command, cwd=tmp_path)
+    try:
+        store = VectorStore("store_tests", DIMENSION)
+        wait_until(lambda: store.exists() is False)
+        store.ensure()
+        store.upsert([embedded(1)])
+        server.kill()
+        server.wait()
+        server = serve(service.command, cwd=tmp_path)
+        wait_until(lambda: services.milvus_trouble() == "")
+        assert store.existing(keys(1, 2)) == set(keys(1))
+        store.upsert([embedded(2)])
+        assert store.count() == 2
+        store.close()
+    finally:
+        stop(server)
+
+
+# --- A real server of version 2.3 -------------------------------------------------------------------------------
+
+
+class OldMilvus:
+    """The server's process; ``kill`` it and ``start`` it again as often as is wanted."""
+
+    def __init__(self, folder: Path) -> None:
+        from tests.support import old_milvus
+
+        self.folder = folder
+        self.uri = old_milvus.prepare(folder)
+        self.start()
+
+    def start(self) -> None:
+        """It answers after 3 s, after a crash in 10 s."""
+        command = (sys.executable, "-m", "tests.support.old_milvus", str(self.folder))
+        self.process: subprocess.Popen[bytes] = serve(command, cwd=project.BASE_DIR)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def answers(self) -> bool:
+        client = MilvusClient(self.uri, timeout=2)
+        try:
+            return client.list_collections(timeout=2) is not None
+        finally:
+            client.close()
+
+
+@pytest.fixture(scope="module")
+def old_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OldMilvus]:
+    pytest.importorskip("milvus", reason="the package has wheels for Linux on x86-64 only")
+    server = OldMilvus(tmp_path_factory.mktemp("old_milvus"))
+    wait_until(server.answers)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def old_milvus(old_server: OldMilvus, settings: Any) -> Iterator[OldMilvus]:
+    settings.MILVUS_URI = old_server.uri
+    forget_stores()
+    yield old_server
+    client = MilvusClient(old_server.uri)
+    for name in client.list_collections():
+        client.drop_collection(name)
+    client.close()
+    forget_stores()
+
+
+def forget_stores() -> None:
+    vector_store.open_store.cache_clear()
+    open_mirrored.cache_clear()
+
+
+@pytest.mark.e2e
+def test_a_server_without_sparse_vectors_is_written_and_searched_dense_only(old_milvus: OldMilvus) -> None:
+    store = VectorStore("old_tests", DIMENSION)
+    store.ensure()
+    assert store.sparse is False
+    assert store.upsert([embedded(n) for n in range(6)]) == 6
+    assert store.upsert([embedded(n) for n in range(4, 10)]) == 6
+    assert store.count() == 10
+    found = store.vectors(keys(3, 99))
+    assert list(found) == keys(3)
+    assert found[keys(3)[0]].dense.tolist() == embedded(3).vectors.dense.tolist()
+    assert found[keys(3)[0]].indices.tolist() == []
+    for mode in vector_store.MODES:
+        assert store.search(embedded(3).vectors, limit=1, mode=mode)[0].key in keys(3)
+    store.delete(keys(3))
+    assert store.existing(keys(2, 3)) == set(keys(2))
+    store.close()
+
+
+ROWS, BATCH = 2000, 100
+
+
+def drained() -> bool:
+    circuit_breaker.over()
+    drain.drain()
+    return embedding_queue.length() == 0
+
+
+@pytest.mark.e2e
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("clean_redis")
+def test_a_real_server_killed_in_the_middle_of_a_drain_ends_with_every_row_once(
+    old_milvus: OldMilvus, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMBEDDINGS_BATCH_ROWS = BATCH
+    document = make_document(make_source(), state=Document.State.INDEXING)
+    now = timezone.now()
+    chunks = [make_chunk(document, n, state=Chunk.State.BUFFERED, buffered_at=now) for n in range(ROWS)]
+    embedding_queue.push([record(c) for c in chunks])
+    upsert, calls = VectorStore._upsert, []
+
+    def killing(self: VectorStore, rows: list[dict[str, object]]) -> int:
+        calls.append(len(rows))
+        if len(calls) == 5:  # before Milvus has the batch
+            old_milvus.kill()
+        if len(calls) == 12:  # while Milvus is at it
+            threading.Timer(0.01, old_milvus.kill).start()
+        return upsert(self, rows)
+
+    monkeypatch.setattr(VectorStore, "_upsert", killing)
+    for _ in range(2):
+        assert not drain.drain().more
+        assert circuit_breaker.current() is not None
+        assert 0 < embedding_queue.length() < ROWS
+        old_milvus.start()
+        wait_until(old_milvus.answers)
+        circuit_breaker.over()
+    wait_until(drained)
+    store = written_store()
+    assert store.sparse is False
+    assert store.count() == ROWS
+    assert store.existing([c.key for c in chunks]) == {c.key for c in chunks}
+    assert Chunk.objects.filter(state=Chunk.State.INDEXED).count() == ROWS
+    document.refresh_from_db()
+    assert document.state == Document.State.INDEXED

@@ -1,0 +1,1 @@
+"""Servers, rows, corpora and processes that several tests share."""
