@@ -171,14 +171,13 @@ def test_rows_of_the_pipeline_can_be_read_but_not_edited(admin_client: Client) -
 def test_without_redis_the_source_is_saved_and_the_page_says_so(
     admin_client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingestion import admin, tasks
+    from ingestion import tasks
     from ingestion.exceptions import BufferUnavailable
 
     def down() -> None:
         raise BufferUnavailable("Redis does not answer, so no worker could be told.")
 
     monkeypatch.setattr(tasks, "wake", down)
-    assert admin.tasks is tasks
     page = add(admin_client)
     assert "Saved. Redis does not answer" in page
     assert Run.objects.exists()

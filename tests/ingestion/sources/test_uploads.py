@@ -17,7 +17,7 @@ from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceEr
 from ingestion.sources.local import files, uploads
 from ingestion.sources.local.unlinked import descriptor
 from ingestion.types import SourceSpec
-from ingestion.upload_form import UploadForm
+from ingestion.admin.upload_form import UploadForm
 
 GUIDE = "guide"
 Entry = tuple[str | zipfile.ZipInfo, bytes]

@@ -1,0 +1,24 @@
+"""Collections in Milvus: which is searched, which is filled, what the last audit found."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from ingestion.admin.read_only import ReadOnlyAdmin
+from ingestion.models import Collection
+from ingestion.pipeline.state.collections import build_progress, progress_sentence
+
+
+@admin.register(Collection)
+class CollectionAdmin(ReadOnlyAdmin):
+    list_display = ("name", "model", "pooling", "dimension", "use", "last_audit", "created_at")
+
+    @admin.display(description="use")
+    def use(self, row: Collection) -> str:
+        if row.building:
+            return progress_sentence(build_progress() or {})
+        return "searched" if row.active else "dropped by a later audit"
+
+    @admin.display(description="last audit")
+    def last_audit(self, row: Collection) -> str:
+        return ", ".join(f"{value} {key}" for key, value in row.audit.items())

@@ -1,0 +1,40 @@
+"""Runs: what each did, spared, left out, and why it stopped."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.html import format_html_join
+
+from ingestion.admin.read_only import ReadOnlyAdmin
+from ingestion.models import Run
+from ingestion.pipeline.state.runs import saved_sentence
+
+
+@admin.register(Run)
+class RunAdmin(ReadOnlyAdmin):
+    list_display = (
+        "source",
+        "state",
+        "documents_of",
+        "saved",
+        "left_out",
+        "error",
+        "note",
+        "created_at",
+        "finished_at",
+    )
+    list_filter = ("state", "source")
+    list_select_related = ("source",)
+    show_full_result_count = False
+
+    @admin.display(description="documents")
+    def documents_of(self, run: Run) -> int:
+        return int(run.figures["documents"]) if run.figures else run.documents.count()
+
+    @admin.display(description="saved")
+    def saved(self, run: Run) -> str:
+        return saved_sentence(run.figures["saved"]) if run.figures else ""
+
+    @admin.display(description="left out")
+    def left_out(self, run: Run) -> str:
+        return format_html_join("", "<div>{} {}</div>", run.remarks.items())

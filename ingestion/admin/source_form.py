@@ -1,0 +1,83 @@
+"""The form of a source: where it is, what belongs to it, and uploaded files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.conf import settings
+
+from ingestion.admin.upload_form import UploadForm
+from ingestion.exceptions import IngestionError
+from ingestion.models import Source
+from ingestion.sources.registry import normalise
+
+
+class GlobsField(forms.CharField):
+    """A list of globs, one per line."""
+
+    widget = forms.Textarea(attrs={"rows": 3, "cols": 60, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: str | None) -> list[str]:  # type: ignore[override]
+        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+
+
+class SourceForm(UploadForm, forms.ModelForm[Source]):
+    target = forms.CharField(
+        required=False,
+        max_length=2048,
+        widget=forms.TextInput(attrs={"size": 70}),
+        help_text="The first page of a website, a sitemap's address, github:owner/repo[@ref][/path], or a folder or "
+        "file of the server. For uploaded files leave it empty.",
+    )
+    include = GlobsField(required=False, help_text="Only these, one glob per line, such as *.md; empty: everything.")
+    exclude = GlobsField(required=False, help_text="Never these, one glob per line.")
+
+    class Meta:
+        model = Source
+        fields = (
+            "name",
+            "kind",
+            "target",
+            "include",
+            "exclude",
+            "max_pages",
+            "max_depth",
+            "max_alike",
+            "delay_seconds",
+            "connections",
+            "refresh_seconds",
+            "trusts_dates",
+        )
+
+    def clean(self) -> dict[str, Any]:
+        """The target in its one normal form, inside FILES_ROOTS when it is of this machine."""
+        data = super().clean() or self.cleaned_data
+        if self.errors:
+            return data
+        if data["kind"] == Source.Kind.UPLOADS:
+            data["target"] = self.store_files(name=data["name"], target=self.instance.target)
+        try:
+            data["target"] = normalise(data["kind"], data["target"])
+        except IngestionError as error:
+            raise forms.ValidationError({"target": str(error)}) from error
+        if data["kind"] in Source.LOCAL and not is_address(data["target"]):
+            check_root(data["target"])
+        return data
+
+
+def is_address(target: str) -> bool:
+    return target.startswith(("http://", "https://"))
+
+
+def check_root(target: str) -> None:
+    if any(Path(target).is_relative_to(root) for root in settings.FILES_ROOTS):
+        return
+    allowed = ", ".join(str(r) for r in settings.FILES_ROOTS) or "none yet"
+    raise forms.ValidationError(
+        {"target": f"Folders must lie below one of FILES_ROOTS ({allowed}). Ask the operator to set it."}
+    )

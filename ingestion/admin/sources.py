@@ -1,0 +1,127 @@
+"""Sources with their progress, their errors and why they wait; where staff start, prune and delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, Max, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+
+from ingestion.admin.source_form import SourceForm
+from ingestion.admin.wake import tell_workers
+from ingestion.models import Document, Run, Source
+from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.state.removals import accept_missing
+from ingestion.pipeline.state.runs import remove_source, start_run
+
+DONE = set(Document.State) - set(Document.ACTIVE)
+
+
+@admin.register(Source)
+class SourceAdmin(admin.ModelAdmin[Source]):
+    form = SourceForm
+    fieldsets = (
+        (None, {"fields": ("name", "kind", "target", "upload", "replace_all")}),
+        ("What belongs to it", {"fields": ("include", "exclude", "max_pages", "max_depth", "max_alike")}),
+        ("Pace and refresh", {"fields": ("delay_seconds", "connections", "refresh_seconds", "trusts_dates")}),
+    )
+    list_display = ("name", "state", "progress", "failed", "last_error", "kind", "target")
+    list_filter = ("kind",)
+    search_fields = ("name", "target")
+    actions = ("ingest_now", "remove_missing_pages", "delete_with_vectors")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Source]:
+        newest = Run.objects.order_by().values("source").annotate(newest=Max("id")).values("newest")
+        runs = Prefetch("runs", Run.objects.filter(id__in=newest))
+        return (
+            super()
+            .get_queryset(request)
+            .prefetch_related(runs)
+            .annotate(
+                known=number_in(Document.State), done=number_in(DONE), unsuccessful=number_in(Document.UNSUCCESSFUL)
+            )
+        )
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if request.method == "GET":
+            for trouble in troubles():
+                messages.warning(request, trouble)
+        return super().changelist_view(request, extra_context)
+
+    @admin.display(description="state")
+    def state(self, source: Source) -> str:
+        if source.deleting:
+            return "deleting"
+        run = latest_run(source)
+        return str(run.state) if run else "new"
+
+    @admin.display(description="documents done")
+    def progress(self, source: Any) -> str:
+        return f"{source.done} of {source.known}"
+
+    @admin.display(description="failed")
+    def failed(self, source: Any) -> str:
+        if not source.unsuccessful:
+            return "0"
+        query = f"?source__id__exact={source.pk}&state__in=failed,quarantined"
+        url = reverse("admin:ingestion_document_changelist") + query
+        return format_html('<a href="{}">{}</a>', url, source.unsuccessful)
+
+    @admin.display(description="last error, or why it waits")
+    def last_error(self, source: Source) -> str:
+        run = latest_run(source)
+        if run and (run.error or run.note):
+            return run.error or run.note
+        document = source.documents.filter(state__in=Document.UNSUCCESSFUL).order_by("-updated_at").first()
+        return f"{document.url}: {document.error}" if document else ""
+
+    @admin.action(description="Ingest now")
+    def ingest_now(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        for source in queryset.filter(deleting=False):
+            start_run(source)
+        tell_workers(request)
+
+    @admin.action(description="Remove missing pages", permissions=["delete"])
+    def remove_missing_pages(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        removed = sum(accept_missing(source) for source in queryset)
+        messages.info(request, f"{removed} missing pages leave the index.")
+        tell_workers(request)
+
+    @admin.action(description="Delete with its vectors", permissions=["delete"])
+    def delete_with_vectors(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        for source in queryset:
+            remove_source(source)
+        tell_workers(request)
+
+    def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if form.stored:
+            messages.info(request, form.stored.sentence())
+        if not change or form.stored:
+            start_run(obj)
+            tell_workers(request)
+
+    def delete_model(self, request: HttpRequest, obj: Source) -> None:
+        remove_source(obj)
+        tell_workers(request)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Without the built-in bulk delete, which would leave the vectors behind."""
+        return {k: v for k, v in super().get_actions(request).items() if k != "delete_selected"}
+
+
+def number_in(states: Iterable[str]) -> Coalesce:
+    """How many of a source's documents are in these states, from an index alone: three of these take 10 ms for
+    100 000 documents, counting them in a join 60."""
+    rows = Document.objects.filter(source=OuterRef("pk"), state__in=list(states)).order_by()
+    return Coalesce(Subquery(rows.values("source").annotate(n=Count("*")).values("n")), 0)
+
+
+def latest_run(source: Source) -> Run | None:
+    runs = list(source.runs.all())  # prefetched: the newest
+    return runs[0] if runs else None
