@@ -10,8 +10,8 @@ from celery import shared_task
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from ingestion.buffer import embedding_queue
 from ingestion.coordination import heartbeat, redis_client
+from ingestion.coordination.celery_queues import queue_length
 from ingestion.exceptions import BufferUnavailable, DeviceFailed
 from ingestion.pipeline import dispatcher
 from ingestion.pipeline.discover import list_source as listing
@@ -109,5 +109,5 @@ def wake() -> None:
 
 def request_embedding() -> None:
     """One message is enough: the embedder takes all chunks that wait."""
-    if embedding_queue.queue_length("gpu") == 0:
+    if queue_length("gpu") == 0:
         embed.delay()

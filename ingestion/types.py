@@ -17,7 +17,7 @@ IndexArray = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class CrawlPolicy:
     """How the hosts of a source are to be treated; None means the settings' defaults."""
 
     delay_seconds: float | None = None  # between the starts of two requests to one host
@@ -34,7 +34,7 @@ class SourceSpec:
     exclude: tuple[str, ...] = ()
     max_pages: int = 0
     max_depth: int = 0
-    manners: Manners = Manners()
+    manners: CrawlPolicy = CrawlPolicy()
 
 
 @dataclass(frozen=True, slots=True)

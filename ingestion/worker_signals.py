@@ -19,7 +19,7 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from celery.worker import state
 
 from ingestion.coordination import heartbeat
-from ingestion.embedding.device import RENEW_SECONDS, DeviceLease
+from ingestion.coordination.locks import DEVICE_RENEW_SECONDS, DeviceLease
 from ingestion.exceptions import BufferUnavailable, DeviceTaken
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Keeper(threading.Thread):
                 return
             except BufferUnavailable as error:
                 logger.warning("%s", error)
-                time.sleep(RENEW_SECONDS)
+                time.sleep(DEVICE_RENEW_SECONDS)
 
     def run(self) -> None:
         while not self.ended.is_set():
@@ -52,8 +52,8 @@ class Keeper(threading.Thread):
                 if not self.lease.renew():
                     self.resign()
                     return
-                heartbeat.say(self.lease.place, parent=os.getpid(), since=self.lease.since)
-            self.ended.wait(RENEW_SECONDS)
+                heartbeat.report_state(self.lease.device, parent=os.getpid(), since=self.lease.since)
+            self.ended.wait(DEVICE_RENEW_SECONDS)
 
     def resign(self) -> None:
         logger.error("This worker was stopped for longer than its lease. %s", self.lease.refusal())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from ingestion.benchmarks.django_docs import documentation
 from ingestion.exceptions import SourceError
 from ingestion.pipeline.report.preview import cut, extracted_of
 from ingestion.types import SourceSpec, TextChunk, embedding_text
@@ -21,8 +22,6 @@ PAGES = {".txt", ".rst", ".md", ".html"}
 def folder_of(docs: Path | None) -> Path:
     """The folder named, or Django's documentation from the package registry, downloaded once."""
     if docs is None:
-        from ingestion.management.commands.demo import documentation
-
         return documentation(Path(settings.DATA_DIR))
     if not docs.is_dir():
         raise SourceError(f"{docs} is no folder; --docs names one that holds {', '.join(sorted(PAGES))} files.")

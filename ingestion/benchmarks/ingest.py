@@ -67,7 +67,7 @@ def middle(rounds: Sequence[Json]) -> Json:
 
 
 def one_round(folder: Path, files: Sequence[Path], options: Json, say: Say) -> Json:
-    with processes.place() as place:
+    with processes.own_services() as place:
         measured = measure(place, folder, files, options, say)
         say("the embedder alone on the same chunks")
         measured |= processes.answer(place, "-m", "ingestion.benchmarks.floor")

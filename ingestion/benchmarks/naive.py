@@ -27,7 +27,7 @@ from ingestion.extraction.extract import extract
 from ingestion.pipeline.report.preview import cut
 from ingestion.sources.registry import fetch
 from ingestion.sources.web.crawler import patiently
-from ingestion.types import EmbeddedChunk, Manners, SourceSpec, TextChunk, Vectors, embedding_text
+from ingestion.types import CrawlPolicy, EmbeddedChunk, SourceSpec, TextChunk, Vectors, embedding_text
 from ingestion.vector_store.store import VectorStore, open_store
 
 QUEUE, TASK = "naive", "naive.page"
@@ -52,7 +52,7 @@ def prepare(**_: Any) -> None:
 def page(sitemap: str, url: str) -> None:
     """One document from its address to its rows in Milvus."""
     try:
-        written = ingest(SourceSpec("sitemap", sitemap, manners=Manners(0, 0)), url)
+        written = ingest(SourceSpec("sitemap", sitemap, manners=CrawlPolicy(0, 0)), url)
         connect().hincrby(FIGURES, "chunks", written)
     except Exception:
         connect().hincrby(FIGURES, "failed")

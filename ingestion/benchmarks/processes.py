@@ -46,7 +46,7 @@ class Place:
 
 
 @contextmanager
-def place(**extra: str) -> Iterator[Place]:
+def own_services(**extra: str) -> Iterator[Place]:
     """A new folder below DATA_DIR, with the model, removed at the end."""
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="benchmark-", dir=settings.DATA_DIR))

@@ -34,15 +34,15 @@ class DeadLetter:
 def bury(record: bytes, reason: str) -> None:
     with available() as client:
         keep = client.pipeline(transaction=True)
-        keep.zadd(place(), {msgpack.packb((reason, record)): time.time()}, nx=True)
-        keep.zremrangebyrank(place(), 0, -KEPT - 1)
+        keep.zadd(redis_key(), {msgpack.packb((reason, record)): time.time()}, nx=True)
+        keep.zremrangebyrank(redis_key(), 0, -KEPT - 1)
         keep.execute()
 
 
 def buried() -> list[DeadLetter]:
     """Oldest first."""
     with available() as client:
-        return [letter_of(entry, at) for entry, at in client.zrange(place(), 0, -1, withscores=True)]
+        return [letter_of(entry, at) for entry, at in client.zrange(redis_key(), 0, -1, withscores=True)]
 
 
 def letter_of(entry: bytes, buried_at: float) -> DeadLetter:
@@ -64,17 +64,17 @@ def reasons() -> dict[str, int]:
 
 def count() -> int:
     with available() as client:
-        return int(client.zcard(place()))
+        return int(client.zcard(redis_key()))
 
 
 def requeue() -> int:
     """Put all of them at the end of the list again, for one more try. Returns how many."""
     with available() as client:
-        entries = client.zrange(place(), 0, -1)
+        entries = client.zrange(redis_key(), 0, -1)
         for entry in entries:
             back = client.pipeline(transaction=True)
             back.rpush(settings.EMBEDDINGS_KEY, msgpack.unpackb(entry)[1])
-            back.zrem(place(), entry)
+            back.zrem(redis_key(), entry)
             back.execute()
         return len(entries)
 
@@ -82,9 +82,9 @@ def requeue() -> int:
 def drop() -> int:
     """Forget all of them. Returns how many."""
     with available() as client:
-        number, _ = client.pipeline(transaction=True).zcard(place()).delete(place()).execute()
+        number, _ = client.pipeline(transaction=True).zcard(redis_key()).delete(redis_key()).execute()
         return int(number)
 
 
-def place() -> str:
+def redis_key() -> str:
     return f"{settings.EMBEDDINGS_KEY}:unusable"

@@ -1,4 +1,4 @@
-"""The Redis list between the embedder and Milvus: push, claim, confirm. What a record is, ``records`` says.
+"""The Redis list between the embedder and Milvus: push, claim, confirm. What a record is, ``codec`` says.
 
 ``claim`` moves records, in order and atomically, from the list to a list of their own, whose name is remembered;
 ``confirm`` deletes exactly that list. A claim is never changed, so whoever finds one left by a drain that died
@@ -13,11 +13,9 @@ from typing import Any
 
 from django.conf import settings
 
-from ingestion.buffer.codec import check, pack, require_dimension, unpack
-from ingestion.coordination.redis_client import acquire, available, connect
+from ingestion.buffer.codec import pack
+from ingestion.coordination.redis_client import available
 from ingestion.types import EmbeddedChunk
-
-__all__ = ["check", "pack", "require_dimension", "unpack"]
 
 # 256 values per RPUSH reach 85 000 values/s on loopback, one by one 8 600.
 PUSH_VALUES = 256
@@ -124,46 +122,27 @@ def is_full() -> bool:
         return bool(client.exists(full))
 
 
-def doubt(keys: Collection[str]) -> None:
+def mark_unconfirmed(keys: Collection[str]) -> None:
     """Remember keys that a drain may have written or deleted after it lost its turn: nobody else looks at them."""
     if keys:
         with available() as client:
-            client.sadd(doubt_key(), *keys)
+            client.sadd(unconfirmed_key(), *keys)
 
 
-def doubtful(most: int) -> list[str]:
+def unconfirmed(most: int) -> list[str]:
     with available() as client:
-        return [key.decode() for key in client.srandmember(doubt_key(), most)]
+        return [key.decode() for key in client.srandmember(unconfirmed_key(), most)]
 
 
-def trust(keys: Sequence[str]) -> None:
+def clear_unconfirmed(keys: Sequence[str]) -> None:
     """These have been looked at."""
     with available() as client:
-        client.srem(doubt_key(), *keys)
-
-
-def queue_length(queue: str) -> int:
-    """Messages waiting in a Celery queue, over all priorities (kombu keeps one list for each)."""
-    with available() as client:
-        asked = client.pipeline(transaction=False)
-        for name in (queue, *(f"{queue}\x06\x16{step}" for step in settings.PRIORITY_STEPS)):
-            asked.llen(name)
-        return sum(asked.execute())
-
-
-def lock(name: str, *, seconds: float) -> Any:
-    """A lock with a token and a life time; ``acquire(blocking=False)`` it."""
-    return connect().lock(f"{settings.EMBEDDINGS_KEY}:lock:{name}", timeout=seconds, thread_local=False)
-
-
-def take(name: str, *, seconds: float) -> bool:
-    """Take a lock that nobody gives back: true once in that time, over all processes."""
-    return acquire(lock(name, seconds=seconds))
+        client.srem(unconfirmed_key(), *keys)
 
 
 def claims_key() -> str:
     return f"{settings.EMBEDDINGS_KEY}:claimed"
 
 
-def doubt_key() -> str:
+def unconfirmed_key() -> str:
     return f"{settings.EMBEDDINGS_KEY}:doubtful"

@@ -22,7 +22,7 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestion import markdown_outline
-from ingestion.chunking.split_points import Seam, between_blocks, inside_block
+from ingestion.chunking.split_points import SplitPoint, between_blocks, inside_block
 from ingestion.chunking.token_counter import Costs, Counter, counter, load_tokenizer
 from ingestion.types import Extracted, TextChunk, embedding_text
 
@@ -49,7 +49,7 @@ Span = tuple[int, int]
 
 def chunk(extracted: Extracted, *, tokenizer: Tokenizer, max_tokens: int) -> list[TextChunk]:
     """The document's chunks in order; none for a document of white space."""
-    return Cutter(extracted, counter(tokenizer), max_tokens).chunks()
+    return Chunker(extracted, counter(tokenizer), max_tokens).chunks()
 
 
 class Part(NamedTuple):
@@ -90,7 +90,7 @@ class Sizes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cutter:
+class Chunker:
     extracted: Extracted
     counter: Counter
     max_tokens: int
@@ -204,7 +204,7 @@ class Cutter:
             packed.append((start, sizes.ends[first - 1]))
         return packed
 
-    def _pieces(self, span: Span, inner: list[Seam] | None, budget: int) -> list[Span]:
+    def _pieces(self, span: Span, inner: list[SplitPoint] | None, budget: int) -> list[Span]:
         """The largest parts that fit; ``inner`` are the seams of the one block that the span is part of."""
         if self._fits(span, budget):
             return [span]
@@ -315,11 +315,11 @@ def _common_path(group: list[Part]) -> str:
     return first.path if all(_within(part.path, first.path) for part in others) else first.parent
 
 
-def _between(seams: list[Seam], span: Span) -> list[Seam]:
+def _between(seams: list[SplitPoint], span: Span) -> list[SplitPoint]:
     return seams[bisect_left(seams, (span[0] + 1,)) : bisect_left(seams, (span[1],))]
 
 
-def _opened(span: Span, seams: list[Seam]) -> Iterator[Span]:
+def _opened(span: Span, seams: list[SplitPoint]) -> Iterator[Span]:
     """The parts between the seams of the least grip."""
     least = min(map(itemgetter(1), seams))
     return pairwise([span[0], *(at for at, grip in seams if grip is least), span[1]])

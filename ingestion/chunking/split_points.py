@@ -1,6 +1,6 @@
 """Where a text may be cut, and how firmly it holds together there.
 
-In: Markdown and a stretch of it that is too long for a chunk. Out: ``Seam``s in order; those with the least grip
+In: Markdown and a stretch of it that is too long for a chunk. Out: ``SplitPoint``s in order; those with the least grip
 are to be opened first. Nothing is cut here and nothing is counted. Time is linear in the stretch.
 """
 
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ingestion import markdown_outline
 
 
-class Grip(IntEnum):
+class Cohesion(IntEnum):
     SECTION = 0
     BLOCK = 1
     TAIL = 2  # before the last item or sentence of what leads on to the next block
@@ -28,12 +28,12 @@ class Grip(IntEnum):
     EDGE = 9  # a fence's first and last line, a table's head
 
 
-LEADING = (Grip.NESTED, Grip.LED)
+LEADING = (Cohesion.NESTED, Cohesion.LED)
 
 
-class Seam(NamedTuple):
+class SplitPoint(NamedTuple):
     at: int
-    grip: Grip
+    grip: Cohesion
 
 
 _LINE = re.compile(r"\n")
@@ -50,9 +50,9 @@ _LEADS = (":", "：", "**")
 _LABEL = re.compile(r"\*\*[^\n]{1,200}\*\*\Z")
 
 
-def between_blocks(markdown: str, start: int, end: int) -> list[Seam]:
+def between_blocks(markdown: str, start: int, end: int) -> list[SplitPoint]:
     text = markdown[start:end]
-    found: list[Seam] = []
+    found: list[SplitPoint] = []
     before = ""  # the kind of the last block that is not blank, and where it lies
     first = last = 0
     for kind, at, stop in zip(*markdown_outline.scan(text), strict=True):
@@ -62,26 +62,26 @@ def between_blocks(markdown: str, start: int, end: int) -> list[Seam]:
             grip = _grip(before, kind, text, first, last, at)
             if grip in LEADING and before == markdown_outline.TEXT:
                 found += _tail(text, first, last, grip, start)
-            found.append(Seam(start + at, grip))
+            found.append(SplitPoint(start + at, grip))
         before, first, last = kind, at, stop
     return found
 
 
-def _tail(text: str, first: int, last: int, grip: Grip, start: int) -> list[Seam]:
-    loosest = Grip.SENTENCE if grip == Grip.LED else Grip.PART
+def _tail(text: str, first: int, last: int, grip: Cohesion, start: int) -> list[SplitPoint]:
+    loosest = Cohesion.SENTENCE if grip == Cohesion.LED else Cohesion.PART
     tails = [first + at for at, found in _prose(text[first:last]) if found <= loosest]
-    return [Seam(start + at, Grip.TAIL) for at in tails[-1:] if not text.startswith(_NEW_BLOCK, at)]
+    return [SplitPoint(start + at, Cohesion.TAIL) for at in tails[-1:] if not text.startswith(_NEW_BLOCK, at)]
 
 
-def _grip(before: str, kind: str, text: str, first: int, last: int, at: int) -> Grip:
+def _grip(before: str, kind: str, text: str, first: int, last: int, at: int) -> Cohesion:
     """Of the seam at the start of a block, behind one from ``first`` to ``last``."""
     if before == markdown_outline.HEADING:
-        return Grip.LED
+        return Cohesion.LED
     if kind == markdown_outline.HEADING:
-        return Grip.SECTION
+        return Cohesion.SECTION
     if before == markdown_outline.TEXT and _leads(text[first:last]):
-        return Grip.LED
-    return Grip.NESTED if text[at] in " \t" else Grip.BLOCK
+        return Cohesion.LED
+    return Cohesion.NESTED if text[at] in " \t" else Cohesion.BLOCK
 
 
 def _leads(paragraph: str) -> bool:
@@ -89,34 +89,34 @@ def _leads(paragraph: str) -> bool:
     return paragraph.endswith(_LEADS) and (paragraph[-1] != "*" or bool(_LABEL.match(paragraph.lstrip())))
 
 
-def inside_block(markdown: str, start: int, end: int) -> list[Seam]:
+def inside_block(markdown: str, start: int, end: int) -> list[SplitPoint]:
     text = markdown[start:end]
     kind = markdown_outline.TABLE if _DRAWN.match(text) else markdown_outline.kind_at_start(text)
     seams = {markdown_outline.FENCE: _code, markdown_outline.TABLE: _rows}.get(kind, _prose)
-    return [Seam(start + at, grip) for at, grip in seams(text)]
+    return [SplitPoint(start + at, grip) for at, grip in seams(text)]
 
 
-def _code(text: str) -> Iterator[tuple[int, Grip]]:
+def _code(text: str) -> Iterator[tuple[int, Cohesion]]:
     starts = [match.end() for match in _LINE.finditer(text)]
     margin = len(text) - len(text.lstrip(" \t"))
     last = text.rstrip().rfind("\n") + 1
     for before, at in pairwise([0, *starts]):
         if before == 0 or at == last:
-            yield at, Grip.EDGE
+            yield at, Cohesion.EDGE
         elif text[before:at].isspace():
-            yield at, Grip.PART
+            yield at, Cohesion.PART
         else:
-            yield at, Grip.LINE if text.startswith(_INSIDE, at + margin) else Grip.ITEM
+            yield at, Cohesion.LINE if text.startswith(_INSIDE, at + margin) else Cohesion.ITEM
 
 
-def _rows(text: str) -> Iterator[tuple[int, Grip]]:
+def _rows(text: str) -> Iterator[tuple[int, Cohesion]]:
     for number, match in enumerate(_LINE.finditer(text)):
-        yield match.end(), Grip.EDGE if number < 2 else Grip.LINE
+        yield match.end(), Cohesion.EDGE if number < 2 else Cohesion.LINE
 
 
-def _prose(text: str) -> Iterator[tuple[int, Grip]]:
-    grips = dict.fromkeys((match.end() for match in _LINE.finditer(text)), Grip.LINE)
-    grips |= {match.end(): Grip.SENTENCE for match in _SENTENCE.finditer(text)}
+def _prose(text: str) -> Iterator[tuple[int, Cohesion]]:
+    grips = dict.fromkeys((match.end() for match in _LINE.finditer(text)), Cohesion.LINE)
+    grips |= {match.end(): Cohesion.SENTENCE for match in _SENTENCE.finditer(text)}
     for item in _ITEM.finditer(text, 1):
-        grips[item.start()] = Grip.ITEM if item.group(1) else Grip.PART
+        grips[item.start()] = Cohesion.ITEM if item.group(1) else Cohesion.PART
     return ((at, grips[at]) for at in sorted(grips))

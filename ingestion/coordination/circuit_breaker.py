@@ -33,7 +33,7 @@ SETTLES = "Milvus answers again, and first finishes what it was sent before."
 
 
 @dataclass(frozen=True, slots=True)
-class Outage:
+class CircuitBreaker:
     """Times are seconds since 1970. ``answered``: this is its last pause. ``failed``: when an attempt failed last."""
 
     since: float
@@ -55,17 +55,17 @@ class Outage:
         return f"{self.reason} (Since {clock(self.since)}; next try at {clock(self.next_try)}.)"
 
 
-def current() -> Outage | None:
+def current() -> CircuitBreaker | None:
     with available() as client:
-        noted = client.get(place())
-    return Outage(*msgpack.unpackb(noted)) if noted else None
+        noted = client.get(redis_key())
+    return CircuitBreaker(*msgpack.unpackb(noted)) if noted else None
 
 
-def note(reason: str) -> Outage:
+def note(reason: str) -> CircuitBreaker:
     """Milvus failed just now: wait, twice as long as before."""
     now, before = time(), current()
     pause = min(2 * before.pause, LONGEST_PAUSE_SECONDS) if before else FIRST_PAUSE_SECONDS
-    return kept(Outage(before.since if before else now, pause, now + pause, reason, failed=now))
+    return kept(CircuitBreaker(before.since if before else now, pause, now + pause, reason, failed=now))
 
 
 def note_question(reason: str) -> None:
@@ -97,28 +97,28 @@ def interactive() -> Iterator[None]:
         raise
 
 
-def answered() -> Outage | None:
+def answered() -> CircuitBreaker | None:
     """Milvus answered just now. The pause that this begins, or None when there is nothing to wait for any more."""
     before = current()
     if before is None or before.answered:
         over()
         return None
-    return kept(Outage(before.since, FIRST_PAUSE_SECONDS, time() + SETTLE_SECONDS, SETTLES, answered=True))
+    return kept(CircuitBreaker(before.since, FIRST_PAUSE_SECONDS, time() + SETTLE_SECONDS, SETTLES, answered=True))
 
 
-def kept(outage: Outage) -> Outage:
+def kept(outage: CircuitBreaker) -> CircuitBreaker:
     with available() as client:
-        client.set(place(), msgpack.packb(astuple(outage)))
+        client.set(redis_key(), msgpack.packb(astuple(outage)))
     return outage
 
 
 def over() -> None:
     """Nothing is known to be wrong."""
     with available() as client:
-        client.delete(place())
+        client.delete(redis_key())
 
 
-def place() -> str:
+def redis_key() -> str:
     return f"{settings.EMBEDDINGS_KEY}:outage"
 
 

@@ -27,7 +27,7 @@ JOBS = "jobs:done"
 RATES = ("tokens_per_second", "busy")
 
 
-def say(place: str, **facts: Any) -> None:
+def report_state(place: str, **facts: Any) -> None:
     """Fields that changed; the others stay as they are."""
     with available() as client:
         words = client.pipeline(transaction=True)

@@ -1,30 +1,49 @@
-"""The right to do something alone: a token in Redis with a life time, renewed while the work goes on.
+"""Locks that all processes share: a token in Redis with a life time, renewed while the holder works.
 
-Whoever dies loses it after that time; whoever was stopped longer learns of it at the next ``renew`` and must not go on.
+A holder that dies loses its lock after that time. One that was stopped for longer learns of it at its next ``renew``
+and must not go on, because another process may have begun.
+
+Raises BufferUnavailable when Redis does not answer, LeaseLost and DeviceTaken as said below.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from django.conf import settings
+from django.utils import timezone
 from redis.exceptions import LockError
 
-from ingestion.buffer import embedding_queue
-from ingestion.coordination.redis_client import acquire, available
-from ingestion.exceptions import BufferUnavailable, LeaseLost
+from ingestion.coordination.device import device_id
+from ingestion.coordination.redis_client import available, connect
+from ingestion.exceptions import BufferUnavailable, DeviceTaken, LeaseLost
+
+logger = logging.getLogger(__name__)
+
+# A lock that has more than its full time left, and this, was set before the clock was set back.
+CLOCK_MS = 1000
+# A worker that was killed leaves its device locked this long; one that is merely slow to renew has three more tries.
+DEVICE_LEASE_SECONDS = 20.0
+DEVICE_RENEW_SECONDS = 5.0
+DEVICE_LOOK_SECONDS = 0.5
 
 
 class Lease:
-    """What ``hold`` gives; share it between threads."""
+    """A lock in hand, which ``hold`` yields. Threads may share it."""
 
     def __init__(self, name: str, lock: Any) -> None:
         self.name = name
         self.lock = lock
 
     def renew(self) -> None:
-        """Its full time from now on. Raises LeaseLost when another process may have it."""
+        """Start the lock's life time anew. Raise LeaseLost when another process may have it."""
         try:
             with available():
                 self.lock.reacquire()
@@ -34,8 +53,8 @@ class Lease:
 
 @contextmanager
 def hold(name: str, *, seconds: float) -> Iterator[Lease | None]:
-    """The lease, given back at the end; None when another process has it."""
-    lock = embedding_queue.lock(name, seconds=seconds)
+    """Yield a lease that is given back at the end, or None when another process has it."""
+    lock = named(name, seconds=seconds)
     if not acquire(lock):
         yield None
         return
@@ -44,3 +63,85 @@ def hold(name: str, *, seconds: float) -> Iterator[Lease | None]:
     finally:
         with suppress(LockError, BufferUnavailable), available():
             lock.release()
+
+
+def once_in(seconds: float, name: str) -> bool:
+    """Return True to one caller in ``seconds``, over all processes: a lock that nobody gives back."""
+    return acquire(named(name, seconds=seconds))
+
+
+def named(name: str, *, seconds: float) -> Any:
+    """Return redis-py's lock of this name, not yet taken."""
+    return connect().lock(f"{settings.EMBEDDINGS_KEY}:lock:{name}", timeout=seconds, thread_local=False)
+
+
+def acquire(lock: Any, token: str | None = None) -> bool:
+    """Take a lock if it is free, without waiting. Return whether it was.
+
+    Redis ends a key by the time of day, so that a dead holder's lock outlives its time by as much as the clock was set
+    back. Its rest is shortened to one full time: a holder that lives renews it before that.
+    """
+    with available() as client:
+        if lock.acquire(blocking=False, token=token):
+            return True
+        full = round(1000 * lock.timeout)
+        if client.pttl(lock.name) > full + CLOCK_MS:
+            client.pexpire(lock.name, full)
+        return False
+
+
+class DeviceLease:
+    """The right to embed on this worker's device. Its token in Redis names the process and the time it began.
+
+    Two workers on one card load two models and share its memory until both run out of it.
+    """
+
+    def __init__(self) -> None:
+        self.device = device_id()
+        self.key = f"embedder:lease:{self.device}"
+        self.since = timezone.now().isoformat(timespec="seconds")
+        self._token = json.dumps({"pid": os.getpid(), "since": self.since, "nonce": uuid.uuid4().hex})
+        self._lock: Any = None
+
+    def acquire(self) -> None:
+        """Wait as long as a dead holder's lease can last. Raise DeviceTaken when a living one has the device."""
+        deadline = time.monotonic() + DEVICE_LEASE_SECONDS + DEVICE_RENEW_SECONDS
+        warned = False
+        while not self.try_acquire():
+            if time.monotonic() > deadline:
+                raise DeviceTaken(self.refusal())
+            if not warned:
+                logger.warning("%s is held by %s; waiting for its lease to end", self.device, self.holder())
+                warned = True
+            time.sleep(DEVICE_LOOK_SECONDS)
+
+    def try_acquire(self) -> bool:
+        with available() as client:
+            self._lock = client.lock(self.key, timeout=DEVICE_LEASE_SECONDS, thread_local=False)
+        return acquire(self._lock, self._token)
+
+    def renew(self) -> bool:
+        """Return whether the device is still ours. A lease that vanished with Redis' memory is taken again."""
+        with available():
+            try:
+                return bool(self._lock.reacquire())
+            except LockError:
+                return self.try_acquire()
+
+    def release(self) -> None:
+        with available():
+            try:
+                self._lock.release()
+            except LockError:
+                logger.warning("the lease on %s had ended already", self.device)
+
+    def holder(self) -> str:
+        with available() as client:
+            token = json.loads(client.get(self.key) or "{}")
+        return f"process {token.get('pid', '?')}, since {token.get('since', 'just now')}"
+
+    def refusal(self) -> str:
+        return (
+            f"{self.device} is in use by another embedding worker ({self.holder()}). One model fits one device: "
+            "end that worker, or give this one a device of its own (EMBED_DEVICE=cuda:1)."
+        )

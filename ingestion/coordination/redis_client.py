@@ -32,8 +32,6 @@ SILENCE_SECONDS = 5.0
 # How Redis begins its refusals of writes: a disk or a memory that is full, a replica, too few replicas.
 REFUSALS = ("MISCONF", "OOM", "READONLY", "NOREPLICAS", "MASTERDOWN")
 WRITE_PROBE = "write-probe"
-# More than this beyond its full time is no rest of a lock's life.
-CLOCK_MS = 1000
 
 
 class Silence(NamedTuple):
@@ -119,21 +117,6 @@ def require_writes() -> None:
     """Raise BufferUnavailable, with Redis' own words, when it answers but stores nothing."""
     with available() as client:
         client.set(WRITE_PROBE, 1, px=1000)
-
-
-def acquire(lock: Any, token: str | None = None) -> bool:
-    """Take a lock, without waiting, if it is free.
-
-    Redis ends a key by the time of day, so that a dead holder's lock outlives its time by as much as the clock was set
-    back. Its rest is shortened to one full time: a holder that lives renews it before that.
-    """
-    with available() as client:
-        if lock.acquire(blocking=False, token=token):
-            return True
-        full = round(1000 * lock.timeout)
-        if client.pttl(lock.name) > full + CLOCK_MS:
-            client.pexpire(lock.name, full)
-        return False
 
 
 def memory_trouble() -> str:

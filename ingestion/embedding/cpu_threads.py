@@ -20,12 +20,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def lanes_of(kind: str) -> Lanes:
+def lanes_of(kind: str) -> BatchExecutor:
     """For this kind of device."""
-    return Lanes(torch.get_num_threads() if kind == "cpu" else 1)
+    return BatchExecutor(torch.get_num_threads() if kind == "cpu" else 1)
 
 
-class Lanes:
+class BatchExecutor:
     def __init__(self, count: int) -> None:
         self.count = count
         # The number of threads is each thread's own; new threads begin with what was set last.

@@ -34,7 +34,7 @@ from ingestion.types import IndexArray, ModelSpec, Vectors
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ingestion.embedding.cpu_threads import Lanes
+    from ingestion.embedding.cpu_threads import BatchExecutor
     from ingestion.embedding.packed_encoder import Encoder, Network, Stream, Transfer
 
 TokenIds = IndexArray
@@ -74,7 +74,7 @@ class Embedder:
     another one's texts are embedded starts when the last of those has been, so that the device does not pause."""
 
     def __init__(
-        self, network: Network, tokenizer: Any, device: str, batch_tokens: int, in_flight: int, lanes: Lanes
+        self, network: Network, tokenizer: Any, device: str, batch_tokens: int, in_flight: int, lanes: BatchExecutor
     ) -> None:
         self.device = device
         self.batch_tokens = batch_tokens

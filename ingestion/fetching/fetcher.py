@@ -58,7 +58,7 @@ def fetch(
     def read(address: str, response: requests.Response) -> Page:
         return responses.page(address, response, content_types, max_bytes or settings.FETCH_MAX_BYTES)
 
-    return _run(_Errand(canonical(url), read, permit, turn, headers or {}), settings.FETCH_TIMEOUT_SECONDS)
+    return _run(_FetchRequest(canonical(url), read, permit, turn, headers or {}), settings.FETCH_TIMEOUT_SECONDS)
 
 
 def fetch_if_changed(
@@ -83,7 +83,7 @@ def fetch_if_changed(
             return None
         return responses.page(hop, response, content_types, max_bytes or settings.FETCH_MAX_BYTES)
 
-    errand = _Errand(address, read, permit, turn, headers or {}, conditions)
+    errand = _FetchRequest(address, read, permit, turn, headers or {}, conditions)
     return _run(errand, settings.FETCH_TIMEOUT_SECONDS)
 
 
@@ -102,7 +102,7 @@ def download(
         responses.save(address, response, path, max_bytes)
 
     seconds = settings.FETCH_TIMEOUT_SECONDS + max_bytes / SLOWEST_BYTES_PER_SECOND
-    _run(_Errand(canonical(url), read, permit, turn, {"Accept": "*/*", **(headers or {})}), seconds)
+    _run(_FetchRequest(canonical(url), read, permit, turn, {"Accept": "*/*", **(headers or {})}), seconds)
 
 
 def _conditions(known: Validators) -> dict[str, str]:
@@ -119,7 +119,7 @@ def _is_sendable(value: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Errand(Generic[T]):
+class _FetchRequest(Generic[T]):
     """One request and what is to be done with its answer."""
 
     url: str
@@ -130,18 +130,18 @@ class _Errand(Generic[T]):
     conditions: Mapping[str, str] | None = None
     redirects: int = 0
 
-    def onward(self, location: str) -> _Errand[T]:
+    def onward(self, location: str) -> _FetchRequest[T]:
         target = _target(self.url, location)
         headers = self.headers if origin(target) == origin(self.url) else {}
         return replace(self, url=target, headers=headers, conditions=None, redirects=self.redirects + 1)
 
 
-def _run(errand: _Errand[T], seconds: float) -> T:
+def _run(errand: _FetchRequest[T], seconds: float) -> T:
     with Deadline(errand.url, seconds) as deadline:
         return _follow(errand, errand.url, deadline)
 
 
-def _follow(errand: _Errand[T], start: str, deadline: Deadline) -> T:
+def _follow(errand: _FetchRequest[T], start: str, deadline: Deadline) -> T:
     if errand.redirects > MAX_REDIRECTS:
         raise PageRefused(f"{start} redirects more than {MAX_REDIRECTS} times; use the address it should lead to")
     if errand.permit:
@@ -165,7 +165,7 @@ def _failing_as_ours(url: str, deadline: Deadline) -> Iterator[None]:
         deadline.judge()
 
 
-def _get(errand: _Errand[T]) -> requests.Response:
+def _get(errand: _FetchRequest[T]) -> requests.Response:
     """The response to one request, its body still unread."""
     headers = {
         "User-Agent": settings.USER_AGENT,

@@ -29,7 +29,7 @@ from django.conf import settings
 from ingestion.exceptions import BufferUnavailable, FetchFailed, HostBusy, PermanentError, Throttled
 from ingestion.fetching import host_throttle, robots_cache
 from ingestion.fetching.host_throttle import Outcome
-from ingestion.types import Manners, Page
+from ingestion.types import CrawlPolicy, Page
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ _current: ContextVar[_Turn | None] = ContextVar("turn", default=None)
 
 
 @contextmanager
-def turn(url: str, manners: Manners = Manners(), *, token: str = "") -> Iterator[None]:
+def turn(url: str, manners: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> Iterator[None]:
     """Enter it around one request; ``token`` names the work for which a turn is reserved (the address)."""
     host, outer = host_throttle.host_of(url), _current.get()
     if outer is not None:
@@ -95,7 +95,7 @@ def _in_turn(fetch: Callable[[str], Page]) -> Callable[[str], Page]:
     return fetch_in_turn
 
 
-def _take(host: str, manners: Manners, token: str, outer: _Turn | None) -> _Turn:
+def _take(host: str, manners: CrawlPolicy, token: str, outer: _Turn | None) -> _Turn:
     """A turn, after a nap if it is that near."""
     lease = outer.lease if outer and outer.host == host else uuid.uuid4().hex
     patience = NAP_SECONDS if outer is None else FOLLOWING_NAP_SECONDS

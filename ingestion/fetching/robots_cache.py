@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from redis.exceptions import LockError
 
 from ingestion.coordination import redis_client
+from ingestion.coordination.locks import hold
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageRefused, UnsupportedContent
 from ingestion.fetching import host_throttle, robots_txt
 from ingestion.fetching.robots_txt import Rules
@@ -83,7 +82,9 @@ def _parsed(kept: bytes, agent: str, site: str) -> Rules:
 
 def _ask(site: str, agent: str, fetch: Callable[[str], Page]) -> _Known:
     """Fetch it, keep it for all, and tell the host's pace of its crawl-delay."""
-    with _alone(site):
+    with hold(f"robots.txt of {site}", seconds=2 * settings.FETCH_TIMEOUT_SECONDS) as lease:
+        if lease is None:
+            raise HostBusy(f"{site}: another process fetches its robots.txt", retry_after=WAIT_SECONDS)
         known = _current(site, agent)
         if known is None:
             kept, seconds = _fetched(site, fetch)
@@ -103,19 +104,6 @@ def _fetched(site: str, fetch: Callable[[str], Page]) -> tuple[bytes, float]:
     except FetchFailed as error:
         failure = f"{site}: its rules for crawlers cannot be read, so it is left alone for now ({error})"
         return FAILURE + failure.encode(), min(max(error.retry_after or 0.0, settings.RETRY_SECONDS), KEEP_SECONDS)
-
-
-@contextmanager
-def _alone(site: str) -> Iterator[None]:
-    with redis_client.available() as client:
-        lock = client.lock(f"{_key(site)}:lock", timeout=2 * settings.FETCH_TIMEOUT_SECONDS, thread_local=False)
-    if not redis_client.acquire(lock):
-        raise HostBusy(f"{site}: another process fetches its robots.txt", retry_after=WAIT_SECONDS)
-    try:
-        yield
-    finally:
-        with suppress(LockError), redis_client.available():
-            lock.release()
 
 
 def _key(site: str) -> str:

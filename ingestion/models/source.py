@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ingestion.models.times import LONGEST_WAIT_SECONDS, beyond_its_interval, passed
-from ingestion.types import Manners, SourceSpec
+from ingestion.types import CrawlPolicy, SourceSpec
 
 WEBSITE_PAGES = 5000
 
@@ -90,7 +90,7 @@ class Source(models.Model):
             exclude=tuple(self.exclude),
             max_pages=self.page_bound(),
             max_depth=self.max_depth,
-            manners=Manners(self.delay_seconds, self.connections),
+            manners=CrawlPolicy(self.delay_seconds, self.connections),
         )
 
 

@@ -20,8 +20,9 @@ from django.utils import timezone
 
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
+from ingestion.coordination.celery_queues import queue_length
 from ingestion.models import Chunk, Document, DocumentQuerySet, Run, RunQuerySet, Source, has_documents, open_sources
-from ingestion.pipeline.embed.claims import give_up
+from ingestion.pipeline.embed.claims import fail_exhausted
 from ingestion.pipeline.state.runs import forget_removed_sources, start_due_runs
 from ingestion.pipeline.state.transitions import TO_EMBED, advance, explain_wait, finish_runs
 
@@ -64,7 +65,7 @@ def recover() -> None:
         take_back(expired)
     if Chunk.objects.expired().exists():
         Chunk.objects.expired().back_to_waiting()
-    give_up()
+    fail_exhausted()
 
 
 def take_back(expired: DocumentQuerySet) -> None:
@@ -153,7 +154,7 @@ def runs_short_of_work() -> bool:
 def embedding_wanted() -> bool:
     """Chunks wait and no message says so yet."""
     waiting = Chunk.objects.filter(state=Chunk.State.WAITING).exists()
-    return waiting and embedding_queue.queue_length("gpu") == 0
+    return waiting and queue_length("gpu") == 0
 
 
 def drain_wanted() -> bool:

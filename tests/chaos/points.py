@@ -72,7 +72,7 @@ HASTE: dict[str, dict[str, Any]] = {
     STORE: {"TIMEOUT_SECONDS": 6.0},
     "ingestion.coordination.circuit_breaker": {"LONGEST_PAUSE_SECONDS": 4.0},
     "ingestion.pipeline.index.completeness": {"CHECK_SECONDS": 2.0},
-    "ingestion.embedding.device": {"LEASE_SECONDS": 5.0, "RENEW_SECONDS": 1.0},
+    "ingestion.coordination.locks": {"DEVICE_LEASE_SECONDS": 5.0, "DEVICE_RENEW_SECONDS": 1.0},
     "ragproject.embedded.stack": {"LONGEST_PAUSE_SECONDS": 2.0},
 }
 

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from ingestion.buffer import embedding_queue
+from ingestion.coordination.celery_queues import queue_length
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline.state.runs import forget_removed_sources
 from ingestion.pipeline.state.transitions import finish_runs
@@ -54,7 +54,7 @@ def test_a_source_that_is_added_is_enqueued(admin_client: Client) -> None:
     assert "Work is under way" in page
     assert Source.objects.get().target == "https://docs.example.org/guide/"
     assert Run.objects.get().state == Run.State.WAITING
-    assert embedding_queue.queue_length("cpu") == 1
+    assert queue_length("cpu") == 1
 
 
 def test_globs_are_written_one_per_line_and_come_back_so(admin_client: Client) -> None:
@@ -113,7 +113,7 @@ def test_ingest_now_starts_a_run(admin_client: Client) -> None:
     source = make_source()
     act(admin_client, SOURCES, "ingest_now", source.pk)
     assert Run.objects.get().source == source
-    assert embedding_queue.queue_length("cpu") == 1
+    assert queue_length("cpu") == 1
 
 
 def test_delete_takes_the_vectors_first(admin_client: Client) -> None:

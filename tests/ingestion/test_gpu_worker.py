@@ -22,10 +22,10 @@ from celery.worker import state
 from django.conf import settings
 
 from ingestion import worker_signals
-from ingestion.buffer import embedding_queue
-from ingestion.coordination import heartbeat
-from ingestion.embedding import device
-from ingestion.embedding.device import DeviceLease, device_name
+from ingestion.coordination import device, heartbeat, locks
+from ingestion.coordination.celery_queues import queue_length
+from ingestion.coordination.device import device_name
+from ingestion.coordination.locks import DeviceLease
 from ingestion.exceptions import DeviceTaken
 from ingestion.tasks import embed
 from ragproject.embedded import services
@@ -37,9 +37,9 @@ STOPS = int(os.environ.get("STOPS", "3"))
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch, clean_redis: redis.Redis) -> None:
-    monkeypatch.setattr(device, "LEASE_SECONDS", 0.4)
-    monkeypatch.setattr(device, "RENEW_SECONDS", 0.1)
-    monkeypatch.setattr(device, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(locks, "DEVICE_LEASE_SECONDS", 0.4)
+    monkeypatch.setattr(device, "DEVICE_RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(locks, "DEVICE_LOOK_SECONDS", 0.05)
 
 
 # --- The lease ----------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def test_a_second_worker_on_a_device_is_refused_while_the_first_one_lives(monkey
     first = DeviceLease()
     first.acquire()
     monkeypatch.setattr(time, "sleep", lambda seconds: first.renew())
-    with pytest.raises(DeviceTaken, match=f"{first.place} is in use .*process {os.getpid()}.*EMBED_DEVICE=cuda:1"):
+    with pytest.raises(DeviceTaken, match=f"{first.device} is in use .*process {os.getpid()}.*EMBED_DEVICE=cuda:1"):
         DeviceLease().acquire()
 
 
@@ -85,7 +85,7 @@ def test_workers_on_two_devices_work_side_by_side(settings: Any) -> None:
     settings.EMBED_DEVICE = "cuda:1"
     second = DeviceLease()
     assert second.try_acquire()
-    assert second.place.endswith("/cuda:1")
+    assert second.device.endswith("/cuda:1")
 
 
 @pytest.mark.usefixtures("brief")
@@ -142,7 +142,7 @@ def test_a_parent_whose_device_is_taken_ends_with_the_reason(monkeypatch: pytest
 
 @pytest.mark.usefixtures("brief")
 def test_a_parent_that_lost_its_device_stops(clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_signals, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(worker_signals, "DEVICE_RENEW_SECONDS", 0.05)
     monkeypatch.setattr(state, "should_stop", None)
     worker_signals.start(sender=worker_of("gpu"))
     try:
@@ -229,7 +229,7 @@ class Bench:
         """Beat's part: a message whenever none waits."""
 
         def reached() -> bool:
-            if not embedding_queue.queue_length("gpu"):
+            if not queue_length("gpu"):
                 embed.delay()
             return self.states()[reached_state] >= count
 
@@ -296,7 +296,7 @@ def test_a_child_whose_device_fails_or_hangs_is_replaced_and_says_why(bench: Ben
     bench.until("buffered")
     assert worker.poll() is None
     assert len(set(bench.lines("pids"))) == 2
-    ((_, reason),) = heartbeat.failures(device.place())
+    ((_, reason),) = heartbeat.failures(device.device_id())
     assert words in reason
     assert words in bench.log.read_text()
 

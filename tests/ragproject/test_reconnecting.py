@@ -11,7 +11,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from ingestion.buffer import embedding_queue
+from ingestion.coordination.celery_queues import queue_length
 from ragproject.celery import LONGEST_RECONNECT_SECONDS, app
 from ragproject.embedded import services
 from ragproject.embedded.tether import tethered
@@ -63,5 +63,5 @@ def test_a_worker_goes_on_after_redis_refused_what_it_wrote(
     finally:
         clean_redis.config_set("min-replicas-to-write", 0)
     app.send_task("ingestion.tasks.audit", queue="cpu")
-    wait_until(lambda: embedding_queue.queue_length("cpu") == 0 and not clean_redis.hlen("unacked"), every=0.2)
+    wait_until(lambda: queue_length("cpu") == 0 and not clean_redis.hlen("unacked"), every=0.2)
     assert worker.poll() is None, log.read_text()

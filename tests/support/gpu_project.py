@@ -17,13 +17,14 @@ from pathlib import Path
 
 import django
 
-from ingestion.embedding import device, embedder
+from ingestion.coordination import locks
+from ingestion.embedding import embedder
 from ingestion.exceptions import DeviceFailed
 from ragproject.settings import *  # noqa: F403
 from tests.support.fake_embedder import FakeEmbedder
 
 FOLDER = Path(os.environ["FAKE_EMBEDDER"])
-device.LEASE_SECONDS, device.RENEW_SECONDS, device.LOOK_SECONDS = 2.0, 0.4, 0.1
+locks.DEVICE_LEASE_SECONDS, locks.DEVICE_RENEW_SECONDS, locks.DEVICE_LOOK_SECONDS = 2.0, 0.4, 0.1
 
 
 def load_model(*_: object) -> FakeEmbedder:

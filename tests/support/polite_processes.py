@@ -112,9 +112,9 @@ def _next(client: Any) -> str:
 def _visit(client: Any, url: str) -> None:
     from ingestion.exceptions import TransientError
     from ingestion.fetching import fetcher, politeness
-    from ingestion.types import Manners
+    from ingestion.types import CrawlPolicy
 
-    manners = Manners(float(client.hget(MANNERS, "delay")), int(client.hget(MANNERS, "connections")))
+    manners = CrawlPolicy(float(client.hget(MANNERS, "delay")), int(client.hget(MANNERS, "connections")))
     client.hset(VISITORS, url, os.getpid())
     try:
         fetcher.fetch(url, turn=lambda hop: politeness.turn(hop, manners, token=url))

@@ -50,7 +50,7 @@ _INDEX = selectors.Index(
 )
 
 
-class Survey:
+class PageIndex:
     """What one walk over the page finds; a selector per question would take a walk each."""
 
     def __init__(self, tree: Tree, url: str) -> None:
@@ -115,7 +115,7 @@ def remove(nodes: Iterable[Node]) -> None:
 # --- The main element ----------------------------------------------------------------------------------
 
 
-def main_content(survey: Survey) -> Node:
+def main_content(survey: PageIndex) -> Node:
     """The element that holds the page's own text, its title first, emptied of clutter."""
     generator, main = _by_generator(survey)
     title = _title(survey, generator, main)
@@ -130,14 +130,14 @@ def main_content(survey: Survey) -> Node:
     return _with_title(survey, main, title or _title(survey, None, main))
 
 
-def _clutter(survey: Survey, titled: set[Node]) -> Iterator[Node]:
+def _clutter(survey: PageIndex, titled: set[Node]) -> Iterator[Node]:
     """A header that holds a heading belongs to the text; a button that names a tab was read already."""
     yield from survey.hidden
     yield from (node for node in survey.select(*_CLUTTER) if node.get("role") != "tab")
     yield from (node for node in survey.select("header", "form", "[role=banner]") if node not in titled)
 
 
-def _by_generator(survey: Survey) -> tuple[Generator | None, Node | None]:
+def _by_generator(survey: PageIndex) -> tuple[Generator | None, Node | None]:
     for row in GENERATORS:
         if row.marks and not survey.select(*row.marks):
             continue
@@ -168,7 +168,7 @@ def _narrow(node: Node, selector: str) -> Node:
     return section.parent if section and section.parent else node
 
 
-def _marked(survey: Survey) -> Node | None:
+def _marked(survey: PageIndex) -> Node | None:
     """Several marked elements are teasers of other pages, or quotations; one is the page."""
     for selector in MARKED:
         found = [node for node in survey.select(selector) if node.parent is not None]
@@ -177,7 +177,7 @@ def _marked(survey: Survey) -> Node | None:
     return None
 
 
-def _body(survey: Survey) -> Node:
+def _body(survey: PageIndex) -> Node:
     return next(iter(survey.select("body")), survey.tree.root)
 
 
@@ -195,7 +195,7 @@ def _ancestors(headings: list[Node]) -> set[Node]:
 # --- The title -----------------------------------------------------------------------------------------
 
 
-def _title(survey: Survey, generator: Generator | None, main: Node | None) -> Node | None:
+def _title(survey: PageIndex, generator: Generator | None, main: Node | None) -> Node | None:
     """The title that stands outside the content, where the content has none of the first rank."""
     if main is None or any(main in node.above() for node in survey.headings if node.tag == "h1"):
         return None
@@ -203,7 +203,7 @@ def _title(survey: Survey, generator: Generator | None, main: Node | None) -> No
     return named[0] if named else next(_declared(survey), None)
 
 
-def _declared(survey: Survey) -> Iterator[Node]:
+def _declared(survey: PageIndex) -> Iterator[Node]:
     """Headings of the first rank that the page's own title begins with."""
     for node in survey.headings:
         words = node.words() if node.tag == "h1" else ""
@@ -211,7 +211,7 @@ def _declared(survey: Survey) -> Iterator[Node]:
             yield node
 
 
-def _with_title(survey: Survey, main: Node, title: Node | None) -> Node:
+def _with_title(survey: PageIndex, main: Node, title: Node | None) -> Node:
     if title is None or not title.words():
         return main
     holder, heading = Node("div", NO_ATTRIBUTES, None), Node("h1", title.attributes, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ingestion import markdown_outline
 from ingestion.extraction.html import error_pages, metadata
-from ingestion.extraction.html.main_content import Survey, main_content
+from ingestion.extraction.html.main_content import PageIndex, main_content
 from ingestion.extraction.html.parser import parse
 from ingestion.extraction.html.to_markdown import Converter
 from ingestion.extraction.links import file_name
@@ -19,7 +19,7 @@ from ingestion.types import Extracted
 
 def read(url: str, text: str) -> Extracted:
     tree = parse(text)
-    survey = Survey(tree, url)
+    survey = PageIndex(tree, url)
     titles = [survey.head.title, *(heading.words() for heading in survey.headings if heading.tag in ("h1", "h2"))]
     main = main_content(survey)
     converter = Converter(url, survey.anchors, page_chars=len(text))

@@ -7,17 +7,15 @@ block is none of its kind. Nothing is searched twice for its end, so that time s
 from __future__ import annotations
 
 import re
+from collections import defaultdict, deque
 from textwrap import indent
-from typing import TYPE_CHECKING
 
 from ingestion import markdown_outline
 from ingestion.extraction.admonitions import label
 from ingestion.extraction.markdown import marks, markup, myst
+from ingestion.extraction.markdown.inline import Inline
 from ingestion.extraction.rst.lines import dedent, end_of_indented, end_of_run, fence, indent_of
 from ingestion.extraction.rst.tables import pipe_table
-
-if TYPE_CHECKING:
-    from ingestion.extraction.markdown.reader import Reader
 
 _FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})([^`\n]*)$")
 _DIRECTIVE = re.compile(r"[ \t]*\{([\w:.+-]{1,40})\}[ \t]*(.*)$")
@@ -30,10 +28,13 @@ _BLOCK_ELEMENT = re.compile(r"[ \t]*<(script|style|pre|table|svg)(?=[\s>])", re.
 _LIQUID_CODE = re.compile(r"[ \t]*\{[%{][%<{]?[ \t]*highlight[ \t]+([\w+-]{1,20})[^\n]*[%>]\}\}?[ \t]*$")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 
+# Deeper content is kept as text; real pages stay below ten levels.
+MAX_DEPTH = 30
+
 Lines = list[str]
 
 
-class Pass:
+class BlockParser:
     """One run over one list of lines."""
 
     def __init__(self, reader: Reader, lines: Lines, depth: int) -> None:
@@ -260,3 +261,34 @@ def _closes(line: str, marks: str) -> bool:
 def _blocks(text: str) -> Lines:
     """What tags have set apart."""
     return [block.strip("\n") for block in text.split("\n\n") if block.strip()]
+
+
+class Reader:
+    """What a document knows of itself: its links' definitions, and the fragments that its headings name."""
+
+    def __init__(self, body: str, *, jsx: bool) -> None:
+        self.inline = Inline(marks.definitions(body), jsx=jsx)
+        self.jsx = jsx
+        self._pending = ""
+        self._anchors: dict[str, deque[str]] = defaultdict(deque)
+
+    def anchor_of(self, words: str) -> str:
+        """The fragment that the next heading with these words names for itself, if it does."""
+        return self._anchors[words].popleft() if self._anchors[words] else ""
+
+    def render(self, lines: list[str], depth: int = 0) -> list[str]:
+        return BlockParser(self, lines, depth).run() if depth <= MAX_DEPTH else lines
+
+    def convert(self, text: str) -> str:
+        return self.inline.convert(text)
+
+    def add_heading(self, line: str) -> str:
+        """The heading's line without the marks around its words; its own fragment is noted."""
+        line, own = marks.heading_target(line)
+        shown = " ".join(self.convert(line).split())
+        self._anchors[markdown_outline.read_heading(shown)[1]].append(own or self._pending)
+        self._pending = ""
+        return shown
+
+    def note_target(self, name: str) -> None:
+        self._pending = name

@@ -15,7 +15,7 @@ from ingestion.extraction.rst.tables import flat, from_csv, from_list, pipe_tabl
 Lines = list[str]
 
 
-class Around(Protocol):
+class BlockRenderer(Protocol):
     """What reads the text inside a directive."""
 
     def render(self, lines: Lines) -> Lines: ...
@@ -23,7 +23,7 @@ class Around(Protocol):
     def convert(self, text: str) -> str: ...
 
 
-def blocks(around: Around, name: str, argument: str, body: Lines) -> Iterator[str]:
+def blocks(around: BlockRenderer, name: str, argument: str, body: Lines) -> Iterator[str]:
     start = end_of_run(body, 0, lambda line: DIRECTIVE_OPTION.match(line.strip()))
     content, bare = body[start:], name.rpartition(":")[2]
     if bare in CODE:
@@ -38,7 +38,7 @@ def blocks(around: Around, name: str, argument: str, body: Lines) -> Iterator[st
         yield from _note(around, bare, argument, content)
 
 
-def _note(around: Around, name: str, argument: str, content: Lines) -> Iterator[str]:
+def _note(around: BlockRenderer, name: str, argument: str, content: Lines) -> Iterator[str]:
     """The argument of a box is its title, that of a note its first words."""
     if name in VERSIONS:
         yield f"**{LABELS[name]} {argument}**"
@@ -50,7 +50,7 @@ def _note(around: Around, name: str, argument: str, content: Lines) -> Iterator[
     yield "\n".join(around.render(dedent(content))).strip("\n")
 
 
-def _table(around: Around, name: str, title: str, content: Lines) -> Iterator[str]:
+def _table(around: BlockRenderer, name: str, title: str, content: Lines) -> Iterator[str]:
     rows = from_list(content) if name == "list-table" else from_csv(content, {})
     cells = [[flat(around.render(dedent(cell))) for cell in row] for row in rows]
     yield from (label("container", around.convert(title)), pipe_table(cells) if cells else "")

@@ -9,19 +9,13 @@ Files that a page includes cannot be read here: a line names those that hold cod
 from __future__ import annotations
 
 import re
-from collections import defaultdict, deque
 from collections.abc import Iterator
 
 from ingestion import markdown_outline
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
-from ingestion.extraction.markdown import marks
-from ingestion.extraction.markdown.blocks import Pass
-from ingestion.extraction.markdown.inline import Inline
+from ingestion.extraction.markdown.blocks import Reader
 from ingestion.extraction.slugs import github_slugger
 from ingestion.types import Extracted
-
-# Deeper content is kept as text; real pages stay below ten levels.
-MAX_DEPTH = 30
 
 # Each stops at what may begin the next match, so that no input makes them quadratic.
 _INLINE_LINK = re.compile(r"\]\(\s*<?([^\s<>()\]]+)")
@@ -44,37 +38,6 @@ def read(url: str, text: str) -> Extracted:
     slug = github_slugger()
     anchors = markdown_outline.anchors(markdown, title, lambda words: reader.anchor_of(words) or slug(words))
     return Extracted(title=title, markdown=markdown, links=links_of(url, _prose(body)), anchors=anchors)
-
-
-class Reader:
-    """What a document knows of itself: its links' definitions, and the fragments that its headings name."""
-
-    def __init__(self, body: str, *, jsx: bool) -> None:
-        self.inline = Inline(marks.definitions(body), jsx=jsx)
-        self.jsx = jsx
-        self._pending = ""
-        self._anchors: dict[str, deque[str]] = defaultdict(deque)
-
-    def anchor_of(self, words: str) -> str:
-        """The fragment that the next heading with these words names for itself, if it does."""
-        return self._anchors[words].popleft() if self._anchors[words] else ""
-
-    def render(self, lines: list[str], depth: int = 0) -> list[str]:
-        return Pass(self, lines, depth).run() if depth <= MAX_DEPTH else lines
-
-    def convert(self, text: str) -> str:
-        return self.inline.convert(text)
-
-    def add_heading(self, line: str) -> str:
-        """The heading's line without the marks around its words; its own fragment is noted."""
-        line, own = marks.heading_target(line)
-        shown = " ".join(self.convert(line).split())
-        self._anchors[markdown_outline.read_heading(shown)[1]].append(own or self._pending)
-        self._pending = ""
-        return shown
-
-    def note_target(self, name: str) -> None:
-        self._pending = name
 
 
 def untabbed(body: str) -> str:

@@ -11,7 +11,6 @@ import json
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
@@ -24,9 +23,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from ingestion.benchmarks.django_docs import documentation
+from ingestion.exceptions import SourceError
 from ingestion.types import Json
 
-RELEASE = "5.2.19"
 # Guides rather than reference: what most questions are about, and 90 of the 656 pages.
 PART = ("intro/*", "topics/*", "faq/*")
 QUESTIONS = (
@@ -48,7 +48,10 @@ class Command(BaseCommand):
         started = time.monotonic()
         folder = Path(settings.DATA_DIR)
         self.say("1. Django's documentation, from its source archive on the package registry")
-        docs = documentation(folder)
+        try:
+            docs = documentation(folder)
+        except SourceError as error:
+            raise CommandError(str(error)) from error
         self.say("2. The embedding model: MiniLM as a small English stand-in for BGE-M3")
         call_command("standin_model", corpus=docs)
         self.say(f"3. The stack: Redis, Milvus Lite, workers, Beat, web (log: {folder / 'demo.log'})")
@@ -105,36 +108,6 @@ def page_count(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise ArgumentTypeError('must be a positive number or "all"')
-
-
-def documentation(folder: Path) -> Path:
-    """The ``docs`` folder of Django's source archive, downloaded once."""
-    docs = folder / f"Django-{RELEASE}" / "docs"
-    if docs.is_dir():
-        return docs
-    folder.mkdir(parents=True, exist_ok=True)
-    download(folder)
-    unpack(next(iter(sorted(folder.glob("[Dd]jango-*.tar.gz")))), docs)
-    return docs
-
-
-def download(folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-    done = subprocess.run(  # noqa: S603
-        [*command, "--dest", str(folder), f"Django=={RELEASE}"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise CommandError(f"Django's source archive could not be downloaded:\n{done.stderr.strip()}")
-
-
-def unpack(archive: Path, docs: Path) -> None:
-    """Only the .txt files below docs/; moved into place when complete."""
-    partial = docs.parent.with_suffix(".partial")
-    with tarfile.open(archive) as tar:
-        wanted = [m for m in tar if m.name.partition("/")[2].startswith("docs/") and m.name.endswith(".txt")]
-        tar.extractall(partial, members=wanted, filter="data")
-    next(partial.iterdir()).rename(docs.parent)
-    partial.rmdir()
 
 
 @contextmanager

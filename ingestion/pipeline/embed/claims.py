@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from ingestion.embedding.device import place
+from ingestion.coordination.device import device_id
 from ingestion.models import Chunk, ChunkQuerySet
 from ingestion.pipeline.embed.fair_share import in_turns
 from ingestion.pipeline.state.transitions import advance
@@ -67,7 +67,7 @@ def renew() -> int:
     return Chunk.objects.renew(owner=owner(), until=lease_end())
 
 
-def blame(reason: str) -> int:
+def release_with_error(reason: str) -> int:
     """Some of what this worker holds made the model fail: the attempt counts."""
     return mine().back_to_waiting(error=reason)
 
@@ -79,10 +79,10 @@ def reclaim() -> int:
 
 def abandoned() -> ChunkQuerySet:
     """Claims in this place. Called when this process holds none, and no other one shares its device."""
-    return Chunk.objects.filter(state=Chunk.State.EMBEDDING, owner__startswith=f"{place()}/")
+    return Chunk.objects.filter(state=Chunk.State.EMBEDDING, owner__startswith=f"{device_id()}/")
 
 
-def give_up() -> int:
+def fail_exhausted() -> int:
     """Fail chunks whose attempts are used up, the last of them alone; the model's own words stay on the row."""
     spent = waiting().filter(attempts__gte=max(settings.MAX_ATTEMPTS, ALONE_ATTEMPTS))
     documents = set(spent.values_list("document_id", flat=True))
@@ -103,7 +103,7 @@ def fail_waiting(error: str) -> None:
 
 
 def owner() -> str:
-    return f"{place()}/{os.getpid()}"
+    return f"{device_id()}/{os.getpid()}"
 
 
 def lease_end() -> datetime:

@@ -22,14 +22,14 @@ from django.conf import settings
 
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import heartbeat
-from ingestion.embedding.device import place
+from ingestion.coordination.device import device_id
 from ingestion.embedding.embedder import Embedder, load_model
 from ingestion.exceptions import BufferUnavailable, DeviceFailed, ModelError
 from ingestion.models import Chunk, Collection, Run
 from ingestion.pipeline.embed import claims, push_vectors, vector_reuse
 from ingestion.pipeline.embed.push_vectors import Embedded
-from ingestion.pipeline.embed.throughput import Gauge
-from ingestion.pipeline.embed.worker_threads import Conveyor, Finished, Window
+from ingestion.pipeline.embed.throughput import ThroughputMeter
+from ingestion.pipeline.embed.worker_threads import EmbeddingThreads, Finished, Window
 from ingestion.pipeline.state.collections import adopt, change_wanted, embedder_is_current
 from ingestion.pipeline.state.transitions import explain_wait
 
@@ -64,7 +64,7 @@ PAUSE = "Embedding pauses: "
 SUPERSEDED = f"{PAUSE}another worker fills the index with another model. Restart this one with its settings."
 FULL = f"{PAUSE}the buffer is full. It goes on when Milvus has taken half of it."
 
-GAUGE = Gauge()
+GAUGE = ThroughputMeter()
 _stop_asked = threading.Event()
 
 
@@ -81,21 +81,21 @@ def embed_waiting(delivered: Callable[[], object] = lambda: None) -> bool:
     except BufferUnavailable as error:
         pause(f"{PAUSE}{error}")
     except ModelError as error:
-        say("unhealthy", reason=str(error))
+        report_state("unhealthy", reason=str(error))
         claims.fail_waiting(str(error))
     except DeviceFailed as error:
-        heartbeat.note_failure(place(), str(error))
+        heartbeat.note_failure(device_id(), str(error))
         logger.error("%s", error)  # Celery says only that the process ended
         raise
     return False
 
 
 def embed_slice(delivered: Callable[[], object]) -> bool:
-    say("loading", model=settings.EMBED_MODEL, reason="")
+    report_state("loading", model=settings.EMBED_MODEL, reason="")
     embedder = load_model(settings.EMBED_DEVICE)
     collection = adopt()
     claims.reclaim()
-    claims.give_up()
+    claims.fail_exhausted()
     GAUGE.start()
     try:
         with stoppable():
@@ -106,7 +106,7 @@ def embed_slice(delivered: Callable[[], object]) -> bool:
         more = claims.waiting().exists()
         GAUGE.stop(more=more)
     if goes_on:
-        say("idle", **GAUGE.figures())
+        report_state("idle", **GAUGE.figures())
     return goes_on and more
 
 
@@ -147,7 +147,7 @@ class Slice:
         alone: bool = False,
     ) -> None:
         self.alone = alone
-        self.conveyor = Conveyor(embedder, _stop_asked)
+        self.conveyor = EmbeddingThreads(embedder, _stop_asked)
         self.collection = collection
         self.delivered = delivered
         self.claim = claim
@@ -234,7 +234,7 @@ class Slice:
         """What was computed counts; the rest is suspect, as when the process dies: the next window may have been on the
         device too."""
         self.push()
-        claims.blame(f"{type(error).__name__}: {error}")
+        claims.release_with_error(f"{type(error).__name__}: {error}")
         raise error
 
     def do_what_is_due(self) -> None:
@@ -245,7 +245,7 @@ class Slice:
             claims.renew()
             self.renewed = now
         if now - self.beat >= BEAT_SECONDS:
-            say("embedding", pid=os.getpid(), **GAUGE.figures(), **figures_of(self.conveyor.embedder))
+            report_state("embedding", pid=os.getpid(), **GAUGE.figures(), **figures_of(self.conveyor.embedder))
             self.beat = now
         if now - self.heard > settings.EMBED_TIME_LIMIT_SECONDS:
             die_hung()
@@ -271,21 +271,21 @@ def figures_of(embedder: Embedder) -> dict[str, Any]:
 def pause(note: str) -> None:
     logger.warning("%s", note)
     explain_wait(note)
-    say("paused", reason=note)
+    report_state("paused", reason=note)
 
 
 def resting() -> bool:
     """Whether a device that failed again and again is left alone for now, longer each time."""
-    past = heartbeat.failures(place())
+    past = heartbeat.failures(device_id())
     if len(past) < UNHEALTHY_FAILURES:
         return False
     at, reason = past[-1]
     rest = min(FIRST_REST_SECONDS * 2 ** (len(past) - UNHEALTHY_FAILURES), LONGEST_REST_SECONDS)
     note = (
-        f"{PAUSE}the device {place()} failed {len(past)} times within ten minutes, the last time with: {reason} "
+        f"{PAUSE}the device {device_id()} failed {len(past)} times within ten minutes, the last time with: {reason} "
         f"It is left alone for {rest:.0f} s. If that goes on, look at the device and restart its machine."
     )
-    say("unhealthy", reason=note)
+    report_state("unhealthy", reason=note)
     if at + rest < time.time():
         return False
     explain_wait(note)
@@ -298,16 +298,16 @@ def die_hung() -> None:
         f"A batch took longer than {settings.EMBED_TIME_LIMIT_SECONDS:.0f} s (EMBED_TIME_LIMIT_SECONDS), so the device "
         "or its driver hangs; the process was replaced."
     )
-    logger.critical("%s: %s", place(), reason)
+    logger.critical("%s: %s", device_id(), reason)
     with suppress(BufferUnavailable):
-        heartbeat.note_failure(place(), reason)
+        heartbeat.note_failure(device_id(), reason)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def say(state: str, **facts: Any) -> None:
+def report_state(state: str, **facts: Any) -> None:
     """Nothing depends on it, so that nothing fails with it."""
     with suppress(BufferUnavailable):
-        heartbeat.say(place(), state=state, at=time.time(), **facts)
+        heartbeat.report_state(device_id(), state=state, at=time.time(), **facts)
 
 
 @contextmanager

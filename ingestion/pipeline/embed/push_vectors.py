@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from django.db.models import F
 
-from ingestion.buffer import embedding_queue
+from ingestion.buffer import codec, embedding_queue
 from ingestion.exceptions import BadRecord
 from ingestion.models import Chunk, Run
 from ingestion.pipeline.embed.claims import owner
@@ -44,7 +44,7 @@ def storable(embedded: Embedded, collection: str) -> EmbeddedChunk | None:
     """The record, or nothing and the reason on the row."""
     record = record_of(embedded.chunk, embedded.vectors, collection)
     try:
-        embedding_queue.check(record)
+        codec.check(record)
     except BadRecord as error:
         Chunk.objects.filter(id=embedded.chunk.pk).fail(error=str(error))
         return None

@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 
 
 @dataclass
-class Gauge:
+class ThroughputMeter:
     """``start`` and ``stop`` frame the time in which work waits."""
 
     entries: deque[Entry] = field(default_factory=deque)

@@ -57,7 +57,7 @@ class Finished:
 Groups = list[list[Chunk]]
 
 
-class Conveyor:
+class EmbeddingThreads:
     """Started windows are worked off until ``stop``, or until somebody sets ``stop_asked``: then the batch in hand is
     the last one."""
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
+from ingestion.coordination.locks import once_in
 from ingestion.exceptions import IngestionError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection
 from ingestion.pipeline.state.collections import is_building
@@ -35,7 +35,7 @@ def audit_wanted() -> bool:
     if row is None or is_building() or row.checked_to is not None or circuit_breaker.current():
         return False
     try:
-        return embedding_queue.take("completeness", seconds=CHECK_SECONDS) and is_short(row) and note(row)
+        return once_in(CHECK_SECONDS, "completeness") and is_short(row) and note(row)
     except VectorStoreUnavailable as error:
         logger.warning("%s", circuit_breaker.note(str(error)))
     except IngestionError as error:

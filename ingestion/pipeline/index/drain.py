@@ -28,7 +28,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from ingestion.buffer import dead_letters, embedding_queue
+from ingestion.buffer import codec, dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.locks import Lease, hold
 from ingestion.exceptions import (
@@ -107,7 +107,7 @@ class Turn:
             wait([asked])
             if not isinstance(asked.exception(), PermanentError):  # which means refused: nothing is on its way
                 with suppress(BufferUnavailable):
-                    embedding_queue.doubt(keys)
+                    embedding_queue.mark_unconfirmed(keys)
             raise
 
     def await_answer(self, asked: Future[T]) -> None:
@@ -152,7 +152,7 @@ def write_all(lease: Lease) -> Drained:
     if settles := circuit_breaker.answered():
         explain_wait(str(settles))
         return Drained()
-    with undivided(), ThreadPoolExecutor(1, "milvus") as writer:
+    with long_switch_interval(), ThreadPoolExecutor(1, "milvus") as writer:
         turn = Turn(store, lease, writer, time.monotonic() + budget())
         remove_doubtful(turn)
         doubt_claimed()
@@ -167,7 +167,7 @@ def write_all(lease: Lease) -> Drained:
 
 
 @contextmanager
-def undivided() -> Iterator[None]:
+def long_switch_interval() -> Iterator[None]:
     """Of two threads that both have something to do in Python, the one that is at it goes on until it waits. To make a
     request ready takes 0.1 s; divided in slices of 5 ms among both it would reach Milvus so much later, while all
     that the other thread does has time until Milvus answers."""
@@ -210,9 +210,9 @@ def readable(records: Sequence[bytes], store: VectorStore) -> list[EmbeddedChunk
     chunks = []
     for record in records:
         try:
-            chunk = embedding_queue.unpack(record)
+            chunk = codec.unpack(record)
             if chunk.collection in ("", store.name):
-                embedding_queue.require_dimension(chunk, store.dimension)
+                codec.require_dimension(chunk, store.dimension)
                 chunks.append(chunk)
         except BadRecord as error:
             logger.error("a buffered record is unusable: %s", error)
@@ -306,12 +306,12 @@ def remove_doubtful(turn: Turn) -> None:
     """A drain that lost its turn wrote or deleted these. What has no row must not be found, and what has one must be,
     once: two upserts of one key at the same moment are stored twice (Milvus does not put them in order), and one more
     replaces all copies."""
-    while keys := embedding_queue.doubtful(DELETE_ROWS):
+    while keys := embedding_queue.unconfirmed(DELETE_ROWS):
         live = live_among(keys)
         turn.run(partial(turn.store.delete, set(keys) - live))
         amiss = turn.run(partial(not_stored_once, turn.store, list(live)))
         Chunk.objects.filter(key__in=amiss, state=Chunk.State.INDEXED).embed_again()
-        embedding_queue.trust(keys)
+        embedding_queue.clear_unconfirmed(keys)
 
 
 def doubt_claimed() -> None:
@@ -321,9 +321,9 @@ def doubt_claimed() -> None:
     keys = []
     for record in embedding_queue.claimed():
         with suppress(BadRecord):
-            keys.append(embedding_queue.unpack(record).key)
+            keys.append(codec.unpack(record).key)
     with suppress(BufferUnavailable):
-        embedding_queue.doubt(keys)
+        embedding_queue.mark_unconfirmed(keys)
 
 
 def not_stored_once(store: VectorStore, keys: Sequence[str]) -> Collection[str]:

@@ -15,9 +15,8 @@ import logging
 import time
 from collections.abc import Sequence
 
-from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
-from ingestion.coordination.locks import hold
+from ingestion.coordination.locks import hold, once_in
 from ingestion.exceptions import IngestionError, VectorStoreUnavailable
 from ingestion.models import Chunk, ChunkQuerySet, Collection, Document, has_chunks
 from ingestion.pipeline.index.audit import audit, batched
@@ -55,7 +54,7 @@ def fill() -> None:
 def adoption_due() -> bool:
     """Whether the embedder should look at its settings: they seem to name another model. Asked twice a minute, because
     a model that cannot be loaded would be tried each time."""
-    return change_wanted() and embedding_queue.take("adoption", seconds=ASK_SECONDS)
+    return change_wanted() and once_in(ASK_SECONDS, "adoption")
 
 
 def step(row: Collection) -> None:

@@ -34,18 +34,18 @@ def revived(row: Chunk, position: int, piece: TextChunk) -> Chunk:
         row.state = Chunk.State.INDEXED
     elif row.state in (Chunk.State.DELETING, Chunk.State.FAILED):
         row.state, row.attempts, row.error = Chunk.State.WAITING, 0, ""
-    place(row, position, piece)
+    update_position(row, position, piece)
     return row
 
 
 def new_row(document: Document, key: str, position: int, piece: TextChunk) -> Chunk:
     digest = embedding_digest(piece.heading, piece.text)
     row = Chunk(document=document, key=key, digest=digest, text=piece.text)
-    place(row, position, piece)
+    update_position(row, position, piece)
     return row
 
 
-def place(row: Chunk, position: int, piece: TextChunk) -> None:
+def update_position(row: Chunk, position: int, piece: TextChunk) -> None:
     row.position, row.start, row.end, row.tokens = position, piece.start, piece.end, piece.tokens
     row.heading, row.anchor = piece.heading[:1000], piece.anchor[:500]
 

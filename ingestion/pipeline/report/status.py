@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from ingestion.buffer import dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker, heartbeat
+from ingestion.coordination.celery_queues import queue_length
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, Run, Source, open_sources
 from ingestion.pipeline.report.alerts import troubles
@@ -33,7 +34,7 @@ def status() -> Json:
         "chunks": chunks,
         "depths": depths(sources, chunks),
         "sources": every_source(sources, runs, tokens),
-        "queues": answer_of(lambda: {q: embedding_queue.queue_length(q) for q in ("cpu", "gpu", "index")}),
+        "queues": answer_of(lambda: {q: queue_length(q) for q in ("cpu", "gpu", "index")}),
         "buffer": answer_of(
             lambda: {
                 "records": embedding_queue.length(),

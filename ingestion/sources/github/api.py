@@ -34,7 +34,7 @@ from ingestion.exceptions import (
 )
 from ingestion.fetching import fetcher, politeness
 from ingestion.sources.local.files import FORMATS
-from ingestion.types import Manners, Page, Validators
+from ingestion.types import CrawlPolicy, Page, Validators
 
 T = TypeVar("T")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -79,7 +79,7 @@ class Repository:
     """``name`` is owner/repo."""
 
     name: str
-    manners: Manners
+    manners: CrawlPolicy
 
     # --- Calls ----------------------------------------------------------------------------------------
 

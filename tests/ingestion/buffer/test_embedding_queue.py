@@ -13,8 +13,9 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.buffer import dead_letters, embedding_queue
+from ingestion.buffer import codec, dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker, redis_client
+from ingestion.coordination.celery_queues import queue_length
 from ingestion.coordination.locks import hold
 from ingestion.exceptions import BadRecord, BufferUnavailable, LeaseLost
 from ingestion.types import EmbeddedChunk, Vectors
@@ -29,11 +30,11 @@ def chunk(number: int, *, dense: np.ndarray | None = None, text: str = "text") -
 
 
 def numbers(claimed: tuple[str, list[bytes]] | None) -> list[int]:
-    return [embedding_queue.unpack(r).chunk_id for r in claimed[1]] if claimed else []
+    return [codec.unpack(r).chunk_id for r in claimed[1]] if claimed else []
 
 
 def test_a_record_comes_back_as_it_went_in() -> None:
-    before, after = chunk(1), embedding_queue.unpack(embedding_queue.pack(chunk(1)))
+    before, after = chunk(1), codec.unpack(codec.pack(chunk(1)))
     same = ("key", "chunk_id", "document_id", "source_id", "url", "title", "heading", "position", "text", "collection")
     assert [getattr(after, name) for name in same] == [getattr(before, name) for name in same]
     np.testing.assert_allclose(after.vectors.dense, before.vectors.dense, atol=1e-3)
@@ -42,40 +43,40 @@ def test_a_record_comes_back_as_it_went_in() -> None:
 
 
 def test_a_text_with_half_a_character_is_packed_like_any_other() -> None:
-    assert embedding_queue.unpack(embedding_queue.pack(chunk(1, text="a\ud800b"))).text == "a?b"
+    assert codec.unpack(codec.pack(chunk(1, text="a\ud800b"))).text == "a?b"
 
 
 def test_a_record_of_bge_m3_size_stays_below_five_kilobytes(settings) -> None:  # type: ignore[no-untyped-def]
     settings.EMBED_DIMENSION = 1024
     many = Vectors(np.zeros(1024, np.float32), np.arange(120, dtype=np.uint32), np.ones(120, np.float32))
     record = EmbeddedChunk("k" * 32, 1, 2, 3, "https://x/", "Title", "Head", 4, "t" * 1500, many)
-    assert len(embedding_queue.pack(record)) < 5000
+    assert len(codec.pack(record)) < 5000
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_vectors_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(BadRecord, match="NaN"):
-        embedding_queue.pack(chunk(1, dense=np.full(settings.EMBED_DIMENSION, bad, np.float32)))
+        codec.pack(chunk(1, dense=np.full(settings.EMBED_DIMENSION, bad, np.float32)))
 
 
 def test_a_vector_of_another_dimension_is_refused_before_it_is_pushed() -> None:
     with pytest.raises(BadRecord, match="5 dimensions"):
-        embedding_queue.check(chunk(1, dense=np.ones(5, np.float32)))
+        codec.check(chunk(1, dense=np.ones(5, np.float32)))
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_either_a_record_or_a_bad_record(data: bytes) -> None:
     with pytest.raises(BadRecord):
-        embedding_queue.unpack(data)
+        codec.unpack(data)
 
 
-RECORD = embedding_queue.pack(chunk(1))
+RECORD = codec.pack(chunk(1))
 
 
 @given(st.integers(0, len(RECORD) - 1), st.binary(min_size=1, max_size=4))
 def test_a_damaged_record_is_a_chunk_or_a_bad_record_and_nothing_else(at: int, damage: bytes) -> None:
     try:
-        found = embedding_queue.unpack(RECORD[:at] + damage + RECORD[at + len(damage) :])
+        found = codec.unpack(RECORD[:at] + damage + RECORD[at + len(damage) :])
     except BadRecord:
         return
     assert np.isfinite(found.vectors.dense).all()
@@ -310,8 +311,8 @@ def test_queue_length_counts_all_priorities(clean_redis: redis.Redis) -> None:
     with app.connection_for_write() as connection:
         for priority in (settings.PRIORITY_URGENT, settings.PRIORITY_NORMAL):
             app.send_task("ingestion.tasks.embed", queue="gpu", priority=priority, connection=connection)
-    assert embedding_queue.queue_length("gpu") == 2
-    assert embedding_queue.queue_length("cpu") == 0
+    assert queue_length("gpu") == 2
+    assert queue_length("cpu") == 0
 
 
 def test_a_dead_redis_is_named_with_what_to_do(settings) -> None:  # type: ignore[no-untyped-def]

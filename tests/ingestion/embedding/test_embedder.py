@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from ingestion.benchmarks import random_weights
 from ingestion.embedding.batching import batches_by_tokens
-from ingestion.embedding.cpu_threads import Lanes
+from ingestion.embedding.cpu_threads import BatchExecutor
 from ingestion.embedding.embedder import (
     Embedder,
     configured_model,
@@ -172,7 +172,7 @@ def test_nothing_to_embed_is_no_batch(model: Embedder) -> None:
 
 
 def variant(model: Embedder, *, batch_tokens: int, in_flight: int = 1, lanes: int = 1, network: Any = None) -> Embedder:
-    return Embedder(network or model.network, model.tokenizer, "cpu", batch_tokens, in_flight, Lanes(lanes))
+    return Embedder(network or model.network, model.tokenizer, "cpu", batch_tokens, in_flight, BatchExecutor(lanes))
 
 
 def test_a_vector_does_not_depend_on_its_batch(model: Embedder) -> None:

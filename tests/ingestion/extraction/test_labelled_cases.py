@@ -11,7 +11,7 @@ import pytest
 
 from ingestion.exceptions import AddressRefused, UnsupportedContent
 from ingestion.extraction.encoding import _usable, declared, decode
-from ingestion.extraction.html.main_content import Survey
+from ingestion.extraction.html.main_content import PageIndex
 from ingestion.extraction.html.parser import parse
 from ingestion.fetching import responses, robots_txt, ssrf_guard
 from ingestion.fetching.fetcher import canonical
@@ -189,7 +189,7 @@ def base_addresses() -> Iterator[tuple[str, str, str]]:
 
 def test_references_start_where_browsers_start_them() -> None:
     cases = list(base_addresses())
-    wrong = [p for p, address, base in cases if spelled(Survey(parse(p), address).head.base) != spelled(base)]
+    wrong = [p for p, address, base in cases if spelled(PageIndex(parse(p), address).head.base) != spelled(base)]
     assert len(cases) == 32
     assert all("<noscript" in page for page in wrong)  # which is read here, since no scripts run
     assert len(wrong) == 2

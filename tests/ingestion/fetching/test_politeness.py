@@ -23,16 +23,16 @@ from ingestion.exceptions import (
     Throttled,
 )
 from ingestion.fetching import host_throttle, politeness
-from ingestion.types import Manners
+from ingestion.types import CrawlPolicy
 from tests.settings import free_port
 
 T = TypeVar("T")
 STATE, SLOTS = (f"{host_throttle.PREFIX}:{{docs.example:80}}:{part}" for part in ("host", "slots"))
 URL = "http://docs.example/a"
-SLOW = Manners(delay_seconds=5.0, connections=0)
-NARROW = Manners(delay_seconds=0.0, connections=2)
-CROWD = Manners(delay_seconds=0.0, connections=0)
-ALONE = Manners(delay_seconds=0.0, connections=1)
+SLOW = CrawlPolicy(delay_seconds=5.0, connections=0)
+NARROW = CrawlPolicy(delay_seconds=0.0, connections=2)
+CROWD = CrawlPolicy(delay_seconds=0.0, connections=0)
+ALONE = CrawlPolicy(delay_seconds=0.0, connections=1)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def defaults(settings: Settings, clean_redis: Any, monkeypatch: pytest.MonkeyPat
 class Elsewhere:
     """A request of another process, which knows nothing of the turns of this one."""
 
-    def __init__(self, url: str = URL, manners: Manners = SLOW) -> None:
+    def __init__(self, url: str = URL, manners: CrawlPolicy = SLOW) -> None:
         self._context = contextvars.Context()
         self._turn = politeness.turn(url, manners)
         self._context.run(self._turn.__enter__)
@@ -69,13 +69,13 @@ def elsewhere(work: Callable[[], T]) -> T:
     return contextvars.Context().run(work)
 
 
-def go(url: str = URL, manners: Manners = SLOW, token: str = "", error: Exception | None = None) -> None:
+def go(url: str = URL, manners: CrawlPolicy = SLOW, token: str = "", error: Exception | None = None) -> None:
     with suppress(*([type(error)] if error else [])), politeness.turn(url, manners, token=token):
         if error:
             raise error
 
 
-def wait(url: str = URL, manners: Manners = SLOW, token: str = "") -> float:
+def wait(url: str = URL, manners: CrawlPolicy = SLOW, token: str = "") -> float:
     """For how long the caller is sent away."""
     with pytest.raises(HostBusy) as busy, politeness.turn(url, manners, token=token):
         pass
@@ -189,12 +189,12 @@ def test_hosts_and_ports_have_their_own_pace_and_schemes_do_not() -> None:
 
 
 def test_the_settings_say_what_a_source_leaves_open(settings: Settings) -> None:
-    go(manners=Manners())
-    assert wait(manners=Manners()) == about(5)
+    go(manners=CrawlPolicy())
+    assert wait(manners=CrawlPolicy()) == about(5)
     settings.CRAWL_CONNECTIONS = 1
-    _busy = Elsewhere("http://b.example/", Manners())
-    assert wait("http://b.example/", Manners(delay_seconds=0.0)) < 1
-    go("http://b.example/", Manners(delay_seconds=0.0, connections=0))
+    _busy = Elsewhere("http://b.example/", CrawlPolicy())
+    assert wait("http://b.example/", CrawlPolicy(delay_seconds=0.0)) < 1
+    go("http://b.example/", CrawlPolicy(delay_seconds=0.0, connections=0))
 
 
 def test_a_crawl_delay_makes_it_slower_but_never_faster() -> None:
@@ -329,14 +329,14 @@ def test_what_is_not_the_hosts_fault_is_not_held_against_it(error: Exception) ->
 def test_the_target_of_a_redirect_waits_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    two = Manners(delay_seconds=1.5, connections=1)
+    two = CrawlPolicy(delay_seconds=1.5, connections=1)
     with politeness.turn(URL, two), politeness.turn("http://docs.example/b", two):
         assert slept[-1] == about(1.5)
         elsewhere(lambda: wait(manners=two))
 
 
 def test_a_redirect_passes_those_who_wait() -> None:
-    two = Manners(delay_seconds=0.05, connections=1)
+    two = CrawlPolicy(delay_seconds=0.05, connections=1)
     with politeness.turn(URL, two):
         [elsewhere(lambda name=name: wait(manners=SLOW, token=name)) for name in "abcd"]  # type: ignore[misc]
         with politeness.turn("http://docs.example/b", two):

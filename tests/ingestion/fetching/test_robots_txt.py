@@ -26,7 +26,7 @@ from ingestion.fetching import (
     robots_paths,
     robots_txt,
 )
-from ingestion.types import Manners, Page
+from ingestion.types import CrawlPolicy, Page
 from tests.settings import free_port
 from tests.support.local_site import LocalSite
 
@@ -264,7 +264,7 @@ def test_it_names_the_sitemaps(clean: Any) -> None:
 def test_its_crawl_delay_counts_for_all(clean: Any, settings: Settings) -> None:
     settings.USER_AGENT = "docs-of-ours/2.0"
     politeness.allowed("http://example.com/a", fetch=lambda url: given_rules(RULES))
-    with pytest.raises(HostBusy) as busy, politeness.turn("http://example.com/a", Manners(0.0, 0)):
+    with pytest.raises(HostBusy) as busy, politeness.turn("http://example.com/a", CrawlPolicy(0.0, 0)):
         pass
     assert busy.value.retry_after == pytest.approx(3, abs=0.5)  # robots.txt was the first request
 

@@ -27,7 +27,7 @@ from ingestion.benchmarks.usage import Usage, name_of
 from ingestion.exceptions import SourceError
 from ingestion.management.commands.benchmark import Command
 from ingestion.tasks import dispatch
-from ingestion.types import Json, Manners, SourceSpec
+from ingestion.types import CrawlPolicy, Json, SourceSpec
 from ingestion.vector_store.store import open_store
 from tests.conftest import wait_until
 from tests.support.local_site import LocalSite
@@ -91,7 +91,7 @@ def test_the_site_names_every_page_and_serves_it_as_it_is(docs: Path, here: Plac
 
 
 def test_a_place_is_a_folder_of_its_own_on_ports_of_its_own_and_leaves_nothing() -> None:
-    with processes.place() as place:
+    with processes.own_services() as place:
         assert place.environment["DATA_DIR"] == str(place.folder)
         ports = {place.environment[name].rsplit(":", 1)[1] for name in ("REDIS_URL", "MILVUS_URI")}
         assert len(ports) == 2
@@ -231,7 +231,7 @@ def test_the_naive_pipeline_takes_one_page_the_whole_way(  # type: ignore[no-unt
     naive.store.cache_clear()
     with LocalSite() as site:
         url = site.page("/a.html", b"<title>A</title><main><h1>A</h1><p>A page about models.</p></main>")
-        written = naive.ingest(SourceSpec("sitemap", site.url("/sitemap.xml"), manners=Manners(0, 0)), url)
+        written = naive.ingest(SourceSpec("sitemap", site.url("/sitemap.xml"), manners=CrawlPolicy(0, 0)), url)
     assert written == open_store(naive.QUEUE, settings.EMBED_DIMENSION).count() > 0
     assert all(clean_redis.hexists(naive.FIGURES, stage) for stage in naive.STAGES)
 

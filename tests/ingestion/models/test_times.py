@@ -10,9 +10,8 @@ import pytest
 import redis
 from django.utils import timezone
 
-from ingestion.coordination import heartbeat, redis_client
-from ingestion.coordination.locks import hold
-from ingestion.embedding.device import LEASE_SECONDS, DeviceLease
+from ingestion.coordination import heartbeat, locks, redis_client
+from ingestion.coordination.locks import DEVICE_LEASE_SECONDS, DeviceLease, hold
 from ingestion.models import Chunk, Collection, Document, Run, due_sources, open_sources
 from ingestion.pipeline import dispatcher
 from ingestion.pipeline.report.alerts import troubles
@@ -109,7 +108,7 @@ def test_a_job_that_stands_still_is_seen_although_it_was_done_in_the_future(
 
 
 def test_rates_and_failures_from_the_future_do_not_count(clean_redis: redis.Redis) -> None:
-    heartbeat.say("here/cpu", state="busy", busy=1.0, tokens_per_second=9.0, at=time.time() + 3600)
+    heartbeat.report_state("here/cpu", state="busy", busy=1.0, tokens_per_second=9.0, at=time.time() + 3600)
     assert heartbeat.workers()[0]["tokens_per_second"] == 0.0
     clean_redis.rpush("embedder:failures:here/cpu", f'[{time.time() + 3600}, "fell off the bus"]')
     assert heartbeat.failures("here/cpu") == []
@@ -120,11 +119,11 @@ def test_a_dead_holders_lock_does_not_live_as_long_as_the_clock_was_set_back(
     clean_redis: redis.Redis, kind: str
 ) -> None:
     lock, other = (redis_client.connect().lock(f"lock:{kind}", timeout=30, thread_local=False) for _ in range(2))
-    assert redis_client.acquire(lock)
-    assert not redis_client.acquire(other)
+    assert locks.acquire(lock)
+    assert not locks.acquire(other)
     assert 29_000 < clean_redis.pttl(lock.name) <= 30_000  # a right one is left as it is
     clean_redis.pexpire(lock.name, 3_630_000)  # what Redis makes of 30 s when its clock is set back by an hour
-    assert not redis_client.acquire(other)
+    assert not locks.acquire(other)
     assert 29_000 < clean_redis.pttl(lock.name) <= 30_000
     lock.reacquire()  # a holder that lives has lost nothing
 
@@ -140,7 +139,7 @@ def test_drains_audits_and_devices_take_their_locks_in_that_way(clean_redis: red
     assert device.try_acquire()
     clean_redis.pexpire(device.key, 3_630_000)
     assert not other.try_acquire()
-    assert clean_redis.pttl(device.key) <= 1000 * LEASE_SECONDS
+    assert clean_redis.pttl(device.key) <= 1000 * DEVICE_LEASE_SECONDS
 
 
 def test_a_collection_that_was_retired_in_the_future_is_dropped_after_its_hour(clean_redis: redis.Redis) -> None:

@@ -61,9 +61,9 @@ def test_a_job_that_stands_still_while_work_waits_is_named(
 def test_chunks_without_an_embedder_are_named(clean_redis: redis.Redis) -> None:
     make_chunk(make_document(make_source()), 0, state=Chunk.State.WAITING)
     assert "1 chunks wait, and no embedding worker answers" in troubles()[0]
-    heartbeat.say("here/cuda:0", state="idle")
+    heartbeat.report_state("here/cuda:0", state="idle")
     assert troubles() == []
-    heartbeat.say("here/cuda:0", state="unhealthy", reason="Fell off the bus.")
+    heartbeat.report_state("here/cuda:0", state="unhealthy", reason="Fell off the bus.")
     assert troubles() == ["The embedder on here/cuda:0: Fell off the bus."]
 
 

@@ -12,8 +12,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from ingestion.buffer import embedding_queue
-from ingestion.coordination import circuit_breaker
+from ingestion.coordination import circuit_breaker, locks
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.pipeline.index import audit as auditing
 from ingestion.pipeline.index.audit import Report, audit
@@ -192,14 +191,14 @@ def test_a_text_that_comes_back_while_it_looks_is_no_orphan(
 def test_orphans_wait_for_a_drain_at_work(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auditing, "DRAIN_PATIENCE_SECONDS", 0.1)
     store.upsert([foreign(9)])
-    with embedding_queue.lock("drain", seconds=30):
+    with locks.named("drain", seconds=30):
         assert result(repair=True) == found(orphan=1)
     assert store.count() == 1
     assert result(repair=True) == found(orphan=1, repaired=1)
 
 
 def test_two_audits_do_not_run_at_once(store: VectorStore) -> None:
-    with embedding_queue.lock("audit", seconds=30):
+    with locks.named("audit", seconds=30):
         assert audit(repair=True) is None
     assert audit(repair=True) is not None
 

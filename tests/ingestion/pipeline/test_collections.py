@@ -17,7 +17,7 @@ from pymilvus import MilvusClient
 from pytest_django import Settings
 
 from ingestion.buffer import embedding_queue
-from ingestion.coordination import circuit_breaker
+from ingestion.coordination import circuit_breaker, locks
 from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.pipeline.embed.embed_waiting import embed_waiting
 from ingestion.pipeline.index import rebuild
@@ -280,7 +280,7 @@ def test_pages_that_keep_coming_do_not_keep_it_from_ending(document: Document) -
 def test_it_starts_after_the_drain_that_was_at_work(document: Document) -> None:
     choose(2)
     adopt()
-    with embedding_queue.lock("drain", seconds=30):
+    with locks.named("drain", seconds=30):
         fill()
     assert not Chunk.objects.filter(state=State.WAITING).exists()
     fill()

@@ -20,8 +20,9 @@ from django.utils import timezone
 from pymilvus import MilvusException
 
 from ingestion import tasks
-from ingestion.buffer import dead_letters, embedding_queue
-from ingestion.coordination import circuit_breaker, redis_client
+from ingestion.buffer import codec, dead_letters, embedding_queue
+from ingestion.coordination import circuit_breaker, locks, redis_client
+from ingestion.coordination.celery_queues import queue_length
 from ingestion.coordination.locks import Lease
 from ingestion.exceptions import PermanentError
 from ingestion.models import Chunk, Collection, Document, Run
@@ -203,14 +204,14 @@ def test_what_a_drain_that_died_had_sent_does_not_outlive_its_row_either(documen
     chunks = buffered(document, range(3))
     claim = embedding_queue.claim(10)
     assert claim
-    drain_died = [embedding_queue.unpack(record) for record in claim[1]]
+    drain_died = [codec.unpack(record) for record in claim[1]]
     document.chunks.all().remove()  # type: ignore[attr-defined]
     drain()
     written_store().upsert(drain_died)
     drain()
     assert not Chunk.objects.exists()
     assert not written_store().existing([chunk.key for chunk in chunks])
-    assert embedding_queue.doubtful(10) == []
+    assert embedding_queue.unconfirmed(10) == []
 
 
 def test_milvus_failing_in_the_middle_leaves_what_was_done_done_and_the_rest_waiting(
@@ -259,7 +260,7 @@ def test_a_drain_ends_before_its_period_and_the_rest_is_sent_for_at_once(documen
     assert drain() == (2, True)
     assert embedding_queue.length() == 4
     tasks.drain()
-    assert embedding_queue.queue_length("index") == 1
+    assert queue_length("index") == 1
     assert embedding_queue.length() == 2
     assert drain() == (2, False)
     assert written_store().count() == 6
@@ -348,13 +349,13 @@ def test_what_a_drain_deletes_while_it_loses_its_turn_is_looked_at_again(
 
     monkeypatch.setattr(VectorStore, "delete", losing)
     drain()
-    assert embedding_queue.doubtful(10) == [chunks[0].key]
+    assert embedding_queue.unconfirmed(10) == [chunks[0].key]
     monkeypatch.undo()
     clean_redis.delete(f"{settings.EMBEDDINGS_KEY}:lock:drain")
     Chunk.objects.filter(id=chunks[0].pk).update(state=Chunk.State.INDEXED)  # the other process had written it anew
     drain()
     assert list(Chunk.objects.filter(state=Chunk.State.WAITING)) == [chunks[0]]
-    assert embedding_queue.doubtful(10) == []
+    assert embedding_queue.unconfirmed(10) == []
 
 
 def test_a_deletion_that_milvus_refuses_does_not_keep_the_next_drain_from_writing(
@@ -368,7 +369,7 @@ def test_a_deletion_that_milvus_refuses_does_not_keep_the_next_drain_from_writin
 
     monkeypatch.setattr(VectorStore, "delete", refuse)
     drain()
-    assert embedding_queue.doubtful(10) == []
+    assert embedding_queue.unconfirmed(10) == []
     buffered(document, range(1, 2))
     assert drain().rows == 0
     assert Chunk.objects.filter(state=Chunk.State.INDEXED).count() == 2
@@ -402,10 +403,10 @@ def test_what_a_drain_wrote_after_losing_its_turn_leaves_again_unless_a_row_want
     chunks = buffered(document, range(3))
     drain()
     Chunk.objects.filter(id=chunks[0].pk).delete()
-    embedding_queue.doubt(c.key for c in chunks)
+    embedding_queue.mark_unconfirmed(c.key for c in chunks)
     drain()
     assert written_store().existing([c.key for c in chunks]) == {chunks[1].key, chunks[2].key}
-    assert embedding_queue.doubtful(10) == []
+    assert embedding_queue.unconfirmed(10) == []
 
 
 def test_what_two_drains_wrote_at_once_is_stored_once_in_the_end(document: Document) -> None:
@@ -415,7 +416,7 @@ def test_what_two_drains_wrote_at_once_is_stored_once_in_the_end(document: Docum
     store = written_store()
     store.client.insert(store.name, [row_of(record(chunks[1]))])
     assert store.count() == 4
-    embedding_queue.doubt(c.key for c in chunks)
+    embedding_queue.mark_unconfirmed(c.key for c in chunks)
     drain()
     assert Chunk.objects.filter(state=Chunk.State.WAITING).count() == 3
     Chunk.objects.update(state=Chunk.State.BUFFERED, buffered_at=timezone.now())
@@ -428,7 +429,7 @@ def test_what_two_drains_wrote_at_once_is_stored_once_in_the_end(document: Docum
 def test_what_a_late_drain_wrote_alone_is_left_as_it_is(document: Document) -> None:
     chunks = buffered(document, range(3))
     drain()
-    embedding_queue.doubt(c.key for c in chunks)
+    embedding_queue.mark_unconfirmed(c.key for c in chunks)
     drain()
     assert set(Chunk.objects.values_list("state", flat=True)) == {Chunk.State.INDEXED}
 
@@ -497,7 +498,7 @@ def test_redis_wiped_in_the_middle_of_a_drain_ends_with_every_row_once(
 
 def test_a_second_drain_leaves_the_first_alone(document: Document) -> None:
     buffered(document, range(3))
-    with embedding_queue.lock("drain", seconds=30):
+    with locks.named("drain", seconds=30):
         assert drain().rows == 0
     assert drain().rows == 3
 

@@ -16,9 +16,8 @@ import redis
 from django.conf import settings as django_settings
 from django.utils import timezone
 
-from ingestion.buffer import embedding_queue
-from ingestion.coordination import heartbeat
-from ingestion.embedding import device
+from ingestion.buffer import codec, embedding_queue
+from ingestion.coordination import device, heartbeat
 from ingestion.embedding.embedder import load_model
 from ingestion.exceptions import (
     BufferUnavailable,
@@ -30,7 +29,7 @@ from ingestion.pipeline.embed import claims, push_vectors
 from ingestion.pipeline.embed import embed_waiting as embedding
 from ingestion.pipeline.embed.embed_waiting import embed_waiting
 from ingestion.pipeline.embed.push_vectors import Embedded
-from ingestion.pipeline.embed.throughput import Gauge
+from ingestion.pipeline.embed.throughput import ThroughputMeter
 from ingestion.pipeline.state.collections import adopt, written_store
 from ingestion.pipeline.state.fingerprints import embedding_digest
 from ingestion.types import EmbeddedChunk
@@ -47,7 +46,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "GAUGE", Gauge())
+    monkeypatch.setattr(embedding, "GAUGE", ThroughputMeter())
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def make_documents(name: str, *, pages: int, chunks: int) -> list[Document]:
 
 
 def pushed() -> list[EmbeddedChunk]:
-    return [embedding_queue.unpack(r) for r in (embedding_queue.claim(10_000) or ("", []))[1]]
+    return [codec.unpack(r) for r in (embedding_queue.claim(10_000) or ("", []))[1]]
 
 
 def states() -> set[str]:
@@ -249,7 +248,7 @@ def test_claims_of_a_dead_process_in_this_place_are_taken_over_at_once(
     documents: list[Document], model: FakeEmbedder
 ) -> None:
     later = timezone.now() + timedelta(hours=1)
-    Chunk.objects.update(state=Chunk.State.EMBEDDING, owner=f"{device.place()}/1", lease_until=later)
+    Chunk.objects.update(state=Chunk.State.EMBEDDING, owner=f"{device.device_id()}/1", lease_until=later)
     embed_waiting()
     assert embedding_queue.length() == 12
 
@@ -451,7 +450,7 @@ def until_settled(*errors: type[BaseException]) -> Iterator[BaseException]:
                 pass
         except errors as error:
             yield error
-        claims.give_up()
+        claims.fail_exhausted()
         if not claims.work_left():
             return
     pytest.fail("it does not come to an end")
@@ -558,14 +557,15 @@ def test_a_failure_of_the_device_is_kept_on_the_rows_and_raised(documents: list[
         embed_waiting()
     assert states() == {Chunk.State.WAITING}
     assert all("device-side assert" in error for error in Chunk.objects.values_list("error", flat=True))
-    assert [reason for _, reason in heartbeat.failures(device.place())] == ["CUDA error: device-side assert triggered."]
+    reasons = [reason for _, reason in heartbeat.failures(device.device_id())]
+    assert reasons == ["CUDA error: device-side assert triggered."]
 
 
 def test_a_device_that_fails_three_times_in_ten_minutes_is_left_alone_for_a_while(
     documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
-        heartbeat.note_failure(device.place(), "CUDA error: an illegal memory access.")
+        heartbeat.note_failure(device.device_id(), "CUDA error: an illegal memory access.")
     monkeypatch.setattr(embedding, "load_model", lambda device: pytest.fail("it tried at once"))
     assert not embed_waiting()
     assert "failed 3 times" in Run.objects.get().note
@@ -580,7 +580,7 @@ def test_a_device_that_fails_three_times_in_ten_minutes_is_left_alone_for_a_whil
 
 def test_failures_of_long_ago_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
-        heartbeat.note_failure(device.place(), "CUDA error")
+        heartbeat.note_failure(device.device_id(), "CUDA error")
     monkeypatch.setattr(heartbeat, "FAILURE_SECONDS", 0)
     assert not embedding.resting()
 
@@ -593,13 +593,13 @@ def test_the_worker_says_how_it_does(
 ) -> None:
     monkeypatch.setattr(embedding, "BEAT_SECONDS", 0.0)
     said: list[dict[str, object]] = []
-    say = heartbeat.say
+    say = heartbeat.report_state
 
     def noting(place: str, **facts: object) -> None:
         said.append(facts)
         say(place, **facts)
 
-    monkeypatch.setattr(heartbeat, "say", noting)
+    monkeypatch.setattr(heartbeat, "report_state", noting)
     model.before_batch = lambda texts: time.sleep(0.3)
     embed_waiting()
     assert [facts["state"] for facts in said][:: len(said) - 1] == ["loading", "idle"]
@@ -613,12 +613,12 @@ def test_the_worker_says_how_it_does(
 
 
 def test_rates_of_a_worker_that_has_been_silent_are_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    heartbeat.say("here/cpu", state="idle", at=time.time() - 61, tokens_per_second=900.0, busy=1.0)
+    heartbeat.report_state("here/cpu", state="idle", at=time.time() - 61, tokens_per_second=900.0, busy=1.0)
     assert [w["tokens_per_second"] for w in heartbeat.workers()] == [0.0]
 
 
 def test_a_worker_that_died_is_not_listed(clean_redis: redis.Redis) -> None:
-    heartbeat.say("here/cpu", state="idle", at=time.time())
+    heartbeat.report_state("here/cpu", state="idle", at=time.time())
     clean_redis.delete("embedder:at:here/cpu")
     assert heartbeat.workers() == []
     assert not clean_redis.smembers("embedder:places")
@@ -627,7 +627,7 @@ def test_a_worker_that_died_is_not_listed(clean_redis: redis.Redis) -> None:
 def test_the_gauge_counts_waiting_between_slices_only_while_work_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    gauge = Gauge()
+    gauge = ThroughputMeter()
 
     def work(seconds: float, *, more: bool) -> None:
         gauge.start()

@@ -16,7 +16,7 @@ from ingestion.exceptions import AddressRefused, FetchFailed, HostBusy, PageGone
 from ingestion.fetching import politeness
 from ingestion.sources.web import sitemap, sitemap_parser
 from ingestion.sources.web.sitemap_parser import FEED, PAGES, SITEMAPS, Entry
-from ingestion.types import Listed, Listing, Manners, SourceSpec
+from ingestion.types import CrawlPolicy, Listed, Listing, SourceSpec
 from tests.support.local_site import LocalSite
 
 pytestmark = pytest.mark.usefixtures("forgetful_manners")
@@ -290,7 +290,7 @@ def test_a_day_that_may_not_be_over_tells_nothing_yet() -> None:
 
 
 def spec_of(target: str, **options: object) -> SourceSpec:
-    quick = {"manners": Manners(delay_seconds=0.0, connections=0), "max_pages": 5000}
+    quick = {"manners": CrawlPolicy(delay_seconds=0.0, connections=0), "max_pages": 5000}
     return SourceSpec(kind="sitemap", target=target, **{**quick, **options})  # type: ignore[arg-type]
 
 
@@ -548,13 +548,13 @@ def test_a_listing_waits_for_its_turns(site: LocalSite) -> None:
     site.page("/index.xml", index("/a.xml", "/b.xml"))
     site.page("/a.xml", urlset("/a").encode())
     site.page("/b.xml", urlset("/b").encode())
-    listing = sitemap.list_documents(spec_of(site.url("/index.xml"), manners=Manners(delay_seconds=0.2)))
+    listing = sitemap.list_documents(spec_of(site.url("/index.xml"), manners=CrawlPolicy(delay_seconds=0.2)))
     assert (addresses(listing, site), listing.complete) == (["/a", "/b"], True)
 
 
 def test_a_host_that_is_busy_for_long_is_asked_another_time(site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def turn(url: str, manners: Manners = Manners(), *, token: str = "") -> Iterator[None]:
+    def turn(url: str, manners: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> Iterator[None]:
         if url.endswith("a.xml"):
             raise HostBusy("busy", retry_after=300.0)
         yield

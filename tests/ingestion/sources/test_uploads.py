@@ -13,11 +13,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploaded
 from django.utils.datastructures import MultiValueDict
 from pytest_django import Settings
 
+from ingestion.admin.upload_form import UploadForm
 from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, UnsupportedContent
 from ingestion.sources.local import files, uploads
 from ingestion.sources.local.unlinked import descriptor
 from ingestion.types import SourceSpec
-from ingestion.admin.upload_form import UploadForm
 
 GUIDE = "guide"
 Entry = tuple[str | zipfile.ZipInfo, bytes]

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, UnsupportedContent
 from ingestion.fetching import http_session, politeness
 from ingestion.sources.web import url_list
-from ingestion.types import Manners, SourceSpec, Validators
+from ingestion.types import CrawlPolicy, SourceSpec, Validators
 from tests.support.local_site import LocalSite
 
 
@@ -243,15 +243,15 @@ def test_a_missing_page_is_gone_and_a_broken_site_is_tried_later(site: LocalSite
 
 
 def test_every_request_waits_for_its_turn(site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns: list[tuple[str, Manners, str]] = []
+    turns: list[tuple[str, CrawlPolicy, str]] = []
 
     @contextmanager
-    def turn(url: str, manners: Manners = Manners(), *, token: str = "") -> Iterator[None]:
+    def turn(url: str, manners: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> Iterator[None]:
         turns.append((url, manners, token))
         yield
 
     monkeypatch.setattr(politeness, "turn", turn)
-    manners = Manners(delay_seconds=7)
+    manners = CrawlPolicy(delay_seconds=7)
     site.page("/b", b"<p>x")
     old = site.page("/a", status=302, Location="/b")
     url_list.fetch(spec_of("list.txt", manners=manners), old)
