@@ -2,7 +2,7 @@
 #
 #   make demo [PAGES=all]   Django's documentation through the whole system, three questions, figures
 #   make up [DEMO=1]        the site, in the foreground (DEMO=1: with the demo's data and model)
-#   make test               the tests           make lint   format, lint, types
+#   make test               the tests           make lint   format, lint, imports, types
 #   make setup              environment and pinned installs only
 
 PYTHON ?= python3
@@ -43,6 +43,7 @@ test: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 clean:
