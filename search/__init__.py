@@ -1,12 +1,24 @@
 """From a question to an answer, as numbered data flow.
 
 1. ``forms`` reads a question from a request or a command line (``questions.Question``).
-2. ``retriever`` embeds it in this process, asks Milvus and joins the hits with the rows: what the database
-   does not vouch for is never shown.
-3. ``prompt`` bounds and fences the passages; ``llm`` streams what the model says of them. Without a model
-   ``extract`` takes the sentences that answer best.
-4. ``citations`` cleans the generated text; ``answer`` joins all of it into one stream of events.
-5. ``api`` sends the events to a browser, ``views`` renders pages, the commands print.
+2. ``retrieval`` embeds it in this process, asks Milvus and joins the hits with the rows: what the database does not
+   confirm is never shown.
+3. ``answering`` bounds and fences the passages for the language model and streams what it says of them. Without a
+   language model it takes the sentences that answer best. Generated text is cleaned and its citations are checked.
+4. ``api`` sends the answer's events to a browser, ``pages`` renders HTML, ``management`` prints.
 
-Nothing here needs the workers or Redis. Crawled and generated text is hostile: it leaves as plain text.
+``evaluation`` measures retrieval on questions with known answers. Nothing here needs the workers, and only the limits
+of a client need Redis. Crawled and generated text is hostile: it leaves as plain text.
+
+Glossary, besides that of ``ingestion``:
+
+question      what a reader asks, with its options (source, limit, mode)
+mode          how passages are found: hybrid, dense or sparse
+hit           a key with its score, as Milvus returns it
+passage       a chunk that was found, with title and address from the database
+citation      the number of a passage in an answer, and what a browser is told of that passage
+extract       sentences of one passage that answer without a language model
+event         one step of an answer: found, token, timed, done
+stage         a timed part of answering: parse, embed, search, context, generate
+client        whoever asks, told apart by address
 """
