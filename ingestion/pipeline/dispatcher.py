@@ -97,20 +97,14 @@ def start_documents() -> tuple[tuple[int, int], ...]:
     if room <= 0:
         return ()
     sources = startable_sources().exclude(id__in=sources_far_ahead())
-    fewest_first = heapq.nsmallest(room, ((by_source.get(s.pk, 0), s.pk, flight_bound(s)) for s in sources))
-    in_order = heapq.merge(*(next_documents(pk, held, min(bound, held + room)) for held, pk, bound in fewest_first))
-    chosen = tuple(document for _, _, document in islice(in_order, room))
+    queues = []
+    for held, pk, bound in heapq.nsmallest(room, ((by_source.get(s.pk, 0), s.pk, flight_bound(s)) for s in sources)):
+        rows = Document.objects.due().filter(source_id=pk).values_list("id", "attempts")
+        # Each document with the number that its source has in flight before it.
+        queues.append([(held + n, pk, row) for n, row in enumerate(rows[: max(0, min(bound - held, room))])])
+    chosen = tuple(document for _, _, document in islice(heapq.merge(*queues), room))
     Document.objects.lease([document_id for document_id, _ in chosen], until=lease_end(settings.LEASE_SECONDS))
     return chosen
-
-
-def next_documents(source_id: int, held: int, bound: int) -> list[tuple[int, int, tuple[int, int]]]:
-    """Return (documents of the source in flight before it, source id, (document id, attempts)) for each next one.
-
-    ``held`` documents of the source are in flight; with the returned ones there are ``bound`` at most.
-    """
-    rows = Document.objects.due().filter(source_id=source_id).values_list("id", "attempts")
-    return [(held + n, source_id, row) for n, row in enumerate(rows[: max(0, bound - held)])]
 
 
 def startable_sources() -> QuerySet[Source]:

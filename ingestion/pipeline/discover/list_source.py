@@ -186,7 +186,7 @@ def unchanged_by_listing(run: Run, known: DocumentQuerySet) -> list[int]:
 
 
 def batched(items: Iterable[Listed], size: int) -> Iterator[list[Listed]]:
-    """Yield lists of ``size`` items, the last one shorter. (``itertools`` has it from Python 3.12 on.)"""
+    """Yield lists of ``size`` items, the last one shorter; ``itertools`` has this from Python 3.12 on."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

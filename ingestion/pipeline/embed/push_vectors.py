@@ -38,8 +38,7 @@ def deliver(finished: Sequence[Embedded], *, collection: str, seconds: float) ->
     records = [r for each in finished if (r := storable_record(each, collection))]
     embedding_queue.push(records)
     Chunk.objects.buffered([r.chunk_id for r in records], owner=owner())
-    charge_runs([each.chunk for each in finished if not each.copied], seconds)
-    credit_runs([each.chunk for each in finished if each.copied])
+    charge_runs(finished, seconds)
     advance({each.chunk.document_id for each in finished})
 
 
@@ -74,28 +73,24 @@ def refuse(chunks: Iterable[Chunk], reason: str) -> None:
     advance({chunk.document_id for chunk in rows})
 
 
-def charge_runs(chunks: Sequence[Chunk], seconds: float) -> None:
-    """Divide the embedder's time among the runs by their tokens."""
-    tokens = tokens_by_run(chunks)
-    for run_id, share in tokens.items():
-        spent = seconds * share / max(tokens.total(), 1)
+def charge_runs(finished: Iterable[Embedded], seconds: float) -> None:
+    """Divide the embedder's time among the runs by their tokens, and count what they did not have to embed."""
+    computed: Counter[int] = Counter()
+    copied: Counter[int] = Counter()
+    copies: Counter[int] = Counter()
+    for chunk, _, is_copy in finished:
+        run_id = chunk.document.run_id or 0  # no run has the id 0
+        if is_copy:
+            copies[run_id] += 1
+            copied[run_id] += chunk.tokens
+        else:
+            computed[run_id] += chunk.tokens
+    for run_id, tokens in computed.items():
+        spent = seconds * tokens / max(computed.total(), 1)
         Run.objects.filter(id=run_id).update(
-            embed_seconds=F("embed_seconds") + spent, embed_tokens=F("embed_tokens") + share
+            embed_seconds=F("embed_seconds") + spent, embed_tokens=F("embed_tokens") + tokens
         )
-
-
-def credit_runs(chunks: Sequence[Chunk]) -> None:
-    """Add chunks that took the vectors of an equal text to their runs' counts."""
-    copies = Counter(chunk.document.run_id or 0 for chunk in chunks)
-    for run_id, tokens in tokens_by_run(chunks).items():
+    for run_id, tokens in copied.items():
         Run.objects.filter(id=run_id).update(
             copied_chunks=F("copied_chunks") + copies[run_id], copied_tokens=F("copied_tokens") + tokens
         )
-
-
-def tokens_by_run(chunks: Iterable[Chunk]) -> Counter[int]:
-    """Return run id -> tokens of its chunks; those of no run are counted under 0."""
-    tokens: Counter[int] = Counter()
-    for chunk in chunks:
-        tokens[chunk.document.run_id or 0] += chunk.tokens
-    return tokens

@@ -101,7 +101,7 @@ class TimeSlice:
         return not self.blocked
 
     def work(self) -> None:
-        """Claim, collect and deliver in turn, until the time is up, nothing is left or a stop is asked for."""
+        """Claim and collect, and deliver, renew and report when it is time to, until there is nothing to wait for."""
         while not stop_asked.is_set():
             if not self.claim_ahead() and not self.in_flight:
                 return
@@ -109,7 +109,17 @@ class TimeSlice:
                 self.collect(finished)
             if finished or not self.in_flight:
                 self.progress_at = time.monotonic()
-            self.do_what_is_due()
+            now = time.monotonic()
+            if len(self.outbox) >= PUSH_CHUNKS or now - self.pushed_at >= PUSH_EVERY_SECONDS:
+                self.push()
+            if now - self.renewed_at >= settings.LEASE_SECONDS / 4:
+                claims.renew()
+                self.renewed_at = now
+            if now - self.reported_at >= REPORT_SECONDS:
+                self.report()
+                self.reported_at = now
+            if now - self.progress_at > settings.EMBED_TIME_LIMIT_SECONDS:
+                kill_hung_process()
 
     def claim_ahead(self) -> bool:
         """Claim and start windows until enough is in hand. Return False when there is nothing more to wait for.
@@ -121,8 +131,10 @@ class TimeSlice:
             return False
         if now < self.looked_at + (LOOK_SECONDS if self.in_flight else self.linger):
             return True
+        # Of suspects any group is enough; fresh chunks are to keep the device busy for AHEAD_SECONDS.
+        enough = 0 if self.suspects else max(AHEAD_SECONDS * METER.rate(), LEAST_TOKENS)
         found, few = False, False
-        while not (few or self.has_enough() or self.check_blocked()) and (window := self.claim_window()):
+        while not (few or self.in_hand() > enough or self.check_blocked()) and (window := self.claim_window()):
             self.in_flight[window] = window.tokens
             self.threads.start(window)
             found, few = True, window.tokens < FEW_TOKENS
@@ -132,11 +144,6 @@ class TimeSlice:
     def in_hand(self) -> int:
         """Return how many tokens are claimed and not computed."""
         return sum(self.in_flight.values())
-
-    def has_enough(self) -> bool:
-        """Return whether what is in hand keeps the device busy for AHEAD_SECONDS; of suspects any group is enough."""
-        enough = 0 if self.suspects else max(AHEAD_SECONDS * METER.rate(), LEAST_TOKENS)
-        return self.in_hand() > enough
 
     def check_blocked(self) -> bool:
         """Return whether the vectors would have no place to go to, and say so on the runs."""
@@ -178,20 +185,6 @@ class TimeSlice:
             del self.in_flight[window]
         if finished.last and self.suspects:
             self.push()
-
-    def do_what_is_due(self) -> None:
-        """Deliver, renew the claims' lease and report, each when its time has come; end the process when it hangs."""
-        now = time.monotonic()
-        if len(self.outbox) >= PUSH_CHUNKS or now - self.pushed_at >= PUSH_EVERY_SECONDS:
-            self.push()
-        if now - self.renewed_at >= settings.LEASE_SECONDS / 4:
-            claims.renew()
-            self.renewed_at = now
-        if now - self.reported_at >= REPORT_SECONDS:
-            self.report()
-            self.reported_at = now
-        if now - self.progress_at > settings.EMBED_TIME_LIMIT_SECONDS:
-            kill_hung_process()
 
     def report(self) -> None:
         """Report rates, padding (the share of what the network computed for no text) and the device's peak memory."""

@@ -273,7 +273,7 @@ def delete_orphans(store: VectorStore, findings: list[Finding]) -> int:
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of ``size`` items, the last one shorter. (``itertools`` has it from Python 3.12 on.)"""
+    """Yield lists of ``size`` items, the last one shorter; ``itertools`` has this from Python 3.12 on."""
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part

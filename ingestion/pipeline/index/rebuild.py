@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.locks import hold, once_in
@@ -24,7 +23,7 @@ from ingestion.models import Chunk, ChunkQuerySet, Collection, Document, has_chu
 from ingestion.pipeline.index.audit import audit, batched
 from ingestion.pipeline.state.collections import change_wanted, swap, written_store
 from ingestion.pipeline.state.transitions import advance
-from ingestion.vector_store.store import VectorStore, import_without_pandas, open_store
+from ingestion.vector_store.store import import_without_pandas, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,10 @@ def adoption_due() -> bool:
 
 
 def step(row: Collection) -> None:
-    """Compare chunks for STEP_SECONDS at most, and finish when all are compared."""
+    """Compare chunks for STEP_SECONDS at most, and finish when all are compared.
+
+    Those that the collection lacks wait for the embedder; those that it holds are indexed.
+    """
     import_without_pandas()
     store, deadline = written_store(), time.monotonic() + STEP_SECONDS
     if row.checked_to == 0:
@@ -70,7 +72,13 @@ def step(row: Collection) -> None:
             if lease is None:  # a drain that began before the adoption may still write to the collection before
                 return
     while time.monotonic() < deadline and (chunks := next_chunks(row)):
-        compare(store, chunks)
+        compared = [c for c in chunks if c.state in COMPARED]
+        held = store.existing([c.key for c in compared])
+        absent = [c.pk for c in compared if c.key not in held and c.state != Chunk.State.WAITING]
+        present = [c for c in compared if c.key in held and c.state != Chunk.State.INDEXED]
+        Chunk.objects.filter(id__in=absent).embed_again()
+        Chunk.objects.filter(id__in=[c.pk for c in present]).found()
+        advance({c.document_id for c in present})
         if not move_cursor(row, chunks[-1].pk):
             return
     if (row.checked_to or 0) >= row.last_chunk:
@@ -85,17 +93,6 @@ def next_chunks(row: Collection) -> list[Chunk]:
         return []
     left = Chunk.objects.filter(id__gt=row.checked_to, id__lte=row.last_chunk).order_by("id")
     return list(left.only("id", "key", "state", "document_id")[:room])
-
-
-def compare(store: VectorStore, chunks: Sequence[Chunk]) -> None:
-    """Let chunks that the collection lacks wait for the embedder, and mark those that it holds as indexed."""
-    compared = [c for c in chunks if c.state in COMPARED]
-    held = store.existing([c.key for c in compared])
-    absent = [c.pk for c in compared if c.key not in held and c.state != Chunk.State.WAITING]
-    present = [c for c in compared if c.key in held and c.state != Chunk.State.INDEXED]
-    Chunk.objects.filter(id__in=absent).embed_again()
-    Chunk.objects.filter(id__in=[c.pk for c in present]).found()
-    advance({c.document_id for c in present})
 
 
 def move_cursor(row: Collection, chunk_id: int) -> bool:
@@ -126,7 +123,11 @@ def finish(row: Collection) -> None:
     if row.active:
         Collection.objects.filter(pk=row.pk, checked_to=row.checked_to).update(checked_to=None)
         return
-    fail_documents()
+    # Documents stayed indexed during the build although the new model could not embed all of their chunks.
+    whole = Document.objects.filter(state__in=(Document.State.INDEXED, Document.State.UNCHANGED))
+    broken = list(whole.filter(has_chunks(Chunk.State.FAILED)).values_list("id", flat=True))
+    Document.objects.filter(id__in=broken).update(state=Document.State.INDEXING)
+    advance(broken)
     swap(row)
 
 
@@ -156,11 +157,3 @@ def still_answering(chunks: ChunkQuerySet) -> int:
     store = open_store(searched.name, searched.dimension)
     keys = chunks.values_list("key", flat=True).iterator()
     return sum(len(store.existing(part)) for part in batched(keys, KEYS_AT_ONCE))
-
-
-def fail_documents() -> None:
-    """Fail documents that stayed indexed during the build although the new model could not embed all of them."""
-    whole = Document.objects.filter(state__in=(Document.State.INDEXED, Document.State.UNCHANGED))
-    broken = list(whole.filter(has_chunks(Chunk.State.FAILED)).values_list("id", flat=True))
-    Document.objects.filter(id__in=broken).update(state=Document.State.INDEXING)
-    advance(broken)

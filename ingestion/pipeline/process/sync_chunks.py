@@ -1,7 +1,7 @@
-"""Chunks of a document's text -> Chunk rows: new ones wait for the embedder, equal ones keep their vectors, vanished
-ones are to be removed.
+"""Chunks of a document's text -> Chunk rows.
 
-In: a document and the chunks that it has now. Out: rows. Does not touch Milvus or the document's own row.
+In: a document and the chunks that it has now. Out: rows; new ones wait for the embedder, equal ones keep their vectors,
+vanished ones are to be removed. Does not touch Milvus or the document's own row.
 """
 
 from __future__ import annotations
