@@ -156,13 +156,13 @@ def test_a_collection_that_was_retired_in_the_future_is_dropped_after_its_hour(c
 def test_the_longest_wait_bounds_what_a_host_may_ask_for(clean_redis: redis.Redis) -> None:
     from ingestion.exceptions import HostBusy
     from ingestion.pipeline.discover.list_source import list_later
-    from ingestion.pipeline.process.outcomes import wait_turn
+    from ingestion.pipeline.process.outcomes import wait_for_host
 
     run = Run.objects.create(source=make_source(), state=Run.State.LISTING)
     list_later(run, HostBusy("later", retry_after=86_400.0))
     run.refresh_from_db()
     assert run.lease_until is not None and run.lease_until <= ahead(seconds=3600)
     document = make_document(make_source("b"), state=Document.State.FETCHING, attempts=1)
-    wait_turn(document, HostBusy("later", retry_after=86_400.0))
+    wait_for_host(document, HostBusy("later", retry_after=86_400.0))
     document.refresh_from_db()
     assert document.next_attempt_at is not None and document.next_attempt_at <= ahead(seconds=3600)

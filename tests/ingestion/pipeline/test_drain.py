@@ -514,7 +514,7 @@ def test_threads_take_turns_as_before_when_a_drain_is_over(document: Document, m
     monkeypatch.setattr(VectorStore, "upsert", lambda *_: during.append(sys.getswitchinterval()))
     buffered(document, range(1))
     drain()
-    assert during == [pytest.approx(indexing.UNDIVIDED_SECONDS)]
+    assert during == [pytest.approx(indexing.SWITCH_INTERVAL_SECONDS)]
     assert sys.getswitchinterval() == before
 
 
