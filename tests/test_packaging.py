@@ -102,7 +102,7 @@ def closure(names: set[str]) -> set[str]:
 
 def required_by(name: str) -> list[str]:
     requirements = [Requirement(line) for line in distribution(name).requires or []]
-    environment = {**default_environment(), "extra": ""}
+    environment: dict[str, str] = {**default_environment(), "extra": ""}  # type: ignore[dict-item]
     return [canonicalize_name(r.name) for r in requirements if not r.marker or r.marker.evaluate(environment)]
 
 

@@ -16,6 +16,7 @@ from ingestion.models import Chunk, Collection, Document, Run, due_sources, open
 from ingestion.pipeline import dispatcher
 from ingestion.pipeline.report.alerts import troubles
 from ingestion.pipeline.report.status import pause_of
+from ingestion.pipeline.state.runs import start_due_runs
 from tests.support.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db
@@ -90,7 +91,7 @@ def test_a_refresh_that_lies_further_ahead_than_its_interval_is_due(step: timede
     make_source("never", next_run_at=None)
     past = make_source("past", refresh_seconds=10**9, next_run_at=ahead(seconds=-1))
     assert set(due_sources()) == {late, past}
-    dispatcher.start_due_runs()
+    start_due_runs()
     late.refresh_from_db()
     assert late.next_run_at is not None and late.next_run_at < ahead(seconds=3660)
 
