@@ -27,8 +27,9 @@ from ingestion.types import Json
 from ragproject.embedded.tether import tethered
 
 READY_SECONDS = 240.0
-STOP_SECONDS = 40.0
+STOP_SECONDS = 120.0
 LOG_CHARS = 2000
+REMOVE_TRIES = 20
 Environment = Mapping[str, str]
 Running = AbstractContextManager[subprocess.Popen[bytes]]
 
@@ -54,7 +55,16 @@ def own_services(**extra: str) -> Iterator[Place]:
         (folder / "models").symlink_to(settings.DATA_DIR / "models")
         yield Place(folder, {**environment(folder), **extra})
     finally:
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Delete the folder; what a dying process still writes into it is deleted with the next try."""
+    for _ in range(REMOVE_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.5)
 
 
 def environment(folder: Path) -> dict[str, str]:
