@@ -26,9 +26,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
 from ragproject.embedded.console import Console
-from ragproject.embedded.deaths import LOCK
 from ragproject.embedded.model_folder import lacking
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
+from ragproject.embedded.restarts import LOCK_FILE
 
 LOCK_TRIES, LOCK_PAUSE_SECONDS = 5, 0.05
 
@@ -58,7 +58,7 @@ class SocketFile:
 @contextmanager
 def only_stack_in(folder: Path) -> Iterator[None]:
     """Holds the folder's lock, which ends with the process; refuses while another one has it."""
-    with (folder / LOCK).open("a+") as lock:
+    with (folder / LOCK_FILE).open("a+") as lock:
         if not locked(lock):
             lock.seek(0)
             holder = lock.read().strip()
@@ -150,7 +150,7 @@ def require_model(console: Console) -> None:
 def assemble_standin(console: Console) -> None:
     """In a process of its own, because PyTorch would stay in this one's memory."""
     console.line("up", f"model: assembling the stand-in in {settings.MODEL_PATH}")
-    command = tethered([sys.executable, "-W", "ignore", "manage.py", "standin_model"])
+    command = bound_to_parent([sys.executable, "-W", "ignore", "manage.py", "standin_model"])
     done = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode or lacking(Path(settings.MODEL_PATH)):
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]

@@ -27,10 +27,10 @@ from django.db import connections
 from ragproject.embedded import services
 from ragproject.embedded.console import Console, Prefixed
 from ragproject.embedded.data_folder import prepare, require_rows
-from ragproject.embedded.deaths import Register
+from ragproject.embedded.parent_watch import bound_to_parent
 from ragproject.embedded.preflight import StackError, migrate, only_stack_in, require_free, require_model
+from ragproject.embedded.restarts import RestartLog
 from ragproject.embedded.services import Service
-from ragproject.embedded.tether import tethered
 
 # Often enough that a restart is prompt; six waitpid calls a tick cost nothing measurable.
 TICK_SECONDS = 0.25
@@ -77,7 +77,7 @@ def plan(*, cpu_workers: int, with_web: bool) -> list[list[Service]]:
 
 
 async def serve(tiers: list[list[Service]], console: Console) -> None:
-    register = Register(settings.DATA_DIR)
+    register = RestartLog(settings.DATA_DIR)
     stack = Stack([[Child(service, console, register) for service in tier] for tier in tiers], console, register)
     stack.listen_for_signals()
     try:
@@ -105,7 +105,7 @@ def announce(tiers: list[list[Service]], console: Console) -> None:
 class Child:
     """One service and its process: when it ended by itself, and when it is to start again."""
 
-    def __init__(self, service: Service, console: Console, register: Register) -> None:
+    def __init__(self, service: Service, console: Console, register: RestartLog) -> None:
         self.service = service
         self.console = console
         self.register = register
@@ -174,7 +174,7 @@ class Child:
 def watch(service: Service, stdout: Prefixed, stderr: Prefixed) -> Watcher:
     """circus' watcher in its own session, so that a terminal's Ctrl-C reaches the supervisor alone.
     Without ``respawn``: circus starts again at once and for ever, we wait longer each time."""
-    program, *arguments = tethered(service.command)
+    program, *arguments = bound_to_parent(service.command)
     return Watcher(
         service.name,
         shlex.quote(program),
@@ -198,7 +198,7 @@ def kill_group(pid: int) -> None:
 class Stack:
     """All children, in the tiers of ``plan()``."""
 
-    def __init__(self, tiers: list[list[Child]], console: Console, register: Register) -> None:
+    def __init__(self, tiers: list[list[Child]], console: Console, register: RestartLog) -> None:
         self.tiers = tiers
         self.console = console
         self.register = register

@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.models import Collection
-from ragproject.embedded.deaths import unsteady_processes
+from ragproject.embedded.restarts import unstable_processes
 
 PROBE_SECONDS = 1.0
 # A probe that hangs keeps its thread; a service with this many is not asked again until one is free.
@@ -30,7 +30,7 @@ def missing_services() -> list[str]:
     probes: dict[str, Future[bool]] = {name: _threads[name].submit(finished, probe) for name, probe in PROBES.items()}
     wait(probes.values(), PROBE_SECONDS)
     silent = [name for name, probe in probes.items() if not (probe.done() and probe.result())]
-    return silent + [each.name for each in unsteady_processes(settings.DATA_DIR) if each.name not in silent]
+    return silent + [each.name for each in unstable_processes(settings.DATA_DIR) if each.name not in silent]
 
 
 def finished(probe: Callable[[], bool]) -> bool:

@@ -14,7 +14,7 @@ from django.conf import settings
 from ingestion.coordination.celery_queues import queue_length
 from ragproject.celery import LONGEST_RECONNECT_SECONDS, app
 from ragproject.embedded import services
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 from tests.conftest import stop, wait_until
 
 TRIES = 12
@@ -46,7 +46,7 @@ def worker(clean_redis: redis.Redis, tmp_path: Path) -> Iterator[subprocess.Pope
     given = {"DJANGO_SETTINGS_MODULE": "ragproject.settings", "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            tethered(command), cwd=settings.BASE_DIR, env={**os.environ, **given}, stdout=log, stderr=log
+            bound_to_parent(command), cwd=settings.BASE_DIR, env={**os.environ, **given}, stdout=log, stderr=log
         )
     wait_until(lambda: "ready." in (tmp_path / "log").read_text(), every=0.2)
     yield process

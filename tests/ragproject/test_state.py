@@ -22,9 +22,9 @@ from ragproject import settings
 from ragproject.embedded import services
 from ragproject.embedded.console import Console
 from ragproject.embedded.data_folder import STATE, prepare
-from ragproject.embedded.deaths import Register
 from ragproject.embedded.model_folder import lacking
 from ragproject.embedded.preflight import StackError, only_stack_in, require_model
+from ragproject.embedded.restarts import RestartLog
 from ragproject.embedded.stack import Child, Stack
 from tests.support.running import environment, up
 
@@ -58,7 +58,7 @@ def folder(tmp_path: Path, settings: Any) -> Iterator[Path]:
 
 async def served(service: services.Service, use: Callable[[], Any], capsys: pytest.CaptureFixture[str]) -> Any:
     """What ``use`` returns once the service answers, and what the stack said meanwhile."""
-    console, register = Console(colour=False), Register(project.DATA_DIR)
+    console, register = Console(colour=False), RestartLog(project.DATA_DIR)
     child = Child(service, console, register)
     stack = Stack([[child]], console, register)
     try:

@@ -12,9 +12,16 @@ import redis
 from django.test import Client
 
 from ingestion.pipeline.report.status import status
-from ragproject.embedded import deaths
-from ragproject.embedded.deaths import ENDS, FILE, LOCK, WITHIN_SECONDS, Register, unsteady_processes
+from ragproject.embedded import restarts
 from ragproject.embedded.preflight import only_stack_in
+from ragproject.embedded.restarts import (
+    ENDS_REPORTED,
+    LOCK_FILE,
+    STATE_FILE,
+    WITHIN_SECONDS,
+    RestartLog,
+    unstable_processes,
+)
 from search.api import health
 
 
@@ -26,76 +33,78 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 
 @pytest.fixture
-def register(tmp_path: Path) -> Iterator[Register]:
+def restart_log(tmp_path: Path) -> Iterator[RestartLog]:
     with only_stack_in(tmp_path):
-        yield Register(tmp_path)
+        yield RestartLog(tmp_path)
 
 
-def fail(register: Register, name: str, times: int) -> None:
+def fail(restart_log: RestartLog, name: str, times: int) -> None:
     for number in range(times):
-        register.note(name, "exit code 1", f"EOFError {number}")
-    register.publish()
+        restart_log.note(name, "exit code 1", f"EOFError {number}")
+    restart_log.publish()
 
 
-def test_one_restart_is_no_trouble_and_several_are_with_the_last_words(register: Register, tmp_path: Path) -> None:
-    fail(register, "beat", ENDS - 1)
-    assert unsteady_processes(tmp_path) == []
-    fail(register, "beat", 1)
-    (said,) = map(str, unsteady_processes(tmp_path))
+def test_one_restart_is_no_trouble_and_several_are_with_the_last_words(restart_log: RestartLog, tmp_path: Path) -> None:
+    fail(restart_log, "beat", ENDS_REPORTED - 1)
+    assert unstable_processes(tmp_path) == []
+    fail(restart_log, "beat", 1)
+    (said,) = map(str, unstable_processes(tmp_path))
     assert "beat ended 3 times within 15 minutes (exit code 1)" in said
     assert '"EOFError 0"' in said
 
 
-def test_a_process_that_is_steady_again_is_no_trouble(clock: list[float], register: Register, tmp_path: Path) -> None:
-    fail(register, "beat", ENDS)
-    assert unsteady_processes(tmp_path)
+def test_a_process_that_is_steady_again_is_no_trouble(
+    clock: list[float], restart_log: RestartLog, tmp_path: Path
+) -> None:
+    fail(restart_log, "beat", ENDS_REPORTED)
+    assert unstable_processes(tmp_path)
     clock[0] += WITHIN_SECONDS + 1
-    register.publish()
-    assert unsteady_processes(tmp_path) == []
+    restart_log.publish()
+    assert unstable_processes(tmp_path) == []
 
 
-def test_ends_that_lie_far_apart_do_not_add_up(clock: list[float], register: Register, tmp_path: Path) -> None:
-    for _ in range(2 * ENDS):
-        fail(register, "cpu", 1)
-        clock[0] += WITHIN_SECONDS / (ENDS - 1)
-    assert unsteady_processes(tmp_path) == []
+def test_ends_that_lie_far_apart_do_not_add_up(clock: list[float], restart_log: RestartLog, tmp_path: Path) -> None:
+    for _ in range(2 * ENDS_REPORTED):
+        fail(restart_log, "cpu", 1)
+        clock[0] += WITHIN_SECONDS / (ENDS_REPORTED - 1)
+    assert unstable_processes(tmp_path) == []
 
 
 def test_a_stack_that_has_ended_says_nothing(tmp_path: Path) -> None:
     with only_stack_in(tmp_path):
-        fail(Register(tmp_path), "gpu", ENDS)
-        assert unsteady_processes(tmp_path)
-    assert unsteady_processes(tmp_path) == []
+        fail(RestartLog(tmp_path), "gpu", ENDS_REPORTED)
+        assert unstable_processes(tmp_path)
+    assert unstable_processes(tmp_path) == []
     with only_stack_in(tmp_path):  # the next one begins anew
-        Register(tmp_path).publish()
-        assert unsteady_processes(tmp_path) == []
+        RestartLog(tmp_path).publish()
+        assert unstable_processes(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"[{", b"[1]", b'[{"name": "x"}]', b"\0" * 100])
-def test_a_damaged_file_says_nothing(register: Register, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / FILE).write_bytes(content)
-    assert unsteady_processes(tmp_path) == []
+def test_a_damaged_file_says_nothing(restart_log: RestartLog, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / STATE_FILE).write_bytes(content)
+    assert unstable_processes(tmp_path) == []
 
 
 def test_a_full_disk_does_not_stop_the_stack_and_the_next_try_succeeds(
-    register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    restart_log: RestartLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    fail(register, "cpu", ENDS)
+    fail(restart_log, "cpu", ENDS_REPORTED)
     monkeypatch.undo()
-    register.publish()
-    assert [each.name for each in unsteady_processes(tmp_path)] == ["cpu"]
+    restart_log.publish()
+    assert [each.name for each in unstable_processes(tmp_path)] == ["cpu"]
 
 
-def test_nothing_is_written_while_nothing_changes(register: Register, tmp_path: Path) -> None:
-    fail(register, "cpu", ENDS)
-    before = (tmp_path / FILE).stat().st_ino
+def test_nothing_is_written_while_nothing_changes(restart_log: RestartLog, tmp_path: Path) -> None:
+    fail(restart_log, "cpu", ENDS_REPORTED)
+    before = (tmp_path / STATE_FILE).stat().st_ino
     for _ in range(3):
-        register.publish()
-    assert (tmp_path / FILE).stat().st_ino == before
+        restart_log.publish()
+    assert (tmp_path / STATE_FILE).stat().st_ino == before
 
 
 def test_who_looks_whether_a_stack_runs_does_not_keep_one_from_starting(
@@ -103,17 +112,17 @@ def test_who_looks_whether_a_stack_runs_does_not_keep_one_from_starting(
 ) -> None:
     import fcntl
 
-    (tmp_path / LOCK).touch()
-    with (tmp_path / LOCK).open("r") as looking:
+    (tmp_path / LOCK_FILE).touch()
+    with (tmp_path / LOCK_FILE).open("r") as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
         monkeypatch.setattr(time, "sleep", lambda _: fcntl.flock(looking, fcntl.LOCK_UN))
         with only_stack_in(tmp_path):
-            assert deaths.stack_runs(tmp_path)
+            assert restarts.stack_runs(tmp_path)
 
 
 @pytest.mark.django_db
 def test_the_status_the_admin_and_readyz_name_it(
-    register: Register,
+    restart_log: RestartLog,
     tmp_path: Path,
     clean_redis: redis.Redis,
     admin_client: Client,
@@ -123,7 +132,7 @@ def test_the_status_the_admin_and_readyz_name_it(
     settings.DATA_DIR = tmp_path
     monkeypatch.setitem(health.PROBES, "milvus", lambda: True)
     assert health.missing_services() == []
-    fail(register, "beat", ENDS)
+    fail(restart_log, "beat", ENDS_REPORTED)
     assert health.missing_services() == ["beat"]
     (said,) = status()["troubles"]
     assert "beat ended" in said and "EOFError" in said
@@ -132,13 +141,13 @@ def test_the_status_the_admin_and_readyz_name_it(
 
 @pytest.mark.django_db
 def test_it_is_named_also_when_redis_is_the_one_that_keeps_ending(
-    register: Register, tmp_path: Path, settings: Any, clean_redis: redis.Redis
+    restart_log: RestartLog, tmp_path: Path, settings: Any, clean_redis: redis.Redis
 ) -> None:
     from ingestion.coordination import redis_client
 
     settings.DATA_DIR, settings.REDIS_URL = tmp_path, "redis://127.0.0.1:9/0"
     redis_client.connect.cache_clear()
-    fail(register, "redis", ENDS)
+    fail(restart_log, "redis", ENDS_REPORTED)
     try:
         first, second = status()["troubles"]
     finally:
