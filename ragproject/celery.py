@@ -1,4 +1,4 @@
-"""The Celery application. Its settings live in ``settings.py`` under the prefix ``CELERY_``."""
+"""The Celery application. Its settings stand in ``settings.workers`` under the prefix ``CELERY_``."""
 
 import os
 from typing import Any

@@ -18,7 +18,6 @@ from django.conf import settings as project
 from django.core.exceptions import ImproperlyConfigured
 from pymilvus import MilvusClient
 
-from ragproject import settings
 from ragproject.embedded import services
 from ragproject.embedded.console import Console
 from ragproject.embedded.data_folder import STATE, prepare
@@ -26,6 +25,7 @@ from ragproject.embedded.model_folder import lacking
 from ragproject.embedded.preflight import StackError, only_stack_in, require_model
 from ragproject.embedded.restarts import RestartLog
 from ragproject.embedded.stack import Child, Stack
+from ragproject.settings.secret_key import SECRET_KEY_LEAST_CHARS, read_secret_key
 from tests.support.running import environment, up
 
 NOBODY = 65534
@@ -165,17 +165,16 @@ def test_a_damaged_database_stops_the_stack_with_one_sentence(tmp_path: Path, da
 
 @pytest.mark.parametrize("content", [b"", b"abc", bytes(67), b"\xff" * 67], ids=["empty", "short", "zeros", "noise"])
 def test_a_damaged_secret_key_is_made_anew_with_a_warning(
-    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(settings.env, "text", lambda name, default, meaning, **kinds: default)
     file = tmp_path / "secret_key"
     file.write_bytes(content)
-    key = settings.read_secret_key(file)
-    assert len(key) >= settings.SECRET_KEY_LEAST_CHARS
+    key = read_secret_key(file)
+    assert len(key) >= SECRET_KEY_LEAST_CHARS
     assert file.read_text() == key
     assert file.stat().st_mode & 0o077 == 0
     assert f"{file} was damaged" in capsys.readouterr().err
-    assert settings.read_secret_key(file) == key
+    assert read_secret_key(file) == key
     assert capsys.readouterr().err == ""
     assert list(tmp_path.iterdir()) == [file]
 
@@ -252,12 +251,9 @@ def test_a_data_folder_of_another_user_is_named(nobodys: Path) -> None:
 
 
 @root_only
-def test_a_secret_key_of_another_user_is_named(nobodys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings.env, "text", lambda name, default, meaning, **kinds: default)
+def test_a_secret_key_of_another_user_is_named(nobodys: Path) -> None:
     (nobodys / "secret_key").touch(mode=0o600)
-    assert f"{nobodys / 'secret_key'} cannot be used" in as_nobody(
-        lambda: settings.read_secret_key(nobodys / "secret_key")
-    )
+    assert f"{nobodys / 'secret_key'} cannot be used" in as_nobody(lambda: read_secret_key(nobodys / "secret_key"))
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o777, 0o750])
