@@ -248,7 +248,7 @@ def test_what_waits_for_another_collection_is_still_shown(rows: None) -> None:
     assert overview().documents == 4
     Chunk.objects.filter(document_id=911).remove()
     assert overview().documents == 3
-    assert {row["name"]: row["documents"] for row in indexed_sources()} == {"Handbook": 1, "Site": 2}
+    assert {source.name: source.documents for source in indexed_sources()} == {"Handbook": 1, "Site": 2}
 
 
 def test_timings_cover_embedding_and_search(index: None) -> None:
