@@ -22,7 +22,7 @@ from search.answering.extractive import Extract, best_extracts
 from search.answering.prompt import build_messages, select_context
 from search.exceptions import TooBusy
 from search.questions import Passage, Question
-from search.retrieval.retriever import retrieve_in_turn
+from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
 
 EXTRACTIVE_NOTICE = "No language model is configured; these are the passages that answer best."
@@ -58,7 +58,7 @@ Event = Found | Token | Timed | Done
 
 async def answer(question: Question, timings: Timings, client: str = "") -> AsyncGenerator[Event, None]:
     """Yield the events, in order; close the iterator to stop the language model. ``client`` is who asks."""
-    passages = await retrieve_in_turn(question, timings, client)
+    passages = await retrieve_queued(question, timings, client)
     mode = "llm" if llm.configured() and passages else "extractive"
     with model_slot(client) if mode == "llm" else nullcontext():
         yield Found(tuple(passages), mode)

@@ -27,7 +27,7 @@ from search.api.health import missing_services
 from search.catalogue import indexed_sources
 from search.exceptions import FAILURES, QuestionRefused, headers_of, public_message, status_of
 from search.forms import read_question
-from search.retrieval.retriever import retrieve_in_turn
+from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ async def search(request: HttpRequest) -> JsonResponse:
     try:
         with timings.stage("parse"):
             question = read_question(request.GET, limit=SEARCH_LIMIT)
-        passages = await retrieve_in_turn(question, timings, client_of(request))
+        passages = await retrieve_queued(question, timings, client_of(request))
     except FAILURES as error:
         return failure(error)
     found = [p.as_citation(number) for number, p in enumerate(passages, 1)]

@@ -21,7 +21,7 @@ from search.answering.answer import EXTRACTIVE_NOTICE, NOTHING_FOUND
 from search.catalogue import overview, stored_document
 from search.exceptions import FAILURES, headers_of, public_message, status_of
 from search.forms import read_question
-from search.retrieval.retriever import retrieve_in_turn, warm_up
+from search.retrieval.retriever import retrieve_queued, warm_up
 from search.timings import Timings
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ async def page(request: HttpRequest) -> HttpResponse:
         try:
             with timings.stage("parse"):
                 question = read_question(request.GET, limit=settings.ANSWER_PASSAGES)
-            passages = await retrieve_in_turn(question, timings, client_of(request))
+            passages = await retrieve_queued(question, timings, client_of(request))
         except FAILURES as error:
             logger.warning("a question was not answered: %s", error)
             status, headers = status_of(error), headers_of(error)

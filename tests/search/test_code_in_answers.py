@@ -219,12 +219,12 @@ def test_the_document_says_that_a_passage_begins_in_code() -> None:
     chunk.start, chunk.text = start, "second = a**b**c"
     chunk.save()
     hit = Hit(chunk.key, 1.0, 0, 0, "", "", "", 0, "")
-    [passage] = retriever.passages_of(retriever.vouched([hit]))
+    [passage] = retriever.passages_of(retriever.with_rows([hit]))
     assert passage.fence == "```"
     assert best_extracts("second", [passage.text], [passage.fence])[0].text == "`second = a**b**c`"
     assert passage.as_citation(1)["preview"] == "second = a**b**c"
     Document.objects.filter(id=911).update(markdown="```\nanother text by now\nsecond")
-    [passage] = retriever.passages_of(retriever.vouched([hit]))
+    [passage] = retriever.passages_of(retriever.with_rows([hit]))
     assert passage.fence == ""
 
 

@@ -158,7 +158,7 @@ def collection(name: str, **fields: object) -> Collection:
 
 def asked() -> tuple[str, object]:
     """The collection that a question goes to, and what embeds it."""
-    found = retriever.ready(retriever.searched_collection(), Timings())
+    found = retriever.served_model(retriever.searched_collection(), Timings())
     return found.collection.name, found.embedder
 
 
