@@ -78,8 +78,8 @@ def units(markdown: str, fence: str = "") -> Iterator[Unit]:
 
 @cache
 def reader() -> MarkdownIt:
-    """Return CommonMark with tables; a line of dashes below a sentence must not make it a heading, which is left
-    out."""
+    """Return a parser of CommonMark with tables. Headings are left out of answers, and a line of dashes below a
+    sentence must not make it one."""
     return MarkdownIt("commonmark").enable("table").disable("lheading")
 
 
