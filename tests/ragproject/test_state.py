@@ -58,9 +58,9 @@ def folder(tmp_path: Path, settings: Any) -> Iterator[Path]:
 
 async def served(service: services.Service, use: Callable[[], Any], capsys: pytest.CaptureFixture[str]) -> Any:
     """What ``use`` returns once the service answers, and what the stack said meanwhile."""
-    console, register = Console(colour=False), RestartLog(project.DATA_DIR)
-    child = Child(service, console, register)
-    stack = Stack([[child]], console, register)
+    console, restart_log = Console(colour=False), RestartLog(project.DATA_DIR)
+    child = Child(service, console, restart_log)
+    stack = Stack([[child]], console, restart_log)
     try:
         await stack.start([child])
         return use(), capsys.readouterr().out
@@ -129,7 +129,7 @@ async def test_files_that_are_whole_are_kept_when_a_server_is_killed_again_and_a
 ) -> None:
     for service, use in ((services.redis_server(), in_redis), (services.milvus_server(), in_milvus)):
         await served(service, use, capsys)
-        assert service.mend(True) == ""
+        assert service.repair(True) == ""
     assert list(folder.rglob("*.damaged-*")) == []
 
 
