@@ -78,8 +78,10 @@ def units(markdown: str, fence: str = "") -> Iterator[Unit]:
 
 @cache
 def reader() -> MarkdownIt:
-    """Return a parser of CommonMark with tables. Headings are left out of answers, and a line of dashes below a
-    sentence must not make it one."""
+    """Return a parser of CommonMark with tables.
+
+    Headings are left out of answers, and a line of dashes below a sentence must not make it one.
+    """
     return MarkdownIt("commonmark").enable("table").disable("lheading")
 
 

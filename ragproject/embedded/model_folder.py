@@ -13,8 +13,10 @@ LONGEST_HEADER_BYTES = 100_000_000  # as the format's own library has it
 
 
 def lacking(folder: Path) -> list[str]:
-    """Return the names of files that are missing, empty or cut short, as after a copy that broke off. Their content is
-    not checked."""
+    """Return the names of files that are missing, empty or cut short, as after a copy that broke off.
+
+    Their content is not checked.
+    """
     weights = [path for pattern in WEIGHTS for path in folder.glob(pattern)]
     broken = [path.name for path in weights if is_cut(path)]
     absent = [name for name in NEEDED if not (folder / name).is_file() or not (folder / name).stat().st_size]

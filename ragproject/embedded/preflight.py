@@ -56,8 +56,10 @@ class SocketFile:
 
 @contextmanager
 def only_stack_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the kernel gives back when the process ends. Raises StackError while another
-    process holds it."""
+    """Hold the folder's lock, which the kernel gives back when the process ends.
+
+    Raises StackError while another process holds it.
+    """
     with (folder / LOCK_FILE).open("a+") as lock:
         if not locked(lock):
             lock.seek(0)
@@ -114,10 +116,10 @@ def user_of(port: int) -> str:
 
 
 def require_model(console: Console) -> None:
-    """Assemble the stand-in if it is chosen and incomplete. Raises StackError for another model's folder that is
-    incomplete or missing.
+    """Assemble the stand-in if it is chosen and incomplete.
 
-    A model that is named by its hub id is looked for when the workers need it.
+    Raises StackError for another model's folder that is incomplete or missing. A model that is named by its hub id is
+    looked for when the workers need it.
     """
     folder = Path(settings.MODEL_PATH).expanduser()
     if settings.EMBED_MODEL == settings.STAND_IN:

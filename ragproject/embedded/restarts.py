@@ -51,8 +51,10 @@ class RestartLog:
         self.last[name] = (cause, last_words)
 
     def publish(self) -> None:
-        """Write the file if it would differ from what was written last. A full disk must not stop the stack: then the
-        next call tries again."""
+        """Write the file if it would differ from what was written last.
+
+        A full disk must not stop the stack: then the next call tries again.
+        """
         since = time.monotonic() - WITHIN_SECONDS
         counted = {name: sum(at > since for at in ends) for name, ends in self.ends.items()}
         found = [

@@ -161,8 +161,10 @@ def redis_trouble() -> str:
 
 
 def milvus_server() -> Service:
-    """Return the embedded Milvus: Milvus Lite's binary itself, because its Python wrapper would be one process more
-    that can end."""
+    """Return the embedded Milvus.
+
+    Runs Milvus Lite's binary itself: its Python wrapper would be one process more that can end.
+    """
     address = listening(settings.MILVUS_URI, 19530, "Milvus", "set MILVUS_URI=http://127.0.0.1:PORT")
     if isinstance(address, SocketFile):
         grpc_address = f"unix:{quote(str(address.path))}"
@@ -225,8 +227,10 @@ def index_worker() -> Service:
 
 
 def gpu_worker() -> Service:
-    """Return the worker that embeds: one process with one model, spawned because CUDA cannot be initialised again after
-    a fork."""
+    """Return the worker that embeds, with one process and one model.
+
+    The process is spawned, because CUDA cannot be initialised again after a fork.
+    """
     return worker("gpu", ("-Q", "gpu", "-c", "1", "--pool-start-method", "spawn"), {})
 
 
@@ -276,8 +280,10 @@ def web() -> Service:
 
 
 def web_trouble() -> str:
-    """Return why nothing can connect to the web server; empty when it is ready: uvicorn listens only once the
-    application is loaded."""
+    """Return why nothing can connect to the web server; empty when it is ready.
+
+    uvicorn listens only once the application is loaded.
+    """
     try:
         socket.create_connection((reachable_web_host(), settings.WEB_PORT), PROBE_SECONDS).close()
     except OSError as error:

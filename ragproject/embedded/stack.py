@@ -66,8 +66,10 @@ def run(*, cpu_workers: int, with_web: bool, colour: bool) -> None:
 
 
 def plan(*, cpu_workers: int, with_web: bool) -> list[list[Service]]:
-    """Return what to start, in tiers: the first must answer before the others start, and is stopped last. Raises
-    StackError where an address is in use."""
+    """Return what to start, in tiers: the first must answer before the others start, and is stopped last.
+
+    Raises StackError where an address is in use.
+    """
     backends = services.backends()
     front = [services.beat(), *([services.web()] if with_web else [])]
     workers = [services.cpu_worker(cpu_workers), services.gpu_worker(), services.index_worker()]

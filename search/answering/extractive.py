@@ -78,16 +78,20 @@ def best_extracts(question: str, texts: Sequence[str], fences: Sequence[str] = (
 
 
 def score(unit: Unit, weights: dict[str, float], language: Language) -> float:
-    """Return the weight of the question's stems in the unit: a little less for every doubling of its length, and half
-    in code, which shows how but does not say what."""
+    """Return the sum of the weights of the question's stems that the unit has.
+
+    A little less for every doubling of its length, and half in code, which shows how but does not say what.
+    """
     said = stems(unit.text, language)
     factor = (0.5 if unit.is_code else 1) / (1 + 0.1 * math.log2(1 + len(said)))
     return factor * sum(weights[stem] for stem in said & weights.keys())
 
 
 def stems(text: str, language: Language) -> set[str]:
-    """Return the stems of the words in ``text`` without stop words, and the pairs of characters of scripts without
-    spaces."""
+    """Return the stems of the words in ``text``, without stop words.
+
+    Scripts without spaces have no words: their stems are the pairs of neighbouring characters.
+    """
     found = set()
     for word in WORD.findall(text.casefold()):
         if SPACELESS.search(word):
@@ -105,8 +109,10 @@ def stem_of(word: str, stemmer: str) -> str:
 
 
 def with_neighbours(passage: Sequence[Unit], at: int) -> str:
-    """Return the unit at ``at`` and those that follow while it is short or announces something, as one text in which
-    code has its own lines."""
+    """Return the unit at ``at``, and those that follow while it is short or announces something.
+
+    They are one text, in which code has its own lines.
+    """
     chosen = [passage[at]]
     for following in passage[at + 1 : at + 1 + FOLLOWING]:
         if not chosen[-1].text.endswith(":") and sum(len(u.text) for u in chosen) >= SHORT_CHARS:

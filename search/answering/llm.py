@@ -60,8 +60,10 @@ async def stream_completion(messages: list[Message]) -> AsyncGenerator[str, None
 
 
 async def before(deadline: float, awaitable: Awaitable[Any]) -> Any:
-    """Return the result. Raises LLMFailed when the server refuses, breaks off or has not answered at ``deadline``, a
-    time of the event loop."""
+    """Return the result.
+
+    Raises LLMFailed when the server refuses, breaks off or has not answered at ``deadline``, a time of the event loop.
+    """
     import openai
 
     try:

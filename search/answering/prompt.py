@@ -54,6 +54,8 @@ def build_messages(question: str, passages: Sequence[Passage]) -> list[Message]:
 
 
 def document_text(passage: Passage) -> str:
-    """Return the passage for the prompt. Title and heading are as hostile as the text: they stand between the same
-    lines."""
+    """Return the passage for the prompt.
+
+    Title and heading are as hostile as the text: they stand between the same lines.
+    """
     return f"Title: {passage.title}\nSection: {passage.heading}\n\n{passage.markdown}"

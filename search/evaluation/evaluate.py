@@ -57,8 +57,10 @@ def read_queries(path: Path) -> dict[str, str]:
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Return query-id -> corpus-id -> relevance, those above 0 only. Raises QuestionRefused with the line that cannot
-    be used."""
+    """Return query-id -> corpus-id -> relevance, those above 0 only.
+
+    Raises QuestionRefused with the line that cannot be used.
+    """
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for number, line in enumerate(lines_of(path), 1):
         fields = line.split("\t")

@@ -58,8 +58,10 @@ class QuestionQueue:
         self._runner: asyncio.Task[None] | None = None
 
     async def embed(self, client: str, embedder: Embedder, ids: TokenIds) -> Vectors:
-        """Wait until the question has been embedded, and return its vectors. Raises TooBusy, or what the embedder
-        raised."""
+        """Wait until the question has been embedded, and return its vectors.
+
+        Raises TooBusy, or what the embedder raised.
+        """
         question = WaitingQuestion(client, embedder, ids)
         self._add(question)
         if not self._runner or self._runner.done():

@@ -87,8 +87,10 @@ def retrieve(question: Question, timings: Timings) -> list[Passage]:
 
 
 async def retrieve_queued(question: Question, timings: Timings, client: str) -> list[Passage]:
-    """Return what ``retrieve`` does; the queue for the model is fair between values of ``client``. Raises TooBusy,
-    too."""
+    """Return what ``retrieve`` does; the queue for the model is fair between values of ``client``.
+
+    Raises TooBusy, too.
+    """
     prepared = await sync_to_async(prepare)(question, timings)
     with timings.stage("embed"):
         vectors = await query_embedder.question_queue().embed(client, prepared.served.embedder, prepared.ids)
@@ -108,8 +110,11 @@ def prepare(question: Question, timings: Timings) -> PreparedQuestion:
 
 
 def find(question: Question, prepared: PreparedQuestion, vectors: Vectors, timings: Timings) -> list[Passage]:
-    """Return the passages that are nearest to the vectors. Raises IndexIncomplete where none is found although there
-    are chunks to find: dense vectors are near or far, but some are nearest."""
+    """Return the passages that are nearest to the vectors.
+
+    Raises IndexIncomplete where none is found although there are chunks to find: dense vectors are near or far, but
+    some are nearest.
+    """
     from ingestion.vector_store.store import open_store
 
     collection, passages = prepared.served.collection, []
@@ -156,8 +161,10 @@ def searched_sources(name: str) -> list[int]:
 
 
 def search(store: VectorStore, vectors: Vectors, question: Question, source_ids: list[int]) -> list[Passage]:
-    """Return at most ``question.limit`` passages; ask for more hits as long as too few have rows and Milvus may have
-    others."""
+    """Return at most ``question.limit`` passages.
+
+    Asks for more hits as long as too few of them have rows and Milvus may have others.
+    """
     wanted = question.limit + SPARE_HITS
     while True:
         hits = store.search(vectors, limit=wanted, mode=question.mode, source_ids=source_ids)
@@ -220,8 +227,10 @@ def served_model(searched: Collection, timings: Timings) -> ServedModel:
 
 
 def load(collection: Collection) -> ServedModel:
-    """Load a collection's model in the place of the one in this process. Other threads wait instead of loading a
-    second. Raises ModelError, for MODEL_RETRY_SECONDS without another try."""
+    """Load a collection's model in the place of the one in this process.
+
+    Other threads wait instead of loading a second. Raises ModelError, for MODEL_RETRY_SECONDS without another try.
+    """
     global _served, _failure
     model = collection.spec()
     with _model_lock:

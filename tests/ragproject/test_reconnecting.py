@@ -41,7 +41,7 @@ def test_no_pause_between_two_tries_grows_beyond_a_few_seconds(connect, monkeypa
 
 @pytest.fixture
 def worker(clean_redis: redis.Redis, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real CPU worker on the tests' Redis and on a database of its own."""
+    """Start a real CPU worker on the tests' Redis and on a database of its own."""
     command = services.worker("cpu", ("-Q", "cpu", "-c", "1"), {}).command
     given = {"DJANGO_SETTINGS_MODULE": "ragproject.settings", "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
     with (tmp_path / "log").open("wb") as log:

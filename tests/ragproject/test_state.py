@@ -47,7 +47,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.fixture
 def folder(tmp_path: Path, settings: Any) -> Iterator[Path]:
-    """A data folder of the embedded servers, on the default addresses."""
+    """Make a data folder of the embedded servers, on the default addresses."""
     settings.DATA_DIR = tmp_path
     settings.REDIS_URL = f"unix://{tmp_path}/redis/redis.sock?db=0"
     settings.MILVUS_URI = f"unix:{tmp_path}/milvus.sock"
@@ -57,7 +57,7 @@ def folder(tmp_path: Path, settings: Any) -> Iterator[Path]:
 
 
 async def served(service: services.Service, use: Callable[[], Any], capsys: pytest.CaptureFixture[str]) -> Any:
-    """What ``use`` returns once the service answers, and what the stack said meanwhile."""
+    """Return what ``use`` returns once the service answers, and what the stack wrote meanwhile."""
     console, restart_log = Console(colour=False), RestartLog(project.DATA_DIR)
     child = Child(service, console, restart_log)
     stack = Stack([[child]], console, restart_log)
@@ -187,7 +187,7 @@ def test_a_damaged_lock_file_keeps_nobody_out(tmp_path: Path, content: bytes) ->
 
 
 def as_nobody(work: Callable[[], object]) -> str:
-    """What an error of this work says to a user without rights."""
+    """Return what an error of this work says to a user without rights."""
     ours, theirs = os.pipe()
     if child := os.fork():
         os.close(theirs)
@@ -210,7 +210,7 @@ def as_nobody(work: Callable[[], object]) -> str:
 
 @pytest.fixture
 def nobodys(folder: Path) -> Iterator[Path]:
-    """A data folder of that user, below folders that may be passed through."""
+    """Make a data folder of that user, below folders that may be passed through."""
     around = Path("/tmp") / f"nobodys-{os.getpid()}"  # noqa: S108  a folder of pytest's is closed to others
     around.mkdir(mode=0o755)
     data = around / "data"
@@ -277,7 +277,7 @@ def test_an_open_data_folder_is_closed_once(tmp_path: Path, mode: int, capsys: p
 
 @pytest.fixture
 def model(model_path: Path, tmp_path: Path) -> Path:
-    """A whole copy of the stand-in."""
+    """Return a whole copy of the stand-in."""
     return Path(shutil.copytree(model_path, tmp_path / "bge-m3"))
 
 
@@ -315,7 +315,7 @@ def test_weights_of_the_other_format_are_enough(model: Path) -> None:
 @pytest.mark.parametrize("name", ["/nowhere/bge-m3", "./nowhere", "~/nowhere-at-all"])
 def test_a_model_folder_that_is_not_there_stops_the_stack(name: str, settings: Any) -> None:
     settings.EMBED_MODEL = settings.MODEL_PATH = name
-    with pytest.raises(StackError, match="nowhere.*does not exist. Set EMBED_MODEL"):
+    with pytest.raises(StackError, match=r"nowhere.*does not exist\. Set EMBED_MODEL"):
         require_model(Console(colour=False))
 
 

@@ -26,7 +26,7 @@ LETTERS = st.text("abcdefgh", min_size=1, max_size=8)
 
 
 def code_of(answer: str) -> list[str]:
-    """What readers of an answer show as code: the rule of ask.js, written once more."""
+    """Return what readers of an answer see as code: the rule of ask.js, written once more."""
     found, opened, code = [], "", ""
     for part in re.split(r"(`+)", answer):
         if not opened and part.startswith("`"):

@@ -176,7 +176,8 @@ def test_whoever_hangs_up_leaves_the_queue() -> None:
         for task in gone:
             task.cancel()
         await asyncio.sleep(0)
-        assert scene.queue.questions == {} and not scene.queue.clients
+        assert scene.queue.questions == {}
+        assert not scene.queue.clients
         scene.ask(100, READER, SHORT)
 
     scene, found = played(play)
@@ -189,7 +190,7 @@ def test_hanging_up_while_the_model_runs_harms_nobody_else() -> None:
         scene.ask(1, READER, SHORT)
         scene.asked[0].cancel()
 
-    scene, found = played(play)
+    _scene, found = played(play)
     assert isinstance(found[0], asyncio.CancelledError)
     assert found[1] == 1
 
@@ -220,7 +221,8 @@ def test_where_all_queues_are_full_the_heaviest_client_loses_one(settings: Setti
 
     _, found = played(play)
     assert isinstance(found[6], TooBusy)
-    assert found[:6] == list(range(6)) and found[7] == 100
+    assert found[:6] == list(range(6))
+    assert found[7] == 100
 
 
 def test_a_question_that_fails_fails_alone() -> None:
@@ -259,7 +261,8 @@ def test_questions_for_different_models_are_never_in_one_batch() -> None:
     scene, found = played(play)
     assert found == list(range(9))
     assert {n for batch in other.batches for n in batch} == {1, 3, 5, 7}
-    assert scene.model.threads == other.threads and len(other.threads) == 1
+    assert scene.model.threads == other.threads
+    assert len(other.threads) == 1
 
 
 def test_those_who_wait_hold_no_thread() -> None:
@@ -282,7 +285,8 @@ def test_everybody_is_taken_once_and_in_bounded_batches(asked: list[tuple[str, i
             queue._add(WaitingQuestion(client, None, np.zeros(size, np.uint32)))  # type: ignore[arg-type]
         while batch := queue._next_batch():
             batches.append(batch)
-        assert not queue.questions and not queue.clients
+        assert not queue.questions
+        assert not queue.clients
         return batches
 
     batches = asyncio.run(run())
@@ -306,7 +310,8 @@ def test_a_long_question_is_cut_and_still_answered(index: None, settings: Settin
     ids = retriever.prepare(Question(text), Timings()).ids
     whole = retriever.prepare(Question("x"), Timings()).served.embedder.tokenise([text])[0]
     assert len(ids) == settings.QUESTION_MAX_TOKENS < len(whole)
-    assert ids[-1] == whole[-1] and list(ids[:-1]) == list(whole[: len(ids) - 1])
+    assert ids[-1] == whole[-1]
+    assert list(ids[:-1]) == list(whole[: len(ids) - 1])
     assert retrieve(Question(text), Timings())[0].document == 911
 
 
