@@ -21,14 +21,14 @@ EMBEDDINGS_MAX_BYTES = env.integer(
     "EMBEDDINGS_MAX_BYTES", 64 * 1024 * 1024, "Size of the list in Redis at which embedding pauses."
 )
 
-# The index is compared with the rows, key by key, and mended: 15 s for 100 000 chunks on two busy cores.
+# An audit compares the index with the rows, key by key, and repairs both: 15 s for 100 000 chunks on two busy cores.
 AUDIT_SECONDS = env.number(
     "AUDIT_SECONDS",
     86_400.0,
     "How often the index is compared with the rows and mended; at once when chunks are missing.",
     validate=validate.Range(60),
 )
-# How often it is looked whether an audit is due: the last one's time stands in the database, Beat keeps none.
+# How often an audit may become due: the time of the last one stands in the database, Beat stores none.
 AUDIT_LOOK_SECONDS = 60.0
 
 DISPATCH_SECONDS = env.number("DISPATCH_SECONDS", 2.0, "How often waiting work is handed out.")
@@ -42,5 +42,5 @@ LEASE_SECONDS = env.integer(
     "LEASE_SECONDS", 60, "A claimed chunk or a document that nobody works on is handed out again after this."
 )
 PAGE_TIME_LIMIT_SECONDS = env.integer("PAGE_TIME_LIMIT_SECONDS", 90, "Time limit of one page in a CPU worker.")
-# A listing may read a hundred sitemaps, each in its turn.
+# A listing may read a hundred sitemaps, one after the other.
 LIST_TIME_LIMIT_SECONDS = env.integer("LIST_TIME_LIMIT_SECONDS", 300, "Time limit of listing a source.")

@@ -12,8 +12,8 @@ from ragproject.settings.locations import REDIS_URL, broker_url, env
 
 CPU_WORKERS = env.integer("CPU_WORKERS", 2, "Processes that fetch and cut.", validate=validate.Range(1, 256))
 CELERY_BROKER_URL = broker_url(REDIS_URL)
-# The drain has a process of its own: with Milvus' client and a batch of vectors a process grows by 38 MB, which
-# every CPU worker would (106 MB without), and a drain behind slow pages would make the embedder wait.
+# The drain has a process of its own. Milvus' client and a batch of vectors take 38 MB, which every CPU worker (106 MB)
+# would need otherwise, and a drain that waits behind slow pages would make the embedder wait.
 CELERY_TASK_QUEUES = [Queue("cpu"), Queue("gpu"), Queue("index")]
 CELERY_TASK_DEFAULT_QUEUE = "cpu"
 CELERY_TASK_ROUTES = {
@@ -30,7 +30,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# Messages with a countdown are held in memory; ours wait a host's turn of at most 10 s, longer waits are rows.
+# Messages with a countdown are held in memory; ours wait at most 10 s for a slot of a host, longer waits are rows.
 CELERY_WORKER_ETA_TASK_LIMIT = 1000
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10.0
@@ -43,7 +43,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # A Redis that refuses writes (a full disk, a full memory) would end every worker each time it is started.
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 5
-# Longer than any task may run, twice over; rows carry leases, so redelivery is a convenience.
+# More than twice as long as any task may run. Rows have leases, so nothing depends on this redelivery.
 VISIBILITY_TIMEOUT_SECONDS = 3600
 CELERY_VISIBILITY_TIMEOUT = VISIBILITY_TIMEOUT_SECONDS
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
