@@ -21,7 +21,7 @@ from ingestion.embedding.stand_in_model import assemble
 from ingestion.fetching import host_throttle
 from ingestion.vector_store import store
 from ragproject.embedded import services
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 
 # A shell that starts this in the background lets it and its children ignore Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -72,7 +72,7 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 300.0, every
 
 def serve(command: Sequence[str], *, cwd: Path | None = None) -> subprocess.Popen[bytes]:
     """A server that ends with the tests, however they end."""
-    return subprocess.Popen(tethered(command), cwd=cwd, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(bound_to_parent(command), cwd=cwd, stdout=subprocess.DEVNULL)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -24,7 +24,7 @@ from django.conf import settings
 
 from ingestion.exceptions import IngestionError
 from ingestion.types import Json
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 
 READY_SECONDS = 240.0
 STOP_SECONDS = 120.0
@@ -92,7 +92,7 @@ def running(command: Sequence[str], place: Place, name: str) -> Iterator[subproc
     """A process of our own, in a session of its own so that Ctrl-C reaches the benchmark alone."""
     with (place.folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
-            tethered(command), cwd=settings.BASE_DIR, env=place.environment, start_new_session=True,
+            bound_to_parent(command), cwd=settings.BASE_DIR, env=place.environment, start_new_session=True,
             stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
@@ -138,7 +138,7 @@ def site(place: Place, folder: Path, files: Sequence[Path], latency: float) -> I
     """The files served with a latency; gives the site's address."""
     command = [sys.executable, "-m", "ingestion.benchmarks.site", str(folder), "--latency", str(latency)]
     with subprocess.Popen(  # noqa: S603
-        tethered(command), cwd=settings.BASE_DIR, env=place.environment, start_new_session=True,
+        bound_to_parent(command), cwd=settings.BASE_DIR, env=place.environment, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         try:
@@ -155,7 +155,7 @@ def answer(place: Place, *command: str) -> Json:
     log = place.folder / "command.log"
     with log.open("wb") as errors:
         done = subprocess.run(  # noqa: S603
-            tethered([sys.executable, *command]), cwd=settings.BASE_DIR, env=place.environment,
+            bound_to_parent([sys.executable, *command]), cwd=settings.BASE_DIR, env=place.environment,
             stdout=subprocess.PIPE, stderr=errors, check=False,
         )  # fmt: skip
     if not done.stdout.strip():

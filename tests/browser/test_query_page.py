@@ -124,7 +124,7 @@ def browser(sites: Sites) -> Iterator[Browser]:
 
 @pytest.fixture
 def model(sites: Sites) -> Iterator[ModelServer]:
-    """The language model, patient enough to be watched, and as it was afterwards."""
+    """Give the language model time to be watched, and put it back afterwards."""
     fresh = ModelServer()
     for name in ("behaviour", "pieces", "requests", "hung_up"):
         setattr(sites.model, name, getattr(fresh, name))
@@ -135,7 +135,7 @@ def model(sites: Sites) -> Iterator[ModelServer]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page that must stay silent on the console and on its own site."""
+    """Open a page that must write nothing to the console and stay on its own site."""
     context = browser.new_context(viewport={"width": 1100, "height": 900})
     yield from watched(context)
 
@@ -188,7 +188,8 @@ def test_the_answer_streams_and_its_citation_leads_to_the_page(
     page.screenshot(path=pictures / "busy.png")
     finished(page)
     lengths = page.evaluate("window.lengths")
-    assert len(set(lengths)) > 2 and lengths == sorted(lengths)
+    assert len(set(lengths)) > 2
+    assert lengths == sorted(lengths)
     assert page.locator("#answer").inner_text() == "Run makemigrations 1."
     page.get_by_role("link", name="Source 1").click()
     assert page.evaluate("location.hash") == "#source-1"

@@ -56,7 +56,7 @@ def test_celery_connects_to_the_same_socket_as_redis_py(query: str, user: str, e
 
 
 def kombu_options(connection: Connection) -> dict[str, Any]:
-    """What a channel would connect with."""
+    """Return what a channel would connect with."""
     from kombu.transport.redis import Channel
 
     channel = Channel.__new__(Channel)

@@ -29,7 +29,7 @@ from search import checks
 from search.api import views
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
-from search.retrieval.retriever import Prepared, Served
+from search.retrieval.retriever import PreparedQuestion, ServedModel
 from search.timings import Timings
 from tests.conftest import wait_until
 from tests.search.test_query_embedder import HeldEmbedder
@@ -43,8 +43,8 @@ class Site:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.model = HeldEmbedder()
-        self.line = query_embedder.QueryLine()
-        monkeypatch.setattr(query_embedder, "line", lambda: self.line)
+        self.queue = query_embedder.QuestionQueue()
+        monkeypatch.setattr(query_embedder, "question_queue", lambda: self.queue)
         monkeypatch.setattr(retriever, "prepare", self.prepare)
         monkeypatch.setattr(retriever, "find", lambda *args: [])
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -53,9 +53,9 @@ class Site:
         self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([self.socket])))
         self.thread.start()
 
-    def prepare(self, question: Question, timings: Timings) -> Prepared:
+    def prepare(self, question: Question, timings: Timings) -> PreparedQuestion:
         ids = np.full(10, int(question.text), np.uint32)
-        return Prepared(Served(None, self.model), [], ids)  # type: ignore[arg-type]
+        return PreparedQuestion(ServedModel(None, self.model), [], ids)  # type: ignore[arg-type]
 
     def connect(self, number: int) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), source_address=(CROWD, 0))
@@ -70,8 +70,8 @@ class Site:
             return response.status
 
     def waiting(self) -> int:
-        """Questions in the line, without those that the model has."""
-        return sum(map(len, self.line.questions.values()))
+        """Questions in the queue, without those that the model has."""
+        return sum(map(len, self.queue.questions.values()))
 
 
 @pytest.fixture
@@ -164,7 +164,8 @@ def test_the_server_gives_back_every_place(site: Site) -> None:
 def test_a_proxy_that_is_not_named_is_warned_of(settings: Settings) -> None:
     settings.BEHIND_HTTPS, settings.TRUSTED_PROXIES = True, []
     [found] = checks.check_proxies()
-    assert isinstance(found, Warning) and "TRUSTED_PROXIES" in str(found.hint)
+    assert isinstance(found, Warning)
+    assert "TRUSTED_PROXIES" in str(found.hint)
     settings.TRUSTED_PROXIES = ["10.0.0.1"]
     assert checks.check_proxies() == []
     settings.TRUSTED_PROXIES = ["10.0.0.1/8", "proxy"]

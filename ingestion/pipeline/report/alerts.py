@@ -12,7 +12,7 @@ from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Run
 from ingestion.pipeline.index.completeness import shortfall
 from ingestion.pipeline.state.transitions import TO_EMBED
-from ragproject.embedded.deaths import unsteady_processes
+from ragproject.embedded.restarts import unstable_processes
 
 # Beat's jobs by their periods' settings, and what stands still without them.
 JOBS = {
@@ -42,7 +42,7 @@ def troubles() -> list[str]:
 
 def processes_unsteady() -> list[str]:
     """Processes of the embedded stack that end again and again; where another supervisor runs them, it knows."""
-    return [str(each) for each in unsteady_processes(settings.DATA_DIR)]
+    return [str(each) for each in unstable_processes(settings.DATA_DIR)]
 
 
 def jobs_late() -> Iterator[str]:
