@@ -16,7 +16,10 @@ WEBSITE_PAGES = 5000
 
 
 class Source(models.Model):
-    """A place documents come from. Deleting goes through ``deleting`` so that vectors go first."""
+    """Where documents come from.
+
+    A source that is to be deleted is marked ``deleting`` first; its row goes when its vectors are deleted.
+    """
 
     class Kind(models.TextChoices):
         WEBSITE = "website", "Website"
@@ -27,11 +30,11 @@ class Source(models.Model):
         JSONL = "jsonl", "JSON lines"
         UPLOADS = "uploads", "Uploaded files"
 
-    # Their pages come from servers of others: aliases, soft errors and politeness concern only them.
+    # Kinds whose pages come from servers of others: only these need politeness and have aliases and soft errors.
     WEB: ClassVar = (Kind.WEBSITE, Kind.SITEMAP, Kind.URLS)
-    # They are read from this machine, which staff may see only below FILES_ROOTS.
+    # Kinds that are read from this machine, where staff may name only what lies below FILES_ROOTS.
     LOCAL: ClassVar = (Kind.FILES, Kind.JSONL, Kind.URLS)
-    # All their requests go to one host, so that a host's pause is the source's.
+    # Kinds whose requests all go to one host, so that a pause of the host is one of the source.
     ONE_HOST: ClassVar = (Kind.WEBSITE, Kind.SITEMAP, Kind.GITHUB)
 
     name = models.CharField(max_length=200, unique=True)
@@ -77,12 +80,13 @@ class Source(models.Model):
         return self.name
 
     def page_bound(self) -> int:
-        """A website may have no end; what others list has one. 0: no bound."""
+        """Return the largest number of documents to take; 0: no bound. A website has one because it may be endless."""
         if self.max_pages is not None:
             return self.max_pages
         return WEBSITE_PAGES if self.kind == Source.Kind.WEBSITE else 0
 
     def spec(self) -> SourceSpec:
+        """Return what the source modules need to know of this row."""
         return SourceSpec(
             kind=self.kind,
             target=self.target,

@@ -171,7 +171,7 @@ class Slice:
             self.push()
         finally:
             self.conveyor.stop()
-            claims.mine().not_attempted()
+            claims.mine().give_back()
         return not self.is_blocked
 
     def work(self) -> None:

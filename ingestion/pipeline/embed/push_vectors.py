@@ -34,7 +34,7 @@ def deliver(finished: Sequence[Embedded], *, collection: str, seconds: float) ->
         return
     records = [r for each in finished if (r := storable(each, collection))]
     embedding_queue.push(records)
-    Chunk.objects.buffered([r.chunk_id for r in records], owner=owner())
+    Chunk.objects.mark_buffered([r.chunk_id for r in records], owner=owner())
     charge_runs([each.chunk for each in finished if not each.copied], seconds)
     credit_runs([each.chunk for each in finished if each.copied])
     advance({each.chunk.document_id for each in finished})
