@@ -13,7 +13,7 @@ from django.conf import settings
 
 from ingestion.benchmarks.django_docs import documentation
 from ingestion.exceptions import SourceError
-from ingestion.pipeline.report.preview import cut, extracted_of
+from ingestion.pipeline.report.preview import fetch_and_extract, split_into_chunks
 from ingestion.types import SourceSpec, TextChunk, embedding_text
 
 PAGES = {".txt", ".rst", ".md", ".html"}
@@ -41,7 +41,7 @@ def chunks(folder: Path, pages: int = 0) -> Iterator[list[TextChunk]]:
     """The chunks of each page, as the pipeline cuts them."""
     spec = SourceSpec("files", str(folder))
     for file in files(folder, pages):
-        yield cut(extracted_of(spec, file.resolve().as_uri()))
+        yield split_into_chunks(fetch_and_extract(spec, file.resolve().as_uri()))
 
 
 def texts(folder: Path, pages: int = 0) -> list[list[str]]:

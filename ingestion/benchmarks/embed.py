@@ -33,7 +33,7 @@ from ingestion.embedding.embedder import (
     resolve_dtype,
     wanted_dtype,
 )
-from ingestion.pipeline.report.preview import extracted_of
+from ingestion.pipeline.report.preview import fetch_and_extract
 from ingestion.types import Json, ModelSpec, SourceSpec, Vectors, embedding_text
 
 Say = Callable[[str], None]
@@ -92,7 +92,7 @@ def pages_of(folder: Path, spec: ModelSpec, texts: int) -> Pages:
     for drawn in np.random.default_rng(random_weights.SEED).permutation(len(files)):
         if sum(map(len, pages)) >= texts:
             break
-        extracted = extracted_of(source, files[drawn].resolve().as_uri())
+        extracted = fetch_and_extract(source, files[drawn].resolve().as_uri())
         found = chunk(extracted, tokenizer=tokenizer, max_tokens=settings.CHUNK_TOKENS)
         left = texts - sum(map(len, pages))
         pages.append([embedding_text(part.heading, part.text) for part in found[:left]])

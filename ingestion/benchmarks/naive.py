@@ -24,7 +24,7 @@ from kombu import Queue
 from ingestion.coordination.redis_client import connect
 from ingestion.embedding.embedder import resolve_device
 from ingestion.extraction.extract import extract
-from ingestion.pipeline.report.preview import cut
+from ingestion.pipeline.report.preview import split_into_chunks
 from ingestion.sources.registry import fetch
 from ingestion.sources.web.crawler import patiently
 from ingestion.types import CrawlPolicy, EmbeddedChunk, SourceSpec, TextChunk, Vectors, embedding_text
@@ -69,7 +69,7 @@ def ingest(spec: SourceSpec, url: str) -> int:
     with timed("extract"):
         extracted = extract(fetched)
     with timed("chunk"):
-        chunks = cut(extracted)
+        chunks = split_into_chunks(extracted)
     if not chunks:
         return 0
     with timed("embed"):

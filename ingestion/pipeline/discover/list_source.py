@@ -18,7 +18,7 @@ from ingestion.exceptions import FetchFailed, HostBusy, IngestionError, Throttle
 from ingestion.models import Document, DocumentQuerySet, Run, Source
 from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.state.fingerprints import shape_of
-from ingestion.pipeline.state.removals import retire, unlisted
+from ingestion.pipeline.state.removals import note_unlisted, retire
 from ingestion.sources.registry import BULK, follow, list_documents, prepare
 from ingestion.sources.web.url_scope import template
 from ingestion.types import Listed, Listing
@@ -111,7 +111,7 @@ def register_listing(run: Run, listing: Listing) -> int:
     Run.objects.filter(id=run.pk).update(complete=listing.complete, remarks=dict.fromkeys(listing.notes, ""))
     found = register_all(run, listing.documents)
     if found and listing.complete:
-        unlisted(run)
+        note_unlisted(run)
     elif found:
         visit_known(run)
     return found
