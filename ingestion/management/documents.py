@@ -8,8 +8,10 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
 
+from ingestion.exceptions import ModelError
 from ingestion.pipeline.report.preview import Reading, read
 from ingestion.types import Extracted, Json
 
@@ -54,6 +56,9 @@ class DocumentsCommand(BaseCommand):
             sys.exit(BROKEN_PIPE)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        except ModelError as error:  # no chunks without the model's tokenizer
+            hint = " Run: python manage.py standin_model" if settings.EMBED_MODEL == settings.STAND_IN else ""
+            raise CommandError(f"{error}{hint}") from error
         if not seen:
             self.stderr.write("The targets hold no documents: check --include and --exclude.")
         if failed or not seen:

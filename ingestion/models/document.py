@@ -19,7 +19,7 @@ from django.utils import timezone
 from ingestion.models.chunk import Chunk
 from ingestion.models.run import Run
 from ingestion.models.source import Source
-from ingestion.models.times import LONGEST_WAIT_SECONDS, passed, written_ahead
+from ingestion.models.times import LONGEST_WAIT_SECONDS, ahead, passed
 from ingestion.types import Validators
 
 
@@ -35,7 +35,8 @@ class DocumentQuerySet(QuerySet["Document"]):
     def due(self) -> DocumentQuerySet:
         """Select the waiting documents that may be attempted now, those few links from the first page first."""
         now = Q(next_attempt_at=None) | passed("next_attempt_at", longest=LONGEST_WAIT_SECONDS)
-        return self.filter(now | written_ahead("updated_at"), state=Document.State.WAITING).order_by("depth", "id")
+        now |= Q(updated_at__gt=ahead(0))  # put off before the clock was set back
+        return self.filter(now, state=Document.State.WAITING).order_by("depth", "id")
 
     def expired(self) -> DocumentQuerySet:
         """Select the documents whose worker let its lease run out."""

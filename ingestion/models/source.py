@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import DurationField, ExpressionWrapper, F, IntegerField, Q, QuerySet, Value
 from django.utils import timezone
 
-from ingestion.models.times import LONGEST_WAIT_SECONDS, beyond_its_interval, passed
+from ingestion.models.times import LONGEST_WAIT_SECONDS, ahead, passed
 from ingestion.types import CrawlPolicy, SourceSpec
 
 WEBSITE_PAGES = 5000
@@ -100,7 +101,9 @@ class Source(models.Model):
 
 def due_sources() -> QuerySet[Source]:
     """Return the sources whose refresh interval has passed, or whose next run lies further ahead than the interval."""
-    now = Q(next_run_at__lte=timezone.now()) | beyond_its_interval("next_run_at", "refresh_seconds")
+    seconds = ExpressionWrapper(F("refresh_seconds"), output_field=IntegerField())  # SQLite: nothing else multiplies
+    interval = ExpressionWrapper(seconds * Value(timedelta(seconds=1)), output_field=DurationField())
+    now = Q(next_run_at__lte=timezone.now()) | Q(next_run_at__gt=Value(ahead(0)) + interval)
     return Source.objects.filter(now, deleting=False)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import DurationField, ExpressionWrapper, F, IntegerField, Q, Value
+from django.db.models import Q
 from django.utils import timezone
 
 # The longest that a page, a source or a listing is put off: hosts that ask for more are asked again after this.
@@ -21,18 +21,6 @@ CLOCK_SECONDS = 60.0
 def passed(field: str, *, longest: float) -> Q:
     """Return the condition that the time in ``field`` has come, or lies more than ``longest`` seconds ahead."""
     return Q(**{f"{field}__lt": timezone.now()}) | Q(**{f"{field}__gt": ahead(longest)})
-
-
-def written_ahead(field: str) -> Q:
-    """Return the condition that ``field``, the time when a row was written, lies in the future."""
-    return Q(**{f"{field}__gt": ahead(0)})
-
-
-def beyond_its_interval(field: str, seconds: str) -> Q:
-    """Return the condition that the time in ``field`` lies further ahead than the number of seconds in ``seconds``."""
-    number = ExpressionWrapper(F(seconds), output_field=IntegerField())  # on SQLite, Django multiplies no other kind
-    interval = ExpressionWrapper(number * Value(timedelta(seconds=1)), output_field=DurationField())
-    return Q(**{f"{field}__gt": Value(ahead(0)) + interval})
 
 
 def ahead(seconds: float) -> datetime:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.conf import settings
-from django.core.management.base import CommandError
-
-from ingestion.exceptions import ModelError
 from ingestion.management.documents import TARGETS, DocumentsCommand, rule
 from ingestion.pipeline.report.preview import Reading, split_into_chunks
 from ingestion.types import Extracted, Json
@@ -18,13 +12,6 @@ class Command(DocumentsCommand):
         "Show the chunks of documents: start and end in the text that `extract` shows, heading path, tokens as the "
         f"model counts them. {TARGETS}"
     )
-
-    def handle(self, *args: Any, targets: list[str], **options: Any) -> None:
-        try:
-            super().handle(*args, targets=targets, **options)
-        except ModelError as error:
-            hint = " Run: python manage.py standin_model" if settings.EMBED_MODEL == settings.STAND_IN else ""
-            raise CommandError(f"{error}{hint}") from error
 
     def record(self, reading: Reading) -> Json:
         chunks = [

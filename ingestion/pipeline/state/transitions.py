@@ -33,38 +33,31 @@ def advance(document_ids: Iterable[int] | None = None) -> None:
     indexing.filter(to_embed).update(state=Document.State.EMBEDDING, updated_at=now)
     embedding.filter(~to_embed).update(state=Document.State.INDEXING, updated_at=now)
     ready = indexing.filter(~pending)
+    # Chunks that could not be embedded fail their document; its other chunks still answer.
     for document in ready.filter(has_chunks(Chunk.State.FAILED)):
-        _fail_incomplete(document)
+        failed = document.chunks.filter(state=Chunk.State.FAILED)
+        first = failed.first()
+        error = (
+            f"{failed.count()} of {document.chunk_count} chunks could not be indexed: {first.error if first else ''}"
+        )
+        indexing.filter(id=document.pk).update(state=Document.State.FAILED, error=error, updated_at=now)
     ready.update(state=Document.State.INDEXED, indexed_at=now, updated_at=now)
 
 
-def _fail_incomplete(document: Document) -> None:
-    """Fail a document of which chunks could not be embedded; its other chunks still answer."""
-    failed = document.chunks.filter(state=Chunk.State.FAILED)
-    first = failed.first()
-    reason = f"{failed.count()} of {document.chunk_count} chunks could not be indexed: {first.error if first else ''}"
-    Document.objects.filter(id=document.pk, state=Document.State.INDEXING).update(
-        state=Document.State.FAILED, error=reason, updated_at=timezone.now()
-    )
-
-
 def finish_runs() -> int:
-    """Close the runs that have no work left. Return how many."""
-    return sum(map(_finish, _without_work(Run.objects.all())))
+    """Close the runs that have no work left. Return how many.
 
-
-def _finish(run: Run) -> int:
-    """Remove the missing documents of a run, or hold them back, and close the run. Return 1, or 0 if it goes on.
-
-    Removing a document can set its duplicates free, and these keep the run going.
+    Before that, the missing documents of each are removed, or held back. Removing a document can set its duplicates
+    free; those keep the run going.
     """
-    held = settle_missing(run)
-    error = held.explanation() if held else ""
-    state = Run.State.HELD if held else Run.State.FINISHED
-    done = _without_work(Run.objects.filter(id=run.pk))
-    if not done.update(state=state, error=error, note="", finished_at=timezone.now()):
-        return 0
-    return Run.objects.filter(id=run.pk).update(figures=asdict(summary([run.pk])))
+    finished = 0
+    for run in _without_work(Run.objects.all()):
+        held = settle_missing(run)
+        error, state = (held.explanation(), Run.State.HELD) if held else ("", Run.State.FINISHED)
+        done = _without_work(Run.objects.filter(id=run.pk))
+        if done.update(state=state, error=error, note="", finished_at=timezone.now()):
+            finished += Run.objects.filter(id=run.pk).update(figures=asdict(summary([run.pk])))
+    return finished
 
 
 def _without_work(runs: RunQuerySet) -> RunQuerySet:
