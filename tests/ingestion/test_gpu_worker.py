@@ -38,7 +38,7 @@ STOPS = int(os.environ.get("STOPS", "3"))
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch, clean_redis: redis.Redis) -> None:
     monkeypatch.setattr(locks, "DEVICE_LEASE_SECONDS", 0.4)
-    monkeypatch.setattr(device, "DEVICE_RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(locks, "DEVICE_RENEW_SECONDS", 0.1)
     monkeypatch.setattr(locks, "DEVICE_LOOK_SECONDS", 0.05)
 
 
