@@ -33,7 +33,7 @@ class Usage:
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> Usage:
-        self.look()
+        self.measure()
         self._thread.start()
         return self
 
@@ -43,14 +43,14 @@ class Usage:
         self._over.set()
         self._thread.join()
         if not error:
-            self.look()
+            self.measure()
         self.redis.close()
 
     def _watch(self) -> None:
         while not self._over.wait(EVERY_SECONDS):
-            self.look()
+            self.measure()
 
-    def look(self) -> None:
+    def measure(self) -> None:
         """Measure once."""
         for process in [self.root, *self.root.children(recursive=True)]:
             try:

@@ -126,12 +126,12 @@ class DocumentQuerySet(QuerySet["Document"]):
     def keep(self, *, run_id: int) -> int:
         """Count documents as unchanged in ``run_id`` because the listing says so; nothing is fetched."""
         figures = {"new_chunks": 0, "new_tokens": 0, "fetch_seconds": 0, "extract_seconds": 0, "chunk_seconds": 0}
-        said = {"run_id": run_id, "unchanged_by": Document.Layer.LISTING, "error": "", "misses": 0, **figures}
+        changes = {"run_id": run_id, "unchanged_by": Document.Layer.LISTING, "error": "", "misses": 0, **figures}
         ids = list(self.values_list("id", flat=True))
         rows = Document.objects.filter(id__in=ids)
-        return rows.filter(state=Document.State.DUPLICATE).update(updated_at=timezone.now(), **said) + rows.exclude(
+        return rows.filter(state=Document.State.DUPLICATE).update(updated_at=timezone.now(), **changes) + rows.exclude(
             state__in=(*Document.ACTIVE, Document.State.DUPLICATE)
-        ).update(state=Document.State.UNCHANGED, updated_at=timezone.now(), **said)
+        ).update(state=Document.State.UNCHANGED, updated_at=timezone.now(), **changes)
 
 
 class Document(models.Model):

@@ -1,4 +1,4 @@
-"""Where documents come from, and how its hosts are to be treated."""
+"""Sources: where documents come from, and how the hosts there are to be treated."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ A collection belongs to one model (weights, pooling, dimension); vectors of two 
 and passages embedded on different devices do in any case.
 
 Only the embedder decides which collection is filled: it *adopts* the one of the model that it has loaded, once per
-process. Everything else goes by the rows, so that a process left with older settings cannot turn the index back.
+process. Everything else goes by the rows, so that a process left with older settings cannot undo a change of the model.
 Records name the collection that they were made for; the drain drops those for another.
 
 What is written goes to one collection, what is deleted is deleted from all of them. A question is answered by the

@@ -75,7 +75,7 @@ def test_an_outage_and_unusable_records_are_named_to_staff(clean_redis: redis.Re
     assert "1 records could not be stored (384 dimensions)" in page
 
 
-def test_without_redis_that_is_the_trouble(settings) -> None:  # type: ignore[no-untyped-def]
+def test_without_redis_that_is_the_alert(settings) -> None:  # type: ignore[no-untyped-def]
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     from ingestion.coordination import redis_client
 
