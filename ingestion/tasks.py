@@ -78,7 +78,7 @@ def fill() -> None:
 
 @shared_task
 def audit() -> None:
-    auditing.scheduled()
+    auditing.audit_if_due()
 
 
 def send(work: Work) -> None:

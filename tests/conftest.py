@@ -32,7 +32,28 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
+# What `make test FAST=1` leaves out: tests with one of these fixtures or markers.
+SERVICE_FIXTURES = {"redis_server", "milvus_server", "model_path"}
+SLOW_MARKERS = {"e2e", "browser", "processes"}
+
 pytest_plugins = ["tests.support.search_fixtures", "tests.support.site_fixtures"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="only tests without services, processes and a browser")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--fast"):
+        return
+    slow = [item for item in items if is_slow(item)]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in set(slow)]
+
+
+def is_slow(item: pytest.Item) -> bool:
+    markers = {marker.name for marker in item.iter_markers()}
+    return bool(SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())) or SLOW_MARKERS & markers)
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 300.0, every: float = 0.1) -> None:

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def sites(milvus_server: str, model_path: Path, tmp_path_factory: pytest.TempPat
         generating = serve(stack, database, LLM_BASE_URL=model.url, LLM_MODEL="stub", LLM_TIMEOUT_SECONDS="20")
         extracting = serve(stack, database)
         for address in (generating, extracting):
-            wait_until(lambda address=address: answers(address))
+            wait_until(partial(answers, address))
             with urllib.request.urlopen(f"{address}api/search?q=warm+up", timeout=120):  # noqa: S310
                 pass
         yield Sites(generating, extracting, model)

@@ -260,7 +260,7 @@ def bench(rows: Bench, clean_redis: redis.Redis) -> Iterator[Bench]:
 
 def test_a_worker_stopped_again_and_again_loses_nothing_and_costs_no_attempts(bench: Bench) -> None:
     for _ in range(STOPS):
-        bench.reset(seconds=0.6)
+        bench.reset(seconds=1.5)
         worker = bench.start()
         bench.until_busy()
         worker.send_signal(signal.SIGTERM)

@@ -61,7 +61,7 @@ def kombu_options(connection: Connection) -> dict[str, Any]:
 
     channel = Channel.__new__(Channel)
     channel.connection = type("Transport", (), {"client": connection, "default_port": 6379})()
-    found: dict[str, Any] = channel._connparams()
+    found: dict[str, Any] = channel._connparams()  # type: ignore[attr-defined]
     return found
 
 

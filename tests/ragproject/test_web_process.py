@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import uvicorn
 from django.core.checks import Warning
+from django.http import HttpRequest
 from pytest_django import Settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -127,7 +128,12 @@ def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
     site: Site, monkeypatch: pytest.MonkeyPatch, trusted: list[str], counted: str
 ) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(views, "client_of", lambda request: seen.append(request.META["REMOTE_ADDR"]) or READER)
+
+    def noted(request: HttpRequest) -> str:
+        seen.append(request.META["REMOTE_ADDR"])
+        return READER
+
+    monkeypatch.setattr(views, "client_of", noted)
     asking = ProxyHeadersMiddleware(asgi.limited, trusted_hosts=trusted)  # type: ignore[arg-type]
     monkeypatch.setattr(asgi.application, "trusted_hosts", asking.trusted_hosts)
     site.model.free.set()

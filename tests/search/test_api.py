@@ -23,7 +23,7 @@ DEAD = "http://127.0.0.1:9"
 async def posted(data: Any, **options: Any) -> Any:
     """Ask and read the answer in one event loop, as a web server does."""
     try:
-        response = await AsyncClient(enforce_csrf_checks=True).post("/api/ask", data, **options)
+        response: Any = await AsyncClient(enforce_csrf_checks=True).post("/api/ask", data, **options)
         if response.streaming:
             response.stream = "".join([part.decode() async for part in response])
         return response
@@ -214,7 +214,7 @@ def test_asking_is_a_post(db: None, client: Client) -> None:
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "sparse"])
 def test_search_returns_ranked_passages(index: None, client: Client, mode: str) -> None:
-    got = client.get("/api/search", {"q": QUESTION, "limit": 3, "mode": mode}).json()
+    got = client.get("/api/search", {"q": QUESTION, "limit": "3", "mode": mode}).json()
     scores = [p["score"] for p in got["passages"]]
     assert len(scores) == 3 and scores == sorted(scores, reverse=True)
     assert got["passages"][0]["position"] == 0 and got["passages"][0]["document"] == 911

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ class Scene:
     def ask(self, number: int, client: str, size: int, embedder: Any = None) -> asyncio.Task[Any]:
         ids = np.zeros(size, np.uint32)
         ids[0] = number
-        task = asyncio.create_task(self.line.embed(client, embedder or self.model, ids))
+        task = asyncio.create_task(self.line.embed(client, embedder or cast("Any", self.model), ids))
         self.asked.append(task)
         return task
 
@@ -241,7 +241,7 @@ def test_after_a_bug_in_the_model_the_line_goes_on(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(broken, "embed_tokens", lambda ids: 1 / 0)
         ids = np.ones(3, np.uint32)
         asked = (line.embed(CROWD, broken, ids), line.embed(READER, model, ids))  # type: ignore[arg-type]
-        return await asyncio.gather(*asked, return_exceptions=True)
+        return list(await asyncio.gather(*asked, return_exceptions=True))
 
     found = asyncio.run(run())
     assert isinstance(found[0], ZeroDivisionError)

@@ -19,7 +19,7 @@ from ingestion.exceptions import BufferUnavailable, VectorStoreUnavailable
 from ingestion.models import Collection
 from ingestion.pipeline.dispatcher import drain_wanted
 from ingestion.pipeline.report.alerts import alerts
-from ingestion.pipeline.report.status import status
+from ingestion.pipeline.report.status import Unavailable, status
 from ingestion.vector_store import store
 from ingestion.vector_store.store import VectorStore, open_store
 
@@ -80,6 +80,7 @@ def searched(db: None) -> Collection:
 def test_a_status_asks_a_silent_redis_once(silent_redis: SilentServer) -> None:
     now = status()
     assert len(silent_redis.connections) == 1
+    assert isinstance(now.queues, Unavailable)
     assert "Redis does not answer" in now.queues.error
     assert "Redis does not answer" in now.alerts[0]
 
@@ -186,7 +187,9 @@ def test_without_redis_a_question_asks_milvus_all_the_same(silent_redis: SilentS
 def test_a_status_tells_what_a_silent_milvus_did_not(
     silent_milvus: SilentServer, searched: Collection, clean_redis: redis.Redis
 ) -> None:
-    assert "Milvus does not answer" in status().index.error
+    index = status().index
+    assert isinstance(index, Unavailable)
+    assert "Milvus does not answer" in index.error
     assert store.open_store(searched.name, 8, SECONDS).seconds == SECONDS
 
 

@@ -16,6 +16,7 @@ from ingestion.models import Chunk, Collection, Document, Run, due_sources, open
 from ingestion.pipeline import dispatcher
 from ingestion.pipeline.report.alerts import alerts
 from ingestion.pipeline.report.status import pause_end
+from ingestion.pipeline.state.runs import start_due_runs
 from tests.support.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db
@@ -90,7 +91,7 @@ def test_a_refresh_that_lies_further_ahead_than_its_interval_is_due(step: timede
     make_source("never", next_run_at=None)
     past = make_source("past", refresh_seconds=10**9, next_run_at=ahead(seconds=-1))
     assert set(due_sources()) == {late, past}
-    dispatcher.start_due_runs()
+    start_due_runs()
     late.refresh_from_db()
     assert late.next_run_at is not None
     assert late.next_run_at < ahead(seconds=3660)
@@ -158,7 +159,7 @@ def test_a_collection_that_was_retired_in_the_future_is_dropped_after_its_hour(c
 def test_the_longest_wait_bounds_what_a_host_may_ask_for(clean_redis: redis.Redis) -> None:
     from ingestion.exceptions import HostBusy
     from ingestion.pipeline.discover.list_source import list_later
-    from ingestion.pipeline.process.outcomes import wait_turn
+    from ingestion.pipeline.process.outcomes import wait_for_host
 
     run = Run.objects.create(source=make_source(), state=Run.State.LISTING)
     list_later(run, HostBusy("later", retry_after=86_400.0))
@@ -166,7 +167,7 @@ def test_the_longest_wait_bounds_what_a_host_may_ask_for(clean_redis: redis.Redi
     assert run.lease_until is not None
     assert run.lease_until <= ahead(seconds=3600)
     document = make_document(make_source("b"), state=Document.State.FETCHING, attempts=1)
-    wait_turn(document, HostBusy("later", retry_after=86_400.0))
+    wait_for_host(document, HostBusy("later", retry_after=86_400.0))
     document.refresh_from_db()
     assert document.next_attempt_at is not None
     assert document.next_attempt_at <= ahead(seconds=3600)

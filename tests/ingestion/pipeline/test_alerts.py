@@ -7,6 +7,7 @@ import time
 import pytest
 import redis
 from django.test import Client
+from pytest_django import Settings
 
 from ingestion import tasks
 from ingestion.buffer import dead_letters
@@ -41,9 +42,9 @@ def test_beats_jobs_note_when_they_were_done(clean_redis: redis.Redis, milvus_se
 @pytest.mark.parametrize(("job", "who"), [("dispatch", "beat and the CPU workers"), ("drain", "the index worker")])
 def test_a_job_that_stands_still_while_work_waits_is_named(
     clean_redis: redis.Redis,
-    settings,
+    settings: Settings,
     job: str,
-    who: str,  # type: ignore[no-untyped-def]
+    who: str,
 ) -> None:
     settings.EMBEDDINGS_FLUSH_SECONDS = settings.DISPATCH_SECONDS = 30
     clean_redis.hset(heartbeat.JOBS, job, time.time() - 80)

@@ -10,7 +10,7 @@ from pytest_django import Settings
 from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Collection, Document
 from ingestion.pipeline.index import completeness
-from ingestion.pipeline.index.audit import scheduled
+from ingestion.pipeline.index.audit import audit_if_due
 from ingestion.pipeline.index.completeness import audit_wanted, shortfall
 from ingestion.pipeline.report.alerts import alerts
 from ingestion.pipeline.state.collections import written_store
@@ -64,7 +64,7 @@ def test_the_audit_is_asked_for_once_and_its_end_ends_the_trouble(store: VectorS
     store.drop()
     assert audit_wanted()
     assert not audit_wanted()
-    scheduled()
+    audit_if_due()
     assert shortfall() == ""
     assert Chunk.objects.filter(state=Chunk.State.WAITING).count() == ROWS
     assert not audit_wanted()

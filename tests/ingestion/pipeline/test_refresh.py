@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -369,7 +370,7 @@ def test_a_page_with_more_links_than_are_looked_at_is_remarked(
 def test_a_calendar_without_end_is_cut_off_and_remarked(bound: int, taken: int, site: Site, source: Source) -> None:
     Source.objects.update(max_alike=bound)
     days = [f"{HOME}calendar/2026/{n:02}" for n in range(10)]
-    site.pages = {HOME: html("Home", links=days)} | {day: html(day) for day in days}
+    site.pages = {HOME: html("Home", links=days), **{day: html(day) for day in days}}
     run = ingest(source)
     assert Document.objects.count() == 1 + taken
     assert any("More than 3 pages" in words for words in run.remarks) == (bound == 3)
@@ -458,7 +459,7 @@ def test_while_a_long_listing_is_written_others_get_to_write(
     run = start_run(source)
     Run.objects.lease_for_listing(until=timezone.now())
     gaps: list[bool] = []
-    monkeypatch.setattr(list_source.time, "sleep", lambda seconds: gaps.append(connection.in_atomic_block))
+    monkeypatch.setattr(time, "sleep", lambda seconds: gaps.append(connection.in_atomic_block))
     assert list_run(run.pk)
     assert gaps == [False] * 4
 
