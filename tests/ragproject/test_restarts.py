@@ -134,9 +134,8 @@ def test_the_status_the_admin_and_readyz_name_it(
     assert health.missing_services() == []
     fail(restart_log, "beat", ENDS_REPORTED)
     assert health.missing_services() == ["beat"]
-    (said,) = status()["troubles"]
-    assert "beat ended" in said
-    assert "EOFError" in said
+    (said,) = status().alerts
+    assert "beat ended" in said and "EOFError" in said
     assert "beat ended" in admin_client.get("/admin/ingestion/source/").content.decode()
 
 
@@ -150,7 +149,7 @@ def test_it_is_named_also_when_redis_is_the_one_that_keeps_ending(
     redis_client.connect.cache_clear()
     fail(restart_log, "redis", ENDS_REPORTED)
     try:
-        first, second = status()["troubles"]
+        first, second = status().alerts
     finally:
         redis_client.connect.cache_clear()
     assert "redis ended" in first

@@ -22,7 +22,7 @@ from ingestion.exceptions import FetchFailed, HostBusy, IngestionError, Throttle
 from ingestion.models import Document, DocumentQuerySet, Run, Source
 from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.state.fingerprints import shape_of
-from ingestion.pipeline.state.removals import retire, unlisted
+from ingestion.pipeline.state.removals import note_unlisted, retire
 from ingestion.sources.registry import BULK, follow, list_documents, prepare
 from ingestion.sources.web.url_scope import template
 from ingestion.types import Listed, Listing
@@ -114,7 +114,7 @@ def register_listing(run: Run, listing: Listing) -> int:
     if not found:
         return 0
     if listing.complete:
-        unlisted(run)
+        note_unlisted(run)
         return found
     # An incomplete listing says nothing of what it leaves out: that is fetched too, unless the source does not cover
     # it any more.

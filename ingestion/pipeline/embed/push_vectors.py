@@ -37,7 +37,7 @@ def deliver(finished: Sequence[Embedded], *, collection: str, seconds: float) ->
         return
     records = [r for each in finished if (r := storable_record(each, collection))]
     embedding_queue.push(records)
-    Chunk.objects.buffered([r.chunk_id for r in records], owner=owner())
+    Chunk.objects.mark_buffered([r.chunk_id for r in records], owner=owner())
     charge_runs(finished, seconds)
     advance({each.chunk.document_id for each in finished})
 

@@ -97,7 +97,7 @@ class TimeSlice:
             self.push()
         finally:
             self.threads.stop()
-            claims.mine().not_attempted()
+            claims.mine().give_back()
         return not self.blocked
 
     def work(self) -> None:

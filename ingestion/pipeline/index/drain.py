@@ -281,7 +281,7 @@ def settle(batch: Batch, sent: Sent) -> int:
     with transaction.atomic():
         for key, reason in sent.refused:
             Chunk.objects.filter(key=key).fail(error=reason)
-        Chunk.objects.indexed(sent.ids)
+        Chunk.objects.mark_indexed(sent.ids)
         charge_runs(batch.chunks, sent.seconds)
     embedding_queue.confirm(batch.claim)
     return len(sent.ids)

@@ -77,7 +77,7 @@ def step(row: Collection) -> None:
         absent = [c.pk for c in compared if c.key not in held and c.state != Chunk.State.WAITING]
         present = [c for c in compared if c.key in held and c.state != Chunk.State.INDEXED]
         Chunk.objects.filter(id__in=absent).embed_again()
-        Chunk.objects.filter(id__in=[c.pk for c in present]).found()
+        Chunk.objects.filter(id__in=[c.pk for c in present]).mark_found()
         advance({c.document_id for c in present})
         if not move_cursor(row, chunks[-1].pk):
             return

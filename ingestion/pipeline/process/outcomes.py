@@ -120,7 +120,7 @@ def wait_for_host(document: Document, busy: HostBusy) -> float | None:
     now = timezone.now()
     if seconds <= SHORT_WAIT_SECONDS:
         lease = timedelta(seconds=seconds + settings.LEASE_SECONDS)
-        Document.objects.keep_turn(document.pk, attempt=attempt, until=now + lease)
+        Document.objects.give_attempt_back(document.pk, attempt=attempt, until=now + lease)
         return seconds
     until = now + timedelta(seconds=seconds)
     Document.objects.wait_for_host(document.pk, attempt=attempt, error=str(busy), until=until)

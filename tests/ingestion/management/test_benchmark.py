@@ -128,7 +128,7 @@ def test_usage_holds_peaks_and_processor_time_of_the_whole_tree(clean_redis: red
         wait_until(lambda: psutil.Process(process.pid).children())
         with Usage(process.pid, redis_server) as usage:
             clean_redis.set("large", b"0" * 10**6)
-            usage.look()
+            usage.measure()
             clean_redis.delete("large")
         process.communicate(b"\n")
     figures = usage.figures()

@@ -28,8 +28,8 @@ from ingestion.exceptions import PermanentError
 from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.pipeline.index import drain as indexing
 from ingestion.pipeline.index.drain import drain
-from ingestion.pipeline.report.alerts import troubles
-from ingestion.pipeline.report.status import status
+from ingestion.pipeline.report.alerts import alerts
+from ingestion.pipeline.report.status import Unavailable, status
 from ingestion.pipeline.state.collections import written_store
 from ingestion.types import EmbeddedChunk
 from ingestion.vector_store.rows import row_of
@@ -151,7 +151,7 @@ def test_milvus_down_keeps_everything_and_says_why_and_since_when(document: Docu
     assert "Milvus does not answer" in note
     assert "Since 20" in note
     assert embedding_queue.length() == 3
-    assert status()["index"]["error"] == note
+    assert status().index == Unavailable(note)
 
 
 def test_a_milvus_that_is_down_is_left_alone_until_the_pause_is_over(
@@ -452,7 +452,7 @@ def test_vectors_of_another_length_than_the_collections_are_buried_and_made_anew
     chunk = buffered(document, range(1))[0]
     drain()
     assert dead_letters.buried()[0].reason == "384 dimensions, where the collection has 1024"
-    assert any("1 records could not be stored (384 dimensions, where the collection has 1024)" in t for t in troubles())
+    assert any("1 records could not be stored (384 dimensions, where the collection has 1024)" in t for t in alerts())
     chunk.refresh_from_db()
     assert chunk.state == Chunk.State.WAITING
 
