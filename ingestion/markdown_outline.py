@@ -1,7 +1,7 @@
 """The structure of Markdown that the extractor and the chunker must see alike: blocks, headings, paths.
 
 In: Markdown. Out: blocks with offsets, and sections with the path of headings that leads to them.
-Nothing else of Markdown is understood here, and nothing is changed. Time is linear in the input.
+Does not parse anything else of Markdown, and changes nothing. Time is linear in the input.
 """
 
 from __future__ import annotations
@@ -35,15 +35,19 @@ _MARKED = re.compile(r"[*`{\[\\]")
 
 
 class Block(NamedTuple):
+    """``markdown[start:end]``, of one of the kinds above."""
+
     start: int
     end: int
     kind: str
 
 
 class Section(NamedTuple):
-    """What stands under one heading, whose words are ``heading``: None for what stands before the first one.
-    ``parent`` is the path above, empty where there is none. The text goes from ``body`` to ``end``; where it
-    ``is_empty`` these are the heading's own, which begins at ``start``."""
+    """The text under one heading; ``heading`` is None for the text before the first one.
+
+    ``parent`` is the path above, empty where there is none. The heading begins at ``start``, the text goes from
+    ``body`` to ``end``; of a section that ``is_empty``, ``body`` and ``end`` are the bounds of the heading.
+    """
 
     path: str
     parent: str
@@ -55,14 +59,16 @@ class Section(NamedTuple):
 
 
 def blocks(markdown: str) -> list[Block]:
-    """The document in blocks without gaps: headings, whole fences, tables, paragraphs, blank lines."""
+    """Return the document's blocks, without gaps: headings, whole fences, tables, paragraphs, blank lines."""
     kinds, starts, ends = scan(markdown)
     return list(map(Block, starts, ends, kinds))
 
 
 def scan(markdown: str) -> tuple[list[str], list[int], list[int]]:
-    """The blocks' kinds, where they start and where they end: there may be one for every line, and an object for each
-    costs more than finding it."""
+    """Return the blocks as three lists: their kinds, where they start and where they end.
+
+    There may be a block for every line, and an object for each costs more than finding it.
+    """
     starts: list[int] = []
     kinds: list[str] = []
     end = 0
@@ -83,7 +89,7 @@ def scan(markdown: str) -> tuple[list[str], list[int], list[int]]:
 
 
 def kind_at_start(markdown: str) -> str:
-    """The kind of the first block, without reading the others."""
+    """Return the kind of the first block, without reading the others."""
     return _kind(markdown.partition("\n")[0])[0]
 
 
@@ -93,7 +99,10 @@ def _closes(line: str, marker: str) -> bool:
 
 
 def _kind(line: str) -> tuple[str, str]:
-    """What the line begins, and the marker if that is a fence. Lines are many: most are known by one character."""
+    """Return the kind of block that the line begins, and the marker if that is a fence.
+
+    Lines are many: most are told by one character.
+    """
     first = line.lstrip()[:1]
     if not first:
         return BLANK, ""
@@ -105,7 +114,7 @@ def _kind(line: str) -> tuple[str, str]:
 
 
 def plain(text: str) -> str:
-    """A heading's words without the markup around them."""
+    """Return a heading's words without the markup around them."""
     text = text[:MAX_HEADING_CHARS].strip()
     if not _MARKED.search(text):
         return " ".join(text.split())
@@ -116,7 +125,7 @@ def plain(text: str) -> str:
 
 
 def read_heading(line: str) -> tuple[int, str]:
-    """Level and words of a heading's line."""
+    """Return the level and the words of a heading's line."""
     match = _ATX.match(line)
     if not match:
         return 6, plain(line)
@@ -125,7 +134,7 @@ def read_heading(line: str) -> tuple[int, str]:
 
 
 def sections(markdown: str, title: str) -> Iterator[Section]:
-    """The document cut at its headings; every path begins with the title."""
+    """Yield the document's sections, split at its headings; every path begins with the title."""
     root = title[:MAX_HEADING_CHARS]
     trail: list[tuple[int, str]] = []  # level and path of the headings above, each of a deeper level
     paths: dict[tuple[str, str], str] = {}  # those that repeat are one object
@@ -164,7 +173,7 @@ def _section(path: str, parent: str, heading: str | None, start: int, body: int,
 
 
 def first_heading(markdown: str, *, deepest: int = 6) -> str:
-    """Words of the first heading of that level or above, or an empty string."""
+    """Return the words of the first heading of the level ``deepest`` or above, or an empty string."""
     size = 0
     while size < len(markdown):  # it mostly stands at the top
         size = markdown.find("\n", max(FIRST_CHARS, 8 * size)) + 1 or len(markdown)
@@ -177,7 +186,7 @@ def first_heading(markdown: str, *, deepest: int = 6) -> str:
 
 
 def anchors(markdown: str, title: str, anchor_of: Callable[[str], str]) -> dict[str, str]:
-    """Heading path → fragment; ``anchor_of`` is asked once per heading, in order, with its words."""
+    """Return the fragment of each heading path; ``anchor_of`` is called once per heading, in order, with its words."""
     found: dict[str, str] = {}
     for section in sections(markdown, title):
         if section.heading is not None and (anchor := anchor_of(section.heading)):

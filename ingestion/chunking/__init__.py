@@ -1,4 +1,4 @@
 """Markdown → chunks within a token budget.
 
-``chunker`` cuts, ``split_points`` says where it may, ``token_counter`` what a piece of text costs.
+``chunker`` splits, ``split_points`` tells where it may, ``token_counter`` how many tokens a span of text has.
 """

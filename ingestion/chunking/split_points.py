@@ -1,7 +1,7 @@
-"""Where a text may be cut, and how firmly it holds together there.
+"""Where a text may be split, and how closely its two sides belong together there.
 
-In: Markdown and a stretch of it that is too long for a chunk. Out: ``SplitPoint``s in order; those with the least grip
-are to be opened first. Nothing is cut here and nothing is counted. Time is linear in the stretch.
+In: Markdown and a span of it that is too long for a chunk. Out: ``SplitPoint``s in order; the text is to be split
+first at those of the least cohesion. Nothing is split here and nothing is counted. Time is linear in the span.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from ingestion import markdown_outline
 
 
 class Cohesion(IntEnum):
+    """How closely the two sides of a split point belong together, the loosest first."""
+
     SECTION = 0
     BLOCK = 1
-    TAIL = 2  # before the last item or sentence of what leads on to the next block
+    TAIL = 2  # before the last item or sentence of a block that introduces the next one
     NESTED = 3  # a list item and the code or paragraphs that belong to it
     LED = 4  # "For example:", a heading or an admonition's name, and what follows
     PART = 5  # items of a list, stretches of code between blank lines
@@ -28,12 +30,11 @@ class Cohesion(IntEnum):
     EDGE = 9  # a fence's first and last line, a table's head
 
 
-LEADING = (Cohesion.NESTED, Cohesion.LED)
-
-
 class SplitPoint(NamedTuple):
-    at: int
-    grip: Cohesion
+    """An offset in the text, and the cohesion there."""
+
+    offset: int
+    cohesion: Cohesion
 
 
 _LINE = re.compile(r"\n")
@@ -51,49 +52,41 @@ _LABEL = re.compile(r"\*\*[^\n]{1,200}\*\*\Z")
 
 
 def between_blocks(markdown: str, start: int, end: int) -> list[SplitPoint]:
+    """Return the split points between the blocks of ``markdown[start:end]``."""
     text = markdown[start:end]
     found: list[SplitPoint] = []
-    before = ""  # the kind of the last block that is not blank, and where it lies
-    first = last = 0
-    for kind, at, stop in zip(*markdown_outline.scan(text), strict=True):
-        if kind == markdown_outline.BLANK:
-            continue
-        if before:
-            grip = _grip(before, kind, text, first, last, at)
-            if grip in LEADING and before == markdown_outline.TEXT:
-                found += _tail(text, first, last, grip, start)
-            found.append(SplitPoint(start + at, grip))
-        before, first, last = kind, at, stop
+    blocks = (block for block in zip(*markdown_outline.scan(text), strict=True) if block[0] != markdown_outline.BLANK)
+    for (kind_before, first, last), (kind, at, _) in pairwise(blocks):
+        before = text[first:last]
+        cohesion = _cohesion(kind_before, before, kind, is_indented=text[at] in " \t")
+        if cohesion in (Cohesion.NESTED, Cohesion.LED) and kind_before == markdown_outline.TEXT:
+            loosest = Cohesion.SENTENCE if cohesion == Cohesion.LED else Cohesion.PART
+            tails = [first + offset for offset, inner in _prose(before) if inner <= loosest]
+            if tails and not text.startswith(_NEW_BLOCK, tails[-1]):
+                found.append(SplitPoint(start + tails[-1], Cohesion.TAIL))
+        found.append(SplitPoint(start + at, cohesion))
     return found
 
 
-def _tail(text: str, first: int, last: int, grip: Cohesion, start: int) -> list[SplitPoint]:
-    loosest = Cohesion.SENTENCE if grip == Cohesion.LED else Cohesion.PART
-    tails = [first + at for at, found in _prose(text[first:last]) if found <= loosest]
-    return [SplitPoint(start + at, Cohesion.TAIL) for at in tails[-1:] if not text.startswith(_NEW_BLOCK, at)]
-
-
-def _grip(before: str, kind: str, text: str, first: int, last: int, at: int) -> Cohesion:
-    """Of the seam at the start of a block, behind one from ``first`` to ``last``."""
-    if before == markdown_outline.HEADING:
+def _cohesion(kind_before: str, before: str, kind: str, *, is_indented: bool) -> Cohesion:
+    """Return the cohesion between a block's text ``before`` and the block after it, of which kind and margin matter."""
+    if kind_before == markdown_outline.HEADING:
         return Cohesion.LED
     if kind == markdown_outline.HEADING:
         return Cohesion.SECTION
-    if before == markdown_outline.TEXT and _leads(text[first:last]):
+    before = before.rstrip()
+    leads_on = before.endswith(_LEADS) and (before[-1] != "*" or _LABEL.match(before.lstrip()))
+    if kind_before == markdown_outline.TEXT and leads_on:
         return Cohesion.LED
-    return Cohesion.NESTED if text[at] in " \t" else Cohesion.BLOCK
-
-
-def _leads(paragraph: str) -> bool:
-    paragraph = paragraph.rstrip()
-    return paragraph.endswith(_LEADS) and (paragraph[-1] != "*" or bool(_LABEL.match(paragraph.lstrip())))
+    return Cohesion.NESTED if is_indented else Cohesion.BLOCK
 
 
 def inside_block(markdown: str, start: int, end: int) -> list[SplitPoint]:
+    """Return the split points inside the one block ``markdown[start:end]``, by its kind."""
     text = markdown[start:end]
     kind = markdown_outline.TABLE if _DRAWN.match(text) else markdown_outline.kind_at_start(text)
-    seams = {markdown_outline.FENCE: _code, markdown_outline.TABLE: _rows}.get(kind, _prose)
-    return [SplitPoint(start + at, grip) for at, grip in seams(text)]
+    points = {markdown_outline.FENCE: _code, markdown_outline.TABLE: _rows}.get(kind, _prose)
+    return [SplitPoint(start + offset, cohesion) for offset, cohesion in points(text)]
 
 
 def _code(text: str) -> Iterator[tuple[int, Cohesion]]:
@@ -115,8 +108,8 @@ def _rows(text: str) -> Iterator[tuple[int, Cohesion]]:
 
 
 def _prose(text: str) -> Iterator[tuple[int, Cohesion]]:
-    grips = dict.fromkeys((match.end() for match in _LINE.finditer(text)), Cohesion.LINE)
-    grips |= {match.end(): Cohesion.SENTENCE for match in _SENTENCE.finditer(text)}
+    found = dict.fromkeys((match.end() for match in _LINE.finditer(text)), Cohesion.LINE)
+    found |= {match.end(): Cohesion.SENTENCE for match in _SENTENCE.finditer(text)}
     for item in _ITEM.finditer(text, 1):
-        grips[item.start()] = Cohesion.ITEM if item.group(1) else Cohesion.PART
-    return ((at, grips[at]) for at in sorted(grips))
+        found[item.start()] = Cohesion.ITEM if item.group(1) else Cohesion.PART
+    return ((at, found[at]) for at in sorted(found))

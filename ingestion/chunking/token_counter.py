@@ -1,11 +1,13 @@
-"""The model's tokenizer, and what text costs in its tokens.
+"""The model's tokenizer, and how many tokens a text has.
 
-``load_tokenizer`` reads it from the model's folder or the hub. ``Counter`` counts texts, ``Costs`` every
-stretch of one document. Words repeat, so each is tokenised once per process and documents are added up: Django's
-documentation holds 714 000 words, 79 000 of them different, and takes 1.5 s instead of 2.7 s in one pass.
+``load_tokenizer`` reads the tokenizer from the model's folder or the hub. ``TokenCounter`` counts whole texts,
+``SpanCounter`` every span of one document. Words repeat, so each is tokenized once per process and its tokens are
+added up: Django's documentation holds 714 000 words, 79 000 of them different, and takes 1.5 s instead of 2.7 s in one
+pass.
 
-``Counter.exact`` says of which texts the sum is the model's count and not just near it: tokenizers that split at white
-space first, and words of printable ASCII, which no normaliser joins or parts. Others are counted whole.
+``TokenCounter.adds_up`` tells of which texts the sum is the model's count and not just near it: where the tokenizer
+splits at white space first, and the words are printable ASCII, which no normalizer joins or parts. Other texts are
+counted whole.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import json
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import accumulate, islice
@@ -35,22 +36,26 @@ FILE = "tokenizer.json"
 HUB_SECONDS, HUB_PAUSE = 5, 60
 
 # A word with the white space before it, as some tokenizers join the two. What is longer comes in slices: a tokenizer
-# needs 300 bytes per token while it works. Chinese and Japanese have no spaces and may be cut at their marks.
+# needs 300 bytes per token while it works. Chinese and Japanese have no spaces and may be split after their marks.
 MAX_WORD = 128
 _WORD = re.compile(
     rf"[ \n\t]{{0,{MAX_WORD}}}[^ \n\t。，、！？]{{0,{MAX_WORD - 1}}}[^ \n\t]|[ \n\t]{{1,{MAX_WORD}}}", re.ASCII
 )
-# After this many characters, where a word ends: the words of a whole text, each an object, take 50 times its size.
+# A text is read in stretches of about so many characters, which end where a word ends: the words of a whole text, each
+# an object, take 50 times its size.
 STRETCH_CHARS = 64 * 1024
 _WORD_END = re.compile(r"(?<=[^ \n\t])(?=[ \n\t])")
-_ODD = re.compile(r"[^\n\t -~]")
+_NOT_PRINTABLE_ASCII = re.compile(r"[^\n\t -~]")
 # 12 MB of a CPU worker's 150; Django's documentation has 79 000.
 MAX_KNOWN = 100_000
 BATCH_TEXTS = 512
 
-# What keeps words apart from one another, on ASCII: these change characters one by one, or white space only.
+# Parts of a tokenizer that keep the words of an ASCII text apart: these pre-tokenizers split at white space, and these
+# normalizers change characters one by one, or white space only.
 _SPLIT_AT_SPACE = {"BertPreTokenizer", "WhitespaceSplit", "Whitespace", "Metaspace"}
-_LOCAL = {"BertNormalizer", "Precompiled", "Nmt", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip"}
+_PER_CHARACTER = {
+    "BertNormalizer", "Precompiled", "Nmt", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip",
+}  # fmt: skip
 _GAPS = (" ", "  ", "\n", "\t", "\n\n    ", "\t\n ")
 
 _hub_failures: dict[str, tuple[float, str]] = {}
@@ -58,7 +63,10 @@ _hub_failures: dict[str, tuple[float, str]] = {}
 
 @lru_cache(maxsize=4)
 def load_tokenizer(path: str) -> Tokenizer:
-    """The tokenizer of the model in a folder, or of a model on the hub; it neither truncates nor pads."""
+    """Return the tokenizer of the model in a folder or on the hub, set neither to truncate nor to pad.
+
+    Raises ModelError when there is none.
+    """
     from tokenizers import Tokenizer
 
     try:
@@ -74,7 +82,7 @@ def load_tokenizer(path: str) -> Tokenizer:
 
 
 def _from_hub(name: str) -> Path:
-    """The file in the hub's cache, or downloaded to it."""
+    """Return the path of the tokenizer's file in the hub's cache, downloading it if need be."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     if name.startswith(("/", ".", "~")):
@@ -94,18 +102,20 @@ def _from_hub(name: str) -> Path:
 
 
 @lru_cache(maxsize=4)
-def counter(tokenizer: Tokenizer) -> Counter:
-    """The tokenizer's counter, with the words that it already knows."""
-    return Counter(tokenizer)
+def shared_counter(tokenizer: Tokenizer) -> TokenCounter:
+    """Return the tokenizer's counter, shared in this process with the words that it has counted."""
+    return TokenCounter(tokenizer)
 
 
 @dataclass(frozen=True, eq=False)
-class Counter:
+class TokenCounter:
+    """Counts of tokens; ``known`` holds those of words."""
+
     tokenizer: Tokenizer
     known: dict[str, int] = field(default_factory=dict)
 
     def count(self, texts: list[str], *, special: bool = False) -> list[int]:
-        """What the model counts of each."""
+        """Return the model's count of each text, with or without the special tokens."""
         counts: list[int] = []
         for start in range(0, len(texts), BATCH_TEXTS):
             batch = list(map(_readable, texts[start : start + BATCH_TEXTS]))
@@ -113,12 +123,12 @@ class Counter:
         return counts
 
     def clip(self, text: str, tokens: int) -> str:
-        """The text's beginning, of no more tokens."""
+        """Return the beginning of the text that has no more than ``tokens`` tokens."""
         offsets = self.tokenizer.encode(_readable(text), add_special_tokens=False).offsets
         return text[: offsets[tokens - 1][1]] if len(offsets) > tokens else text
 
     def count_words(self, words: list[str]) -> list[int]:
-        """What each counts alone."""
+        """Return the count of each word alone."""
         if len(self.known) > MAX_KNOWN:
             self.known.clear()
         counts = list(map(self.known.get, words))
@@ -129,93 +139,96 @@ class Counter:
         return cast(list[int], counts)
 
     def estimate(self, text: str) -> int:
-        """What its words count together."""
+        """Return the sum of the counts of the text's words."""
         return sum(self.count_words(_WORD.findall(text)))
 
-    def exact(self, text: str) -> bool:
-        """Whether that is what the text counts. The tokenizer's own marks may swallow the white space beside them."""
-        return self._splits_at_space and not _ODD.search(text) and not any(mark in text for mark in self._marks)
+    def adds_up(self, text: str) -> bool:
+        """Return whether ``estimate(text)`` is the model's count.
+
+        It is not where special tokens stand in the text: they may swallow the white space beside them.
+        """
+        if not self._keeps_words_apart or _NOT_PRINTABLE_ASCII.search(text):
+            return False
+        return not any(special in text for special in self._special_tokens)
 
     @cached_property
-    def _marks(self) -> list[str]:
+    def _special_tokens(self) -> list[str]:
         return [token.content for token in self.tokenizer.get_added_tokens_decoder().values()]
 
     @cached_property
-    def _splits_at_space(self) -> bool:
-        splitters, normalisers = _steps(self.tokenizer.pre_tokenizer), _steps(self.tokenizer.normalizer)
-        if not splitters or not _splits(splitters[0]) or not all(map(_is_local, normalisers)):
+    def _keeps_words_apart(self) -> bool:
+        """Return whether the tokenizer treats each word alone, by its settings and by a trial with two words."""
+        splitters, normalizers = _steps(self.tokenizer.pre_tokenizer), _steps(self.tokenizer.normalizer)
+        if not splitters or splitters[0]["type"] not in _SPLIT_AT_SPACE:
             return False
+        if not splitters[0].get("split", True) or splitters[0].get("prepend_scheme") == "never":
+            return False
+        for step in normalizers:
+            merges_spaces = step["type"] == "Replace" and step["pattern"].get("Regex") == " {2,}"
+            if step["type"] not in _PER_CHARACTER and not merges_spaces:
+                return False
         *joined, one, other = self.count([*(f"tea{gap}cup" for gap in _GAPS), "tea", "cup"])
         return set(joined) == {one + other}
 
 
 def _readable(text: str) -> str:
-    """Without lone surrogates, which no tokenizer takes: each becomes a question mark."""
+    """Return the text with question marks for lone surrogates, which no tokenizer takes."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _steps(component: Any) -> list[dict[str, Any]]:
-    """The settings of a part of a tokenizer, one by one."""
+    """Return the settings of each step of a tokenizer's normalizer or pre-tokenizer."""
     if component is None:
         return []
     settings = json.loads(component.__getstate__())
     return list(settings.get("pretokenizers") or settings.get("normalizers") or [settings])
 
 
-def _splits(step: dict[str, Any]) -> bool:
-    return step["type"] in _SPLIT_AT_SPACE and step.get("split", True) and step.get("prepend_scheme") != "never"
+class SpanCounter:
+    """The tokens of any span of one text, from prefix sums over its words.
 
+    A word belongs to the span in which it ends.
+    """
 
-def _is_local(step: dict[str, Any]) -> bool:
-    """As it is, or a replacement of runs of spaces."""
-    return step["type"] in _LOCAL or (step["type"] == "Replace" and step["pattern"].get("Regex") == " {2,}")
-
-
-class Costs:
-    """What the stretches of one text cost. A word belongs to the stretch in which it ends."""
-
-    def __init__(self, counter: Counter, text: str) -> None:
-        self._sliced = array("L")  # the ends of words that may not be whole
+    def __init__(self, counter: TokenCounter, text: str) -> None:
+        self._sliced = array("L")  # the ends of slices of words that are longer than MAX_WORD
         self._ends, self._totals = array("L"), array("L", [0])
-        for start, end in _stretches(text):
-            words = _WORD.findall(text, start, end)
+        start = 0
+        while start < len(text):
+            word_end = _WORD_END.search(text, start + STRETCH_CHARS)
+            stop = word_end.start() if word_end else len(text)
+            words = _WORD.findall(text, start, stop)
             lengths = list(map(len, words))
             ends = array("L", islice(accumulate(lengths, initial=start), 1, None))
             if max(lengths, default=0) >= MAX_WORD:
-                self._sliced.extend(at for at, length in zip(ends, lengths, strict=True) if length >= MAX_WORD)
+                self._sliced.extend(end for end, length in zip(ends, lengths, strict=True) if length >= MAX_WORD)
             self._ends.extend(ends)
             self._totals.extend(islice(accumulate(counter.count_words(words), initial=self._totals[-1]), 1, None))
+            start = stop
 
     def between(self, start: int, end: int) -> int:
+        """Return the tokens of the words that end after ``start`` and not after ``end``."""
         return self._totals[bisect_right(self._ends, end)] - self._totals[bisect_right(self._ends, start)]
 
-    def is_sliced(self, start: int, end: int) -> bool:
-        """Whether some word of a stretch between words may not be whole. One of white space may end behind it."""
-        at = bisect_right(self._sliced, start)
-        return at < len(self._sliced) and self._sliced[at] - MAX_WORD < end
+    def has_sliced_word(self, start: int, end: int) -> bool:
+        """Return whether a span between words may hold slices of a word, whose counts do not add up."""
+        index = bisect_right(self._sliced, start)
+        # Slices of white space may end behind the span.
+        return index < len(self._sliced) and self._sliced[index] - MAX_WORD < end
 
     def up_to(self, offsets: list[int]) -> array[int]:
-        """What the text costs up to each offset: all at once, since there may be one for every line."""
+        """Return the tokens up to each offset: all at once, since there may be one for every line."""
         words = np.searchsorted(_view(self._ends), np.array(offsets, dtype=self._ends.typecode), side="right")
         return array("L", _view(self._totals)[words].tobytes())
 
-    def reach(self, start: int, budget: int) -> int:
-        """How far one comes from there: to the end of a word, or into a word that costs more than all."""
+    def furthest_end(self, start: int, budget: int) -> int:
+        """Return the offset after the last word that fits the budget, or one inside a word that alone is over it."""
         word = bisect_right(self._ends, start)
         last = bisect_right(self._totals, self._totals[word] + budget) - 1
         if last > word or word == len(self._ends):
             return self._ends[last - 1]
         length = self._ends[word] - (self._ends[word - 1] if word else 0)
         return start + max(1, length * budget // (self._totals[word + 1] - self._totals[word]))
-
-
-def _stretches(text: str) -> Iterator[tuple[int, int]]:
-    start = 0
-    while start < len(text):
-        found = _WORD_END.search(text, start + STRETCH_CHARS)
-        end = found.start() if found else len(text)
-        yield start, end
-        start = end
 
 
 def _view(numbers: array[int]) -> npt.NDArray[np.unsignedinteger]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, pre_tokenizers
 
 from ingestion import markdown_outline
 from ingestion.chunking.chunker import chunk
-from ingestion.chunking.token_counter import Counter
+from ingestion.chunking.token_counter import TokenCounter
 from ingestion.extraction.extract import extract
 from ingestion.types import Extracted, Page, TextChunk, embedding_text
 from tests.support.growth import calls
@@ -30,21 +31,21 @@ def word_piece() -> Tokenizer:
 
 
 def cut(markdown: str, tokenizer: Tokenizer, max_tokens: int = 64, title: str = "Tea") -> list[TextChunk]:
-    """The chunks, after checking what must hold for all of them."""
+    """Return the chunks, after checking what must hold for all of them."""
     found = chunk(Extracted(title, markdown), tokenizer=tokenizer, max_tokens=max_tokens)
     for part in found:
         assert markdown[part.start : part.end] == part.text
         assert part.text.strip()
         assert part.tokens == len(tokenizer.encode(readable(embedding_text(part.heading, part.text))).ids)
         assert part.tokens <= max_tokens
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.end <= after.start
     assert lost(markdown, found) == ""
     return found
 
 
 def lost(markdown: str, found: list[TextChunk]) -> str:
-    """What no chunk holds, but for white space and the lines of headings."""
+    """Return what no chunk holds, except white space and the lines of headings."""
     rest = list(markdown)
     for part in found:
         rest[part.start : part.end] = " " * (part.end - part.start)
@@ -350,14 +351,14 @@ def test_one_long_word_has_no_other_chunk_counted_whole(
     title: str, word_piece: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[str] = []
-    count = Counter.count
+    count = TokenCounter.count
 
-    def noted(self: Counter, texts: list[str], *, special: bool = False) -> list[int]:
+    def noted(self: TokenCounter, texts: list[str], *, special: bool = False) -> list[int]:
         counted.extend(texts)
         return count(self, texts, special=special)
 
     markdown = "x" * 200 + "\n\n" + f"# Pot\n\n{prose(60)}\n\n" * 40
-    monkeypatch.setattr(Counter, "count", noted)
+    monkeypatch.setattr(TokenCounter, "count", noted)
     found = cut(markdown, word_piece, title=title)
     assert len(found) > 40
     assert sum(text.endswith(part.text) for text in counted for part in found if len(part.text) > 100) <= 2

@@ -6,20 +6,20 @@ import pytest
 
 from ingestion.chunking.split_points import Cohesion, between_blocks, inside_block
 
-# In the texts "^" marks a seam of the grip in question.
+# In the texts "^" marks a split point of the cohesion in question.
 
 
-def marked(markdown: str, grip: Cohesion, *, inside: bool = False) -> str:
+def marked(markdown: str, cohesion: Cohesion, *, inside: bool = False) -> str:
     find = inside_block if inside else between_blocks
     text = markdown.replace("^", "")
-    for seam in reversed(find(f"..\n{text}", 3, 3 + len(text))):
-        if seam.grip == grip:
-            text = f"{text[: seam.at - 3]}^{text[seam.at - 3 :]}"
+    for point in reversed(find(f"..\n{text}", 3, 3 + len(text))):
+        if point.cohesion == cohesion:
+            text = f"{text[: point.offset - 3]}^{text[point.offset - 3 :]}"
     return text
 
 
 @pytest.mark.parametrize(
-    ("grip", "markdown"),
+    ("cohesion", "markdown"),
     [
         (Cohesion.SECTION, "a\n\n^# Tea\n\n## Green\n\nb\n\n^## Black\n\nc"),
         (Cohesion.LED, "# Tea\n\n^## Green\n\n^b\n\n# Black\n\n^c"),
@@ -34,12 +34,12 @@ def marked(markdown: str, grip: Cohesion, *, inside: bool = False) -> str:
         (Cohesion.TAIL, "a\n\nb:\n\n- c"),
     ],
 )
-def test_blocks_hold_together(grip: Cohesion, markdown: str) -> None:
-    assert marked(markdown, grip) == markdown
+def test_blocks_hold_together(cohesion: Cohesion, markdown: str) -> None:
+    assert marked(markdown, cohesion) == markdown
 
 
 @pytest.mark.parametrize(
-    ("grip", "markdown"),
+    ("cohesion", "markdown"),
     [
         (Cohesion.PART, "```\na\n\n^b\n  c\n\n^  d\n```"),
         (Cohesion.ITEM, "```\na\n^b(\n  c\n)\n^d {\n}\n```"),
@@ -58,9 +58,9 @@ def test_blocks_hold_together(grip: Cohesion, markdown: str) -> None:
         (Cohesion.SENTENCE, "One.\n^Two\nthree"),
     ],
 )
-def test_blocks_are_opened_where_it_hurts_least(grip: Cohesion, markdown: str) -> None:
-    assert marked(markdown, grip, inside=True) == markdown
+def test_blocks_are_opened_where_it_hurts_least(cohesion: Cohesion, markdown: str) -> None:
+    assert marked(markdown, cohesion, inside=True) == markdown
 
 
-def test_what_cannot_be_cut_has_no_seams() -> None:
+def test_what_cannot_be_cut_has_no_split_points() -> None:
     assert between_blocks("tea", 0, 3) == inside_block("tea", 0, 3) == []

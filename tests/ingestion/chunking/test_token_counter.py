@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 from huggingface_hub import constants
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from ingestion.chunking import token_counter
-from ingestion.chunking.token_counter import Costs, Counter, counter, load_tokenizer
+from ingestion.chunking.token_counter import SpanCounter, TokenCounter, load_tokenizer, shared_counter
 from ingestion.exceptions import ModelError
 from tests.support.tokenizers_of_all_kinds import (
     KINDS,
@@ -46,7 +48,7 @@ def test_a_missing_model_says_what_to_set(tmp_path: Path) -> None:
 class Hub(BaseHTTPRequestHandler):
     """Has no file, or one model's tokenizer."""
 
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
     body = b""
 
     def do_HEAD(self) -> None:
@@ -69,7 +71,7 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Hub]]:
     class Fresh(Hub):
-        asked: list[str] = []
+        asked: ClassVar[list[str]] = []
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Fresh)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -113,25 +115,25 @@ ADDING = {"word piece": True, "unigram": True, "spaced unigram": False, "byte pa
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_knows_which_tokenizers_add_up_word_by_word(kind: str) -> None:
-    assert counter(built(kind)).exact(SENTENCE) is ADDING[kind]
+    assert shared_counter(built(kind)).adds_up(SENTENCE) is ADDING[kind]
 
 
 def test_it_knows_normalisers_and_splitters_that_join_words() -> None:
     for normaliser in (normalizers.Replace(" ", ""), normalizers.Prepend("a"), normalizers.Replace("tea", "t e a")):
         tokenizer = Tokenizer.from_str(built("unigram").to_str())
         tokenizer.normalizer = normalizers.Sequence([tokenizer.normalizer, normaliser])
-        assert not Counter(tokenizer).exact("tea")
+        assert not TokenCounter(tokenizer).adds_up("tea")
     for splitter in (pre_tokenizers.Metaspace(prepend_scheme="never"), pre_tokenizers.Metaspace(split=False), None):
         tokenizer = Tokenizer.from_str(built("unigram").to_str())
         tokenizer.pre_tokenizer = splitter
-        assert not Counter(tokenizer).exact("tea")
+        assert not TokenCounter(tokenizer).adds_up("tea")
 
 
 @pytest.mark.parametrize(
     "text", ["caf\u00e9", "tea\rcup", "tea\x00", "tea\u00a0cup", "a [SEP] b", "漢字", "tea\x1ccup"]
 )
 def test_a_text_of_other_characters_or_marks_is_not_added_up(text: str) -> None:
-    assert not counter(built("word piece")).exact(text)
+    assert not shared_counter(built("word piece")).adds_up(text)
 
 
 def test_it_knows_a_splitter_that_begins_a_text_otherwise() -> None:
@@ -140,14 +142,14 @@ def test_it_knows_a_splitter_that_begins_a_text_otherwise() -> None:
     tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.Replace(Regex(" {2,}"), " ")])
     for scheme, exact in (("always", True), ("first", True), ("never", False)):
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
-        assert Counter(tokenizer).exact("tea") is exact
+        assert TokenCounter(tokenizer).adds_up("tea") is exact
 
 
 def test_marks_of_the_tokenizer_are_not_added_up() -> None:
     tokenizer = Tokenizer.from_str(built("unigram").to_str())
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, rstrip=True)])
-    assert not Counter(tokenizer).exact("a <mask> cup")
-    assert Counter(tokenizer).exact("a <cup> cup")
+    assert not TokenCounter(tokenizer).adds_up("a <mask> cup")
+    assert TokenCounter(tokenizer).adds_up("a <cup> cup")
 
 
 @pytest.mark.parametrize("kind", [kind for kind, adds in ADDING.items() if adds])
@@ -158,39 +160,39 @@ def test_marks_of_the_tokenizer_are_not_added_up() -> None:
     | st.text(st.characters(max_codepoint=126, exclude_categories=["Cc"]) | st.sampled_from(" \n\t"))
 )
 def test_words_cost_what_the_whole_text_costs(kind: str, text: str) -> None:
-    counted = counter(built(kind))
+    counted = shared_counter(built(kind))
     text = text.strip()
-    assert not text or counted.exact(text)
-    assert Costs(counted, text).between(0, len(text)) == counted.count([text])[0]
+    assert not text or counted.adds_up(text)
+    assert SpanCounter(counted, text).between(0, len(text)) == counted.count([text])[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stretches_add_up_to_the_whole(kind: str) -> None:
     rng = random.Random(7)
     text = "".join(rng.choice([*WORDS, " ", "  ", "\n", "漢字。", "x" * 200]) for _ in range(500)) + "\n" * 300
-    costs = Costs(counter(built(kind)), text)
+    spans = SpanCounter(shared_counter(built(kind)), text)
     cuts = [0, *sorted(rng.sample(range(len(text)), 40)), len(text)]
-    parts = [costs.between(start, end) for start, end in zip(cuts, cuts[1:], strict=False)]
-    assert sum(parts) == costs.between(0, len(text))
-    assert costs.is_sliced(0, len(text))
+    parts = [spans.between(start, end) for start, end in pairwise(cuts)]
+    assert sum(parts) == spans.between(0, len(text))
+    assert spans.has_sliced_word(0, len(text))
 
 
 def test_it_reaches_as_far_as_the_budget_goes() -> None:
-    costs = Costs(counter(built("word piece")), "tea tea tea tea")
-    assert costs.reach(0, 2) == 7
-    assert costs.reach(7, 1) == 11
-    assert costs.reach(0, 9) == 15
-    assert costs.reach(15, 1) == 15
+    spans = SpanCounter(shared_counter(built("word piece")), "tea tea tea tea")
+    assert spans.furthest_end(0, 2) == 7
+    assert spans.furthest_end(7, 1) == 11
+    assert spans.furthest_end(0, 9) == 15
+    assert spans.furthest_end(15, 1) == 15
 
 
 def test_it_reaches_into_a_word_that_costs_more_than_the_budget() -> None:
-    costs = Costs(counter(built("byte pairs")), "\u1234" * 50)
-    assert costs.reach(0, 15) == 5
-    assert costs.reach(5, 1) == 6
+    spans = SpanCounter(shared_counter(built("byte pairs")), "\u1234" * 50)
+    assert spans.furthest_end(0, 15) == 5
+    assert spans.furthest_end(5, 1) == 6
 
 
 def test_words_are_remembered_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = Counter(built("word piece"))
+    counted = TokenCounter(built("word piece"))
     assert counted.count_words(["tea", "kettles", "tea"]) == [1, 2, 1]
     monkeypatch.setattr(token_counter, "MAX_KNOWN", 1)
     assert counted.count_words(["cup"]) == [1]
@@ -198,6 +200,6 @@ def test_words_are_remembered_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_lone_surrogate_counts_as_a_question_mark() -> None:
-    counted = counter(built("word piece"))
+    counted = shared_counter(built("word piece"))
     assert counted.count(["a \ud800 b"]) == counted.count(["a ? b"])
     assert counted.clip("a \ud800 b", 2) == readable("a ") + "\ud800"
