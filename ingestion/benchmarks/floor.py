@@ -86,7 +86,7 @@ def matrix_rate(embedder: Any) -> float:
 
     It is the best of MATRIX_SECONDS, added up over the lanes of a CPU, and that of float32 where int8 runs.
     """
-    lanes = [embedder.lanes.start(lane_rate, embedder.network) for _ in range(embedder.lanes.count)]
+    lanes = [embedder.executor.start(lane_rate, embedder.network) for _ in range(embedder.executor.parallel)]
     rate: float = sum(lane.result() for lane in lanes)
     return rate
 

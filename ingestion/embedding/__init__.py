@@ -1,4 +1,4 @@
-"""Texts → dense and sparse vectors. ``embedder`` is the door; what it is made of stands beside it.
+"""Texts → dense and sparse vectors. Other packages use ``embedder``; the other modules are its parts.
 
 ``packed_attention``, ``int8_encoder``, ``cpu_threads``, ``packed_encoder`` and ``model_loader`` import torch: only what
 ``embedder.load_model`` calls may import them, and only when it is called.

@@ -1,11 +1,12 @@
-"""Where a batch computes.
+"""The threads in which batches compute.
 
-On a CPU several batches at a time, each in a thread and on a core of its own: no operation waits for the slowest of
-its threads, and what PyTorch does in one thread anyway is done by all. Django's chunks with the stand-in on two cores:
-6 500 tokens/s in batches of 1 024, 6 050 of 512, 5 450 of 4 096; one batch at a time on both cores 5 200. A batch
-that comes alone, like a question, gets all cores.
+On a CPU several batches compute at a time, each in a thread and on a core of its own: no operation waits for the
+slowest of its threads, and operations that PyTorch does in one thread run on all cores, one per batch. Django's chunks
+with the stand-in on two cores: 6 500 tokens/s in batches of 1 024, 6 050 of 512, 5 450 of 4 096; one batch at a time on
+both cores 5 200. A batch that comes alone, like a question, gets all cores.
 
-On other devices in the caller's thread: there a computation is only started, and goes on by itself.
+On other devices a batch runs in the caller's thread: there a computation is only started, and the device goes on by
+itself.
 """
 
 from __future__ import annotations
@@ -20,30 +21,27 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def lanes_of(kind: str) -> BatchExecutor:
-    """For this kind of device."""
-    return BatchExecutor(torch.get_num_threads() if kind == "cpu" else 1)
-
-
 class BatchExecutor:
-    def __init__(self, count: int) -> None:
-        self.count = count
-        # The number of threads is each thread's own; new threads begin with what was set last.
-        self._pool = ThreadPoolExecutor(self.count, "lane", initializer=torch.set_num_threads, initargs=(1,))
+    """Runs up to ``parallel`` batches at a time, each in a thread on one core; with 1, in the caller's thread."""
+
+    def __init__(self, parallel: int) -> None:
+        self.parallel = parallel
+        # PyTorch's number of threads is set per thread; a new thread begins with the number that was set last.
+        self._pool = ThreadPoolExecutor(parallel, "batch", initializer=torch.set_num_threads, initargs=(1,))
 
     def start(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Beside others."""
-        return self._pool.submit(work, *args, **kwargs) if self.count > 1 else here(work, *args, **kwargs)
+        """Start ``work`` beside other batches and return its result as a future."""
+        return self._pool.submit(work, *args, **kwargs) if self.parallel > 1 else run_here(work, *args, **kwargs)
 
     def start_alone(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """With all cores."""
-        if self.count > 1:
-            torch.set_num_threads(self.count)
-        return here(work, *args, **kwargs)
+        """Run ``work`` in the caller's thread with all cores and return a future that is done."""
+        if self.parallel > 1:
+            torch.set_num_threads(self.parallel)
+        return run_here(work, *args, **kwargs)
 
 
-def here(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-    """Done when it is returned."""
+def run_here(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """Run ``work`` in the caller's thread and return a future that is done, with its result or its error."""
     future: Future[T] = Future()
     try:
         future.set_result(work(*args, **kwargs))

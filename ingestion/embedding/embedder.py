@@ -1,12 +1,12 @@
-"""Texts -> dense and sparse vectors, with BGE-M3's network through FlagEmbedding.
+"""Texts → dense and sparse vectors, with BGE-M3's network through FlagEmbedding.
 
 In: texts, or token ids made of them earlier. Out: one ``Vectors`` each, equal to FlagEmbedding's. Knows nothing of
 rows, queues or Milvus. torch and FlagEmbedding are imported only inside ``load_model``: importing them takes ~7 s and
-hundreds of MB, so whoever does not embed never pays.
+hundreds of MB, which processes that do not embed never pay.
 
 The network and its weights are FlagEmbedding's; batching and post-processing are ours. Its ``encode`` runs the longest
 batch twice, pads by count and walks token weights in Python; here a batch is one stream of tokens without padding,
-bounded by tokens (``embedders``), and on CUDA batches follow one another without waiting for the host.
+bounded by tokens (``batching``), and on CUDA batches follow one another without waiting for the host.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.conf import settings
 
-from ingestion.embedding.batching import batches_by_tokens, halves
+from ingestion.embedding.batching import batches_by_tokens
 from ingestion.embedding.lexical_weights import lexical_weights, unused_ids
-from ingestion.embedding.tokenizer import Tokeniser, usable_positions
+from ingestion.embedding.malloc import keep_freed_memory
+from ingestion.embedding.tokenizer import TextTokenizer, first_position
 from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
 from ingestion.types import IndexArray, ModelSpec, Vectors
 
@@ -41,16 +41,18 @@ TokenIds = IndexArray
 
 # int8: attention is padded, hence few texts at once (8 700 tokens/s at 512, 7 400 at 1 024, 5 600 at 4 096).
 BATCH_TOKENS = {"cpu": 1024, "int8": 512, "cuda": 16_384, "mps": 4096}
-# Batches handed to the device, or to each of a CPU's lanes, before the first one's result is awaited: one computes, one
-# waits behind it while the results of the one before are taken apart here.
+# Batches started, on the device or in each of a CPU's threads, before the first one's result is awaited: one computes,
+# one waits behind it while the results of the one before are read here.
 IN_FLIGHT = {"cpu": 2, "cuda": 3, "mps": 1}
 MODEL_MAX_TOKENS = 8192
 HALF = {"float16", "bfloat16"}
+# The allocators of CPUs and cuBLAS raise a plain RuntimeError with one of these.
+OUT_OF_MEMORY = ("can't allocate memory", "failed to allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderFigures:
-    """Since the model was loaded. ``padded_tokens``: all that the network was given, padding included."""
+    """Counts since the model was loaded; ``padded_tokens`` are all that the network was given, padding included."""
 
     texts: int = 0
     tokens: int = 0
@@ -60,47 +62,60 @@ class EmbedderFigures:
 
 
 @dataclass(eq=False)
-class Running:
-    """A batch on the device, or done and not yet taken."""
+class RunningBatch:
+    """A batch that was started and whose result was not read yet; ``positions`` are those of its texts."""
 
-    batch: list[int]
+    positions: list[int]
     stream: Stream
     started: float
     result: Future[Transfer]
 
 
 class Embedder:
-    """One loaded model. Safe to share between threads: one forward pass is started at a time, and whoever comes while
-    another one's texts are embedded starts when the last of those has been, so that the device does not pause."""
+    """One loaded model, safe to share between threads.
+
+    One forward pass is started at a time. A caller that comes while another one's texts are embedded starts its own
+    when the last of those has been started, so that the device does not pause.
+    """
 
     def __init__(
-        self, network: Network, tokenizer: Any, device: str, batch_tokens: int, in_flight: int, lanes: BatchExecutor
+        self,
+        network: Network,
+        tokenizer: Any,
+        device: str,
+        batch_tokens: int,
+        in_flight: int,
+        executor: BatchExecutor,
     ) -> None:
         self.device = device
         self.batch_tokens = batch_tokens
-        self.in_flight = in_flight * lanes.count
-        self.lanes = lanes
+        self.in_flight = in_flight * executor.parallel
+        self.executor = executor
         self.network = network
         self.tokenizer = tokenizer
         self.dimension = int(network.config.hidden_size)
-        self.max_tokens = usable_positions(network.config, MODEL_MAX_TOKENS)
+        positions = int(network.config.max_position_embeddings) - first_position(network.config)
+        self.max_tokens = min(positions, MODEL_MAX_TOKENS)
         self.unused_ids = unused_ids(tokenizer)
-        self._tokeniser = Tokeniser(tokenizer.backend_tokenizer, self.max_tokens)
+        self._text_tokenizer = TextTokenizer(tokenizer.backend_tokenizer, self.max_tokens)
         self._figures = EmbedderFigures()
         self._lock = threading.Lock()
-        self._turn = threading.Lock()
+        self._caller_lock = threading.Lock()
         self._busy_until = 0.0
 
     def embed(self, texts: Sequence[str]) -> list[Vectors]:
-        """All vectors, in the order of ``texts``."""
+        """Return the vectors of all texts, in the order of ``texts``."""
         found: dict[int, Vectors] = {}
         for positions, vectors in self.embed_tokens(self.tokenise(texts)):
             found.update(zip(positions, vectors, strict=True))
         return [found[i] for i in range(len(texts))]
 
     def tokenise(self, texts: Sequence[str]) -> list[TokenIds]:
-        """The ids of each, special tokens included, cut to ``max_tokens``. Needs neither lock nor device."""
-        return self._tokeniser(texts)
+        """Return the token ids of each text, special ones included, cut to ``max_tokens``.
+
+        Needs neither the lock nor the device.
+        """
+        return self._text_tokenizer(texts)
 
     def embed_tokens(self, ids: Sequence[TokenIds]) -> Iterator[tuple[list[int], list[Vectors]]]:
         """Yield (positions in ``ids``, their vectors) as each batch is done, longest texts first.
@@ -109,11 +124,11 @@ class Embedder:
         DeviceFailed when the device cannot be used any more in this process.
         """
         refused: list[ChunkTooLarge] = []
-        running: deque[Running] = deque()
-        batches = list(batches_by_tokens([len(i) for i in ids], self.batch_tokens, self.lanes.count))
-        start = self.lanes.start if len(batches) > 1 else self.lanes.start_alone
+        running: deque[RunningBatch] = deque()
+        batches = list(batches_by_tokens([len(i) for i in ids], self.batch_tokens, self.executor.parallel))
+        start = self.executor.start if len(batches) > 1 else self.executor.start_alone
         try:
-            with self._turn:
+            with self._caller_lock:
                 for batch in batches:
                     while len(running) >= self.in_flight:
                         yield from self._finished(ids, running.popleft(), refused)
@@ -127,7 +142,7 @@ class Embedder:
             raise refused[0]
 
     def check(self) -> None:
-        """Embed a word for real. Raises DeviceFailed when nothing sensible comes back."""
+        """Embed a word for real. Raises DeviceFailed when its vector is not of unit length."""
         dense = self.embed(["health"])[0].dense
         if not abs(float(np.linalg.norm(dense)) - 1) < 0.01:
             raise DeviceFailed(f"The model on {self.device} answers with a vector that is not of unit length.")
@@ -135,12 +150,12 @@ class Embedder:
     def figures(self) -> EmbedderFigures:
         return self._figures
 
-    def _start(self, ids: Sequence[TokenIds], batch: list[int], start: Callable[..., Future[Transfer]]) -> Running:
+    def _start(self, ids: Sequence[TokenIds], batch: list[int], start: Callable[..., Future[Transfer]]) -> RunningBatch:
         from ingestion.embedding.packed_encoder import Stream
 
         stream = Stream.of([ids[i] for i in batch])
         with self._lock:
-            return Running(batch, stream, time.perf_counter(), start(self._run, stream))
+            return RunningBatch(batch, stream, time.perf_counter(), start(self._run, stream))
 
     def _run(self, stream: Stream) -> Transfer:
         from ingestion.embedding.packed_encoder import Transfer
@@ -148,72 +163,65 @@ class Embedder:
         return Transfer(self.network(stream))
 
     def _finished(
-        self, ids: Sequence[TokenIds], running: Running, refused: list[ChunkTooLarge]
+        self, ids: Sequence[TokenIds], running: RunningBatch, refused: list[ChunkTooLarge]
     ) -> Iterator[tuple[list[int], list[Vectors]]]:
-        """The batch's vectors; those of its halves, one after the other, when it exhausted the memory."""
-        if (packed := self._waited(running)) is not None:
-            yield running.batch, self._vectors(running, packed)
-            return
-        if len(running.batch) == 1:
-            refused.append(self._too_large(ids, running.batch[0]))
-            return
-        for half in halves(running.batch):
-            yield from self._finished(ids, self._start(ids, half, self.lanes.start_alone), refused)
+        """Yield a batch's vectors, or those of its halves, one after the other, when it exhausted the memory.
 
-    def _waited(self, running: Running) -> npt.NDArray[np.float32] | None:
-        """None when memory was exhausted, and is free again."""
-        from ingestion.embedding import packed_encoder
+        A text that exhausts the memory alone is added to ``refused``.
+        """
+        packed, batch, stream = self._waited(running), running.positions, running.stream
+        if packed is not None:
+            self._count(running)
+            dense, weights = np.split(packed, [len(batch) * self.dimension])
+            words = np.where(np.isin(stream.ids, self.unused_ids), np.float32(0), weights)
+            lexical = lexical_weights(stream.ids, words, stream.lengths)
+            yield batch, [Vectors(d, i, w) for d, (i, w) in zip(dense.reshape(len(batch), -1), lexical, strict=True)]
+        elif len(batch) > 1:
+            middle = len(batch) // 2
+            for half in (batch[:middle], batch[middle:]):
+                yield from self._finished(ids, self._start(ids, half, self.executor.start_alone), refused)
+        else:
+            message = (
+                f"A text of {len(ids[batch[0]])} tokens alone exhausts the memory of {self.device}. "
+                "Lower CHUNK_TOKENS, or use a device with more memory."
+            )
+            refused.append(ChunkTooLarge(message, batch[0]))
 
-        with device_errors(self.device):
-            try:
-                return running.result.result().wait()
-            except RuntimeError as error:
-                if not packed_encoder.is_out_of_memory(error):
-                    raise
-                traceback.clear_frames(error.__traceback__)  # they hold the failed batch
-        packed_encoder.free_memory(self.device)
+    def _waited(self, running: RunningBatch) -> npt.NDArray[np.float32] | None:
+        """Wait for a batch and return its result, or None when memory was exhausted, and is free again.
+
+        Raises DeviceFailed for any other error: after one in the middle of a computation nothing on the device can be
+        relied on.
+        """
+        import torch
+
+        try:
+            return running.result.result().wait()
+        except RuntimeError as error:
+            says_so = any(words in str(error) for words in OUT_OF_MEMORY)
+            if not says_so and not isinstance(error, torch.OutOfMemoryError):
+                message = f"The model failed on {self.device}: {error}. The process has to be replaced."
+                raise DeviceFailed(message) from error
+            traceback.clear_frames(error.__traceback__)  # they hold the failed batch
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
         return None
 
-    def _too_large(self, ids: Sequence[TokenIds], position: int) -> ChunkTooLarge:
-        return ChunkTooLarge(
-            f"A text of {len(ids[position])} tokens alone exhausts the memory of {self.device}. "
-            "Lower CHUNK_TOKENS, or use a device with more memory.",
-            position,
-        )
-
-    def _vectors(self, running: Running, packed: npt.NDArray[np.float32]) -> list[Vectors]:
-        """Take a batch's result apart."""
-        stream, rows = running.stream, len(running.batch)
-        self._count(running)
-        dense, weights = packed[: rows * self.dimension], packed[rows * self.dimension :]
-        words = np.where(np.isin(stream.ids, self.unused_ids), np.float32(0), weights)
-        lexical = lexical_weights(stream.ids, words, stream.lengths)
-        return [Vectors(d, i, w) for d, (i, w) in zip(dense.reshape(rows, -1), lexical, strict=True)]
-
-    def _count(self, running: Running) -> None:
-        """Batches in flight overlap: time counts once."""
-        from ingestion.embedding.packed_encoder import peak_bytes
+    def _count(self, running: RunningBatch) -> None:
+        """Add a finished batch to the figures; the time in which batches overlap counts once."""
+        import torch
 
         tokens = int(running.stream.lengths.sum())
         with self._lock:
             now, before = time.perf_counter(), self._figures
             self._figures = EmbedderFigures(
-                texts=before.texts + len(running.batch),
+                texts=before.texts + len(running.positions),
                 tokens=before.tokens + tokens,
-                padded_tokens=before.padded_tokens + len(running.stream.filled().ids),
+                padded_tokens=before.padded_tokens + len(running.stream.rounded_up().ids),
                 seconds=before.seconds + now - max(running.started, self._busy_until),
-                peak_bytes=peak_bytes(self.device),
+                peak_bytes=torch.cuda.max_memory_allocated(self.device) if self.device.startswith("cuda") else 0,
             )
             self._busy_until = now
-
-
-@contextmanager
-def device_errors(device: str) -> Iterator[None]:
-    """After an error in the middle of a computation nothing on the device can be relied on."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise DeviceFailed(f"The model failed on {device}: {error}. The process has to be replaced.") from error
 
 
 def configured_model() -> ModelSpec:
@@ -222,35 +230,47 @@ def configured_model() -> ModelSpec:
 
 @functools.cache
 def load_model(device: str = "auto", model: ModelSpec | None = None) -> Embedder:
-    """A model, by default the configured one, on ``device`` ("auto", "cpu", "cuda:0", "mps"), loaded once per process.
+    """Return a model, by default the configured one, on ``device`` ("auto", "cpu", "cuda:0", "mps").
 
-    Raises ModelError when it is missing, damaged or of another dimension than it should have, and when the device
-    cannot be had or does not do ``EMBED_DTYPE``.
+    It is loaded once per process. Raises ModelError when it is missing, damaged or of another dimension than it should
+    have, and when the device cannot be had or does not do ``EMBED_DTYPE``.
     """
-    place = resolve_device(device)
-    dtype = resolve_dtype(place, wanted_dtype(device))
+    resolved = resolve_device(device)
+    dtype = resolve_dtype(resolved, wanted_dtype(device))
     # A web process that embeds questions elsewhere must not compile for minutes.
     compiled = settings.EMBED_COMPILE and device == settings.EMBED_DEVICE
-    return read_model(place, model or configured_model(), dtype, compiled=compiled)
+    return read_model(resolved, model or configured_model(), dtype, compiled=compiled)
 
 
-def read_model(place: str, spec: ModelSpec, dtype: str, *, compiled: bool = False) -> Embedder:
-    """The model on exactly this device and in this precision, not shared with other callers."""
+def read_model(device: str, spec: ModelSpec, dtype: str, *, compiled: bool = False) -> Embedder:
+    """Load a model on exactly this device and in this precision, not shared with other callers. Raises ModelError."""
+    import torch
+
     from ingestion.embedding import model_loader
-    from ingestion.embedding.cpu_threads import lanes_of
-    from ingestion.embedding.packed_encoder import Network, tune
+    from ingestion.embedding.cpu_threads import BatchExecutor
+    from ingestion.embedding.packed_encoder import Layers, Network
 
-    model, tokenizer = model_loader.read(spec, place, dtype)
-    kind = place.partition(":")[0]
-    tune(kind, fp16_accumulation=settings.EMBED_FP16_ACCUMULATION)
-    lanes = lanes_of(kind)
+    model, tokenizer = model_loader.read(spec, device, dtype)
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        torch.backends.cuda.matmul.allow_fp16_accumulation = settings.EMBED_FP16_ACCUMULATION
+    elif kind == "cpu":
+        keep_freed_memory()
+    executor = BatchExecutor(torch.get_num_threads() if kind == "cpu" else 1)
+    encoder: Encoder
+    if dtype == "int8":
+        from ingestion.embedding.int8_encoder import Int8Layers
+
+        encoder = Int8Layers(model.model, executor.parallel)
+    else:
+        encoder = Layers(model.model, compiled=compiled)
     embedder = Embedder(
-        Network(encoder(model.model, dtype, lanes.count, compiled), model.sparse_linear, spec.pooling),
+        Network(encoder, model.sparse_linear, spec.pooling),
         tokenizer,
-        place,
+        device,
         settings.EMBED_BATCH_TOKENS or BATCH_TOKENS["int8" if dtype == "int8" else kind],
         IN_FLIGHT[kind],
-        lanes,
+        executor,
     )
     if embedder.dimension != spec.dimension:
         raise ModelError(
@@ -260,18 +280,8 @@ def read_model(place: str, spec: ModelSpec, dtype: str, *, compiled: bool = Fals
     return embedder
 
 
-def encoder(module: Any, dtype: str, lanes: int, compiled: bool) -> Encoder:
-    """What runs the model's layers."""
-    if dtype == "int8":
-        from ingestion.embedding.int8_encoder import Int8Layers
-
-        return Int8Layers(module, lanes)
-    from ingestion.embedding.packed_encoder import Layers
-
-    return Layers(module, compiled=compiled)
-
-
 def resolve_device(device: str) -> str:
+    """Return the device that "auto" means here. Raises ModelError when CUDA is asked for and there is none."""
     import torch
 
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -282,13 +292,16 @@ def resolve_device(device: str) -> str:
 
 
 def wanted_dtype(device: str) -> str:
-    """EMBED_DTYPE is meant for EMBED_DEVICE; questions elsewhere are embedded in what suits that place."""
-    own_place = device == settings.EMBED_DEVICE or settings.EMBED_DTYPE == "int8"
-    return str(settings.EMBED_DTYPE) if own_place else "auto"
+    """Return EMBED_DTYPE for EMBED_DEVICE, and "auto" for questions on another device, unless it is int8."""
+    is_embed_device = device == settings.EMBED_DEVICE or settings.EMBED_DTYPE == "int8"
+    return str(settings.EMBED_DTYPE) if is_embed_device else "auto"
 
 
 def resolve_dtype(device: str, wanted: str) -> str:
-    """float16 on CUDA, float32 elsewhere, unless something else is wanted that the device does well."""
+    """Return the precision: for "auto" float16 on CUDA and float32 elsewhere, else the wanted one.
+
+    Raises ModelError when the device does not do that well.
+    """
     on_cuda = device.startswith("cuda")
     if wanted == "auto":
         return "float16" if on_cuda else "float32"

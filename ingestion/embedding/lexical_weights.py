@@ -1,4 +1,4 @@
-"""Weights of tokens -> the lexical side of each text: token ids and the largest weight of each.
+"""Weights of tokens → the sparse vector of each text: token ids and the largest weight of each.
 
 0.07 µs a token, where FlagEmbedding's loop over tokens takes 0.4 µs, in the thread that feeds the device.
 """
@@ -20,7 +20,11 @@ ID_BITS = 18
 def lexical_weights(
     ids: npt.NDArray[Any], weights: FloatArray, lengths: npt.NDArray[Any]
 ) -> list[tuple[IndexArray, FloatArray]]:
-    """``ids`` and ``weights`` of all texts in one row, ``lengths`` of each; a weight of 0 means "not a word"."""
+    """Return (token ids, their largest weights) of each text, ids ascending.
+
+    ``ids`` and ``weights`` are those of all texts, one after the other, ``lengths`` the tokens of each text; tokens
+    with the weight 0 are left out.
+    """
     used = np.flatnonzero(weights > 0)
     packed = (np.repeat(np.arange(len(lengths)), lengths)[used] << ID_BITS) | ids[used]
     order = np.argsort(packed, kind="stable")
@@ -36,6 +40,6 @@ def lexical_weights(
 
 
 def unused_ids(tokenizer: Any) -> npt.NDArray[np.int64]:
-    """Special tokens that FlagEmbedding leaves out of the lexical weights."""
+    """Return the ids of the special tokens that FlagEmbedding leaves out of the lexical weights."""
     names = ("cls_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
     return np.array(sorted({i for name in names if (i := getattr(tokenizer, name)) is not None}), dtype=np.int64)

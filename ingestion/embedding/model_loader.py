@@ -1,4 +1,4 @@
-"""A model's files, checked, and what FlagEmbedding makes of them.
+"""Loading of a model: its files are found and checked, and FlagEmbedding reads them.
 
 Nothing in the files is run: weights come from safetensors, pickles are read for tensors only (FlagEmbedding and
 transformers both ask for that), and code from a hub is never trusted.
@@ -24,7 +24,7 @@ NOT_READ = ["onnx/*", "openvino/*", "imgs/*", "*.onnx", "*.msgpack", "*.h5", "*.
 
 
 def read(spec: ModelSpec, device: str, dtype: str) -> tuple[Any, Any]:
-    """FlagEmbedding's module on the device, and its tokenizer. Raises ModelError."""
+    """Return FlagEmbedding's module on the device, and its tokenizer. Raises ModelError."""
     try:
         folder = folder_of(spec.path)
         check(folder, settings.EMBED_MODEL_SHA256 if spec.path == settings.MODEL_PATH else "")
@@ -39,7 +39,10 @@ def read(spec: ModelSpec, device: str, dtype: str) -> tuple[Any, Any]:
 
 
 def folder_of(path: str) -> Path:
-    """The model's own folder, or the hub's copy of it, downloaded if need be."""
+    """Return the model's folder, downloading it from the hub if need be.
+
+    Raises ModelError if a folder is named that does not exist.
+    """
     from huggingface_hub import snapshot_download
 
     if not looks_like_path(path):
@@ -53,11 +56,12 @@ def folder_of(path: str) -> Path:
 
 
 def looks_like_path(model: str) -> bool:
-    """A hub id has the form "owner/name"; everything else names a folder."""
+    """Return whether this names a folder; a hub id has the form "owner/name"."""
     return Path(model).is_absolute() or model.startswith(".") or model.count("/") != 1
 
 
 def check(folder: Path, wanted: str) -> None:
+    """Raise ModelError if the heads are missing or the files have another SHA-256 than ``wanted``, if that is given."""
     if missing := [name for name in HEADS if not (folder / name).is_file()]:
         raise ModelError(
             f"The model folder {folder} lacks {', '.join(missing)}. Copy the complete model: without its heads "
@@ -71,7 +75,7 @@ def check(folder: Path, wanted: str) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 over the names and SHA-256 of the files that are read."""
+    """Return a SHA-256 over the names and the SHA-256 of the files that are read."""
     digest = hashlib.sha256()
     for file in sorted({file for pattern in READ for file in folder.glob(pattern)}):
         with file.open("rb") as content:
@@ -80,6 +84,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def load(folder: Path, spec: ModelSpec, device: str, dtype: str) -> tuple[Any, Any]:
+    """Return FlagEmbedding's module on the device, and its tokenizer."""
     from FlagEmbedding import BGEM3FlagModel
     from transformers.utils import logging
 

@@ -1,4 +1,4 @@
-"""Attention within each text of one stream of tokens, under the name that transformers' models ask for it.
+"""Attention within each text of one stream of tokens, registered with transformers under a name of its own.
 
 On CUDA in 16 bits PyTorch's variable-length flash attention reads the whole stream at once. Elsewhere (CPU, MPS,
 float32, cards before Ampere) texts of equal length are computed together, unmasked. Both are one opaque operator to
@@ -20,12 +20,13 @@ FLASH_CAPABILITY, FLASH_HEAD = (8, 0), 256
 
 
 def register() -> None:
+    """Register the attention with transformers, for the whole process."""
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, no_mask)
 
 
 def no_mask(*_: Any, **__: Any) -> None:
-    """Texts are told apart by their bounds."""
+    """Return no mask: texts are told apart by their bounds."""
 
 
 def attend(
@@ -42,7 +43,11 @@ def attend(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """(1, heads, tokens, size) each -> (1, tokens, heads, size); ``bounds`` on the device, ``lengths`` on the host."""
+    """Return the attention (1, tokens, heads, size) of query, key and value (1, heads, tokens, size).
+
+    ``bounds`` are the offsets of the texts, on the device, ``lengths`` their tokens, on the host, ``longest`` the
+    largest of these. ``flash``: use PyTorch's variable-length flash attention.
+    """
     scale = scaling or query.shape[-1] ** -0.5
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     if flash:
@@ -55,6 +60,7 @@ def attend(
 
 
 def has_flash(weight: torch.Tensor, head_size: int) -> bool:
+    """Return whether flash attention works on the weight's device, in its precision, for heads of this size."""
     if weight.device.type != "cuda" or weight.dtype not in (torch.float16, torch.bfloat16):
         return False
     return head_size <= FLASH_HEAD and torch.cuda.get_device_capability(weight.device) >= FLASH_CAPABILITY
@@ -64,7 +70,10 @@ def has_flash(weight: torch.Tensor, head_size: int) -> bool:
 def attend_by_length(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """(tokens, heads, size) each; neighbours of equal length make one call."""
+    """Return the attention (tokens, heads, size) of q, k and v of that shape.
+
+    Neighbouring texts of equal length are computed in one call.
+    """
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     start = 0
     for length, group in groupby(lengths.tolist()):

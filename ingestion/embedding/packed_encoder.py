@@ -1,7 +1,7 @@
-"""One stream of tokens -> dense vectors and a weight per token, packed into one tensor.
+"""One stream of tokens → dense vectors and a weight per token, packed into one tensor.
 
-The layers and their weights are those that FlagEmbedding loads. They are run over all texts of a batch as one row
-without padding or mask: 160 of Django's chunks with the stand-in, in processor time of one core, 3 030 tokens/s, of
+The layers and their weights are those that FlagEmbedding loads. They run over all texts of a batch as one row without
+padding or mask: 160 of Django's chunks with the stand-in, in processor time of one core, 3 030 tokens/s, of
 which 85 % is matrix products at the rate of bare ones; FlagEmbedding's ``encode`` 2 650 (batch 4), 2 600 (8), 2 370
 (16) and called once a page 770; sentence-transformers 2 490. Batches of 512-4 096 tokens differ little, and one matrix
 for query, key and value gains nothing.
@@ -19,7 +19,6 @@ import torch
 from torch.nn.functional import normalize
 
 from ingestion.embedding import packed_attention
-from ingestion.embedding.malloc import keep_freed_memory
 from ingestion.embedding.tokenizer import first_position
 from ingestion.types import IndexArray
 
@@ -30,18 +29,22 @@ STEP, LONG = 64, 256
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Token ids of several texts, one after the other, on the host."""
+    """The token ids of several texts, one after the other, on the host, and the tokens of each text."""
 
     ids: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, texts: Sequence[IndexArray]) -> Stream:
+        """Return the stream of texts that are given as token ids."""
         lengths = np.array([len(text) for text in texts], np.int64)
         return cls(np.concatenate(texts).astype(np.int64), lengths)
 
-    def filled(self) -> Stream:
-        """With one text more, so that long streams come in few sizes; a question is not worth it."""
+    def rounded_up(self) -> Stream:
+        """Return the stream with one meaningless text more, so that long streams come in few sizes.
+
+        Streams below ``LONG``, like a question, stay as they are.
+        """
         missing = -len(self.ids) % STEP
         if not missing or len(self.ids) < LONG:
             return self
@@ -49,7 +52,10 @@ class Stream:
 
 
 class Encoder(Protocol):
-    """Token ids -> hidden states: ``Layers`` here, ``int8.Int8Layers``."""
+    """Token ids → hidden states (tokens, size) and the offsets at which texts begin and end.
+
+    ``Layers`` here and ``int8_encoder.Int8Layers`` are such.
+    """
 
     config: Any
 
@@ -57,7 +63,7 @@ class Encoder(Protocol):
 
 
 class Layers:
-    """The encoder in PyTorch. ``module``: FlagEmbedding's, in its place and precision."""
+    """An ``Encoder`` in PyTorch. ``module``: FlagEmbedding's, on its device and in its precision."""
 
     def __init__(self, module: Any, *, compiled: bool = False) -> None:
         packed_attention.register()
@@ -69,12 +75,21 @@ class Layers:
         self._hidden = torch.compile(self._read, dynamic=True) if compiled else self._read
 
     def __call__(self, stream: Stream) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states (tokens, size) and the texts' bounds, on the device. On CUDA nothing is waited for."""
-        filled = stream.filled()
-        bounds = np.concatenate([[0], np.cumsum(filled.lengths)])
-        ids, positions, limits = self._moved(filled.ids, self._positions(filled, bounds), bounds)
-        lengths = torch.from_numpy(filled.lengths)
-        hidden = self._hidden(ids, positions, limits.int(), lengths, int(filled.lengths.max()))
+        """Return the hidden states (tokens, size) and the offsets of the texts, on the device.
+
+        On CUDA nothing is waited for.
+        """
+        whole = stream.rounded_up()
+        bounds = np.concatenate([[0], np.cumsum(whole.lengths)])
+        arrays = (whole.ids, self._positions(whole, bounds), bounds)
+        # All in one copy; from pinned memory, CUDA does not wait for it.
+        joined = torch.from_numpy(np.concatenate(arrays).astype(np.int64))
+        if self.weight.is_cuda:
+            joined = joined.pin_memory()
+        moved = joined.to(self.weight.device, non_blocking=True)
+        ids, positions, limits = torch.split(moved, [len(array) for array in arrays])
+        lengths = torch.from_numpy(whole.lengths)
+        hidden = self._hidden(ids, positions, limits.int(), lengths, int(whole.lengths.max()))
         return hidden[: len(stream.ids)], limits[: len(stream.lengths) + 1]
 
     def _read(
@@ -93,7 +108,10 @@ class Layers:
         return hidden
 
     def _positions(self, stream: Stream, bounds: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """Each text counts from the first position; RoBERTa skips padding, which a page on tokenizers may spell out."""
+        """Return the position of each token, counted per text from the first position.
+
+        RoBERTa skips padding tokens, which a page about tokenizers may spell out.
+        """
         first = first_position(self.config)
         if not first:
             counted_from_0: npt.NDArray[np.int64] = np.arange(len(stream.ids)) - np.repeat(bounds[:-1], stream.lengths)
@@ -104,17 +122,12 @@ class Layers:
         positions: npt.NDArray[np.int64] = within * counted + (first - 1)
         return positions
 
-    def _moved(self, *arrays: npt.NDArray[Any]) -> tuple[torch.Tensor, ...]:
-        """All in one copy; from pinned memory, CUDA does not wait for it."""
-        joined = torch.from_numpy(np.concatenate(arrays).astype(np.int64))
-        if self.weight.is_cuda:
-            joined = joined.pin_memory()
-        moved = joined.to(self.weight.device, non_blocking=True)
-        return torch.split(moved, [len(array) for array in arrays])
-
 
 class Network:
-    """``layers``: the encoder; ``head``: FlagEmbedding's, hidden states -> lexical weights."""
+    """The whole network.
+
+    ``layers``: the encoder; ``head``: FlagEmbedding's, hidden states → lexical weights; ``pooling``: "cls" or "mean".
+    """
 
     def __init__(self, layers: Encoder, head: torch.nn.Linear, pooling: str) -> None:
         self.layers = layers
@@ -123,21 +136,23 @@ class Network:
         self.pooling = pooling
 
     def __call__(self, stream: Stream) -> torch.Tensor:
-        """float32: the dense vectors one after the other, then the tokens' weights. On CUDA nothing is waited for."""
+        """Return the dense vectors one after the other, then the tokens' weights, in float32.
+
+        On CUDA nothing is waited for.
+        """
         with torch.inference_mode():
             hidden, bounds = self.layers(stream)
-            dense = normalize(self._pooled(hidden, bounds).float(), dim=-1)
+            if self.pooling == "cls":
+                pooled = hidden[bounds[:-1]]
+            else:
+                pooled = torch.segment_reduce(hidden.float(), "mean", lengths=bounds.diff(), unsafe=True)
+            dense = normalize(pooled.float(), dim=-1)
             weights = torch.relu(self.head(hidden)).float()
             return torch.cat([dense.flatten(), weights.flatten()])
 
-    def _pooled(self, hidden: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
-        if self.pooling == "cls":
-            return hidden[bounds[:-1]]
-        return torch.segment_reduce(hidden.float(), "mean", lengths=bounds.diff(), unsafe=True)
-
 
 class Transfer:
-    """A result on its way to the host; ``wait`` returns it as an array."""
+    """A result on its way to the host."""
 
     def __init__(self, packed: torch.Tensor) -> None:
         self._event: torch.cuda.Event | None = None
@@ -149,31 +164,9 @@ class Transfer:
             self._event.record(torch.cuda.current_stream(packed.device))
 
     def wait(self) -> npt.NDArray[np.float32]:
+        """Wait for the result and return it as an array."""
         array: npt.NDArray[np.float32] = self._host.cpu().numpy()
         if self._event is None:
             return array
         self._event.synchronize()
-        return array.copy()  # pinned memory goes back to be used again, whoever keeps a vector
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """CPU's allocators and cuBLAS have no error of their own."""
-    said = ("can't allocate memory", "failed to allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
-
-
-def free_memory(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()
-
-
-def peak_bytes(device: str) -> int:
-    return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else 0
-
-
-def tune(kind: str, *, fp16_accumulation: bool) -> None:
-    """Process-wide."""
-    if kind == "cuda":
-        torch.backends.cuda.matmul.allow_fp16_accumulation = fp16_accumulation
-    elif kind == "cpu":
-        keep_freed_memory()
+        return array.copy()  # pinned memory is reused, while vectors are kept

