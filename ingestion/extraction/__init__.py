@@ -1,1 +1,1 @@
-"""One module or package per format; each has ``read(url, text) -> Extracted``, which ``extract`` calls."""
+"""Page → Markdown. ``extract`` calls the format's module or package, which has ``read(url, text) -> Extracted``."""

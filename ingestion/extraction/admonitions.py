@@ -1,11 +1,11 @@
-"""How a note, a warning or a tab of any dialect of Markdown begins once it is plain: a paragraph with its name.
+"""The first line of a note, a warning or a tab in plain Markdown: its name in bold.
 
-The same words that the notes of an HTML page begin with.
+All dialects of Markdown and HTML pages use the same words.
 """
 
 from __future__ import annotations
 
-# Boxes that are named by their title alone.
+# Boxes of these kinds show their title alone.
 UNNAMED = {
     "accordion", "admonition", "aside", "callout", "card", "code-group", "container", "details", "div", "dropdown",
     "expandable", "grid", "grid-item", "grid-item-card", "hint", "raw", "sidebar", "step", "steps", "tab", "tab-item",
@@ -26,7 +26,7 @@ _SPELLED = {
 
 
 def label(kind: str, title: str = "") -> str:
-    """``**Note**``, ``**Note: Title**``, or the title alone; an empty string if there is nothing to say."""
+    """Return ``**Note**``, ``**Note: Title**`` or ``**Title**``, by kind and title; empty if the box has no name."""
     kind, title = kind.lower(), title.strip()
     name = (
         "" if kind in UNNAMED and (kind != "hint" or title) else _SPELLED.get(kind, kind.replace("-", " ").capitalize())

@@ -1,9 +1,9 @@
-"""Bytes of a page → its text, never failing.
+"""Bytes of a page → its text. Raises nothing: bytes that cannot be decoded become U+FFFD.
 
-The encoding is taken in the order byte order mark, transport's charset, the page's own declaration, detection; a
-declaration that the bytes themselves disprove is passed over. What cannot be decoded becomes U+FFFD.
+The encoding is taken from the byte order mark, the transport's charset, the page's own declaration or detection, in
+this order; a declaration that the bytes themselves disprove is passed over.
 
-A declaration in the page is looked for as browsers do. What stands in a comment, in an attribute or in a tag that never
+A declaration in the page is looked for as browsers do. Text in a comment, in an attribute or in a tag that never
 ends declares nothing, and of an element ``meta`` only its attribute ``charset`` counts, or ``content`` where
 ``http-equiv`` says that it is the content type. An XML declaration counts where no element does.
 This is the standard's prescan (html.spec.whatwg.org, "prescan a byte stream"); w3lib's stops after 4 KB, which
@@ -39,11 +39,11 @@ ALIASES = {
     "unicode-1-1-utf-8": "utf-8", "x-mac-cyrillic": "mac-cyrillic", "x-cp1251": "cp1251", "x-cp1252": "cp1252",
     "iso-8859-8-i": "iso8859-8", "dos-874": "cp874", "macintosh": "mac-roman",
 }  # fmt: skip
-# So many bytes beyond ASCII that are valid UTF-8 are no other encoding by chance; four of GBK may be.
+# A text with so many bytes beyond ASCII that are valid UTF-8 is UTF-8; four bytes of GBK may be valid by chance.
 PROOF_BYTES = 12
-# Fewer errors are damage.
+# With fewer errors a text is damaged UTF-8, not another encoding.
 PROOF_ERRORS = 4
-# UTF-8 with a few damaged bytes has tens of letters to an error; of GBK read as UTF-8 most is errors.
+# UTF-8 with a few damaged bytes has tens of letters per error; GBK read as UTF-8 has more errors than letters.
 DAMAGE_SHARE = 10
 # A detector needs no more than this; of megabytes it would take a second.
 SAMPLE_BYTES = 64 * 1024
@@ -61,17 +61,20 @@ _CONTENT = re.compile(r"""charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"'][^\s;]*)
 
 
 def decode(body: bytes, charset: str = "", *, is_html: bool = False) -> str:
-    """Bytes → text, never failing."""
-    encoding = _by_mark(body) or _declared(body, charset, is_html) or _detected(body)
-    return body.decode(encoding, "replace")
+    """Return the text of a page; what cannot be decoded becomes U+FFFD.
+
+    ``charset`` is the transport's declaration, if there is one; one in the page is looked for where it ``is_html``.
+    """
+    marked = next((name for mark, name in BYTE_ORDER_MARKS if body.startswith(mark)), "")
+    return body.decode(marked or _declared_codec(body, charset, is_html) or _detected_codec(body), "replace")
 
 
-def _by_mark(body: bytes) -> str:
-    return next((name for mark, name in BYTE_ORDER_MARKS if body.startswith(mark)), "")
-
-
-def _declared(body: bytes, charset: str, is_html: bool) -> str:
-    for name in (_usable(charset), _in_page(body) if is_html else ""):
+def _declared_codec(body: bytes, charset: str, is_html: bool) -> str:
+    """Return the codec that the transport or the page declares and the bytes do not disprove; empty if none is."""
+    in_page = usable_codec(declared(body[:SAMPLE_BYTES])) if is_html else ""
+    if in_page.startswith(("utf-16", "utf-32")):
+        in_page = "utf-8"  # a declaration that can be read as ASCII cannot mean UTF-16
+    for name in (usable_codec(charset), in_page):
         if name in VAGUE_CODECS:
             return "utf-8" if _is_utf8(body) else "cp1252"
         if name and not _is_disproved(body, name):
@@ -79,14 +82,8 @@ def _declared(body: bytes, charset: str, is_html: bool) -> str:
     return ""
 
 
-def _in_page(body: bytes) -> str:
-    """A declaration that can be read as ASCII cannot mean UTF-16."""
-    name = _usable(declared(body[:SAMPLE_BYTES]))
-    return "utf-8" if name.startswith(("utf-16", "utf-32")) else name
-
-
-def _usable(charset: str) -> str:
-    """The codec's own name, or an empty string for one that is unknown, refused or not of text."""
+def usable_codec(charset: str) -> str:
+    """Return the codec's own name, or an empty string for one that is unknown, refused or not of text."""
     label = charset.strip(" \"'").lower()
     try:
         name = codecs.lookup(ALIASES.get(label, label)).name if label else ""
@@ -97,7 +94,7 @@ def _usable(charset: str) -> str:
 
 
 def _is_disproved(body: bytes, name: str) -> bool:
-    """By a body that is UTF-8 where it says otherwise, or that makes more noise than letters where it says so."""
+    """Return whether the body is UTF-8 but another codec is declared, or has more errors than letters as UTF-8."""
     sample = body[:SAMPLE_BYTES]
     if name == "utf-8":
         errors, letters = _as_utf8(sample)
@@ -107,7 +104,7 @@ def _is_disproved(body: bytes, name: str) -> bool:
 
 
 def _as_utf8(sample: bytes) -> tuple[int, int]:
-    """How many errors, and how many letters beyond ASCII."""
+    """Return the number of errors and of letters beyond ASCII when the bytes are read as UTF-8."""
     text = sample.decode("utf-8", "replace")
     errors = text.count("\ufffd")
     return errors, len(text) - len(text.encode("ascii", "ignore")) - errors
@@ -121,33 +118,34 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _detected(body: bytes) -> str:
+def _detected_codec(body: bytes) -> str:
+    """Return the codec that the bytes look like: UTF-8, even with a few errors, or what a detector finds."""
     if _is_utf8(body):
         return "utf-8"
     sample = body[:SAMPLE_BYTES]
     errors, letters = _as_utf8(sample)
     if errors * DAMAGE_SHARE < letters:
         return "utf-8"
-    name = _usable(cchardet.detect(sample)["encoding"] or "")
+    name = usable_codec(cchardet.detect(sample)["encoding"] or "")
     return "cp1252" if name in ("", "utf-8", *VAGUE_CODECS) else name
 
 
 def declared(body: bytes) -> str:
-    """Return the label as written, or an empty string."""
+    """Return the encoding that the page itself declares, as it is written, or an empty string."""
     text = body.decode("latin-1")
     for tag in _TAG.finditer(text):
-        label = _label(tag["attributes"]) if tag["end"] and tag["name"].lower() == "meta" else ""
+        label = _label_of_meta(tag["attributes"]) if tag["end"] and tag["name"].lower() == "meta" else ""
         if label:
             return label
     xml = _XML.match(text)
     return "".join(filter(None, xml.groups())) if xml else ""
 
 
-def _label(attributes: str) -> str:
-    """The first attribute of a name counts."""
+def _label_of_meta(attributes: str) -> str:
+    """Return the encoding that a ``meta`` element declares, or an empty string."""
     values: dict[str, str] = {}
     for name, *written in _ATTRIBUTE.findall(attributes):
-        values.setdefault(name.lower(), "".join(written))
+        values.setdefault(name.lower(), "".join(written))  # the first attribute of a name counts
     if "charset" in values:
         return values["charset"].strip()
     if values.get("http-equiv", "").lower() != "content-type":

@@ -2,7 +2,7 @@
 
 In: a ``Page`` as fetched (bytes). Out: an ``Extracted``. ``encoding`` makes text of the bytes, the reader of the format
 makes Markdown of the text.
-Raises ``UnsupportedContent`` for a format nobody reads here, a binary, and a page without text.
+Raises ``UnsupportedContent`` for a format that no reader is for, a binary, and a page without text.
 Does not fetch, chunk or store.
 """
 
@@ -31,12 +31,12 @@ READERS: dict[str, Callable[[str, str], Extracted]] = {
     "application/x-ipynb+json": notebook.read,
 }
 BINARY_READERS: dict[str, Callable[[str, bytes], Extracted]] = {"application/pdf": pdf.read}
-MARKUP = (markdown.read, rst.read)  # those that go through a text line by line
+MARKUP = (markdown.read, rst.read)  # readers that take time per line
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
 def extract(page: Page) -> Extracted:
-    """The page's text, or UnsupportedContent with the address and the reason."""
+    """Return the page's main text as Markdown. Raises UnsupportedContent with the address and the reason."""
     if binary_reader := BINARY_READERS.get(page.content_type):
         return binary_reader(page.url, page.body)
     reader = READERS.get(page.content_type)
@@ -46,7 +46,7 @@ def extract(page: Page) -> Extracted:
     if looks_binary(text):
         raise UnsupportedContent(f"a binary file declared as {page.content_type}: {page.url}")
     text = clean(text)
-    if reader in MARKUP and plain.is_all_that_can_be_read(text):
+    if reader in MARKUP and plain.has_too_many_lines(text):
         reader = plain.read
     extracted = reader(page.url, text)
     if not extracted.markdown.strip():

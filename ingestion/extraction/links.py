@@ -12,7 +12,10 @@ BARE_LINK = re.compile(r"https?://[^\s<>()\[\]{}`\"'|\\]+(?<![.,;:!?])")
 
 
 def absolute(base: str, references: Iterable[str]) -> tuple[str, ...]:
-    """References that cannot be parsed, or lead to another scheme, are left out."""
+    """Return the addresses that references on the page ``base`` lead to, in order, each once, without fragments.
+
+    References that cannot be parsed, or lead to another scheme than http and https, are left out.
+    """
     targets = dict.fromkeys(reference.partition("#")[0].strip() for reference in references)
     resolved = (_resolve(base, target) for target in targets)
     return tuple(dict.fromkeys(link for link in resolved if link))
@@ -28,7 +31,7 @@ def _resolve(base: str, reference: str) -> str:
 
 
 def same_host(base: str, reference: str) -> bool:
-    """Whether the reference stays on the site of ``base``; a fragment or a relative path does."""
+    """Return whether the reference stays on the host of ``base``, as a fragment or a relative path does."""
     try:
         host = urlsplit(reference).netloc
     except ValueError:
@@ -37,6 +40,6 @@ def same_host(base: str, reference: str) -> bool:
 
 
 def file_name(url: str) -> str:
-    """The last part of the path, to name a page that does not name itself."""
+    """Return the last part of the path, or the host: the title of a page that has none."""
     parts = urlsplit(url)
     return PurePosixPath(unquote(parts.path)).name or parts.netloc

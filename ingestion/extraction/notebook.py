@@ -1,7 +1,7 @@
 """Notebook (.ipynb of Jupyter, formats 3 and 4) → Markdown: its text, its code as fences, the start of its outputs.
 
-By hand over JSON: the `nbformat` package brings a JSON Schema validator and refuses what is slightly off,
-while a page needs four keys. Pictures, widgets and HTML outputs are left out; they hold no words to find.
+The JSON is read by hand: the `nbformat` package brings a JSON Schema validator and refuses notebooks that are slightly
+off, while only four keys are needed here. Pictures, widgets and HTML outputs are left out; they hold no words to find.
 """
 
 from __future__ import annotations
@@ -18,27 +18,38 @@ from ingestion.extraction.rst.lines import fence
 from ingestion.extraction.sanitize import clean
 from ingestion.types import Extracted
 
-# Outputs are there to be recognised, not to be read: logs and tables run to megabytes.
+# Enough to recognise an output: logs and tables run to megabytes.
 MAX_OUTPUT_LINES, MAX_OUTPUT_CHARS = 12, 800
 DEFAULT_LANGUAGE = "python"
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\[\d{1,2}(?:;\d{1,3})*m")
-# A data address is all bytes; a picture in a text cell may be megabytes of it.
+# A picture in a text cell may be a data address of megabytes.
 _DATA = re.compile(r"data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=%]*")
 _MAGIC = re.compile(r"%%(bash|sh|html|javascript|js|latex|markdown|sql|perl|ruby|R|cython)\b")
 _LANGUAGE = re.compile(r"[A-Za-z][\w+#.-]{0,19}")
 
 
 def read(url: str, text: str) -> Extracted:
+    """Return a notebook as Markdown. Raises UnsupportedContent for a text that is no notebook."""
     book = _parsed(url, text)
-    language = _language(book)
-    blocks = [block for cell in _cells(book) for block in _blocks(cell, language)]
-    text = clean("\n\n".join([*_front_matter(book), *filter(str.strip, blocks)]))
-    text = _DATA.sub("", text)
-    return plain.read(url, text) if plain.is_all_that_can_be_read(text) else reader.read(url, text)
+    metadata = _dict(book.get("metadata"))
+    # ``language_info`` is written when a notebook is run, ``kernelspec`` when it is made.
+    named = (_dict(metadata.get("language_info")).get("name"), _dict(metadata.get("kernelspec")).get("language"))
+    language = next((n.lower() for n in named if isinstance(n, str) and _LANGUAGE.fullmatch(n)), DEFAULT_LANGUAGE)
+    title = metadata.get("title")
+    front_matter = (
+        f"---\ntitle: {json.dumps(title, ensure_ascii=False)}\n---" if isinstance(title, str) and title else ""
+    )
+    # Format 3 keeps its cells in worksheets.
+    sheets = [book] if isinstance(book.get("cells"), list) else _dicts(book["worksheets"])
+    cells = [cell for sheet in sheets for cell in _dicts(sheet.get("cells"))]
+    blocks = [front_matter, *(block for cell in cells for block in _blocks(cell, language))]
+    text = _DATA.sub("", clean("\n\n".join(filter(str.strip, blocks))))
+    return plain.read(url, text) if plain.has_too_many_lines(text) else reader.read(url, text)
 
 
 def _parsed(url: str, text: str) -> dict[str, Any]:
+    """Return the notebook's JSON. Raises UnsupportedContent for another text."""
     try:
         book = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -48,27 +59,8 @@ def _parsed(url: str, text: str) -> dict[str, Any]:
     return book
 
 
-def _cells(book: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Format 3 keeps its cells in worksheets."""
-    sheets = [book] if isinstance(book.get("cells"), list) else [s for s in book["worksheets"] if isinstance(s, dict)]
-    for sheet in sheets:
-        cells = sheet.get("cells")
-        yield from (cell for cell in (cells if isinstance(cells, list) else []) if isinstance(cell, dict))
-
-
-def _front_matter(book: dict[str, Any]) -> list[str]:
-    title = _of(book, "metadata").get("title")
-    return [f"---\ntitle: {json.dumps(title, ensure_ascii=False)}\n---"] if isinstance(title, str) and title else []
-
-
-def _language(book: dict[str, Any]) -> str:
-    """Of the kernel: ``language_info`` is written when a notebook is run, ``kernelspec`` when it is made."""
-    metadata = _of(book, "metadata")
-    named = (_of(metadata, "language_info").get("name"), _of(metadata, "kernelspec").get("language"))
-    return next((n.lower() for n in named if isinstance(n, str) and _LANGUAGE.fullmatch(n)), DEFAULT_LANGUAGE)
-
-
 def _blocks(cell: dict[str, Any], language: str) -> Iterator[str]:
+    """Yield the Markdown of a cell: its text, or its code and outputs as fences."""
     kind, source = cell.get("cell_type"), _text(cell.get("source", cell.get("input")))
     if kind == "markdown":
         yield source
@@ -83,23 +75,21 @@ def _blocks(cell: dict[str, Any], language: str) -> Iterator[str]:
 
 
 def _outputs(cell: dict[str, Any]) -> Iterator[str]:
-    outputs = cell.get("outputs")
-    shown = [_output(output) for output in (outputs if isinstance(outputs, list) else []) if isinstance(output, dict)]
+    """Yield a fence with the start of a cell's outputs: their plain text, of errors the name and the message."""
+    shown: list[str] = []
+    for output in _dicts(cell.get("outputs")):
+        if output.get("output_type") in ("error", "pyerr"):
+            shown.append(f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}")
+        else:
+            plain_text = _dict(output.get("data")).get("text/plain")
+            shown.append(_text(output.get("text") if plain_text is None else plain_text))
     text = _short("\n".join(words.strip("\n") for words in shown if words.strip()))
     if text:
         yield fence(text.split("\n"))
 
 
-def _output(output: dict[str, Any]) -> str:
-    """The plain text of an output; of an error its name and its message, not where it came from."""
-    if output.get("output_type") in ("error", "pyerr"):
-        return f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}"
-    plain = _of(output, "data").get("text/plain")
-    return _text(output.get("text") if plain is None else plain)
-
-
 def _short(text: str) -> str:
-    """The first lines; a fence that ends with an ellipsis was longer."""
+    """Return the first lines, with an ellipsis after them if there are more."""
     text = _ESCAPE_SEQUENCE.sub("", text)
     lines = [line.rstrip() for line in text[:MAX_OUTPUT_CHARS].split("\n")]
     is_cut = len(text) > MAX_OUTPUT_CHARS or len(lines) > MAX_OUTPUT_LINES
@@ -107,12 +97,16 @@ def _short(text: str) -> str:
 
 
 def _text(value: object) -> str:
-    """A string, or a list of its lines."""
+    """Return a string, which may be given as a list of its lines; empty for any other value."""
     if isinstance(value, list):
         return "".join(part for part in value if isinstance(part, str))
     return value if isinstance(value, str) else ""
 
 
-def _of(holder: dict[str, Any], name: str) -> dict[str, Any]:
-    found = holder.get(name)
-    return found if isinstance(found, dict) else {}
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list; none of any other value."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""Which characters may stand in a text: one kind of line end, no controls, no halves of pairs."""
+"""Text → the same text with one kind of line end, without control characters and lone surrogates."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ SAMPLE_CHARS, BINARY_LEAST, BINARY_SHARE = 4096, 8, 0.05
 
 
 def clean(text: str) -> str:
-    """Line ends become ``\\n``; control characters, lone surrogates and marks inside the text go."""
+    """Return the text with line ends as line feeds and without control characters, surrogates and byte order marks."""
     return _CONTROL.sub("", _NEWLINE.sub("\n", text))
 
 
 def looks_binary(text: str) -> bool:
+    """Return whether the start of the text has more control characters than a text may have."""
     sample = text[:SAMPLE_CHARS]
     return len(_CONTROL.findall(sample)) > BINARY_LEAST + BINARY_SHARE * len(sample)

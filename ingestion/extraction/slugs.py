@@ -12,7 +12,7 @@ _NOT_ID = re.compile(r"[^a-z0-9]+")
 
 
 def github_slugger() -> Callable[[str], str]:
-    """Makes the fragments that GitHub gives to headings; the second of a name ends in ``-1``."""
+    """Return a function from a heading's words to GitHub's fragment; the second of the same words ends in ``-1``."""
     seen: Counter[str] = Counter()
 
     def slug(words: str) -> str:
@@ -24,19 +24,22 @@ def github_slugger() -> Callable[[str], str]:
 
 
 def identifier(words: str) -> str:
-    """The id that docutils makes of a name."""
+    """Return the id that docutils makes of a name."""
     ascii_words = unicodedata.normalize("NFKD", words.lower()).encode("ascii", "ignore").decode()
     return _NOT_ID.sub("-", ascii_words).strip("-").lstrip("0123456789-")
 
 
 class Identifiers:
-    """The ids of a document's sections. A name that is taken, by a label or by another section, is numbered
-    by docutils in an order that the text does not tell: then the section's own label leads there, or nothing."""
+    """The ids that docutils gives to a document's sections; ``names`` are the labels in it.
+
+    docutils numbers a name that is taken, by a label or by another section, in an order that the text does not tell.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self.taken = {identifier(name) for name in names}
 
     def of(self, words: str, labels: list[str]) -> str:
+        """Return the id of the next section, or of its first label where the id is taken; empty without either."""
         name = identifier(words)
         fresh = name not in self.taken
         self.taken.add(name)

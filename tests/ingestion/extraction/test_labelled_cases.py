@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingestion.exceptions import AddressRefused, UnsupportedContent
-from ingestion.extraction.encoding import _usable, declared, decode
+from ingestion.extraction.encoding import declared, decode, usable_codec
 from ingestion.extraction.html.main_content import PageIndex
 from ingestion.extraction.html.parser import parse
 from ingestion.fetching import responses, robots_txt, ssrf_guard
@@ -94,7 +94,7 @@ def w3lib(name: str) -> bytes:
 
 
 def codec(label: str | None) -> str:
-    return _usable(label or "")
+    return usable_codec(label or "")
 
 
 def test_it_reads_the_charset_of_a_content_type() -> None:
