@@ -9,7 +9,7 @@
     │   ├── PageGone              404 or 410
     │   ├── PageRefused           401, 403, another 4xx, endless redirects, no permission
     │   ├── UnsupportedContent    binary, an unknown format, or a page without text
-    │   │   └── PageSuspect       a soft 404, a login wall, a blank shell of scripts
+    │   │   └── ErrorPage         a soft 404, a login wall, a blank shell of scripts
     │   ├── ModelError            the embedding model cannot be loaded
     │   ├── DeviceTaken           another embedding worker uses the device
     │   ├── ChunkTooLarge         one chunk alone exhausts the device's memory
@@ -58,7 +58,7 @@ class UnsupportedContent(PermanentError):
     """Nothing to index: a binary, an unknown format, or no text."""
 
 
-class PageSuspect(UnsupportedContent):
+class ErrorPage(UnsupportedContent):
     """A page that looks like an error, a login or an empty shell; it never replaces good text."""
 
 

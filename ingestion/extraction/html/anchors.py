@@ -8,23 +8,28 @@ _HOLDERS = frozenset({"section", "div", "article", "header"})
 
 
 def anchors(headings: list[Node]) -> dict[Node, str]:
-    """Its permalink says it best; else its own id, one inside, one just before, or that of its section."""
-    own = {heading: _of_itself(heading) for heading in headings}
-    lonely = [heading for heading, fragment in own.items() if not fragment]
-    before = _siblings_before({heading.parent for heading in lonely if heading.parent})
-    return own | {heading: _around(heading, before.get(heading)) for heading in lonely}
+    """Return the fragment that leads to each heading, or an empty string.
+
+    It is that of the heading's permalink; else the id of the heading, of an element inside it, of an empty element
+    just before it, or of the section that it opens.
+    """
+    own = {heading: _own_fragment(heading) for heading in headings}
+    without = [heading for heading, fragment in own.items() if not fragment]
+    before = _siblings_before({heading.parent for heading in without if heading.parent})
+    return own | {heading: _fragment_around(heading, before.get(heading)) for heading in without}
 
 
-def _of_itself(heading: Node) -> str:
+def _own_fragment(heading: Node) -> str:
+    """Return the fragment of a heading's permalink, its id, or an id inside it."""
     inside = [node for node in heading.walk() if node is not heading]
-    links = [node.get("href")[1:] for node in inside if node.get("href").startswith("#") and _is_permalink(node)]
     named = (_id(node) for node in inside if "id" in node.attributes or node.tag == "a")
-    return (links[-1] if links else "") or _id(heading) or next(filter(None, named), "")
-
-
-def _is_permalink(node: Node) -> bool:
-    """Sphinx lets the words of a heading lead back to a table of contents."""
-    return node.tag == "a" and "toc-backref" not in node.classes and len(node.get("href")) > 1
+    permalink = ""
+    for node in inside:
+        target = node.get("href")
+        # Sphinx lets the words of a heading lead back to a table of contents.
+        if node.tag == "a" and target.startswith("#") and len(target) > 1 and "toc-backref" not in node.classes:
+            permalink = target[1:]
+    return permalink or _id(heading) or next(filter(None, named), "")
 
 
 def _id(node: Node) -> str:
@@ -32,7 +37,10 @@ def _id(node: Node) -> str:
 
 
 def _siblings_before(parents: set[Node]) -> dict[Node, Node | str]:
-    """What stands before each element in its parent, white space left out: each parent is gone through once."""
+    """Return the element or text before each child of these parents, white space left out.
+
+    Each parent is gone through once.
+    """
     found: dict[Node, Node | str] = {}
     for parent in parents:
         last: Node | str = ""
@@ -44,8 +52,8 @@ def _siblings_before(parents: set[Node]) -> dict[Node, Node | str]:
     return found
 
 
-def _around(heading: Node, before: Node | str | None) -> str:
-    """The id of the section that this heading opens, or of an empty target just before it."""
+def _fragment_around(heading: Node, before: Node | str | None) -> str:
+    """Return the id of an empty element just before the heading, or of the section that it opens."""
     if isinstance(before, Node):
         return _id(before) if not before.words() else ""
     if before or heading.parent is None:

@@ -16,7 +16,7 @@ from ingestion.extraction.html.parser import Node
 MIN_PROSE_CHARS = 50
 # Scripts without spaces say as much in a third of the characters.
 WIDE_WEIGHT = 3
-# What more than this of is linked is a list of links.
+# An element of whose text more than this is linked is a list of links.
 MAX_LINKED = 0.5
 # The main element is the innermost that still holds this much of the prose.
 MAIN_SHARE = 0.85
@@ -36,11 +36,11 @@ SIDE_NAMES = frozenset({
     "toolbar", "trending", "widget", "widgets", "byline", "dateline", "date", "meta", "foot", "rail", "side",
     "header", "hdr", "caption", "gallery", "video", "videos", "donate", "follow", "toc", "upsell", "voting",
 })  # fmt: skip
-# On a page of few words only these names are believed, and only whole.
+# On a page of few words only these names tell a side box, and only as whole names.
 PLAIN_SIDES = frozenset(
     {"sidebar", "nav", "header", "footer", "global-nav", "navbar", "menu", "site-header", "site-footer"}
 )
-# As they begin names that are written in one word ("relatedposts").
+# The beginnings of names that are written in one word ("relatedposts").
 SIDE_BEGINNINGS = (
     "related",
     "newsletter",
@@ -61,6 +61,8 @@ _WIDE = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00
 
 @dataclass(slots=True)
 class Figures:
+    """What an element holds. Characters of wide scripts count ``WIDE_WEIGHT`` times."""
+
     chars: int = 0
     linked: int = 0
     prose: int = 0
@@ -81,72 +83,77 @@ class Figures:
 
 
 def narrowed(root: Node, *, is_marked: bool) -> Node:
-    """The element with the prose, emptied of side boxes; ``root`` itself if the page has hardly any."""
+    """Return the innermost element with most of the prose, emptied of side boxes.
+
+    On a page with hardly any prose that is ``root``; side boxes are then taken out unless the page has marked ``root``
+    as its main element.
+    """
     figures = measured(root)
     total = figures[root].prose
     if total < MIN_PAGE_PROSE:
-        _drop({node for node in root.walk() if not is_marked and _is_plain_side(node) and not figures[node].keeps})
+        _remove({node for node in root.walk() if not is_marked and _is_plain_side(node) and not figures[node].keeps})
         return root
-    if _remove_sides(root, figures, total):
+    sides = _side_boxes(root, figures, total)
+    # Where they hold most of the page, their names mean something else.
+    if sides and sum(figures[side].prose for side in sides) <= MAX_SIDES * total:
+        _remove(sides)
         figures = measured(root)
-    return _innermost(root, figures)
+    least = MAIN_SHARE * figures[root].prose
+    node = root
+    while inner := next((child for child in node.elements() if figures[child].prose >= least), None):
+        if inner.tag in ("p", "pre", "ul", "ol", "dl", "blockquote"):
+            break
+        node = inner
+    return node
 
 
 def measured(root: Node) -> dict[Node, Figures]:
+    """Return the figures of an element and of all elements in it."""
     figures: dict[Node, Figures] = {}
     for node in reversed(list(root.walk())):
-        figures[node] = _measure(node, figures)
+        own = figures[node] = Figures(keeps=node.tag in KEPT)
+        for child in node.children:
+            if isinstance(child, Node):
+                own.add(figures[child], is_block=child.holds_blocks)
+            elif not child.isspace():
+                width = len(child) * (WIDE_WEIGHT if _WIDE.search(child, 0, 40) else 1)
+                own.chars += width
+                own.line += width
+        if node.tag == "a":
+            own.linked, own.links = own.chars, own.links + 1
+        if node.holds_blocks and own.line >= MIN_PROSE_CHARS and own.linked_line <= MAX_LINKED * own.line:
+            own.prose += own.line
     return figures
 
 
-def _measure(node: Node, figures: dict[Node, Figures]) -> Figures:
-    own = Figures(keeps=node.tag in KEPT)
-    for child in node.children:
-        if isinstance(child, Node):
-            own.add(figures[child], is_block=child.holds_blocks)
-        elif not child.isspace():
-            width = len(child) * (WIDE_WEIGHT if _WIDE.search(child, 0, 40) else 1)
-            own.chars += width
-            own.line += width
-    if node.tag == "a":
-        own.linked, own.links = own.chars, own.links + 1
-    if node.holds_blocks and own.line >= MIN_PROSE_CHARS and own.linked_line <= MAX_LINKED * own.line:
-        own.prose += own.line
-    return own
-
-
-def _remove_sides(root: Node, figures: dict[Node, Figures], total: int) -> bool:
-    """Whether there were any. Together they may not hold most of the page either: then their names mean something else
-    here."""
-    sides = _sides(root, figures, total)
-    if not sides or sum(figures[side].prose for side in sides) > MAX_SIDES * total:
-        return False
-    _drop(sides)
-    return True
-
-
-def _drop(sides: set[Node]) -> None:
+def _remove(sides: set[Node]) -> None:
     for parent in {side.parent for side in sides if side.parent}:
         parent.children = [child for child in parent.children if isinstance(child, str) or child not in sides]
 
 
-def _sides(root: Node, figures: dict[Node, Figures], total: int) -> set[Node]:
+def _side_boxes(root: Node, figures: dict[Node, Figures], total: int) -> set[Node]:
+    """Return the outermost side boxes of a page with ``total`` characters of prose."""
     found: set[Node] = set()
     waiting = [root]
     while waiting:
         inner = [child for child in waiting.pop().elements() if child.holds_blocks]
-        sides = {child for child in inner if _is_side(child, figures, total)}
+        sides = {child for child in inner if _is_side_box(child, figures, total)}
         found |= sides
         waiting += [child for child in inner if child not in sides]
     return found
 
 
-def _is_side(node: Node, figures: dict[Node, Figures], total: int) -> bool:
+def _is_side_box(node: Node, figures: dict[Node, Figures], total: int) -> bool:
+    """Return whether an element is beside the text: by its tag, by its names, or as a list of links."""
     own = figures[node]
     if own.prose > SIDE_SHARE * total or own.keeps or _is_note(node):
         return False
-    if node.tag in SIDE_TAGS or _is_named_side(node):
+    if node.tag in SIDE_TAGS:
         return True
+    if "class" in node.attributes or "id" in node.attributes:
+        words = [word.lower() for word in _WORDS.findall(f"{node.get('class')} {node.get('id')}"[:500])]
+        if any(word in SIDE_NAMES or word.startswith(SIDE_BEGINNINGS) for word in words):
+            return True
     is_list_of_links = own.links >= 3 and own.linked > MAX_LINKED * own.chars
     return is_list_of_links and node.tag in ("ul", "ol", "div", "section", "table", "dl")
 
@@ -157,20 +164,3 @@ def _is_plain_side(node: Node) -> bool:
 
 def _is_note(node: Node) -> bool:
     return not node.classes.isdisjoint(NOTES)
-
-
-def _is_named_side(node: Node) -> bool:
-    if not node.attributes or not ("class" in node.attributes or "id" in node.attributes):
-        return False
-    words = [word.lower() for word in _WORDS.findall(f"{node.get('class')} {node.get('id')}"[:500])]
-    return any(word in SIDE_NAMES or word.startswith(SIDE_BEGINNINGS) for word in words)
-
-
-def _innermost(root: Node, figures: dict[Node, Figures]) -> Node:
-    least = MAIN_SHARE * figures[root].prose
-    node = root
-    while inner := next((child for child in node.elements() if figures[child].prose >= least), None):
-        if inner.tag in ("p", "pre", "ul", "ol", "dl", "blockquote"):
-            break
-        node = inner
-    return node

@@ -1,4 +1,4 @@
-"""A block of code in a page → a fence with its language, without numbers of lines and copy buttons."""
+"""A block of code in a page → a fence with its language, without line numbers and copy buttons."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from ingestion.extraction.html.parser import BLOCKS, Node
 
-# What highlighters put beside the code, not into it.
+# Elements that highlighters add to the code.
 BESIDE = frozenset({
     "linenos", "linenodiv", "lineno", "gutter", "line-numbers-rows", "line-numbers", "hljs-ln-numbers", "lnt", "ln",
     "blob-num", "copybtn", "copy-code-button", "copy-button", "code-copy", "clipboard", "lang-label", "toolbar-item",
@@ -27,12 +27,13 @@ _SPELLED = frozenset({
     "bash", "c", "cpp", "csharp", "css", "diff", "go", "html", "http", "ini", "java", "javascript", "js", "json",
     "kotlin", "php", "python", "ruby", "rust", "scala", "shell", "sql", "swift", "toml", "typescript", "xml", "yaml",
 })  # fmt: skip
-_LINE_END_DUE = ""  # among the pieces of code, which are never empty
+_LINE_END_DUE = ""  # a mark among the pieces of code, which are never empty: the next piece begins a new line
 _TICKS = re.compile(r"`{3,}")
 _SPACES_BEFORE_NEWLINE = re.compile(r"(?<=\S)[ \t]+\n")
 
 
 def fence(pre: Node) -> str:
+    """Return the code of a ``pre`` element as a fence; empty if there is none."""
     lines: list[str] = []
     _collect(pre, lines)
     code = _SPACES_BEFORE_NEWLINE.sub("\n", "".join(lines).replace("\xa0", " ").strip("\n")).rstrip()
@@ -43,6 +44,7 @@ def fence(pre: Node) -> str:
 
 
 def _collect(node: Node, out: list[str]) -> None:
+    """Add the pieces of code in an element to ``out``."""
     for child in node.children:
         if isinstance(child, str):
             _add_text(child, out)
@@ -59,6 +61,7 @@ def _add_text(text: str, out: list[str]) -> None:
 
 
 def _collect_element(node: Node, out: list[str]) -> None:
+    """Add the code of an inner element; one that is a line of code or a block has its lines for itself."""
     is_line = not node.classes.isdisjoint(LINES)
     if not is_line and (node.tag not in BLOCKS or node.tag in ("td", "th")):
         _collect(node, out)
@@ -67,18 +70,13 @@ def _collect_element(node: Node, out: list[str]) -> None:
         out.append("\n")
     before = len(out)
     _collect(node, out)
-    if is_line or len(out) > before:
-        _end_line(out, before)
-
-
-def _end_line(out: list[str], before: int) -> None:
-    """The line ends before what follows, unless it brought its end along or what follows is one."""
-    if len(out) == before or not out[-1].endswith("\n"):
+    is_empty = len(out) == before
+    if (is_line and is_empty) or (not is_empty and not out[-1].endswith("\n")):
         out.append(_LINE_END_DUE)
 
 
 def language_of(pre: Node) -> str:
-    """The language that the block names, or its code element, or one of three boxes around it."""
+    """Return the language that the block, its ``code`` element or one of three elements around it names, or nothing."""
     inner = next((child for child in pre.elements() if child.tag == "code"), None)
     boxes = (node for node in pre.above() if node.tag not in ("td", "tr", "tbody", "table"))
     around = [node for _, node in zip(range(3), boxes, strict=False)]
@@ -89,13 +87,14 @@ def language_of(pre: Node) -> str:
 
 
 def _named(node: Node, *, own: bool) -> str:
+    """Return the language that an element names; ``own``: it is the block itself or its ``code`` element."""
     for attribute in _ATTRIBUTES[: None if own else 2]:
         if (name := node.get(attribute).strip().lower()) and _LANGUAGE.match(f"lang-{name}"):
             return name
     classes = node.get("class").split()
-    for place, name in enumerate(classes):
-        if name in ("brush:", "brush") and place + 1 < len(classes):
-            return classes[place + 1].strip(";").lower()
+    for index, name in enumerate(classes):
+        if name in ("brush:", "brush") and index + 1 < len(classes):
+            return classes[index + 1].strip(";").lower()
         if match := _LANGUAGE.match(name):
             return match.group(1)
     if own and node.classes & _OF_HIGHLIGHTERS:

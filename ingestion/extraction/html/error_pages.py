@@ -1,18 +1,18 @@
-"""Is it a page at all? Error pages sent as good ones, logins and empty shells never replace good text.
+"""Error pages: pages that are sent with status 200 but hold an error, a login or an empty shell of scripts.
 
-Each answer needs two signs: what the page says of itself, and that it says hardly anything else. A page *about*
-such pages has text.
+They never replace good text. Two signs are needed: what the page says of itself, and that it has hardly any other
+text. A page *about* such pages has more.
 """
 
 from __future__ import annotations
 
 import re
 
-from ingestion.exceptions import PageSuspect
+from ingestion.exceptions import ErrorPage
 from ingestion.extraction.html.parser import Tree
 
-# The longest error page among the common servers' and themes' own says 90 words; the shortest page of Django's
-# documentation that has "404" in its title says 300.
+# The longest error page of common servers and themes has 90 words; the shortest page of Django's documentation that
+# has "404" in its title has 300.
 ERROR_WORDS, LOGIN_WORDS, SHELL_WORDS = 120, 80, 25
 SHOWN_CHARS = 20_000
 
@@ -40,30 +40,29 @@ _SCRIPT_WANTED = re.compile(
     r"|javascript (?:\w+ ){0,4}(?:enabled|required|disabled)",
     re.IGNORECASE,
 )
+# The ids of elements that scripts fill.
 _ROOTS = frozenset({"root", "app", "__next", "__nuxt", "___gatsby", "svelte", "main-app", "app-root", "q-app"})
 
 
 def check(url: str, tree: Tree, *, titles: list[str], words: int, passwords: int) -> None:
-    """``titles`` are what the page and then its headings say, ``words`` counts those of its main content."""
+    """Raise ErrorPage for an error page, a login or an empty shell of scripts that was sent as a page.
+
+    ``titles``: the page's own title and its headings; ``words``: the number of those of its main content;
+    ``passwords``: the number of fields for one.
+    """
     if words > ERROR_WORDS:
         return
     shown = " ".join(tree.shown)[:SHOWN_CHARS]
-    if any(_is_error(title) for title in titles):
-        raise PageSuspect(f"{url} says that it does not exist, yet the server sent it as a page. Check the address.")
+    if any(_ERROR.match(title) or _ENDS_IN_ERROR.search(title) for title in titles):
+        raise ErrorPage(f"{url} says that it does not exist, yet the server sent it as a page. Check the address.")
     if words <= LOGIN_WORDS and passwords and any(_LOGIN.search(text) for text in [*titles, shown]):
-        raise PageSuspect(f"{url} asks for a password instead of showing a page. Only public pages can be read.")
-    is_bare = words <= SHELL_WORDS and len(titles) == 1  # a shell has no heading
-    if is_bare and tree.scripts and (_SCRIPT_WANTED.search(shown) or _is_shell(tree)):
-        raise PageSuspect(
+        raise ErrorPage(f"{url} asks for a password instead of showing a page. Only public pages can be read.")
+    if words > SHELL_WORDS or len(titles) != 1 or not tree.scripts:  # a shell has no heading
+        return
+    if _SCRIPT_WANTED.search(shown) or any(
+        node.get("id") in _ROOTS or node.tag == "app-root" for node in tree.root.walk()
+    ):
+        raise ErrorPage(
             f"{url} is empty until scripts run, which we do not do. Add the site's source files or its repository "
             f"instead."
         )
-
-
-def _is_error(title: str) -> bool:
-    return bool(_ERROR.match(title) or _ENDS_IN_ERROR.search(title))
-
-
-def _is_shell(tree: Tree) -> bool:
-    """An empty element that only a script fills."""
-    return any(node.get("id") in _ROOTS or node.tag == "app-root" for node in tree.root.walk())

@@ -1,7 +1,7 @@
-"""A page → the element that holds its own text, emptied of what surrounds text on the web.
+"""A page → the element that holds its own text, emptied of navigation, banners and other clutter.
 
-Pages of known make say where their text is (``generators``); for others it is a marked element, or where the
-prose is (``prose``). One walk over the page notes all that is asked later.
+For pages of known generators that element is known (``site_generators``); for others it is a marked element, or the one
+that holds the prose (``boilerplate``). One walk over the page notes all that is asked for later.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CLUTTER_IDS = frozenset({
     "cookie-banner", "cookie-consent", "cookie-notice", "cookieConsent", "onetrust-consent-sdk", "CybotCookiebotDialog",
     "usercentrics-root", "toc", "table-of-contents", "TableOfContents", "breadcrumbs", "feedback",
 })  # fmt: skip
-_TELLING = frozenset({"role", "hidden", "aria-hidden", "style"})
+_HIDING = frozenset({"role", "hidden", "aria-hidden", "style"})
 
 MARKED = ("main", "[role=main]", "article", "[itemprop=articleBody]")
 _CLUTTER = (*CLUTTER_TAGS, *(f".{name}" for name in CLUTTER_CLASSES), *(f"#{name}" for name in CLUTTER_IDS))
@@ -51,7 +51,10 @@ _INDEX = selectors.Index(
 
 
 class PageIndex:
-    """What one walk over the page finds; a selector per question would take a walk each."""
+    """What one walk over a page finds: the head, headings, links, hidden elements, and those that selectors match.
+
+    A walk for each selector would take a hundred times as long.
+    """
 
     def __init__(self, tree: Tree, url: str) -> None:
         self.tree = tree
@@ -73,24 +76,30 @@ class PageIndex:
         elif tag in HEAD_TAGS:
             self.head.note(node)
         _INDEX.note(node, self.found)
-        if node.attributes and not _TELLING.isdisjoint(node.attributes) and _is_hidden(node):
+        if node.attributes and not _HIDING.isdisjoint(node.attributes) and _is_hidden(node):
             self.hidden.append(node)
 
     def select(self, *wanted: str) -> list[Node]:
-        """In the order of the selectors, then of the page."""
-        return [node for selector in wanted for node in self._selected(selector)]
+        """Return the elements that selectors match, in the order of the selectors, then of the page.
 
-    def _selected(self, selector: str) -> list[Node]:
-        if selector.startswith("generator:"):
-            return [self.tree.root] if self.head.generator.startswith(selector.removeprefix("generator:")) else []
-        return selectors.select(selector, self.found)
+        ``generator:x`` matches the root of a page whose generator element begins with x.
+        """
+        found: list[Node] = []
+        for selector in wanted:
+            if not selector.startswith("generator:"):
+                found += selectors.select(selector, self.found)
+            elif self.head.generator.startswith(selector.removeprefix("generator:")):
+                found.append(self.tree.root)
+        return found
 
     @property
     def passwords(self) -> int:
+        """Return the number of fields for a password."""
         return sum(node.get("type").lower() == "password" for node in self.select("input"))
 
 
 def _is_hidden(node: Node) -> bool:
+    """Return whether an element is not shown, or is clutter by its role; hidden tabs and details are shown."""
     role = node.get("role")
     if role in CLUTTER_ROLES:
         return True
@@ -115,74 +124,67 @@ def remove(nodes: Iterable[Node]) -> None:
 # --- The main element ----------------------------------------------------------------------------------
 
 
-def main_content(survey: PageIndex) -> Node:
-    """The element that holds the page's own text, its title first, emptied of clutter."""
-    generator, main = _by_generator(survey)
-    title = _title(survey, generator, main)
-    titled = _ancestors(survey.headings)
-    tabs.label_panels(survey.select(*tabs.GROUPS))
-    remove(_clutter(survey, titled))
+def main_content(index: PageIndex) -> Node:
+    """Return the element that holds the page's own text, its title first, emptied of clutter."""
+    generator, main = _by_generator(index)
+    title = _title(index, generator, main)
+    titled = _elements_around(index.headings)
+    tabs.label_panels(index.select(*tabs.GROUPS))
+    # A button that names a tab was read already, and a header that holds a heading belongs to the text.
+    clutter = [node for node in index.select(*_CLUTTER) if node.get("role") != "tab"]
+    headers = [node for node in index.select("header", "form", "[role=banner]") if node not in titled]
+    remove([*index.hidden, *clutter, *headers])
     if generator and main and main.text().strip():
-        remove(node for node in survey.select(*generator.clutter) if node is not main)
+        remove(node for node in index.select(*generator.clutter) if node is not main)
     else:
-        marked = _marked(survey)
-        main = boilerplate.narrowed(marked or _body(survey), is_marked=marked is not None)
-    return _with_title(survey, main, title or _title(survey, None, main))
+        marked = _marked(index)
+        body = next(iter(index.select("body")), index.tree.root)
+        main = boilerplate.narrowed(marked or body, is_marked=marked is not None)
+    title = title or _title(index, None, main)
+    return _with_title(index, main, title) if title and title.words() else main
 
 
-def _clutter(survey: PageIndex, titled: set[Node]) -> Iterator[Node]:
-    """A header that holds a heading belongs to the text; a button that names a tab was read already."""
-    yield from survey.hidden
-    yield from (node for node in survey.select(*_CLUTTER) if node.get("role") != "tab")
-    yield from (node for node in survey.select("header", "form", "[role=banner]") if node not in titled)
-
-
-def _by_generator(survey: PageIndex) -> tuple[Generator | None, Node | None]:
+def _by_generator(index: PageIndex) -> tuple[Generator | None, Node | None]:
+    """Return the generator that made the page and the element that holds its content, if one is known."""
     for row in GENERATORS:
-        if row.marks and not survey.select(*row.marks):
+        if row.marks and not index.select(*row.marks):
             continue
         for selector in row.content:
-            if nodes := survey.select(selector):
-                return row, _narrow(_one(nodes), selector)
+            if nodes := index.select(selector):
+                return row, _content_element(nodes, selector)
     return None, None
 
 
-def _one(nodes: list[Node]) -> Node:
-    """Several are answers in a thread or posts on a page: all of them are the content."""
+def _content_element(nodes: list[Node], selector: str) -> Node:
+    """Return one element with the content of all that a generator's selector matches.
+
+    Several are answers in a thread or posts on a page: all of them are the content.
+    """
     known = set(nodes)
     outer = [node for node in nodes if not any(parent in known for parent in node.above())]
-    if len(outer) == 1:
-        return outer[0]
-    holder = Node("div", NO_ATTRIBUTES, None)
-    holder.children = list(outer)
-    holder.holds_blocks = True
-    return holder
+    content = outer[0]
+    if len(outer) > 1:
+        content = Node("div", NO_ATTRIBUTES, None)
+        content.children = list(outer)
+        content.holds_blocks = True
+    if selector == ".document":  # Sphinx themes that mark nothing else still wrap the sections in one element
+        sections = (inner for inner in content.walk() if inner.tag == "section" or "section" in inner.classes)
+        section = next(sections, None)
+        return section.parent if section and section.parent else content
+    return content
 
 
-def _narrow(node: Node, selector: str) -> Node:
-    """Sphinx themes that mark nothing else still wrap the page's sections in one element."""
-    if selector != ".document":
-        return node
-    sections = (inner for inner in node.walk() if inner.tag == "section" or "section" in inner.classes)
-    section = next(sections, None)
-    return section.parent if section and section.parent else node
-
-
-def _marked(survey: PageIndex) -> Node | None:
-    """Several marked elements are teasers of other pages, or quotations; one is the page."""
+def _marked(index: PageIndex) -> Node | None:
+    """Return the one element that is marked as the main one; several are teasers of other pages, or quotations."""
     for selector in MARKED:
-        found = [node for node in survey.select(selector) if node.parent is not None]
+        found = [node for node in index.select(selector) if node.parent is not None]
         if len(found) == 1 and found[0].text().strip():
             return found[0]
     return None
 
 
-def _body(survey: PageIndex) -> Node:
-    return next(iter(survey.select("body")), survey.tree.root)
-
-
-def _ancestors(headings: list[Node]) -> set[Node]:
-    """All elements around headings; each is visited once, however deep the page is."""
+def _elements_around(headings: list[Node]) -> set[Node]:
+    """Return all elements around headings; each is visited once, however deep the page is."""
     seen: set[Node] = set()
     for heading in headings:
         for parent in heading.above():
@@ -195,28 +197,27 @@ def _ancestors(headings: list[Node]) -> set[Node]:
 # --- The title -----------------------------------------------------------------------------------------
 
 
-def _title(survey: PageIndex, generator: Generator | None, main: Node | None) -> Node | None:
-    """The title that stands outside the content, where the content has none of the first rank."""
-    if main is None or any(main in node.above() for node in survey.headings if node.tag == "h1"):
+def _title(index: PageIndex, generator: Generator | None, main: Node | None) -> Node | None:
+    """Return the title that stands outside the content, where the content has no heading of the first rank."""
+    if main is None or any(main in node.above() for node in index.headings if node.tag == "h1"):
         return None
-    named = survey.select(*generator.titles) if generator else []
-    return named[0] if named else next(_declared(survey), None)
+    named = index.select(*generator.titles) if generator else []
+    return named[0] if named else next(_declared(index), None)
 
 
-def _declared(survey: PageIndex) -> Iterator[Node]:
-    """Headings of the first rank that the page's own title begins with."""
-    for node in survey.headings:
+def _declared(index: PageIndex) -> Iterator[Node]:
+    """Yield headings of the first rank that the page's own title begins with."""
+    for node in index.headings:
         words = node.words() if node.tag == "h1" else ""
-        if words and survey.head.title.lower().startswith(words.lower()):
+        if words and index.head.title.lower().startswith(words.lower()):
             yield node
 
 
-def _with_title(survey: PageIndex, main: Node, title: Node | None) -> Node:
-    if title is None or not title.words():
-        return main
+def _with_title(index: PageIndex, main: Node, title: Node) -> Node:
+    """Return an element that holds the title as its heading, then the main element."""
     holder, heading = Node("div", NO_ATTRIBUTES, None), Node("h1", title.attributes, None)
     heading.children = title.children
     heading.holds_blocks = holder.holds_blocks = True
     holder.children = [heading, main]
-    survey.anchors[heading] = survey.anchors.get(title, title.get("id"))
+    index.anchors[heading] = index.anchors.get(title, title.get("id"))
     return holder

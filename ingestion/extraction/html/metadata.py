@@ -9,14 +9,17 @@ from ingestion.extraction.html.parser import Node
 from ingestion.extraction.links import absolute
 from ingestion.extraction.sanitize import clean
 
+HEAD_TAGS = frozenset({"html", "base", "title", "meta", "link"})
 MAX_TITLE_CHARS = 300
-# The names under which robots are spoken to; other crawlers' own rules are not for us.
+# Rules under these names are for us; those for other crawlers are not.
 ROBOTS = ("robots", "googlebot")
 _SEPARATOR = re.compile(r"[,;\s]+")
 
 
 @dataclass
 class Head:
+    """What the head of the page ``url`` says."""
+
     url: str
     title: str = ""
     language: str = ""
@@ -28,15 +31,17 @@ class Head:
 
     @property
     def base(self) -> str:
-        """What references start from; the element counts wherever it stands."""
+        """Return the address that references are relative to; a ``base`` element counts wherever it stands."""
         return _resolve(self.url, self._base) or self.url if self._base else self.url
 
     @property
     def canonical(self) -> str:
+        """Return the address that the page names as its own, or an empty string."""
         return _resolve(self.base, self._canonical)
 
     @property
     def translations(self) -> set[str]:
+        """Return the addresses of the page in other languages."""
         found = set(absolute(self.base, self._alternates)) if self._alternates else set()
         return found - {self.url, self.canonical}
 
@@ -44,49 +49,31 @@ class Head:
     def indexable(self) -> bool:
         return not self.robots & {"noindex", "none"}
 
-    @property
-    def follows(self) -> bool:
-        return not self.robots & {"nofollow", "none"}
-
     def note(self, node: Node) -> None:
-        """Of an element with one of ``HEAD_TAGS``."""
-        _READERS[node.tag](self, node)
-
-    def _note_html(self, node: Node) -> None:
-        self.language = self.language or language(node.get("lang") or node.get("xml:lang"))
-
-    def _note_base(self, node: Node) -> None:
-        self._base = node.attributes.get("href") if self._base is None else self._base
-
-    def _note_title(self, node: Node) -> None:
-        self.title = self.title or " ".join(clean(node.text()).split())[:MAX_TITLE_CHARS]
-
-    def _note_meta(self, node: Node) -> None:
-        name, content = node.get("name").strip().lower(), node.get("content").lower()
-        if name in ROBOTS:
-            self.robots.update(_SEPARATOR.split(content.strip()))
-        elif name == "generator":
-            self.generator = self.generator or content.strip()
-
-    def _note_link(self, node: Node) -> None:
-        relations = node.get("rel").lower().split()
-        if "canonical" in relations:
-            self._canonical = self._canonical or node.get("href")
-        if "alternate" in relations and "hreflang" in node.attributes:
-            self._alternates.append(node.get("href"))
-
-
-_READERS = {
-    "html": Head._note_html,
-    "base": Head._note_base,
-    "title": Head._note_title,
-    "meta": Head._note_meta,
-    "link": Head._note_link,
-}
-HEAD_TAGS = frozenset(_READERS)
+        """Read an element with one of ``HEAD_TAGS``; the first title, generator, base and so on counts."""
+        tag = node.tag
+        if tag == "html":
+            self.language = self.language or language(node.get("lang") or node.get("xml:lang"))
+        elif tag == "base":
+            self._base = node.attributes.get("href") if self._base is None else self._base
+        elif tag == "title":
+            self.title = self.title or " ".join(clean(node.text()).split())[:MAX_TITLE_CHARS]
+        elif tag == "meta":
+            name, content = node.get("name").strip().lower(), node.get("content").lower()
+            if name in ROBOTS:
+                self.robots.update(_SEPARATOR.split(content.strip()))
+            elif name == "generator":
+                self.generator = self.generator or content.strip()
+        elif tag == "link":
+            relations = node.get("rel").lower().split()
+            if "canonical" in relations:
+                self._canonical = self._canonical or node.get("href")
+            if "alternate" in relations and "hreflang" in node.attributes:
+                self._alternates.append(node.get("href"))
 
 
 def language(code: str) -> str:
+    """Return the language of a code: ``pt`` of ``pt-BR``."""
     return code.strip().lower().replace("_", "-").partition("-")[0]
 
 
@@ -95,16 +82,19 @@ def _resolve(base: str, reference: str) -> str:
 
 
 def links(head: Head, anchors: list[Node]) -> tuple[str, ...]:
-    """Addresses of the whole page, navigation included, that a crawler is meant to follow."""
-    if not head.follows:
+    """Return the addresses in the whole page, navigation included, that a crawler is meant to follow.
+
+    Those of translations are left out.
+    """
+    if head.robots & {"nofollow", "none"}:
         return ()
-    found = absolute(head.base, [node.get("href") for node in anchors if _is_followed(node, head.language)])
+    references: list[str] = []
+    for node in anchors:
+        if "rel" in node.attributes and "nofollow" in node.get("rel").lower().split():
+            continue
+        other = language(node.get("hreflang")) if "hreflang" in node.attributes else ""
+        if not other or not head.language or other == head.language:
+            references.append(node.get("href"))
+    found = absolute(head.base, references)
     others = head.translations
     return tuple(link for link in found if link not in others) if others else found
-
-
-def _is_followed(node: Node, page_language: str) -> bool:
-    if "rel" in node.attributes and "nofollow" in node.get("rel").lower().split():
-        return False
-    other = language(node.get("hreflang")) if "hreflang" in node.attributes else ""
-    return not other or not page_language or other == page_language

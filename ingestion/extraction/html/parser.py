@@ -1,7 +1,7 @@
-"""HTML → a light tree of what a page shows, read by libxml2, of bounded depth and size.
+"""HTML → a light tree of the visible part of a page, read by libxml2, of bounded depth and size.
 
-Scripts and styles are left out while reading. Elements nested deeper than any page nests become part of the
-element around them; what is no page any more (thousands of levels, hundreds of thousands of elements) is read
+Scripts and styles are left out while reading. Elements that are nested deeper than in any real page become part of the
+element around them; a text that is no page any more (thousands of levels, hundreds of thousands of elements) is read
 as one run of words. Time is linear in the input, and nothing here recurses.
 """
 
@@ -25,9 +25,9 @@ MAX_ELEMENTS = 150_000
 PIECE_CHARS = 64 * 1024
 
 UNSEEN = frozenset({"script", "style", "template", "iframe", "object", "svg", "canvas", "select", "textarea"})
-# A page has one of each. Servers that join pages, and pages that end before their text does, say otherwise.
+# A page has one of each, but servers join pages, and some pages end before their text does.
 ONCE = frozenset({"html", "body"})
-# What ends a paragraph. An unknown element does not, unless it holds one of these.
+# Elements that end a paragraph. An unknown element does not, unless it holds one of these.
 BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "dir", "div",
     "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header",
@@ -42,7 +42,10 @@ _UNSEEN_STARTS = re.compile(r"<(script|style)\b", re.IGNORECASE)
 
 
 class Node:
-    """An element; ``children`` holds elements and text in order. ``holds_blocks``: it is no part of a line."""
+    """An element; ``children`` holds elements and text in order.
+
+    ``holds_blocks``: it is a block or holds one, and so is no part of a line.
+    """
 
     __slots__ = ("attributes", "children", "classes", "holds_blocks", "parent", "tag")
 
@@ -61,7 +64,7 @@ class Node:
         return [child for child in self.children if isinstance(child, Node)]
 
     def walk(self) -> Iterator[Node]:
-        """This element and all in it, in the order of the page."""
+        """Yield this element and all elements in it, in the order of the page."""
         waiting = [self]
         while waiting:
             node = waiting.pop()
@@ -69,6 +72,7 @@ class Node:
             waiting += [child for child in reversed(node.children) if isinstance(child, Node)]
 
     def text(self) -> str:
+        """Return all text in the element as it was read."""
         found: list[str] = []
         waiting: list[Node | str] = [self]
         while waiting:
@@ -80,9 +84,11 @@ class Node:
         return "".join(found)
 
     def words(self) -> str:
+        """Return all words in the element, with one space between them."""
         return " ".join(self.text().split())
 
     def above(self) -> Iterator[Node]:
+        """Yield the elements around this one, the innermost first."""
         node = self.parent
         while node is not None:
             yield node
@@ -96,24 +102,32 @@ class Node:
 
 
 class TooMuch(Exception):
-    """The input is no page that anybody wrote."""
+    """The input has more elements, or more open ones, than any page that somebody wrote."""
 
 
 class Builder:
-    """The events of the parser → nodes."""
+    """The target of the parser: its events → nodes."""
 
     def __init__(self) -> None:
         self.root = self.here = Node("", NO_ATTRIBUTES, None)
         self.shown: list[str] = []
         self.open = self.skipping = self.count = self.scripts = 0
-        self.had: set[str] = set()  # of those that a page has once
+        self.had: set[str] = set()  # the elements of ONCE that were read
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        if self.skipping or (tag in UNSEEN and not self._is_formula(tag, attributes)):
+        if self.skipping:
             self.skipping += 1
             return
-        if tag in ONCE and self._is_repeated(tag):
-            return
+        if tag in UNSEEN:
+            self.scripts += tag == "script"
+            is_formula = tag == "script" and attributes.get("type", "").startswith("math/tex")
+            if not is_formula:
+                self.skipping = 1
+                return
+        if tag in ONCE:
+            if tag in self.had:
+                return
+            self.had.add(tag)
         self.open += 1
         self.count += 1
         if self.open > MAX_OPEN or self.count > MAX_ELEMENTS:
@@ -125,22 +139,10 @@ class Builder:
         self.here.children.append(node)
         self.here = node
         if tag in BLOCKS:
-            self._mark()
-
-    def _is_repeated(self, tag: str) -> bool:
-        repeated = tag in self.had
-        self.had.add(tag)
-        return repeated
-
-    def _is_formula(self, tag: str, attributes: Mapping[str, str]) -> bool:
-        self.scripts += tag == "script"
-        return tag == "script" and attributes.get("type", "").startswith("math/tex")
-
-    def _mark(self) -> None:
-        node: Node | None = self.here
-        while node is not None and not node.holds_blocks:
-            node.holds_blocks = True
-            node = node.parent
+            holder: Node | None = node
+            while holder is not None and not holder.holds_blocks:
+                holder.holds_blocks = True
+                holder = holder.parent
 
     def end(self, tag: str) -> None:
         if self.skipping:
@@ -163,7 +165,7 @@ class Builder:
 
 @dataclass(frozen=True)
 class Tree:
-    """The page, all its text as it was read, and how many scripts were left out."""
+    """A page, the pieces of its text as they were read, and the number of scripts that were left out."""
 
     root: Node
     shown: list[str]
@@ -171,10 +173,14 @@ class Tree:
 
 
 def parse(text: str) -> Tree:
-    """Never fails: a page of nothing gives an empty root."""
+    """Return the page's tree. Raises nothing: an empty page has an empty root."""
     builder = Builder()
+    parser = etree.HTMLParser(target=builder, huge_tree=True, remove_comments=True, remove_pis=True)
     try:
-        _feed(text, etree.HTMLParser(target=builder, huge_tree=True, remove_comments=True, remove_pis=True))
+        # In pieces: the parser stops for an error of the builder only after the piece that it was given.
+        for start in range(0, len(text), PIECE_CHARS):
+            parser.feed(text[start : start + PIECE_CHARS])
+        parser.close()
     except TooMuch:
         return _words_alone(text)
     except (etree.LxmlError, ValueError):  # "Document is empty", after which nothing was read
@@ -182,28 +188,19 @@ def parse(text: str) -> Tree:
     return Tree(builder.root, builder.shown, builder.scripts)
 
 
-def _feed(text: str, parser: etree.HTMLParser) -> None:
-    """In pieces: the parser hears of an error only after the piece that it was given."""
-    for start in range(0, len(text), PIECE_CHARS):
-        parser.feed(text[start : start + PIECE_CHARS])
-    parser.close()
-
-
 def _words_alone(text: str) -> Tree:
+    """Return a tree with one element that holds all words of the page, without scripts and styles."""
+    parts: list[str] = []
+    lowered = text.lower()
+    at = 0
+    while at >= 0 and (start := _UNSEEN_STARTS.search(text, at)):
+        parts.append(text[at : start.start()])
+        at = lowered.find(f"</{start.group(1).lower()}", start.end())
+    if at >= 0:
+        parts.append(text[at:])
     root = Node("", NO_ATTRIBUTES, None)
     body = Node("body", NO_ATTRIBUTES, root)
     root.children = [body]
-    body.children = [unescape(_TAG.sub(" ", "".join(_without_unseen(text))))]
+    body.children = [unescape(_TAG.sub(" ", "".join(parts)))]
     root.holds_blocks = body.holds_blocks = True
     return Tree(root, [], 0)
-
-
-def _without_unseen(text: str) -> Iterator[str]:
-    at = 0
-    lowered = text.lower()
-    while start := _UNSEEN_STARTS.search(text, at):
-        yield text[at : start.start()]
-        at = lowered.find(f"</{start.group(1).lower()}", start.end())
-        if at < 0:
-            return
-    yield text[at:]

@@ -2,7 +2,7 @@
 
 Links inside the same site keep their words only (the addresses are in ``links``; in the text they would
 cost tokens and say nothing), links elsewhere keep their address.
-Raises ``PageSuspect`` for what a server calls a page and no reader would.
+Raises ``ErrorPage`` for an error page, a login or an empty shell that was sent as a page.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from ingestion.types import Extracted
 
 
 def read(url: str, text: str) -> Extracted:
+    """Return the page's main content as Markdown, with its title, links and anchors."""
     tree = parse(text)
-    survey = PageIndex(tree, url)
-    titles = [survey.head.title, *(heading.words() for heading in survey.headings if heading.tag in ("h1", "h2"))]
-    main = main_content(survey)
-    converter = Converter(url, survey.anchors, page_chars=len(text))
+    index = PageIndex(tree, url)
+    titles = [index.head.title, *(heading.words() for heading in index.headings if heading.tag in ("h1", "h2"))]
+    main = main_content(index)
+    converter = Converter(url, index.anchors, page_chars=len(text))
     markdown = clean(converter.convert(main)).strip()  # entities may name controls
-    error_pages.check(url, tree, titles=titles, words=len(markdown.split()), passwords=survey.passwords)
-    title = markdown_outline.first_heading(markdown, deepest=1) or survey.head.title or file_name(url)
+    error_pages.check(url, tree, titles=titles, words=len(markdown.split()), passwords=index.passwords)
+    title = markdown_outline.first_heading(markdown, deepest=1) or index.head.title or file_name(url)
     return Extracted(
         title=title,
         markdown=markdown,
-        links=metadata.links(survey.head, survey.links),
+        links=metadata.links(index.head, index.links),
         anchors=markdown_outline.anchors(markdown, title, converter.anchor_of),
-        canonical=survey.head.canonical,
-        indexable=survey.head.indexable,
+        canonical=index.head.canonical,
+        indexable=index.head.indexable,
     )

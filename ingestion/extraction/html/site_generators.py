@@ -1,8 +1,8 @@
-"""Which element holds the text of a page, by what made the page, and what in it is not text. Data alone.
+"""Documentation generators: the element that holds a page's text, and the clutter in it. Data alone.
 
 A row applies if one of its ``content`` selectors finds something and, where it has ``marks``, one of these does.
-A mark ``generator:x`` asks how the page's own generator element begins. Rows are tried in order; the more
-particular stand first.
+A mark ``generator:x`` matches where the page's own generator element begins with x. Rows are tried in order; the more
+specific ones stand first.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 
 class Generator(NamedTuple):
+    """One generator or theme; all but its name are selectors."""
+
     name: str
     content: tuple[str, ...]
     marks: tuple[str, ...] = ()
-    clutter: tuple[str, ...] = ()  # selectors; in the rows below bare words are classes
+    clutter: tuple[str, ...] = ()  # in the rows below, bare words are classes
     titles: tuple[str, ...] = ()  # the title, where it stands outside the content or is no heading
 
 

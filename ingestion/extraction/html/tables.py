@@ -1,7 +1,7 @@
 """A table of a page → a pipe table; a table that only lays out a page is none.
 
-Spanned cells keep their columns straight: the words stand in the first cell, the others stay empty. What stands
-between cells comes before the table, as in browsers.
+Spanned cells keep their columns straight: the words stand in the first cell, the others stay empty. Content between
+cells comes before the table, as in browsers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ingestion.extraction.html.parser import Node
 
-# What no cell of a pipe table can hold.
+# Elements that no cell of a pipe table can hold.
 TOO_MUCH = frozenset({"table", "pre", "h1", "h2", "h3", "h4", "h5", "h6"})
 CELLS = ("td", "th")
 KNOWN = frozenset({"caption", "colgroup", "col", *CELLS})
@@ -21,6 +21,7 @@ MAX_COLUMNS = 100
 
 
 def is_layout(table: Node) -> bool:
+    """Return whether a table only lays out a page: it says so, or has one column, or holds what a cell cannot."""
     if table.get("role") in ("presentation", "none"):
         return True
     found = rows(table)
@@ -30,52 +31,55 @@ def is_layout(table: Node) -> bool:
 
 
 def rows(table: Node) -> list[list[Node]]:
-    cells = [[cell for cell in row.elements() if cell.tag in CELLS] for row in _lines(table)]
+    """Return the cells of each row that has any."""
+    cells = [[cell for cell in row.elements() if cell.tag in CELLS] for row in _row_elements(table)]
     return [row for row in cells if row]
 
 
 def strays(table: Node) -> list[Node | str]:
-    """What stands in the table and in no cell of it."""
+    """Return the content of the table that stands in no cell of it."""
     groups = [child for child in table.elements() if child.tag != "tr" and any(n.tag == "tr" for n in child.elements())]
-    inner = dict.fromkeys([*groups, *_lines(table)])
+    inner = dict.fromkeys([*groups, *_row_elements(table)])
     between = (child for part in (table, *inner) for child in (*part.children, " ") if child not in inner)
     return [child for child in between if isinstance(child, str) or child.tag not in KNOWN]
 
 
-def _lines(table: Node) -> list[Node]:
+def _row_elements(table: Node) -> list[Node]:
     groups = [[child] if child.tag == "tr" else child.elements() for child in table.elements()]
     return [row for group in groups for row in group if row.tag == "tr"]
 
 
 def pipe_table(table: Node, words_of: Callable[[Node], str]) -> str:
-    """The first row is the head: Markdown has no other tables. A short row stays short."""
-    lines: list[list[str]] = []
-    hanging: dict[int, int] = {}  # column → rows that a cell above still covers
-    for row in rows(table):
-        lines.append(_line(row, words_of, hanging))
-    lines = [line for line in lines if any(line)]
+    """Return the table in Markdown, empty if it has no words; ``words_of`` returns a cell's.
+
+    The first row is the head: Markdown has no other tables. A short row stays short.
+    """
+    covered: dict[int, int] = {}  # column → rows that a cell above still covers
+    lines = [line for row in rows(table) if any(line := _line(row, words_of, covered))]
     if not lines:
         return ""
     head, *body = [f"| {' | '.join(line)} |" for line in lines]
     return "\n".join([head, "|" + " --- |" * len(lines[0]), *body])
 
 
-def _line(row: list[Node], words_of: Callable[[Node], str], hanging: dict[int, int]) -> list[str]:
+def _line(row: list[Node], words_of: Callable[[Node], str], covered: dict[int, int]) -> list[str]:
+    """Return the words of a row by columns, with empty cells for those that are spanned."""
     line: list[str] = []
     for cell in row:
-        _skip_covered(line, hanging)
+        _skip_covered(line, covered)
         across = max(1, min(_span(cell, "colspan"), MAX_COLUMNS - len(line)))
         down = _span(cell, "rowspan")
         if down > 1:
-            hanging.update({len(line) + column: down - 1 for column in range(across)})
+            covered.update({len(line) + column: down - 1 for column in range(across)})
         line += [words_of(cell), *[""] * (across - 1)]
-    _skip_covered(line, hanging)
+    _skip_covered(line, covered)
     return line
 
 
-def _skip_covered(line: list[str], hanging: dict[int, int]) -> None:
-    while hanging.get(len(line)) and len(line) < MAX_COLUMNS:
-        hanging[len(line)] -= 1
+def _skip_covered(line: list[str], covered: dict[int, int]) -> None:
+    """Add empty cells for the next columns that a cell above covers."""
+    while covered.get(len(line)) and len(line) < MAX_COLUMNS:
+        covered[len(line)] -= 1
         line.append("")
 
 

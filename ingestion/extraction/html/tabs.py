@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from ingestion.extraction.html.parser import Node
 
-# What holds the labels and the panels.
+# Elements that hold the labels and the panels.
 GROUPS = (
     ".tabbed-set", ".tabs-container", ".tabs", ".vp-code-group", ".code-group", ".sd-tab-set", ".sphinx-tabs",
     ".nextra-tabs", "starlight-tabs",
 )  # fmt: skip
+PANELS = frozenset({"tabbed-block", "sd-tab-content"})
 MAX_NESTED = 2
 
 
 def label_panels(groups: list[Node]) -> None:
-    """Tabs may stand in tabs, but a page that nests them further is no page: each nesting is another walk."""
+    """Put the label of each tab above its panel, and take the list of labels out of the page.
+
+    Tabs may stand in tabs, but a page that nests them further is no page: each nesting is another walk.
+    """
     known = set(groups)
     for group in [node for node in groups if sum(parent in known for parent in node.above()) < MAX_NESTED]:
         labels = [node for node in group.walk() if _is_label(node)]
         panels = [node for node in group.walk() if _is_panel(node)]
-        if len(labels) == len(panels) and labels:
-            for label, panel in zip(labels, panels, strict=True):
-                _put_above(label.words(), panel)
-            _drop(labels)
+        if not labels or len(labels) != len(panels):
+            continue
+        for label, panel in zip(labels, panels, strict=True):
+            line = Node("p", {"class": "admonition-title"}, panel)
+            line.children = [label.words()]
+            line.holds_blocks = panel.holds_blocks = True
+            panel.children = [line, *panel.children]
+        for label in labels:
+            label.remove()
 
 
 def _is_label(node: Node) -> bool:
@@ -29,18 +38,6 @@ def _is_label(node: Node) -> bool:
 
 
 def _is_panel(node: Node) -> bool:
-    if node.get("role") == "tabpanel" or not node.classes.isdisjoint({"tabbed-block", "sd-tab-content"}):
+    if node.get("role") == "tabpanel" or not node.classes.isdisjoint(PANELS):
         return True
     return node.parent is not None and "blocks" in node.parent.classes
-
-
-def _put_above(words: str, panel: Node) -> None:
-    line = Node("p", {"class": "admonition-title"}, panel)
-    line.children = [words]
-    line.holds_blocks = panel.holds_blocks = True
-    panel.children = [line, *panel.children]
-
-
-def _drop(labels: list[Node]) -> None:
-    for label in labels:
-        label.remove()

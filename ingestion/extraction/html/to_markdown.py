@@ -19,11 +19,11 @@ from textwrap import indent
 from ingestion import markdown_outline
 from ingestion.extraction.admonitions import KNOWN, label
 from ingestion.extraction.html import code, tables
-from ingestion.extraction.html.inline import BREAK, Lines
+from ingestion.extraction.html.inline import BREAK, LineConverter
 from ingestion.extraction.html.parser import Node
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-# The line that names a note: it stands alone, in bold.
+# Elements that name a note: each becomes a paragraph of its own, in bold.
 TITLES = frozenset({
     "admonition-title", "admonition-heading", "admonitionHeading", "custom-block-title", "markdown-alert-title",
     "starlight-aside__title", "alert-heading", "note-title", "warning-title", "important-title", "caption-text",
@@ -31,13 +31,15 @@ TITLES = frozenset({
     "code-block-caption", "code-block-title", "codeBlockTitle", "filename", "listing-title", "sd-summary-title",
     "sd-tab-label",
 })  # fmt: skip
-# Boxes whose kind is a class, and which may have no such line.
+# Notes whose kind is a class; they may have no such element.
 BOXES = frozenset({
     "admonition", "alert", "custom-block", "markdown-alert", "hint", "callout", "book-hint", "nextra-callout",
     "starlight-aside", "theme-admonition", "admonitionblock", "notices", "gdoc-hint",
 })  # fmt: skip
-# What shows how a thing of an API is called, without being a block of code.
+# Elements that hold the signature of an API without being blocks of code.
 SIGNATURES = frozenset({"attr", "sig", "member-signature", "memproto"})
+# Elements in a term that is such a signature.
+SIGNATURE_NAMES = frozenset({"sig-name", "descname", "descclassname"})
 # Deeper lists and quotations are not indented further, and none is once indentation has added a quarter of the page's
 # length, or this: a page of line ends alone in eight lists would grow to nine times its size.
 MAX_INDENTS = 8
@@ -51,7 +53,12 @@ _KIND = re.compile(r"(?:alert|markdown-alert|theme-admonition|starlight-aside--|
 Blocks = list[str]
 
 
-class Converter(Lines):
+class Converter(LineConverter):
+    """Converts the elements of one page; headings, in order, are noted with their fragments.
+
+    ``page_chars``: the length of the page, which bounds what indentation may add.
+    """
+
     def __init__(self, page_url: str, anchors: dict[Node, str] | None = None, *, page_chars: int = 0) -> None:
         super().__init__(page_url)
         self._room = max(LEAST_ROOM, page_chars // ROOM_SHARE)
@@ -60,10 +67,11 @@ class Converter(Lines):
         self._nested = 0  # lists, tables and quotations around what is being read
 
     def convert(self, main: Node) -> str:
+        """Return the Markdown of an element."""
         return "\n\n".join(self._blocks(main))
 
     def anchor_of(self, words: str) -> str:
-        """The fragment of the next heading with these words."""
+        """Return the fragment of the next heading with these words."""
         return self._fragments[words].popleft() if self._fragments[words] else ""
 
     # --- Blocks ------------------------------------------------------------------------------------------
@@ -76,14 +84,15 @@ class Converter(Lines):
                 line.append(child)
             elif child.holds_blocks:
                 _end_line(line, out)
-                reader = _BLOCKS.get(child.tag, Converter._blocks_of_box)
-                out += reader(self, child)
+                convert = _BLOCKS.get(child.tag, Converter._blocks_of_box)
+                out += convert(self, child)
             else:
                 self.add(child, line)
         _end_line(line, out)
         return out
 
     def _blocks_of_box(self, node: Node) -> Blocks:
+        """Return the blocks of any other element: a note with its name first, a title in bold."""
         if not node.classes:
             return self._blocks(node)
         if not node.classes.isdisjoint(SIGNATURES):
@@ -106,20 +115,18 @@ class Converter(Lines):
         self._fragments[markdown_outline.read_heading(f"# {words}")[1]].append(self.anchors.get(node, ""))
         return [f"{'#' * int(node.tag[1])} {words}"]
 
-    def _code(self, node: Node) -> Blocks:
-        block = code.fence(node)
-        return [block] if block else []
-
     def _term(self, node: Node) -> Blocks:
-        is_signature = not node.classes.isdisjoint(SIGNATURES) or any(_is_name(inner) for inner in node.elements())
         words = self.words_of(node, plain=True)
         if not words:
             return []
+        names = (not inner.classes.isdisjoint(SIGNATURE_NAMES) for inner in node.elements())
+        is_signature = not node.classes.isdisjoint(SIGNATURES) or any(names)
         return [f"`{words.replace('`', '')}`"] if is_signature else [f"**{words}**"]
 
     def _list(self, node: Node) -> Blocks:
         counted = node.tag == "ol"
-        number = _number(node.get("start")) if counted else 0
+        start = node.get("start")
+        number = int(start) if start.isascii() and start.isdigit() and len(start) < 6 else 1
         items: Blocks = []
         for child in node.children:
             if isinstance(child, str) and child.isspace():
@@ -144,7 +151,7 @@ class Converter(Lines):
         return bullet + text
 
     def _has_room(self, text: str, width: int) -> bool:
-        """Whether a text may be indented; what that adds is noted."""
+        """Return whether a text may be indented by ``width``, and count what that adds."""
         added = width * text.count("\n")
         if self._nested >= MAX_INDENTS or added > self._room:
             return False
@@ -152,7 +159,7 @@ class Converter(Lines):
         return True
 
     def _quotation(self, node: Node) -> Blocks:
-        """Code and tables in it stay code and tables, so it goes without its marks."""
+        """Return the blocks of a quotation; ``>`` is left out where it would break code or tables."""
         self._nested += 1
         blocks = self._blocks(node)
         self._nested -= 1
@@ -170,30 +177,25 @@ class Converter(Lines):
             return named + self._blocks(_around([child for child in node.children if child not in captions]))
         self._nested += 1
         strays = self._blocks(_around(tables.strays(node)))
-        table = tables.pipe_table(node, self._cell)
+        table = tables.pipe_table(node, lambda cell: " ".join(" ".join(self._blocks(cell)).split()).replace("|", "\\|"))
         self._nested -= 1
         return named + strays + ([table] if table else [])
-
-    def _cell(self, node: Node) -> str:
-        return " ".join(" ".join(self._blocks(node)).split()).replace("|", "\\|")
-
-    def _no_blocks(self, node: Node) -> Blocks:
-        return []
 
 
 _BLOCKS: dict[str, Callable[[Converter, Node], Blocks]] = {
     **dict.fromkeys(HEADINGS, Converter._heading),
     **dict.fromkeys(("ul", "ol", "menu", "dir"), Converter._list),
     **dict.fromkeys(("summary", "caption", "legend"), Converter._bold),
-    "pre": Converter._code,
+    "pre": lambda _, node: [block] if (block := code.fence(node)) else [],
     "dt": Converter._term,
     "blockquote": Converter._quotation,
     "table": Converter._table,
-    "hr": Converter._no_blocks,
+    "hr": lambda _, node: [],
 }
 
 
 def _end_line(line: list[str], out: Blocks) -> None:
+    """Add the paragraphs in ``line`` to the blocks and empty it."""
     if not line:
         return
     text = "".join(line)
@@ -207,22 +209,14 @@ def _end_line(line: list[str], out: Blocks) -> None:
 
 
 def _around(children: Sequence[Node | str]) -> Node:
-    """What holds these alone, so that they are read as blocks among blocks."""
+    """Return an element that holds these alone, so that they are read as blocks."""
     holder = Node("div", {}, None)
     holder.children = list(children)
     return holder
 
 
-def _is_name(node: Node) -> bool:
-    return not node.classes.isdisjoint({"sig-name", "descname", "descclassname"})
-
-
-def _number(start: str) -> int:
-    return int(start) if start.isascii() and start.isdigit() and len(start) < 6 else 1
-
-
 def _name_of_box(node: Node, blocks: Blocks) -> Blocks:
-    """The kind of a note, if its first line does not say it."""
+    """Return the name of a note in bold by its classes, unless its first line is one."""
     if blocks[0].startswith("**"):
         return []
     kinds = (match.group(1) for name in sorted(node.classes) if (match := _KIND.match(name.lower())))

@@ -1,7 +1,7 @@
-"""A program: a PDF on standard input → its lines with their places, its outline and its title as JSON.
+"""A program: a PDF on standard input → its lines with their positions, its outline and its title as JSON.
 
-It runs alone, under limits that the kernel keeps: PDFium is C++ that cannot be interrupted from Python, and a
-file of a few KB may unfold to gigabytes. It imports nothing of the project.
+It runs in a process of its own, under limits that the kernel enforces: PDFium is C++ that cannot be interrupted from
+Python, and a file of a few KB may unfold to gigabytes. It imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ CPU_SECONDS, MEMORY_BYTES = 30, 512 * 1024**2
 MAX_PAGES, MAX_CHARS, MAX_LINES_OF_PAGE, MAX_OUTLINE = 3000, 8_000_000, 3000, 5000
 OUTLINE_DEPTH = 6
 PASSWORD_ERROR = 4
-# A destination that names a place on its page: left, top, zoom.
+# Kinds of destinations that name a position on their page: by left, top, zoom, or by top.
 XYZ, FIT_HORIZONTALLY = 1, 3
 
 
 def main() -> None:
+    """Write the document's title, number of pages, outline and lines, or the error in it, to standard output."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     import pypdfium2
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def outline(document: pypdfium2.PdfDocument) -> Iterator[tuple[int, str, int, float | None]]:
-    """(level, title, page, how far up it stands there)."""
+    """Yield (level, title, page from 0, height on the page or None) of each entry of the outline."""
     for bookmark in document.get_toc(max_depth=OUTLINE_DEPTH):
         target = bookmark.get_dest()
         page = target.get_index() if target else None
@@ -58,6 +59,7 @@ def outline(document: pypdfium2.PdfDocument) -> Iterator[tuple[int, str, int, fl
 
 
 def pages(document: pypdfium2.PdfDocument) -> Iterator[list[tuple[str, float, float]]]:
+    """Yield the lines of each page; a damaged page has none."""
     left = MAX_CHARS
     for number in range(min(len(document), MAX_PAGES)):
         try:
@@ -73,7 +75,7 @@ def pages(document: pypdfium2.PdfDocument) -> Iterator[list[tuple[str, float, fl
 
 
 def lines(page: pypdfium2.PdfTextPage) -> Iterator[tuple[str, float, float]]:
-    """(text, bottom, top) of each line; the box of its first character tells where it stands."""
+    """Yield (text, bottom, top) of each line, by the box of its first character."""
     position = 0
     for line in page.get_text_range().split("\n"):
         start = position + len(line) - len(line.lstrip())

@@ -1,8 +1,8 @@
 """PDF → Markdown, its headings leading to their pages (``#page=3``), which viewers open.
 
-PDFium does the reading, in a process of its own with limits on time and memory: beside pypdf and pdfminer.six
-it took a fifth to a seventeenth of the time for the same words, and it is hardened in browsers. Text only: what
-is scanned has to go through a text recognition first.
+PDFium reads the file, in a process of its own with limits on time and memory: it took a fifth to a seventeenth of the
+time of pypdf and pdfminer.six for the same words, and it is hardened in browsers. Only text is read: scanned pages have
+to go through a text recognition first.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from ingestion import markdown_outline
 from ingestion.exceptions import FetchFailed, UnsupportedContent
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
-from ingestion.extraction.pdf.layout import Block, Entry, Heading, Line, blocks
+from ingestion.extraction.pdf.layout import Entry, Heading, Line, blocks
 from ingestion.extraction.sanitize import clean
 from ingestion.types import Extracted, Json
 
 CHILD = Path(__file__).with_name("child_process.py")
-# The child's own limit is on computing time; this one ends it when it waits. Below PAGE_TIME_LIMIT_SECONDS.
+# The child's own limit is on processor time; this one ends it when it waits. Below PAGE_TIME_LIMIT_SECONDS.
 TIMEOUT_SECONDS = 60
 # Page numbers and stamps on scanned pages are no text.
 LEAST_CHARS_PER_PAGE = 5
@@ -36,21 +36,31 @@ _WHY = {
 
 
 def read(url: str, body: bytes) -> Extracted:
-    found = _found(url, body)
+    """Return a PDF as Markdown.
+
+    Raises UnsupportedContent if it is damaged, protected, too large or has no text.
+    """
+    found = _run_child(url, body)
     pages = [[Line(clean(text), bottom, top) for text, bottom, top in page] for page in found["pages"]]
     if sum(len(line.text) for page in pages for line in page) < LEAST_CHARS_PER_PAGE * max(1, len(pages)):
         raise UnsupportedContent(f"{url} has no text layer, only pictures; run a text recognition (OCR) on it first")
     entries = [Entry(level + 1, clean(title), page, height) for level, title, page, height in found["outline"]]
     shown = blocks(pages, sorted(entries, key=lambda entry: entry.page))
-    markdown = "\n\n".join([*map(_markdown, shown), *_missing(found)])
-    places = iter([f"page={block.page + 1}" for block in shown if isinstance(block, Heading)])
-    title = _title(found) or (markdown_outline.first_heading(markdown) if entries else "") or file_name(url)
+    parts = [f"{'#' * min(6, b.level)} {b.words}" if isinstance(b, Heading) else b for b in shown]
+    if len(pages) < found["count"]:
+        parts.append(f"(Only the first {len(pages)} of {found['count']} pages were read.)")
+    markdown = "\n\n".join(parts)
+    fragments = iter([f"page={block.page + 1}" for block in shown if isinstance(block, Heading)])
+    title = _title(found["title"]) or (markdown_outline.first_heading(markdown) if entries else "") or file_name(url)
     links = absolute(url, BARE_LINK.findall(markdown))
-    return Extracted(title, markdown, links, markdown_outline.anchors(markdown, title, lambda _: next(places, "")))
+    return Extracted(title, markdown, links, markdown_outline.anchors(markdown, title, lambda _: next(fragments, "")))
 
 
-def _found(url: str, body: bytes) -> Json:
-    """What the child says of the file."""
+def _run_child(url: str, body: bytes) -> Json:
+    """Return what ``child_process`` writes about the file.
+
+    Raises UnsupportedContent, and FetchFailed if the library is not installed here.
+    """
     try:
         done = subprocess.run(  # noqa: S603 (our own file, no shell, nothing of the document in the command)
             [sys.executable, "-I", "-W", "ignore", str(CHILD)],
@@ -64,31 +74,20 @@ def _found(url: str, body: bytes) -> Json:
             f"{url} takes longer than {TIMEOUT_SECONDS} s to read; split it or exclude it"
         ) from None
     if done.returncode:
-        raise _failure(url, done.returncode, done.stderr.decode(errors="replace"))
+        last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        if "ModuleNotFoundError" in last_line:
+            raise FetchFailed(f"{url} cannot be read: {last_line}; install what requirements.txt names")
+        raise UnsupportedContent(
+            f"{url} needs more time or memory than a document may have ({last_line or done.returncode}); "
+            "split it or exclude it"
+        )
     found: Json = json.loads(done.stdout)
     if "error" in found:
         raise UnsupportedContent(f"{url} {_WHY[found['error']]}")
     return found
 
 
-def _failure(url: str, status: int, said: str) -> Exception:
-    last = said.strip().rpartition("\n")[2]
-    if "ModuleNotFoundError" in last:
-        return FetchFailed(f"{url} cannot be read: {last}; install what requirements.txt names")
-    return UnsupportedContent(
-        f"{url} needs more time or memory than a document may have ({last or status}); split it or exclude it"
-    )
-
-
-def _markdown(block: Block) -> str:
-    return f"{'#' * min(6, block.level)} {block.words}" if isinstance(block, Heading) else block
-
-
-def _missing(found: Json) -> list[str]:
-    read, all_pages = len(found["pages"]), found["count"]
-    return [f"(Only the first {read} of {all_pages} pages were read.)"] if read < all_pages else []
-
-
-def _title(found: Json) -> str:
-    title = " ".join(clean(found["title"]).split())
+def _title(title: str) -> str:
+    """Return the title in the file's metadata, or an empty string if a program made it up."""
+    title = " ".join(clean(title).split())
     return "" if _NO_TITLE.search(title) else title[:300]

@@ -25,9 +25,9 @@ from django.utils import timezone
 from ingestion.chunking.chunker import chunk, load_tokenizer
 from ingestion.exceptions import (
     AddressRefused,
+    ErrorPage,
     HostBusy,
     PageGone,
-    PageSuspect,
     PermanentError,
     Throttled,
     TransientError,
@@ -75,7 +75,7 @@ def process(document_id: int, attempt: int) -> Next:
         outcomes.try_again(document, str(error), at_least=error.retry_after)
     except PageGone as error:
         note_missing(document, str(error))
-    except PageSuspect as error:
+    except ErrorPage as error:
         outcomes.leave_error_page(document, str(error))
     except (AddressRefused, UnsupportedContent) as error:
         outcomes.leave_out(document, str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingestion.exceptions import PageSuspect
+from ingestion.exceptions import ErrorPage
 from ingestion.extraction.extract import extract
 from ingestion.types import Extracted, Page
 
@@ -37,8 +37,8 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_an_error_page_sent_as_a_page_is_suspect(name: str) -> None:
-    with pytest.raises(PageSuspect, match=rf"{URL}.*does not exist"):
+def test_an_error_page_sent_as_a_page_is_refused(name: str) -> None:
+    with pytest.raises(ErrorPage, match=rf"{URL}.*does not exist"):
         read(f"<html>{ERRORS[name]}{CHROME}{FOOT}")
 
 
@@ -54,8 +54,8 @@ LOGINS = {
 
 
 @pytest.mark.parametrize("name", LOGINS)
-def test_a_login_is_suspect(name: str) -> None:
-    with pytest.raises(PageSuspect, match=rf"{URL} asks for a password"):
+def test_a_login_is_refused(name: str) -> None:
+    with pytest.raises(ErrorPage, match=rf"{URL} asks for a password"):
         read(LOGINS[name])
 
 
@@ -72,8 +72,8 @@ SHELLS = {
 
 
 @pytest.mark.parametrize("name", SHELLS)
-def test_an_empty_shell_is_suspect(name: str) -> None:
-    with pytest.raises(PageSuspect, match=rf"{URL} is empty until scripts run"):
+def test_an_empty_shell_is_refused(name: str) -> None:
+    with pytest.raises(ErrorPage, match=rf"{URL} is empty until scripts run"):
         read(SHELLS[name])
 
 

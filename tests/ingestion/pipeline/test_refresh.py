@@ -12,7 +12,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.utils import timezone
 
-from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageSuspect, Throttled
+from ingestion.exceptions import ErrorPage, FetchFailed, HostBusy, PageGone, Throttled
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline.discover import follow_links, list_source
 from ingestion.pipeline.discover.list_source import list_run
@@ -226,7 +226,7 @@ def test_half_a_site_that_vanishes_is_held_until_a_person_agrees(complete: bool,
     assert states(source) == {"unchanged": 10, "gone": 11}
 
 
-@pytest.mark.parametrize("error", [PageSuspect("a login wall"), PageSuspect("an empty shell")])
+@pytest.mark.parametrize("error", [ErrorPage("a login wall"), ErrorPage("an empty shell")])
 def test_a_page_that_turns_into_a_shell_keeps_its_text(error: Exception, site: Site, source: Source) -> None:
     ingest(source)
     site.pages[f"{HOME}page3"] = error
