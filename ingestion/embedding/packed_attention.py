@@ -22,11 +22,8 @@ FLASH_CAPABILITY, FLASH_HEAD = (8, 0), 256
 def register() -> None:
     """Register the attention with transformers, for the whole process."""
     AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, no_mask)
-
-
-def no_mask(*_: Any, **__: Any) -> None:
-    """Return no mask: texts are told apart by their bounds."""
+    # Without a mask: texts are told apart by their bounds.
+    AttentionMaskInterface.register(NAME, lambda *_, **__: None)
 
 
 def attend(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ingestion.extraction.html.parser import Node
 
-_HOLDERS = frozenset({"section", "div", "article", "header"})
+_SECTIONS = frozenset({"section", "div", "article", "header"})
 
 
 def anchors(headings: list[Node]) -> dict[Node, str]:
@@ -13,10 +13,16 @@ def anchors(headings: list[Node]) -> dict[Node, str]:
     It is that of the heading's permalink; else the id of the heading, of an element inside it, of an empty element
     just before it, or of the section that it opens.
     """
-    own = {heading: _own_fragment(heading) for heading in headings}
-    without = [heading for heading, fragment in own.items() if not fragment]
+    found = {heading: _own_fragment(heading) for heading in headings}
+    without = [heading for heading, fragment in found.items() if not fragment]
     before = _siblings_before({heading.parent for heading in without if heading.parent})
-    return own | {heading: _fragment_around(heading, before.get(heading)) for heading in without}
+    for heading in without:
+        sibling = before.get(heading)
+        if isinstance(sibling, Node):
+            found[heading] = "" if sibling.words() else _id(sibling)
+        elif not sibling and heading.parent and heading.parent.tag in _SECTIONS:
+            found[heading] = _id(heading.parent)
+    return found
 
 
 def _own_fragment(heading: Node) -> str:
@@ -50,12 +56,3 @@ def _siblings_before(parents: set[Node]) -> dict[Node, Node | str]:
             if isinstance(child, Node) or not child.isspace():
                 last = child
     return found
-
-
-def _fragment_around(heading: Node, before: Node | str | None) -> str:
-    """Return the id of an empty element just before the heading, or of the section that it opens."""
-    if isinstance(before, Node):
-        return _id(before) if not before.words() else ""
-    if before or heading.parent is None:
-        return ""
-    return _id(heading.parent) if heading.parent.tag in _HOLDERS else ""

@@ -91,7 +91,10 @@ def narrowed(root: Node, *, is_marked: bool) -> Node:
     figures = measured(root)
     total = figures[root].prose
     if total < MIN_PAGE_PROSE:
-        _remove({node for node in root.walk() if not is_marked and _is_plain_side(node) and not figures[node].keeps})
+        named = (node for node in root.walk() if not PLAIN_SIDES.isdisjoint(node.classes | {node.get("id")}))
+        asides = (node for node in root.walk() if node.tag == "aside" and not _is_note(node))
+        if not is_marked:
+            _remove({node for node in (*named, *asides) if not figures[node].keeps})
         return root
     sides = _side_boxes(root, figures, total)
     # Where they hold most of the page, their names mean something else.
@@ -156,10 +159,6 @@ def _is_side_box(node: Node, figures: dict[Node, Figures], total: int) -> bool:
             return True
     is_list_of_links = own.links >= 3 and own.linked > MAX_LINKED * own.chars
     return is_list_of_links and node.tag in ("ul", "ol", "div", "section", "table", "dl")
-
-
-def _is_plain_side(node: Node) -> bool:
-    return (node.tag == "aside" and not _is_note(node)) or not PLAIN_SIDES.isdisjoint(node.classes | {node.get("id")})
 
 
 def _is_note(node: Node) -> bool:

@@ -44,35 +44,30 @@ def fence(pre: Node) -> str:
 
 
 def _collect(node: Node, out: list[str]) -> None:
-    """Add the pieces of code in an element to ``out``."""
+    """Add the pieces of code in an element to ``out``; an element for a line, or a block, begins and ends a line."""
     for child in node.children:
-        if isinstance(child, str):
-            _add_text(child, out)
-        elif child.tag == "br":
-            _add_text("\n", out)
-        elif child.tag != "button" and not child.classes & BESIDE:
-            _collect_element(child, out)
+        if isinstance(child, str) or child.tag == "br":
+            _add_text(child if isinstance(child, str) else "\n", out)
+            continue
+        if child.tag == "button" or child.classes & BESIDE:
+            continue
+        is_line = not child.classes.isdisjoint(LINES)
+        if not is_line and (child.tag not in BLOCKS or child.tag in ("td", "th")):
+            _collect(child, out)
+            continue
+        if out and (out[-1] == _LINE_END_DUE or not (is_line or out[-1].endswith("\n"))):
+            out.append("\n")
+        before = len(out)
+        _collect(child, out)
+        is_empty = len(out) == before
+        if (is_line and is_empty) or (not is_empty and not out[-1].endswith("\n")):
+            out.append(_LINE_END_DUE)
 
 
 def _add_text(text: str, out: list[str]) -> None:
     if out and out[-1] == _LINE_END_DUE and not text.startswith("\n"):
         out.append("\n")
     out.append(text)
-
-
-def _collect_element(node: Node, out: list[str]) -> None:
-    """Add the code of an inner element; one that is a line of code or a block has its lines for itself."""
-    is_line = not node.classes.isdisjoint(LINES)
-    if not is_line and (node.tag not in BLOCKS or node.tag in ("td", "th")):
-        _collect(node, out)
-        return
-    if out and (out[-1] == _LINE_END_DUE or not (is_line or out[-1].endswith("\n"))):
-        out.append("\n")
-    before = len(out)
-    _collect(node, out)
-    is_empty = len(out) == before
-    if (is_line and is_empty) or (not is_empty and not out[-1].endswith("\n")):
-        out.append(_LINE_END_DUE)
 
 
 def language_of(pre: Node) -> str:

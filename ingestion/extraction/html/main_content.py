@@ -7,7 +7,7 @@ that holds the prose (``boilerplate``). One walk over the page notes all that is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from ingestion.extraction.html import boilerplate, selectors, tabs
 from ingestion.extraction.html.anchors import anchors
@@ -141,7 +141,13 @@ def main_content(index: PageIndex) -> Node:
         body = next(iter(index.select("body")), index.tree.root)
         main = boilerplate.narrowed(marked or body, is_marked=marked is not None)
     title = title or _title(index, None, main)
-    return _with_title(index, main, title) if title and title.words() else main
+    if title is None or not title.words():
+        return main
+    heading, holder = Node("h1", title.attributes, None), Node("div", NO_ATTRIBUTES, None)
+    heading.children, holder.children = title.children, [heading, main]
+    heading.holds_blocks = holder.holds_blocks = True
+    index.anchors[heading] = index.anchors.get(title, title.get("id"))
+    return holder
 
 
 def _by_generator(index: PageIndex) -> tuple[Generator | None, Node | None]:
@@ -194,30 +200,15 @@ def _elements_around(headings: list[Node]) -> set[Node]:
     return seen
 
 
-# --- The title -----------------------------------------------------------------------------------------
-
-
 def _title(index: PageIndex, generator: Generator | None, main: Node | None) -> Node | None:
     """Return the title that stands outside the content, where the content has no heading of the first rank."""
     if main is None or any(main in node.above() for node in index.headings if node.tag == "h1"):
         return None
-    named = index.select(*generator.titles) if generator else []
-    return named[0] if named else next(_declared(index), None)
-
-
-def _declared(index: PageIndex) -> Iterator[Node]:
-    """Yield headings of the first rank that the page's own title begins with."""
+    if generator and (named := index.select(*generator.titles)):
+        return named[0]
+    # A heading of the first rank that the page's own title begins with.
     for node in index.headings:
-        words = node.words() if node.tag == "h1" else ""
-        if words and index.head.title.lower().startswith(words.lower()):
-            yield node
-
-
-def _with_title(index: PageIndex, main: Node, title: Node) -> Node:
-    """Return an element that holds the title as its heading, then the main element."""
-    holder, heading = Node("div", NO_ATTRIBUTES, None), Node("h1", title.attributes, None)
-    heading.children = title.children
-    heading.holds_blocks = holder.holds_blocks = True
-    holder.children = [heading, main]
-    index.anchors[heading] = index.anchors.get(title, title.get("id"))
-    return holder
+        words = node.words().lower() if node.tag == "h1" else ""
+        if words and index.head.title.lower().startswith(words):
+            return node
+    return None

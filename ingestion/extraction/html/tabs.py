@@ -20,8 +20,15 @@ def label_panels(groups: list[Node]) -> None:
     """
     known = set(groups)
     for group in [node for node in groups if sum(parent in known for parent in node.above()) < MAX_NESTED]:
-        labels = [node for node in group.walk() if _is_label(node)]
-        panels = [node for node in group.walk() if _is_panel(node)]
+        labels: list[Node] = []
+        panels: list[Node] = []
+        for node in group.walk():
+            role = node.get("role")
+            if role == "tab" or (node.tag == "label" and node.get("for") != "" and node.words()):
+                labels.append(node)
+            in_blocks = node.parent is not None and "blocks" in node.parent.classes
+            if role == "tabpanel" or not node.classes.isdisjoint(PANELS) or in_blocks:
+                panels.append(node)
         if not labels or len(labels) != len(panels):
             continue
         for label, panel in zip(labels, panels, strict=True):
@@ -31,13 +38,3 @@ def label_panels(groups: list[Node]) -> None:
             panel.children = [line, *panel.children]
         for label in labels:
             label.remove()
-
-
-def _is_label(node: Node) -> bool:
-    return node.get("role") == "tab" or (node.tag == "label" and node.get("for") != "" and bool(node.words()))
-
-
-def _is_panel(node: Node) -> bool:
-    if node.get("role") == "tabpanel" or not node.classes.isdisjoint(PANELS):
-        return True
-    return node.parent is not None and "blocks" in node.parent.classes
