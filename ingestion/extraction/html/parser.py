@@ -101,7 +101,7 @@ class Node:
             self.parent = None
 
 
-class TooMuch(Exception):
+class TooLargeError(Exception):
     """The input has more elements, or more open ones, than any page that somebody wrote."""
 
 
@@ -131,7 +131,7 @@ class Builder:
         self.open += 1
         self.count += 1
         if self.open > MAX_OPEN or self.count > MAX_ELEMENTS:
-            raise TooMuch
+            raise TooLargeError
         if self.open > MAX_DEPTH:
             self.here.children.append(" ")
             return
@@ -181,7 +181,7 @@ def parse(text: str) -> Tree:
         for start in range(0, len(text), PIECE_CHARS):
             parser.feed(text[start : start + PIECE_CHARS])
         parser.close()
-    except TooMuch:
+    except TooLargeError:
         return _words_alone(text)
     except (etree.LxmlError, ValueError):  # "Document is empty", after which nothing was read
         pass

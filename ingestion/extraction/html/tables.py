@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ingestion.extraction.html.parser import Node
 
 # Elements that no cell of a pipe table can hold.
-TOO_MUCH = frozenset({"table", "pre", "h1", "h2", "h3", "h4", "h5", "h6"})
+UNFIT_FOR_CELLS = frozenset({"table", "pre", "h1", "h2", "h3", "h4", "h5", "h6"})
 CELLS = ("td", "th")
 KNOWN = frozenset({"caption", "colgroup", "col", *CELLS})
 # Longer spans are mistakes or attacks; the widest table of Django's documentation has 12 columns.
@@ -25,9 +25,9 @@ def is_layout(table: Node) -> bool:
     if table.get("role") in ("presentation", "none"):
         return True
     found = rows(table)
-    return (
-        not found or max(map(len, found)) < 2 or any(node.tag in TOO_MUCH for node in table.walk() if node is not table)
-    )
+    if not found or max(map(len, found)) < 2:
+        return True
+    return any(node.tag in UNFIT_FOR_CELLS for node in table.walk() if node is not table)
 
 
 def rows(table: Node) -> list[list[Node]]:

@@ -35,7 +35,7 @@ Lines = list[str]
 
 
 class BlockParser:
-    """One run over one list of lines."""
+    """Reads one list of lines into ``out``."""
 
     def __init__(self, reader: Reader, lines: Lines, depth: int) -> None:
         self.reader, self.lines, self.depth = reader, lines, depth
@@ -71,7 +71,7 @@ class BlockParser:
         return at + 1
 
     def _read_marked(self, at: int) -> int:
-        """Everything that the start of its line tells."""
+        """Read a block that the start of its first line tells."""
         if end := self._read_indented_code(at):
             return end
         line = self.lines[at].lstrip()
@@ -104,7 +104,7 @@ class BlockParser:
             self.out += [*([""] if self.out and self.out[-1] else []), *block.split("\n"), ""]
 
     def _flush(self) -> None:
-        """The paragraph collected so far."""
+        """Add the paragraph that was collected so far."""
         if not self.prose:
             return
         lines, self.prose = self.prose, []
@@ -141,7 +141,7 @@ class BlockParser:
         return after
 
     def _read_indented_code(self, at: int) -> int:
-        """Four spaces after a blank line, outside lists, and not among components, are code."""
+        """Read code that is indented by four spaces after a blank line, outside lists and not among components."""
         if indent_of(self.lines[at]) < 4 or self.prose or self.in_list or self.reader.jsx:
             return 0
         end = end_of_indented(self.lines, at, 4)
@@ -155,7 +155,7 @@ class BlockParser:
         self._emit(indent(label(kind, self.convert(title)), margin), indent(inner, margin))
 
     def _read_indented(self, at: int) -> int:
-        """``!!! note "Title"``, ``??? note`` and ``=== "Tab"`` with their text indented below."""
+        """Read ``!!! note "Title"``, ``??? note`` or ``=== "Tab"`` with its text indented below."""
         match = _INDENTED.match(self.lines[at])
         if not match or (match.group(1) is None and match.group(2) is None):
             return 0
@@ -168,7 +168,7 @@ class BlockParser:
         return end
 
     def _read_colons(self, at: int) -> int:
-        """``:::note Title`` … ``:::``. What it holds is not indented: only the marks have to go."""
+        """Read a line of ``:::note Title`` … ``:::``. The text between is not indented and is read as usual."""
         match = _COLONS.match(self.lines[at])
         if not match:
             return 0
@@ -209,7 +209,7 @@ class BlockParser:
     # --- What goes ---------------------------------------------------------------------------------------------
 
     def _read_dropped(self, at: int) -> int:
-        """Lines that name a target, a link, a file or a table of contents, and other languages' fences and headings."""
+        """Read a line that names a target, link, file or table of contents, or a fence or heading in another syntax."""
         line = self.lines[at]
         heading, own = marks.html_heading(line)
         if name := own or marks.target(line):
@@ -227,7 +227,7 @@ class BlockParser:
         return at + 1 if name or heading or note is not None or marks.shows_nothing(line) else 0
 
     def _read_module_lines(self, at: int) -> int:
-        """Once brackets are not closed, none are looked for again."""
+        """Read imports and exports; once brackets were not closed, none are looked for again."""
         if "module" in self._unclosed or not marks.is_module_line(self.lines[at], jsx=self.reader.jsx):
             return 0
         end = marks.end_of_module_lines(self.lines, at)
@@ -235,7 +235,7 @@ class BlockParser:
         return end or at + 1
 
     def _read_element(self, at: int, name: str) -> int:
-        """Scripts and styles go, ``<pre>`` is code, a table becomes Markdown's."""
+        """Read an element: scripts and styles are dropped, ``<pre>`` becomes a fence, a table a pipe table."""
         if name in self._unclosed:
             return 0
         closing = f"</{name}"
@@ -259,12 +259,12 @@ def _closes(line: str, marks: str) -> bool:
 
 
 def _blocks(text: str) -> Lines:
-    """What tags have set apart."""
+    """Return the blocks of a text, without the empty lines between them."""
     return [block.strip("\n") for block in text.split("\n\n") if block.strip()]
 
 
 class Reader:
-    """What a document knows of itself: its links' definitions, and the fragments that its headings name."""
+    """One document: the definitions of its links, and the fragments that its headings name."""
 
     def __init__(self, body: str, *, jsx: bool) -> None:
         self.inline = Inline(marks.definitions(body), jsx=jsx)
@@ -273,7 +273,7 @@ class Reader:
         self._anchors: dict[str, deque[str]] = defaultdict(deque)
 
     def anchor_of(self, words: str) -> str:
-        """The fragment that the next heading with these words names for itself, if it does."""
+        """Return the fragment that the next heading with these words names for itself, if it does."""
         return self._anchors[words].popleft() if self._anchors[words] else ""
 
     def render(self, lines: list[str], depth: int = 0) -> list[str]:
@@ -283,7 +283,7 @@ class Reader:
         return self.inline.convert(text)
 
     def add_heading(self, line: str) -> str:
-        """The heading's line without the marks around its words; its own fragment is noted."""
+        """Return a heading's line without its own fragment, which is noted, and other marks."""
         line, own = marks.heading_target(line)
         shown = " ".join(self.convert(line).split())
         self._anchors[markdown_outline.read_heading(shown)[1]].append(own or self._pending)

@@ -32,7 +32,7 @@ _CODE_LANGUAGE = re.compile(r"#![\w+-]{1,20} ")
 
 
 class Inline:
-    """Knows a document's link definitions."""
+    """Converts paragraphs of a document with these link definitions."""
 
     def __init__(self, definitions: dict[str, str], *, jsx: bool) -> None:
         self.definitions = definitions
@@ -79,7 +79,7 @@ def shown_link(words: str, address: str) -> str:
 
 
 def _role(match: re.Match[str], held: list[str]) -> str:
-    """MyST's roles are those of reStructuredText."""
+    """Return a placeholder for the text of one of MyST's roles, which are those of reStructuredText."""
     words = held[int(match.group(2))].strip("`").strip()
     role = match.group(1).lower().rpartition(":")[2]
     held.append(role_text(role, words) if role != "math" else f"`{words}`")
@@ -87,7 +87,7 @@ def _role(match: re.Match[str], held: list[str]) -> str:
 
 
 def _hold(text: str, held: list[str]) -> str:
-    """Take the code spans out of the text; a run of backticks without its like stays."""
+    """Replace code spans in the text by placeholders; a run of backticks without an equal one stays."""
     runs = list(BACKTICKS.finditer(text))
     starts: dict[int, list[int]] = defaultdict(list)
     for run in runs:
@@ -109,7 +109,7 @@ def _hold(text: str, held: list[str]) -> str:
 
 
 def _code(span: str, ticks: int) -> str:
-    """Without the mark that names a language to MkDocs."""
+    """Return a code span without the mark that names its language to MkDocs."""
     inside = span[ticks:-ticks]
     mark = _CODE_LANGUAGE.match(inside)
     return f"{span[:ticks]}{inside[mark.end() :]}{span[-ticks:]}" if mark else span

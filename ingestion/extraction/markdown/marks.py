@@ -36,36 +36,36 @@ Lines = list[str]
 
 
 def definitions(body: str) -> dict[str, str]:
-    """Names of links and their addresses, as ``[name]: address`` gives them."""
+    """Return the names and addresses of links that lines of the form ``[name]: address`` define."""
     found = (_DEFINITION.match(line) for line in body.split("\n") if len(line) <= MAX_MARK_CHARS)
     return {key(match.group(1)): match.group(2) for match in found if match}
 
 
 def shows_nothing(line: str) -> bool:
-    """A link's definition, or the place of a table of contents."""
+    """Return whether a line shows nothing: the definition of a link, or the mark for a table of contents."""
     return bool(_DEFINITION.match(line) or _DROPPED_LINES.match(line))
 
 
 def targets(text: str) -> list[str]:
-    """The fragments that ``<a name="…">`` gives."""
+    """Return the fragments that elements ``<a name="…">`` name."""
     return _ANCHOR.findall(text)
 
 
 def target(line: str) -> str:
-    """MyST's ``(name)=``."""
+    """Return the name in MyST's ``(name)=``, or an empty string."""
     match = _MYST_TARGET.match(line)
     return match.group(1) if match else ""
 
 
 def heading_target(line: str) -> tuple[str, str]:
-    """(a heading's line without the fragment that it names for itself, that fragment)."""
+    """Return a heading's line without the fragment that it names for itself, and that fragment."""
     if own := _HEADING_ID.search(line):
         return line[: own.start()], own.group(1) or own.group(2)
     return line, next(iter(targets(line)), "")
 
 
 def html_heading(line: str) -> tuple[str, str]:
-    """(a heading in HTML on one line as Markdown's, its id)."""
+    """Return a heading that is one line of HTML as Markdown, and its id."""
     match = _HTML_HEADING.match(line)
     if not match:
         return "", ""
@@ -73,24 +73,24 @@ def html_heading(line: str) -> tuple[str, str]:
 
 
 def snippet(line: str) -> str | None:
-    """The note for a file that is put in here, None if none is."""
+    """Return the note for a file that the line includes, None if it includes none."""
     match = _SNIPPET.match(line)
     return file_note(next(filter(None, match.groups()), "")) if match else None
 
 
 def file_note(path: str) -> str:
-    """A line for code that stands in a file of its own; a piece of text that is put in from elsewhere has none."""
+    """Return a line that names an included file of code; empty for an included text."""
     name = _CODE_FILE.match(path.strip())
     return f"The code of `{name.group().lstrip('./')}`." if name else ""
 
 
 def is_module_line(line: str, *, jsx: bool) -> bool:
-    """``import …`` and ``export …`` of MDX."""
+    """Return whether this is an ``import …`` or ``export …`` of MDX."""
     return bool(_IMPORT.match(line) or (jsx and _EXPORT.match(line)))
 
 
 def end_of_module_lines(lines: Lines, at: int) -> int:
-    """Where the brackets are closed that an import or export opens; 0 if they are not."""
+    """Return the line after the last one of an import or export, whose brackets are then closed; 0 if they are not."""
     depth = 0
     for position, line in enumerate(lines[at : at + MAX_MODULE_LINES], at + 1):
         depth += sum(map(line.count, "([{")) - sum(map(line.count, ")]}"))
@@ -100,14 +100,14 @@ def end_of_module_lines(lines: Lines, at: int) -> int:
 
 
 class Comments:
-    """The comments of some lines, which are taken out in place, from the first line to the last."""
+    """The comments in some lines, which are removed in place, from the first line to the last."""
 
     def __init__(self, lines: Lines) -> None:
         self.lines = lines
         self._last = {end: max((i for i, line in enumerate(lines) if end in line), default=-1) for _, end in _COMMENTS}
 
     def cut(self, at: int) -> tuple[int, str]:
-        """Clear one line. Returns the line to go on with, and what stood before a comment that ends there."""
+        """Remove the comments of a line. Return the line to go on with and the text before a comment that ends there."""
         for start, end in _COMMENTS:
             line = self.lines[at]
             if start not in line or (start == "{/*" and heading_target(line[:MAX_MARK_CHARS])[1]):
@@ -121,14 +121,14 @@ class Comments:
         return at, ""
 
     def _end(self, at: int, end: str) -> int:
-        """The line below on which a comment ends, or -1."""
+        """Return the line below on which a comment ends, or -1."""
         if self._last[end] <= at:
             return -1
         return end_of_run(self.lines, at + 1, lambda line: end not in line)
 
 
 def _uncommented(line: str, start: str, end: str) -> tuple[str, bool]:
-    """The line without the comments that end on it, and whether one goes on below."""
+    """Return the line without the comments that end on it, and whether one goes on below."""
     parts: Lines = []
     position = ticks = 0
     while (found := line.find(start, position)) >= 0:

@@ -35,7 +35,7 @@ _CELL = re.compile(r"<t[dh][^<>]*>(.*?)(?=<t[dh][\s>]|\Z)", re.DOTALL | re.IGNOR
 
 
 def strip(text: str, *, jsx: bool = False) -> str:
-    """Without tags, with the titles and labels that components show."""
+    """Return the text without tags, with the titles and labels that components show."""
     text = _LIQUID.sub(_liquid, text)
     if "<" in text:
         text = _ADDRESS.sub(r"\1", _CODE.sub(r"`\1`", text))
@@ -83,7 +83,7 @@ def _component(name: str, given: dict[str, str]) -> str:
 
 
 def _liquid(match: re.Match[str]) -> str:
-    """Tags of Jinja, Liquid and Hugo show nothing, but the notes and tabs of GitBook and Hugo have names."""
+    """Return the name of a note or tab of GitBook or Hugo; other tags of Jinja, Liquid and Hugo show nothing."""
     tag = match.group().strip("{}%<> -")
     name, _, rest = tag.partition(" ")
     given = properties(rest)
@@ -95,6 +95,6 @@ def _liquid(match: re.Match[str]) -> str:
 
 
 def table(text: str) -> list[list[str]]:
-    """The rows of a table written in HTML."""
+    """Return the rows of a table written in HTML."""
     rows = [[" ".join(strip(cell).split()) for cell in _CELL.findall(row)] for row in _ROW.findall(text)]
     return [[entities(cell).replace("|", "\\|") for cell in row] for row in rows if row]

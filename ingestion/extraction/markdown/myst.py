@@ -16,7 +16,7 @@ Lines = list[str]
 
 
 class BlockRenderer(Protocol):
-    """What reads the text inside a directive."""
+    """A reader of the text inside a directive."""
 
     def render(self, lines: Lines) -> Lines: ...
 
@@ -39,7 +39,7 @@ def blocks(around: BlockRenderer, name: str, argument: str, body: Lines) -> Iter
 
 
 def _note(around: BlockRenderer, name: str, argument: str, content: Lines) -> Iterator[str]:
-    """The argument of a box is its title, that of a note its first words."""
+    """Yield the blocks of a note or box; a box's argument is its title, a note's its first words."""
     if name in VERSIONS:
         yield f"**{LABELS[name]} {argument}**"
     elif name in NOTES:

@@ -41,7 +41,7 @@ def read(url: str, text: str) -> Extracted:
 
 
 def untabbed(body: str) -> str:
-    """Indentation in spaces. A fence loses only the tabs that its first line begins with, not those of the code."""
+    """Return the text indented by spaces. Of a fence only the tabs that its first line begins with are replaced."""
     parts = []
     for block in markdown_outline.blocks(body) if "\t" in body else ():
         part = body[block.start : block.end]
@@ -63,7 +63,7 @@ def _prose(body: str) -> str:
 
 
 def split_front_matter(text: str) -> tuple[str, str]:
-    """(front matter, the rest); a rule at the top of the page is no front matter without a key below it."""
+    """Return the front matter and the rest; a rule at the top of the page is none without a key below it."""
     match = _FRONT_MATTER.match(text)
     if not match or not _FRONT_KEY.match(match.group(2) or ""):
         return "", text
@@ -77,7 +77,7 @@ def _front_title(front: str) -> str:
 
 
 def atx_headings(text: str) -> str:
-    """Underlined titles of one line become ``#`` and ``##``: the stages after this know only those."""
+    """Return the text with underlined titles of one line as ``#`` and ``##``, the only ones that later stages know."""
     parts = []
     for block in markdown_outline.blocks(text):
         part = text[block.start : block.end]

@@ -1,4 +1,4 @@
-"""What the directives of reStructuredText are, by name, and how the lines under them are divided."""
+"""The directives of reStructuredText by name, and the parts of the lines under them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ OPTION = re.compile(r":([\w-]{1,40}):(?:[ \t]+(.*))?$")
 
 
 def label_of(name: str, argument: str) -> str:
-    """What a note, a version mark or a titled box begins with; empty for other directives."""
+    """Return the first words of a note, a version mark or a titled box; empty for other directives."""
     if name in TITLED:
         return argument
     if name in VERSIONS:
@@ -64,14 +64,14 @@ def label_of(name: str, argument: str) -> str:
 
 
 def beside_name(name: str, argument: str) -> str:
-    """What of the argument belongs to the text."""
+    """Return the part of the argument that belongs to the text."""
     if name in VERSIONS:
         return argument.partition(" ")[2]
     return argument if name in NOTES else ""
 
 
 def split_body(body: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
-    """(options, lines that continue the first one, what follows the first blank line or option)."""
+    """Return the options, the lines that continue the first one, and those after the first blank line or option."""
     end = next((i for i, line in enumerate(body) if not line), len(body))
     options: dict[str, str] = {}
     head: list[str] = []
@@ -84,6 +84,6 @@ def split_body(body: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
 
 
 def content_of(argument: str, head: list[str], rest: list[str]) -> list[str]:
-    """All lines of a directive's text; the first may stand beside the directive's name."""
+    """Return all lines of a directive's text; the first may stand beside the directive's name."""
     body = dedent([*head, *rest])
     return [argument, *body] if head else [argument, "", *body]

@@ -16,7 +16,7 @@ _LABELS = {"returns": "Returns", "return": "Returns", "rtype": "Return type", "y
 
 
 def label(name: str) -> str:
-    """How a field is introduced: ``param int x`` names ``x``, others are words."""
+    """Return the first words of a field: ``param int x`` names ``x``, others are words."""
     kind, _, rest = name.partition(" ")
     if kind in _NAMED and rest:
         words = rest.split()

@@ -46,7 +46,7 @@ def _key(name: str) -> str:
 
 
 class Inline:
-    """Knows a document's link targets, labels and substitutions, wherever they are defined in it."""
+    """Converts paragraphs of a document with the link targets, labels and substitutions that are defined in it."""
 
     def __init__(self, document: str, titles: dict[str, str] | None = None) -> None:
         named = [*_TARGET.findall(document), *_TARGET_BELOW.findall(document)]
@@ -89,7 +89,7 @@ class Inline:
         return _linked(match["name"], address) if address else str(match.group())
 
     def _address(self, name: str) -> str:
-        """The address behind a name, which may stand for another name."""
+        """Return the address of a name, which may stand for another name."""
         for _ in range(MAX_ALIASES):
             found = self.targets.get(_key(name.rstrip("_")), "")
             if not found.endswith("_") or "://" in found:
@@ -110,7 +110,7 @@ def _footnote(_: Inline, match: re.Match[str]) -> str:
 
 
 def _escaped(_: Inline, match: re.Match[str]) -> str:
-    """A backslash takes the meaning from a mark, and a space away altogether."""
+    """Return an escaped mark without its backslash; an escaped space is removed."""
     return str(match["escaped"]).strip()
 
 
@@ -133,7 +133,7 @@ def code(words: str) -> str:
 
 
 def role_text(role: str, words: str) -> str:
-    """What a reader sees of ``:role:`words```."""
+    """Return the text that ``:role:`words``` shows."""
     shown, target = split_target(words)
     if role in NUMBERED and not target:
         return f"{NUMBERED[role]}{shown}"
@@ -145,7 +145,7 @@ def role_text(role: str, words: str) -> str:
 
 
 def split_target(words: str) -> tuple[str, str]:
-    """``text <target>`` → (text, target); without a target (text, "")."""
+    """Return (text, target) of ``text <target>``; without a target (text, "")."""
     words = " ".join(words.split())
     if words.endswith(">") and "<" in words:
         shown, _, target = words[:-1].rpartition("<")
@@ -154,6 +154,6 @@ def split_target(words: str) -> tuple[str, str]:
 
 
 def shorten(name: str) -> str:
-    """``~a.b.C`` → ``C``; a leading ``!`` or ``.`` only steers the reference."""
+    """Return ``C`` for ``~a.b.C``; a leading ``!`` or ``.`` is not shown."""
     name = name.lstrip("!")
     return name[1:].rpartition(".")[2] if name.startswith("~") else name.lstrip(".")

@@ -1,4 +1,4 @@
-"""Runs of lines and indentation: the ground that reStructuredText stands on."""
+"""Runs of lines, indentation and section titles of reStructuredText."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def indent_of(line: str) -> int:
 
 
 def dedent(lines: list[str]) -> list[str]:
-    """Without the common indentation and without blank lines around."""
+    """Return the lines without their common indentation and without blank lines around."""
     width = min((indent_of(line) for line in lines if line), default=0)
     lines = [line[width:] for line in lines]
     first = next((i for i, line in enumerate(lines) if line), len(lines))
@@ -24,13 +24,13 @@ def dedent(lines: list[str]) -> list[str]:
 
 
 def dedent_by(width: int, lines: list[str]) -> list[str]:
-    """Without ``width`` columns of indentation, or as many as all lines have."""
+    """Return the lines without ``width`` columns of indentation, or as many as all have."""
     width = min([width, *(indent_of(line) for line in lines if line)])
     return [line[width:] for line in lines]
 
 
 def end_of_indented(lines: list[str], start: int, width: int = 1) -> int:
-    """Where the run of blank lines and lines indented by ``width`` ends, trailing blank lines left out."""
+    """Return the end of a run of blank lines and lines indented by ``width``, trailing blank lines left out."""
     end = position = start
     while position < len(lines) and (not lines[position] or indent_of(lines[position]) >= width):
         position += 1
@@ -43,7 +43,7 @@ def end_of_paragraph(lines: list[str], start: int) -> int:
 
 
 def end_of_run(lines: list[str], start: int, belongs: Callable[[str], object]) -> int:
-    """The first line from ``start`` on that does not belong."""
+    """Return the first line from ``start`` on for which ``belongs`` is false."""
     return next((i for i in range(start, len(lines)) if not belongs(lines[i])), len(lines))
 
 
@@ -58,7 +58,7 @@ def is_adornment(line: str) -> bool:
 
 
 def title_at(lines: list[str], at: int) -> tuple[str, str, int]:
-    """(words, style, lines taken) of the section title that stands here; no lines are taken by none."""
+    """Return (words, style, number of lines) of the section title at this line; the number is 0 if none is there."""
     here = lines[at : at + 3]
     if len(here) == 3 and is_adornment(here[0]) and here[0] == here[2] and here[1]:
         return here[1].strip(), "over" + here[0][0], 3
@@ -70,7 +70,7 @@ def title_at(lines: list[str], at: int) -> tuple[str, str, int]:
 
 
 def labels(lines: list[str]) -> dict[int, list[str]]:
-    """The number of each title's first line → the targets (``.. _label:``) that stand before it."""
+    """Return the targets (``.. _label:``) before each title, by the number of the title's first line."""
     found: dict[int, list[str]] = {}
     waiting: list[str] = []
     for at, line in enumerate(lines):

@@ -1,4 +1,4 @@
-"""reStructuredText → Markdown, line by line: what documentation uses of it, not the whole language.
+"""reStructuredText → Markdown, line by line: the part of the language that documentation uses.
 
 Titles and documented objects (``.. method::`` …) become headings with the fragments that Sphinx gives them,
 literal blocks and code directives become fences, tables Markdown's tables, notes a paragraph with their name
@@ -78,7 +78,7 @@ class Reader:
         self._without_tables: Lines | None = None
 
     def anchor_of(self, words: str) -> str:
-        """The fragment of the next heading with these words."""
+        """Return the fragment of the next heading with these words."""
         return self._anchors[words].popleft() if self._anchors[words] else ""
 
     def render(self, lines: Lines, depth: int = 0) -> Lines:
@@ -103,7 +103,7 @@ class Reader:
         return at + 1 if is_adornment(line) else self._read_paragraph(lines, at, depth, out)
 
     def _read_marked(self, lines: Lines, at: int, depth: int, out: Lines) -> int:
-        """The position after a block that the start of its first line tells, or 0."""
+        """Read a block that the start of its first line tells. Return the position after it, or 0."""
         line = lines[at]
         if line.startswith(">>> "):
             end = end_of_paragraph(lines, at)
@@ -129,7 +129,7 @@ class Reader:
     # --- Headings --------------------------------------------------------------------------------------------
 
     def _read_title(self, lines: Lines, at: int, out: Lines) -> int:
-        """The position after a section title, or 0 if none stands here."""
+        """Read a section title. Return the position after it, or 0 if there is none."""
         words, style, taken = title_at(lines, at)
         if not taken:
             return 0
@@ -150,7 +150,7 @@ class Reader:
     # --- Tables ----------------------------------------------------------------------------------------------
 
     def _read_table(self, lines: Lines, at: int, depth: int, out: Lines) -> int:
-        """The position after a table, or 0 if none stands here. One that Markdown cannot hold stays as it is."""
+        """Read a table, which stays as it is if Markdown cannot hold it. Return the position after it, or 0."""
         if tables.GRID_BORDER.match(lines[at]):
             end = end_of_run(lines, at, lambda line: line.startswith(("+", "|")))
             rows = tables.grid(lines[at:end])
@@ -164,7 +164,7 @@ class Reader:
         return end
 
     def _end_of_simple(self, lines: Lines, at: int) -> int:
-        """Searched in vain once, the end of a table is nowhere below either."""
+        """Return the end of a table, or 0; once it was not found, it is not looked for further below."""
         if self._without_tables is lines:
             return 0
         end = tables.end_of_simple(lines, at)
@@ -172,7 +172,7 @@ class Reader:
         return end
 
     def table(self, rows: list[tables.Row], depth: int) -> str:
-        """Markdown's table; empty without rows."""
+        """Return a pipe table; empty without rows."""
         self.indented, before = True, self.indented
         shown = [[tables.flat(self.render(tables.cell(lines), depth + 1)) for lines in row] for row in rows]
         self.indented = before
@@ -241,12 +241,12 @@ class Reader:
         return after
 
     def _add_leading_in(self, text: str, out: Lines) -> None:
-        """The paragraph before a literal block: one of its two colons shows, unless a space parts them from it."""
+        """Add the paragraph before a literal block, with one of its two colons unless a space stands before them."""
         if text.strip():
             out.append(self.inline.convert(text.rstrip() + ("" if text[-1] in " \n" else ":")))
 
     def _read_definition(self, lines: Lines, at: int, body: int, depth: int, out: Lines) -> int:
-        """Terms, then what they mean, indented."""
+        """Read terms and their definition, which is indented below."""
         end = end_of_indented(lines, body)
         out.append(f"**{self.inline.convert(', '.join(lines[at:body]))}**")
         out.extend(self.render(dedent(lines[body:end]), depth + 1))
@@ -267,7 +267,7 @@ class Reader:
 
 
 class Directive:
-    """One directive, read with what the reader of the document knows, added to its blocks."""
+    """One directive, whose blocks are added to ``out``; ``reader`` is the document's."""
 
     def __init__(self, reader: Reader, depth: int, out: Lines) -> None:
         self.reader, self.depth, self.out = reader, depth, out
@@ -313,7 +313,7 @@ class Directive:
         self.out.extend(filter(None, [self.reader.table(rows, self.depth)]))
 
     def _set_context(self, name: str, argument: str, body: Lines) -> None:
-        """What the directives after this one refer to."""
+        """Set the module, program or language that later directives refer to."""
         named = "" if argument == "None" else argument
         if name == "highlight":
             self.reader.language = argument.partition(" ")[0]
@@ -331,7 +331,7 @@ class Directive:
         self._render(rest)
 
     def _labelled(self, name: str, argument: str, lines: Lines) -> None:
-        """The label, then what the directive holds; a version stands at the start of its paragraph."""
+        """Add a note's label and its content; a version's label begins the first paragraph."""
         label = f"**{self.convert(directives.label_of(name, argument))}**"
         content = self.reader.render(lines, self.depth + 1)
         begins_with_words = content and not content[0].startswith(("`" * 3, "- ", "1. ", "**", "|", "#"))
@@ -340,7 +340,7 @@ class Directive:
         self.out.extend([label, *content])
 
     def _object(self, name: str, head: Lines, options: dict[str, str], rest: Lines) -> None:
-        """A heading with the first signature, the others below it, then the object's text one level deeper."""
+        """Add a heading with an object's first signature, the others below it, then its text one level deeper."""
         shown, bare = signatures(name, head), [line.strip() for line in head if line.strip()]
         if not shown or not is_object(name) or self.reader.indented:
             self._signatures(shown)

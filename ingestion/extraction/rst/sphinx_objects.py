@@ -1,4 +1,4 @@
-"""What a documented object is called and which fragment Sphinx gives it, as directives are read in order.
+"""Names of documented objects and the fragments that Sphinx gives them, as directives are read in order.
 
 Python's rules: the id is ``module.Class.name``, where module and class come from the directives around. Of
 other domains only those whose ids follow from the signature alone.
@@ -33,28 +33,28 @@ _NOT_ID = re.compile(r"[^\w.]+", re.ASCII)
 
 
 def signatures(name: str, lines: list[str]) -> list[str]:
-    """The signatures of an object as a reader writes them; one that goes on after a backslash is one."""
+    """Return the signatures of an object as they are shown; lines joined by a backslash are one."""
     before = SHOWN_BEFORE.get(name.rpartition(":")[2].removeprefix("auto"), "")
     whole = "\n".join(lines).replace("\\\n", " ").split("\n")
     return [before + _ESCAPE.sub(r"\1", line.strip()) for line in whole if line.strip()]
 
 
 def is_object(name: str) -> bool:
-    """Whether the directive documents something that has a place of its own."""
+    """Return whether the directive documents an object that has a heading of its own."""
     bare = name.removeprefix("py:")
     return bare in PYTHON or name in PREFIXED or name in OPTIONS or name.startswith(OTHER_DOMAINS)
 
 
 @dataclass
 class Namespace:
-    """Where in the documented program the reader stands."""
+    """The module, class and program that the next directives belong to."""
 
     module: str = ""
     parent: str = ""
     program: str = ""
 
     def anchor(self, name: str, signature: str, options: dict[str, str]) -> str:
-        """The object's fragment, or an empty string where Sphinx's cannot be told."""
+        """Return the object's fragment, or an empty string where Sphinx's is not known."""
         if "noindex" in options or "no-index" in options:
             return ""
         bare = name.removeprefix("py:")
@@ -70,7 +70,7 @@ class Namespace:
         return ""
 
     def enter(self, name: str, signature: str) -> str:
-        """Step into the object's body; returns the parent to give back when it ends."""
+        """Enter the object's body. Return the parent to restore when it ends."""
         left, bare = self.parent, name.removeprefix("py:").removeprefix("auto")
         full = self._full_name(signature)
         if bare in CLASSES:
@@ -82,7 +82,7 @@ class Namespace:
         return left
 
     def _full_name(self, signature: str) -> str:
-        """The name under its class, which the signature may repeat."""
+        """Return the name with its class, which the signature may repeat."""
         match = _NAME.match(signature)
         if not match:
             return ""

@@ -24,7 +24,7 @@ MAX_COLUMNS = 200  # more is no table that somebody wrote
 
 
 def grid(lines: list[str]) -> list[Row]:
-    """A table drawn with ``+--+--+``."""
+    """Return the rows of a table drawn with ``+--+--+``; none if cells span rows."""
     cuts = [i for i, mark in enumerate(lines[0]) if mark == "+"]
     if len(cuts) > MAX_COLUMNS or any(_SPANS_ROWS.search(line) for line in lines if not GRID_BORDER.match(line)):
         return []
@@ -42,7 +42,7 @@ def grid(lines: list[str]) -> list[Row]:
 
 
 def _add_grid_line(row: Row, line: str, cuts: list[int]) -> None:
-    """Where the bar between two columns is missing, the cell goes on."""
+    """Add a line to the cells of a row; where the bar between two columns is missing, the cell goes on."""
     start = 0
     for number, (_, right) in enumerate(pairwise(cuts)):
         if right < len(line) and line[right] != "|" and number < len(cuts) - 2:
@@ -52,7 +52,7 @@ def _add_grid_line(row: Row, line: str, cuts: list[int]) -> None:
 
 
 def simple(lines: list[str]) -> list[Row]:
-    """A table between lines of ``=== ===``; a line with an empty first column continues the row above."""
+    """Return the rows of a table between lines of ``=== ===``; an empty first column continues the row above."""
     starts = [match.start() for match in _COLUMNS.finditer(lines[0])][:MAX_COLUMNS]
     spans = list(zip(starts, [*starts[1:], None], strict=True))
     rows: list[Row] = []
@@ -68,7 +68,7 @@ def simple(lines: list[str]) -> list[Row]:
 
 
 def end_of_simple(lines: list[str], at: int) -> int:
-    """Behind the last border: the third one if a line stands right under the second, else the second."""
+    """Return the line after the last border: the third one if a line follows the second directly, else the second."""
     borders = 0
     for number in range(at, len(lines)):
         if SIMPLE_BORDER.match(lines[number]):
@@ -80,7 +80,7 @@ def end_of_simple(lines: list[str], at: int) -> int:
 
 
 def from_list(lines: list[str]) -> list[Row]:
-    """``.. list-table::``, a list of rows that are lists of cells."""
+    """Return the rows of a ``.. list-table::``, a list of lists of cells."""
     return [_items(row) for row in _items(lines)]
 
 
@@ -106,7 +106,7 @@ def from_csv(lines: list[str], options: dict[str, str]) -> list[Row]:
 
 
 def pipe_table(rows: list[list[str]]) -> str:
-    """Markdown's table; its first row is the head, because Markdown has no table without one."""
+    """Return a pipe table; its first row is the head, because Markdown has no table without one."""
     width = max(map(len, rows))
     lines = ["| " + " | ".join([*row, *[""] * (width - len(row))]) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
@@ -117,6 +117,6 @@ def cell(lines: list[str]) -> list[str]:
 
 
 def flat(blocks: list[str]) -> str:
-    """A cell's blocks on one line."""
+    """Return a cell's blocks on one line."""
     words = " ".join(_BREAKS.sub(" ", _FENCE.sub(r"`\2`", block)) for block in blocks)
     return words.replace("|", "\\|").strip()

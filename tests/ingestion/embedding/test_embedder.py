@@ -196,7 +196,9 @@ def test_tokens_made_earlier_by_several_threads_give_the_same_vectors(model: Emb
         thread.join()
     assert len(made) == 4
     for ids in made.values():
-        found = {p: v for places, vectors in model.embed_tokens(ids) for p, v in zip(places, vectors, strict=True)}
+        found = {
+            p: v for positions, vectors in model.embed_tokens(ids) for p, v in zip(positions, vectors, strict=True)
+        }
         assert_alike([found[i] for i in range(len(TEXTS))], model.embed(TEXTS))
 
 
@@ -416,9 +418,13 @@ def test_the_failed_batchs_memory_is_free_when_its_halves_are_tried(
 def test_a_text_that_exhausts_it_alone_is_named_after_all_others_are_done(small_device: Embedder) -> None:
     ids = small_device.tokenise(["short", "far too long " * 100, "short too"])
     done: list[int] = []
+
+    def embed_all() -> None:
+        for positions, _ in small_device.embed_tokens(ids):
+            done.extend(positions)
+
     with pytest.raises(ChunkTooLarge, match="alone exhausts the memory") as refused:
-        for places, _ in small_device.embed_tokens(ids):
-            done += places
+        embed_all()
     assert refused.value.position == 1
     assert sorted(done) == [0, 2]
 

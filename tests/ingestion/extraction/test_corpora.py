@@ -26,7 +26,7 @@ CRASHES = [
 
 
 def text_of(body: bytes, content_type: str = HTML, charset: str = "") -> str:
-    """The Markdown, or nothing where the page has none; any other error is a failure."""
+    """Return the Markdown, or nothing where the page has none; any other error is a failure."""
     try:
         return extract(Page("https://docs.example/page", body, content_type, charset)).markdown
     except UnsupportedContent:

@@ -72,7 +72,7 @@ def test_an_unknown_format_is_refused_by_name() -> None:
 @pytest.mark.parametrize("content_type", ["text/plain", "text/html", "text/markdown", "text/x-rst"])
 @pytest.mark.parametrize("body", [b"", b"\n \t\n", b"\x00"])
 def test_an_empty_page_is_refused(content_type: str, body: bytes) -> None:
-    with pytest.raises(UnsupportedContent, match="no text|binary"):
+    with pytest.raises(UnsupportedContent, match=r"no text|binary"):
         read(body, content_type)
 
 
@@ -110,9 +110,10 @@ HOSTILE = ["[", "](", "`", "``a`", ":a:`", ":a:a", "|a", "{#", " ", "\n", "\\", 
 def test_repeated_markup_takes_time_in_proportion(pattern: str, content_type: str) -> None:
     def attempt(size: int) -> None:
         try:
-            assert read(pattern * (size // len(pattern)), content_type).markdown
+            text = read(pattern * (size // len(pattern)), content_type).markdown
         except UnsupportedContent as refusal:
-            assert "no text" in str(refusal)
+            text = str(refusal).partition("no text")[1]
+        assert text
 
     assert is_linear(attempt, 50_000)
 

@@ -465,9 +465,10 @@ CRASHES = (
 @pytest.mark.parametrize("body", CRASHES)
 def test_a_broken_page_is_read_or_refused(body: bytes) -> None:
     try:
-        assert extract(Page(url=URL, body=body, content_type="text/html")).markdown
+        text = extract(Page(url=URL, body=body, content_type="text/html")).markdown
     except UnsupportedContent as refusal:
-        assert URL in str(refusal)
+        text = str(refusal).partition(URL)[1]
+    assert text
 
 
 def test_a_page_beyond_all_measure_is_read_as_words() -> None:

@@ -143,7 +143,7 @@ NAMES_OF_DIGITS = {"http://192.168.0.256", "http://192.168.0.0.0"}
 
 
 def addresses() -> list[tuple[str, str | None]]:
-    """An address on the web, and one that means the same, or None for one that is invalid."""
+    """Return pairs of an address on the web and one that means the same, or None if it is invalid."""
     tree = ast.parse(w3lib("test_url"))
     (table,) = (
         node.value
@@ -178,7 +178,7 @@ def test_it_spells_addresses_alike_or_refuses_them() -> None:
 
 
 def base_addresses() -> Iterator[tuple[str, str, str]]:
-    """A page, its address, and from where its references start."""
+    """Yield a page, its address, and the address that its references are relative to."""
     for test in ast.walk(ast.parse(w3lib("test_html"))):
         if isinstance(test, ast.FunctionDef) and "base_url" in ast.unparse(test):
             for arguments, base in corpora.compared(corpora.with_values(test), "get_base_url"):
@@ -315,7 +315,7 @@ def advocate() -> ast.Module:
 
 
 def judged(method: str) -> set[str]:
-    """The addresses about which ``method`` (assertFalse, assertTrue) is asked."""
+    """Return the addresses about which ``method`` (assertFalse, assertTrue) is asked."""
     asked = corpora.flattened(corpora.calls(node, "is_ip_allowed") for [node, *_] in corpora.calls(advocate(), method))
     return {literal for arguments in asked for argument in arguments for literal in texts(argument)}
 

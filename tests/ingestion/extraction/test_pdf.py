@@ -16,7 +16,7 @@ FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
 
 
 def pdf(*streams: bytes, outline: tuple[tuple[str, int], ...] = (), title: str = "", trailer: bytes = b"") -> bytes:
-    """A file with a page for each stream; objects 1 to 4 are catalogue, pages, font and information."""
+    """Return a file with a page for each stream; objects 1 to 4 are catalogue, pages, font and information."""
     first, after = 5, 5 + 2 * len(streams)
     kids = b" ".join(b"%d 0 R" % (first + 2 * n) for n in range(len(streams)))
     entries = [
@@ -55,7 +55,7 @@ def assembled(objects: list[bytes], trailer: bytes) -> bytes:
 
 
 def text(*lines: str, gap: int = 14) -> bytes:
-    """A page's stream; an empty line is a gap between paragraphs."""
+    """Return a page's stream; an empty line is a gap between paragraphs."""
     shown = b"".join(b"(%s) Tj 0 -%d Td " % (line.encode("latin-1"), gap) for line in lines)
     return b"BT /F1 12 Tf 50 700 Td %s ET" % shown
 
