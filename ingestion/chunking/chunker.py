@@ -113,6 +113,7 @@ class Chunker:
 
     @cached_property
     def tokens(self) -> SpanCounter:
+        """Return the counter of the document's tokens."""
         return SpanCounter(self.counter, self.markdown)
 
     def chunks(self) -> list[TextChunk]:

@@ -225,6 +225,7 @@ class Embedder:
 
 
 def configured_model() -> ModelSpec:
+    """Return the model that the settings name."""
     return ModelSpec(settings.MODEL_PATH, settings.EMBED_POOLING, settings.EMBED_DIMENSION)
 
 

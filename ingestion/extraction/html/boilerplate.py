@@ -72,6 +72,7 @@ class Figures:
     keeps: bool = False  # holds code or the title: no side box
 
     def add(self, inner: Figures, *, is_block: bool) -> None:
+        """Add the figures of an inner element."""
         self.linked += inner.linked
         self.prose += inner.prose
         self.links += inner.links

@@ -58,6 +58,7 @@ class Node:
         self.holds_blocks = False
 
     def get(self, name: str) -> str:
+        """Return the value of an attribute, or an empty string."""
         return self.attributes.get(name, "")
 
     def elements(self) -> list[Node]:

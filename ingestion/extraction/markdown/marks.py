@@ -107,7 +107,7 @@ class Comments:
         self._last = {end: max((i for i, line in enumerate(lines) if end in line), default=-1) for _, end in _COMMENTS}
 
     def cut(self, at: int) -> tuple[int, str]:
-        """Remove the comments of a line. Return the line to go on with and the text before a comment that ends there."""
+        """Remove the comments of a line. Return the next line to read and the text before a comment that ends there."""
         for start, end in _COMMENTS:
             line = self.lines[at]
             if start not in line or (start == "{/*" and heading_target(line[:MAX_MARK_CHARS])[1]):

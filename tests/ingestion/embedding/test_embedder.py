@@ -57,7 +57,7 @@ ODD = [
 
 @pytest.fixture(scope="module")
 def model(model_path: Path) -> Iterator[Embedder]:
-    """On one thread: several wait for each other, which takes ten times as long where the cores are shared."""
+    """Return the model on one thread: several take ten times as long where the cores are shared."""
     import torch
 
     threads = torch.get_num_threads()
@@ -79,7 +79,7 @@ def passages() -> list[str]:
 
 @pytest.fixture(scope="module")
 def random_model(tmp_path_factory: pytest.TempPathFactory, passages: list[str]) -> ModelSpec:
-    """BGE-M3's own kind of network and tokenizer, small."""
+    """Return a small model with BGE-M3's own kind of network and tokenizer."""
     folder = tmp_path_factory.mktemp("random") / "model"
     shape = random_weights.SHAPES["small"]
     assert random_weights.assemble(folder, shape, passages)
@@ -659,7 +659,7 @@ def copy_of_model(model_path: Path, tmp_path: Path, settings: Any) -> Path:
 
 
 def replace(file: Path, content: bytes) -> None:
-    """Without writing through a hard link."""
+    """Replace a file without writing through a hard link."""
     file.unlink()
     file.write_bytes(content)
 

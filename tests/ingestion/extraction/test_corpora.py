@@ -87,7 +87,7 @@ def trees() -> Iterator[tuple[str, dict[str, bytes]]]:
 
 
 def drawn() -> dict[str, tuple[bytes, Counter[str]]]:
-    """Pages and the letters that browsers show of them, where there are any. Parts of pages are none."""
+    """Return pages and the letters that browsers show of them, where there are any; parts of pages are left out."""
     whole = {name: case for name, case in trees() if case.keys().isdisjoint({"document-fragment", "script-on"})}
     found = {name: (case["data"], corpora.shown(case["document"], LEFT_OUT)) for name, case in whole.items()}
     return {name: (page, corpora.letters(text)) for name, (page, text) in found.items() if corpora.letters(text)}

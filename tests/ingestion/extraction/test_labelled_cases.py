@@ -30,7 +30,7 @@ QUOTED_LABELS = {"tests1.dat 10", "tests1.dat 25"}
 
 
 def encodings() -> list[tuple[str, bytes, str]]:
-    """Name, page, and the encoding that it is in: the one that it declares, or that of most western pages."""
+    """Return name, page and its encoding: the one that it declares, or that of most western pages."""
     files = source_archives.read_all("html5lib", "/testdata/encoding/", ".dat")
     cases = [(f"{f} {n}", case) for f, body in files.items() for n, case in enumerate(corpora.sections(body))]
     return [(name, case["data"], case["encoding"].decode().strip().lower()) for name, case in cases]
@@ -119,7 +119,7 @@ def test_it_reads_the_declaration_of_a_page() -> None:
 
 
 def conversions() -> Iterator[tuple[str, bytes, list[str]]]:
-    """Transport's charset, body, and the texts that are right."""
+    """Yield the transport's charset, the body, and the texts that are right."""
     for arguments in corpora.calls(ast.parse(w3lib("test_encoding")), "_assert_encoding"):
         if all(map(corpora.is_literal, arguments)):
             charset, body, _, text = map(corpora.literal, arguments)
@@ -166,7 +166,7 @@ def spelled(address: str | None) -> str | None:
 
 
 def is_repaired(address: str, spelling: str | None) -> bool:
-    """w3lib mends what parsers read differently (backslashes, blanks, odd characters in a host); here it is refused."""
+    """Return whether w3lib mends an address that parsers read differently; here such addresses are refused."""
     return spelling is None and (not address.isprintable() or any(sign in address for sign in "\\[ｅ"))
 
 

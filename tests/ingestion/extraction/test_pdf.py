@@ -131,7 +131,7 @@ def test_the_reader_stays_out_of_this_process() -> None:
 
 
 def lines(*words: str) -> list[Line]:
-    """Lines 14 apart; each empty one is a gap."""
+    """Return lines at a distance of 14; each empty one is a gap."""
     return [Line(word, 700.0 - 14 * n, 712.0 - 14 * n) for n, word in enumerate(words) if word]
 
 
