@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Condition, Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 import pytest
@@ -191,7 +191,7 @@ FAULTS: dict[str, Callable[[Running], object]] = {
 class Site(BaseHTTPRequestHandler):
     """/ links to a few pages; /poison kills, with SIGKILL, whichever process asks for it."""
 
-    asked: list[int] = []
+    asked: ClassVar[list[int]] = []
 
     def do_GET(self) -> None:
         if self.path == "/docs/poison":
@@ -245,7 +245,7 @@ class SlowSite(BaseHTTPRequestHandler):
     """/docs/ links to a page that comes only after others that were asked for later, and then to twenty quick ones."""
 
     overtaking = 3
-    answered: list[str] = []
+    answered: ClassVar[list[str]] = []
     overtaken = 0  # quick pages that were answered while the slow one was held, at most
     turn = Condition()
 

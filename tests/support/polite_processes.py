@@ -8,6 +8,7 @@ or Throttled says, as the dispatcher does; the pages that wait stand in Redis.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -158,7 +159,7 @@ def report(given: argparse.Namespace) -> dict[str, float]:
         for worker in workers:
             worker.wait()
         times = busy.times
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     return {
         "requests": len(times),
         "peak_in_flight": busy.peak,
