@@ -17,7 +17,7 @@ from search.api.errors import is_api
 PATHS = ["/api/search", "/api/ask", "/api/sources", "/healthz", "/readyz"]
 UNKNOWN = ["/api", "/api/", "/api/nothing", "/api/search/", "/api/ask/x", "/api/ñ"]
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE"]
-SECRET = "secret-detail"  # noqa: S105  what must not be told
+SECRET = "secret-detail"
 FAULTS: list[tuple[Exception, int]] = [
     (RuntimeError(SECRET), 500),
     (Http404(SECRET), 404),

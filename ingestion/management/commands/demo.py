@@ -114,7 +114,7 @@ def page_count(text: str) -> int:
 def running_stack(log: Path) -> Iterator[None]:
     """Run `manage.py up` as a child process; its output goes to ``log``."""
     with log.open("w") as output:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [sys.executable, "manage.py", "up"], stdout=output, stderr=output, cwd=settings.BASE_DIR
         )
         try:
