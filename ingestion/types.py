@@ -34,7 +34,7 @@ class SourceSpec:
     exclude: tuple[str, ...] = ()
     max_pages: int = 0
     max_depth: int = 0
-    manners: CrawlPolicy = CrawlPolicy()
+    crawl_policy: CrawlPolicy = CrawlPolicy()
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def sampled(spec: SourceSpec, known: dict[str, None], complete: bool, failures: 
 
 def cost(spec: SourceSpec, pages: int, tokens: int) -> Json:
     """Minutes of the slower of the two that run side by side: fetching politely, and embedding."""
-    delay = settings.CRAWL_DELAY_SECONDS if spec.manners.delay_seconds is None else spec.manners.delay_seconds
+    delay = settings.CRAWL_DELAY_SECONDS if spec.crawl_policy.delay_seconds is None else spec.crawl_policy.delay_seconds
     fetching = pages * delay if spec.kind in Source.WEB else 0.0
     embedding = tokens / (embedding_rate() or ASSUMED_TOKENS_PER_SECOND)
     slowest = "fetching politely" if fetching > embedding else "embedding"

@@ -79,7 +79,7 @@ class Repository:
     """``name`` is owner/repo."""
 
     name: str
-    manners: CrawlPolicy
+    policy: CrawlPolicy
 
     # --- Calls ----------------------------------------------------------------------------------------
 
@@ -120,21 +120,21 @@ class Repository:
     # --- Requests -------------------------------------------------------------------------------------
 
     def _ask(self, request: Callable[..., T], path: str, *, accept: str = "application/vnd.github+json") -> T:
-        turn, headers = self._turn(path), _headers(accept)
+        slot, headers = self._slot(path), _headers(accept)
         with self._explained():
-            return request(self._url(path), permit=_permit, turn=turn, content_types=(), headers=headers)
+            return request(self._url(path), check_url=_permit, slot=slot, content_types=(), headers=headers)
 
     def _save(self, path: str, file: Path, accept: str, *, max_bytes: int) -> None:
         """The API may answer with a redirect to wherever archives are; netguard judges that host like any other."""
-        turn, headers = self._turn(path), _headers(accept)
+        slot, headers = self._slot(path), _headers(accept)
         with self._explained():
-            fetcher.download(self._url(path), file, turn=turn, headers=headers, max_bytes=max_bytes)
+            fetcher.download(self._url(path), file, slot=slot, headers=headers, max_bytes=max_bytes)
 
     def _url(self, path: str) -> str:
         return f"{settings.GITHUB_API_URL.rstrip('/')}/repos/{self.name}/{path}"
 
-    def _turn(self, path: str) -> fetcher.Turn:
-        return partial(politeness.turn, manners=self.manners, token=self._url(path))
+    def _slot(self, path: str) -> fetcher.Slot:
+        return partial(politeness.slot, policy=self.policy, token=self._url(path))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

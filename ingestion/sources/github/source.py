@@ -62,7 +62,7 @@ class Target:
         return f"github:{self.name}{ref}{'/' if self.path else ''}{quote(self.path)}"
 
     def repository(self, spec: SourceSpec) -> Repository:
-        return Repository(self.name, spec.manners)
+        return Repository(self.name, spec.crawl_policy)
 
     def snapshots(self) -> Snapshots:
         host = urlsplit(settings.GITHUB_API_URL).netloc.replace(":", "_")

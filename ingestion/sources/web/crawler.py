@@ -29,7 +29,10 @@ robots_file = partial(fetcher.fetch, content_types=())
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page | None:
     """One page under its final address as the source spells it; None while it is the known version."""
     page = fetcher.fetch_if_changed(
-        url, known=known, permit=partial(permit, spec), turn=lambda hop: politeness.turn(hop, spec.manners, token=url)
+        url,
+        known=known,
+        check_url=partial(permit, spec),
+        slot=lambda hop: politeness.slot(hop, spec.crawl_policy, token=url),
     )
     return page and replace(page, url=as_in_source(spec, page.url))
 
@@ -45,8 +48,8 @@ def download(spec: SourceSpec, url: str, path: Path, *, max_bytes: int) -> str:
     fetcher.download(
         url,
         path,
-        permit=permit_hop,
-        turn=lambda hop: politeness.turn(hop, spec.manners, token=url),
+        check_url=permit_hop,
+        slot=lambda hop: politeness.slot(hop, spec.crawl_policy, token=url),
         max_bytes=max_bytes,
     )
     return hops[-1]

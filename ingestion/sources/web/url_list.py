@@ -69,8 +69,8 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page 
     return fetcher.fetch_if_changed(
         url,
         known=known,
-        permit=partial(_permit, spec, url),
-        turn=lambda hop: politeness.turn(hop, spec.manners, token=url),
+        check_url=partial(_permit, spec, url),
+        slot=lambda hop: politeness.slot(hop, spec.crawl_policy, token=url),
         content_types=CONTENT_TYPES,
     )
 
@@ -156,8 +156,8 @@ def _download(spec: SourceSpec) -> bytes:
     request = partial(
         fetcher.fetch,
         spec.target,
-        permit=partial(_permit, spec, spec.target),
-        turn=lambda hop: politeness.turn(hop, spec.manners, token=spec.target),
+        check_url=partial(_permit, spec, spec.target),
+        slot=lambda hop: politeness.slot(hop, spec.crawl_policy, token=spec.target),
         content_types=("text/plain", "text/markdown", "text/x-markdown"),
     )
     return crawler.patiently(request).body

@@ -331,7 +331,7 @@ def test_all_addresses_that_advocate_forbids_are_refused_here() -> None:
     assert forbidden <= set(ADVOCATE)
     for address in forbidden:
         with pytest.raises(AddressRefused):
-            ssrf_guard.judge(address, 80)
+            ssrf_guard.check_address(address, 80)
 
 
 def test_all_networks_that_advocate_forbids_are_refused_here() -> None:
@@ -344,5 +344,5 @@ def test_all_addresses_that_advocate_allows_are_let_through_here() -> None:
     allowed = judged("assertTrue") - {"127.0.0.1"}  # by a list
     assert allowed <= set(ACCEPTABLE)
     for address in allowed:
-        ssrf_guard.judge(address, 80)
+        ssrf_guard.check_address(address, 80)
     assert allowed

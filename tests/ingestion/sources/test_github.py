@@ -57,8 +57,8 @@ def hub(settings: Settings, tmp_path: Path, clean_redis: object) -> Iterator[Git
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings that do not wait for their turn, and a host that is asked again after short pauses."""
     monkeypatch.setattr(crawler, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.THROTTLED, BackOff(first=0.2, longest=1.0, free=0))
-    monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.FAULT, BackOff(first=0.0, longest=0.0, free=9))
+    monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.THROTTLED, BackOff(first=0.2, longest=1.0, tolerated=0))
+    monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.FAULT, BackOff(first=0.0, longest=0.0, tolerated=9))
 
 
 def spec(target: str = "github:o/r", **options: object) -> SourceSpec:

@@ -19,7 +19,7 @@ from ingestion.sources.web.sitemap_parser import FEED, PAGES, SITEMAPS, Entry
 from ingestion.types import CrawlPolicy, Listed, Listing, SourceSpec
 from tests.support.local_site import LocalSite
 
-pytestmark = pytest.mark.usefixtures("forgetful_manners")
+pytestmark = pytest.mark.usefixtures("forgotten_hosts")
 
 NAMESPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 XML = '<?xml version="1.0" encoding="UTF-8"?>'
@@ -290,7 +290,7 @@ def test_a_day_that_may_not_be_over_tells_nothing_yet() -> None:
 
 
 def spec_of(target: str, **options: object) -> SourceSpec:
-    quick = {"manners": CrawlPolicy(delay_seconds=0.0, connections=0), "max_pages": 5000}
+    quick = {"crawl_policy": CrawlPolicy(delay_seconds=0.0, connections=0), "max_pages": 5000}
     return SourceSpec(kind="sitemap", target=target, **{**quick, **options})  # type: ignore[arg-type]
 
 
@@ -389,7 +389,7 @@ def test_it_stops_in_the_middle_of_a_list_whose_addresses_take_long(
         reading._until = 0.0
         return False
 
-    monkeypatch.setattr(sitemap.visits, "is_forbidden", judged_slowly)
+    monkeypatch.setattr(sitemap.crawler, "is_forbidden", judged_slowly)
     reading.read([site.url("/sitemap.xml")])
     assert list(reading.documents) == [site.url("/a")]
     assert not reading.complete
@@ -548,18 +548,18 @@ def test_a_listing_waits_for_its_turns(site: LocalSite) -> None:
     site.page("/index.xml", index("/a.xml", "/b.xml"))
     site.page("/a.xml", urlset("/a").encode())
     site.page("/b.xml", urlset("/b").encode())
-    listing = sitemap.list_documents(spec_of(site.url("/index.xml"), manners=CrawlPolicy(delay_seconds=0.2)))
+    listing = sitemap.list_documents(spec_of(site.url("/index.xml"), crawl_policy=CrawlPolicy(delay_seconds=0.2)))
     assert (addresses(listing, site), listing.complete) == (["/a", "/b"], True)
 
 
 def test_a_host_that_is_busy_for_long_is_asked_another_time(site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def turn(url: str, manners: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> Iterator[None]:
+    def slot(url: str, policy: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> Iterator[None]:
         if url.endswith("a.xml"):
             raise HostBusy("busy", retry_after=300.0)
         yield
 
-    monkeypatch.setattr(politeness, "turn", turn)
+    monkeypatch.setattr(politeness, "slot", slot)
     site.page("/index.xml", index("/a.xml"))
     listing = sitemap.list_documents(spec_of(site.url("/index.xml")))
     assert not listing.complete
