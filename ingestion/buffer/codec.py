@@ -7,7 +7,7 @@ BadRecord with the reason.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -65,9 +65,9 @@ def pack(chunk: EmbeddedChunk) -> bytes:
     try:
         return _encoder.encode(record)
     except UnicodeEncodeError:  # half a character (a lone surrogate) becomes a question mark
-        fields = msgspec.structs.asdict(record).items()
-        cleaned = {name: v.encode(errors="replace").decode() if isinstance(v, str) else v for name, v in fields}
-        return _encoder.encode(Record(**cleaned))
+        fields: dict[str, Any] = msgspec.structs.asdict(record)
+        texts = {name: text.encode(errors="replace").decode() for name, text in fields.items() if isinstance(text, str)}
+        return _encoder.encode(msgspec.structs.replace(record, **texts))
 
 
 def unpack(record: bytes) -> EmbeddedChunk:

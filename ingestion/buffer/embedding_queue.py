@@ -103,7 +103,7 @@ def length() -> int:
 
 
 def size_bytes() -> int:
-    """Return how many bytes of memory the list and the claims take in Redis, which counts each record (4 ms for 256 MiB)."""
+    """Return how many bytes the list and the claims take in Redis, which counts every record: 4 ms for 256 MiB."""
     with available() as client:
         asked = client.pipeline(transaction=False)
         for name in (settings.EMBEDDINGS_KEY, *claims(client)):
