@@ -123,7 +123,7 @@ class TextChunk:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """The vectors of a text. Dense: (dimension,) float32, unit length. Sparse: token ids (uint32), weights (float32)."""
+    """The vectors of a text: dense (dimension,) float32 of unit length; sparse token ids uint32, weights float32."""
 
     dense: FloatArray
     indices: IndexArray
