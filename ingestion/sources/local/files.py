@@ -38,7 +38,7 @@ from ingestion.exceptions import (
 from ingestion.fetching.responses import refuse_binary
 from ingestion.fetching.urls import MAX_URL_CHARS
 from ingestion.sources.globs import wanted
-from ingestion.sources.local.unlinked import descriptor
+from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 PDF = "application/pdf"
@@ -71,7 +71,7 @@ EXAMPLES = 3  # names in a note; staff look at the folder for the rest
 
 def normalise(target: str) -> str:
     """The absolute path of an existing folder, or of a file of a known format."""
-    path = existing(target)
+    path = existing_path(target)
     if path.is_file():
         content_type_of(path.name, error=SourceError)
     elif not path.is_dir():
@@ -81,10 +81,10 @@ def normalise(target: str) -> str:
 
 def list_documents(spec: SourceSpec) -> Listing:
     normalise(spec.target)
-    root = saved(spec.target)
+    root = saved_path(spec.target)
     if root.is_file():
-        return Listing(documents=(Listed(address(str(root)), version(str(root))),), complete=True)
-    return list_folder(spec, root, address)
+        return Listing(documents=(Listed(file_url(str(root)), file_version(str(root))),), complete=True)
+    return list_folder(spec, root, file_url)
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
@@ -94,8 +94,8 @@ def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
     """The file as it is now; ``known`` says nothing of files."""
-    root = saved(spec.target)
-    path = real(url)
+    root = saved_path(spec.target)
+    path = real_path(url)
     if not url.startswith("file:") or not path.is_relative_to(root):
         raise AddressRefused(f"{url} lies outside {spec.target}; add its folder as a source of its own")
     return read_page(root, path, url)
@@ -104,7 +104,7 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
 # --- Also for other kinds that keep files ------------------------------------------------------------------
 
 
-def existing(target: str) -> Path:
+def existing_path(target: str) -> Path:
     """The absolute path that ``target`` names, in letters that a row can store."""
     try:
         path = (_from_uri(target) if target.startswith("file:") else Path(target)).expanduser().resolve()
@@ -116,16 +116,16 @@ def existing(target: str) -> Path:
     return path
 
 
-def saved(target: str) -> Path:
+def saved_path(target: str) -> Path:
     """The path of a source, which had no links when it was saved. Where one has taken its place, or that of a folder
     above it, the source would hold what nobody allowed."""
-    path = real(target)
+    path = real_path(target)
     if path != (_from_uri(target) if target.startswith("file:") else Path(target)):
-        raise SourceError(f"{target} leads to {shown(path)} by now; undo that, or make that a source of its own.")
+        raise SourceError(f"{target} leads to {printable(path)} by now; undo that, or make that a source of its own.")
     return path
 
 
-def real(target: str) -> Path:
+def real_path(target: str) -> Path:
     """The path without its links; one that leads in circles stays as it is, and is no file."""
     try:
         return Path(os.path.realpath(_from_uri(target) if target.startswith("file:") else target))
@@ -139,7 +139,7 @@ def list_folder(spec: SourceSpec, root: Path, name: Callable[[str], str]) -> Lis
     cap = spec.max_pages or None
     paths = list(islice(walk.documents(), cap and cap + 1))
     return Listing(
-        documents=(Listed(name(path), version(path)) for path in paths[:cap]),
+        documents=(Listed(name(path), file_version(path)) for path in paths[:cap]),
         complete=not walk.unreadable,
         notes=tuple(walk.notes(capped=cap is not None and len(paths) > cap)),
     )
@@ -149,11 +149,11 @@ def read_page(root: Path, path: Path, url: str) -> Page:
     """A document below ``root`` as a page; ``path`` is free of links."""
     content_type = content_type_of(path.name, error=UnsupportedContent)
     with opened(path, absence=partial(_absence, root, path)) as file:
-        body = content(path, file)
+        body = read_unchanged(path, file)
     if content_type == PDF:
         _refuse_other_than_pdf(path, body)
     else:
-        refuse_binary(shown(path), body)
+        refuse_binary(printable(path), body)
     if content_type == "text/plain" and RST.search(body[:SNIFF_BYTES]):
         content_type = "text/x-rst"
     return Page(url=url, body=body, content_type=content_type)
@@ -162,7 +162,7 @@ def read_page(root: Path, path: Path, url: str) -> Page:
 def content_type_of(name: str, *, error: type[SourceError | UnsupportedContent]) -> str:
     content_type = FORMATS.get(PurePath(name).suffix.lower())
     if content_type is None:
-        raise error(f"{shown(name)} has no accepted format; accepted are {' '.join(FORMATS)}.")
+        raise error(f"{printable(name)} has no accepted format; accepted are {' '.join(FORMATS)}.")
     return content_type
 
 
@@ -173,26 +173,26 @@ def opened(path: Path, *, absence: Callable[[], IngestionError]) -> Iterator[Bin
     try:
         if not path.is_file():
             raise absence()
-        with os.fdopen(descriptor(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with os.fdopen(open_nofollow(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise FetchFailed(f"{shown(path)} has become something else than a file; it will be tried again")
+                raise FetchFailed(f"{printable(path)} has become something else than a file; it will be tried again")
             yield file
     except PermissionError as error:
-        raise PageRefused(f"{shown(path)} may not be read; give the worker's user the right to") from error
+        raise PageRefused(f"{printable(path)} may not be read; give the worker's user the right to") from error
     except OSError as error:
-        raise FetchFailed(f"{shown(path)} cannot be read ({error.strerror}); it will be tried again") from error
+        raise FetchFailed(f"{printable(path)} cannot be read ({error.strerror}); it will be tried again") from error
 
 
-def content(path: Path, file: BinaryIO) -> bytes:
+def read_unchanged(path: Path, file: BinaryIO) -> bytes:
     """The whole file, unless it changes meanwhile."""
     before = os.fstat(file.fileno())
     if before.st_size > settings.FETCH_MAX_BYTES:
         raise UnsupportedContent(
-            f"{shown(path)} is larger than {settings.FETCH_MAX_BYTES} bytes; exclude it or raise FETCH_MAX_BYTES"
+            f"{printable(path)} is larger than {settings.FETCH_MAX_BYTES} bytes; exclude it or raise FETCH_MAX_BYTES"
         )
     body = file.read(before.st_size)
     if stamp(os.fstat(file.fileno())) != stamp(before):
-        raise FetchFailed(f"{shown(path)} was written while it was read; it will be tried again")
+        raise FetchFailed(f"{printable(path)} was written while it was read; it will be tried again")
     return body
 
 
@@ -201,7 +201,7 @@ def stamp(status: os.stat_result) -> str:
     return f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
 
 
-def version(path: str) -> str:
+def file_version(path: str) -> str:
     """The stamp of a file that has settled; empty asks for it to be read."""
     try:
         status = Path(path).stat()
@@ -211,11 +211,11 @@ def version(path: str) -> str:
     return stamp(status) if changed < time.time_ns() - SETTLED_NS else ""
 
 
-def address(path: str) -> str:
+def file_url(path: str) -> str:
     return f"file://{quote_from_bytes(os.fsencode(path))}"
 
 
-def shown(path: str | Path) -> str:
+def printable(path: str | Path) -> str:
     """A path for messages; names may hold any bytes, while rows and logs hold text."""
     return os.fsencode(path).decode(errors="replace")
 
@@ -265,7 +265,7 @@ class _Walk:
         return sorted(found, reverse=True)
 
     def _ours(self, folder: str) -> Iterator[tuple[str, bool]]:
-        opened_folder = descriptor(Path(folder))
+        opened_folder = open_nofollow(Path(folder))
         try:
             with os.scandir(opened_folder) as entries:
                 for entry in entries:
@@ -283,13 +283,13 @@ class _Walk:
         )
 
     def _leads_to_ours(self, link: str) -> bool:
-        target = real(link)
+        target = real_path(link)
         return target.is_relative_to(self._root) and target.is_file()
 
 
 def _some(paths: list[str]) -> str:
     more = f" and {len(paths) - EXAMPLES} more" if len(paths) > EXAMPLES else ""
-    return ", ".join(shown(path)[:200] for path in paths[:EXAMPLES]) + more
+    return ", ".join(printable(path)[:200] for path in paths[:EXAMPLES]) + more
 
 
 # --- Reading ------------------------------------------------------------------------------------------
@@ -301,11 +301,11 @@ def _from_uri(url: str) -> Path:
 
 def _refuse_other_than_pdf(path: Path, body: bytes) -> None:
     if b"%PDF-" not in body[:PDF_MARK_BYTES]:
-        raise UnsupportedContent(f"{shown(path)} is no PDF although its name says so; rename or exclude it")
+        raise UnsupportedContent(f"{printable(path)} is no PDF although its name says so; rename or exclude it")
 
 
 def _absence(root: Path, path: Path) -> PageGone | FetchFailed:
     """A folder that vanished as a whole is a disk not mounted rather than documents deleted."""
     if path != root and not root.is_dir():
-        return FetchFailed(f"{shown(root)} is not there; mount it or delete the source")
-    return PageGone(f"{shown(path)} does not exist any more, or is no regular file")
+        return FetchFailed(f"{printable(root)} is not there; mount it or delete the source")
+    return PageGone(f"{printable(path)} does not exist any more, or is no regular file")

@@ -32,7 +32,7 @@ from django.conf import settings
 from ingestion.exceptions import FetchFailed, SourceError, UnsupportedContent
 from ingestion.fetching.urls import MAX_URL_CHARS
 from ingestion.sources.globs import wanted
-from ingestion.sources.local.files import existing, opened, saved, stamp
+from ingestion.sources.local.files import existing_path, opened, saved_path, stamp
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 Integers = npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 def normalise(target: str) -> str:
     """The absolute path of an existing file."""
-    path = existing(target)
+    path = existing_path(target)
     if not path.is_file():
         raise SourceError(f"{path} is no file; give the path of a file with one JSON object per line.")
     if path.suffix.lower() in COMPRESSED:
@@ -59,7 +59,7 @@ def normalise(target: str) -> str:
 
 def list_documents(spec: SourceSpec) -> Listing:
     normalise(spec.target)
-    path = saved(spec.target)
+    path = saved_path(spec.target)
     with _corpus(path) as corpus:
         corpus.refuse_useless()
         filled = corpus.index.filled
@@ -75,7 +75,7 @@ def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
     """The line as it is now; ``known`` says nothing of lines."""
-    with _corpus(saved(spec.target)) as corpus:
+    with _corpus(saved_path(spec.target)) as corpus:
         record = corpus.find(url)
     return Page(
         url=url,

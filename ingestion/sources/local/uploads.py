@@ -32,7 +32,7 @@ from django.utils.text import slugify
 
 from ingestion.exceptions import AddressRefused, SourceError, UnsupportedContent
 from ingestion.sources.local import files
-from ingestion.sources.local.unlinked import descriptor
+from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listing, Page, SourceSpec, Validators
 
 FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
@@ -98,7 +98,7 @@ def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
     """The file as it is now; ``known`` says nothing of files."""
     root, prefix = _root(normalise(spec.target)), f"upload:{spec.target}/"
-    path = files.real(f"{root}/{os.fsdecode(unquote_to_bytes(url.removeprefix(prefix)))}")
+    path = files.real_path(f"{root}/{os.fsdecode(unquote_to_bytes(url.removeprefix(prefix)))}")
     if not url.startswith(prefix) or not path.is_relative_to(root):
         raise AddressRefused(f"{url} is no file of {spec.target}; ingest its source again")
     return files.read_page(root, path, url)
@@ -182,9 +182,9 @@ def _merge(intake: _Intake, root: Path) -> Stored:
 
 def _move(file: Path, target: Path) -> None:
     """Into exactly this folder, whatever links lie about."""
-    if files.real(str(target.parent)) == target.parent:
+    if files.real_path(str(target.parent)) == target.parent:
         target.parent.mkdir(parents=True, exist_ok=True)
-    folder = descriptor(target.parent)
+    folder = open_nofollow(target.parent)
     try:
         os.replace(file, target.name, dst_dir_fd=folder)
     finally:
@@ -319,7 +319,7 @@ def safe_name(name: str) -> str:
     if text.startswith("/") or ".." in parts or not parts:
         raise UnsupportedContent(f"{name[:200]!r} leads out of its folder; rename it.")
     if any(part.startswith(".") or part == "__MACOSX" for part in parts):
-        raise UnsupportedContent(f"{files.shown(text[:200])} is hidden.")
+        raise UnsupportedContent(f"{files.printable(text[:200])} is hidden.")
     return "/".join([*map(_short, parts[:-1]), _short(parts[-1])])
 
 

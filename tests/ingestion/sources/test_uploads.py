@@ -16,7 +16,7 @@ from pytest_django import Settings
 from ingestion.admin.upload_form import UploadForm
 from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, UnsupportedContent
 from ingestion.sources.local import files, uploads
-from ingestion.sources.local.unlinked import descriptor
+from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import SourceSpec
 
 GUIDE = "guide"
@@ -399,9 +399,9 @@ def test_a_link_put_in_place_between_judging_and_opening_is_not_followed(
     def swap_first(path: Path, flags: int = os.O_RDONLY) -> int:
         swapped.rename(data / "old")
         swapped.symlink_to(outside / place)
-        return descriptor(path, flags)
+        return open_nofollow(path, flags)
 
-    monkeypatch.setattr(files, "descriptor", swap_first)
+    monkeypatch.setattr(files, "open_nofollow", swap_first)
     with pytest.raises(FetchFailed, match="cannot be read"):
         uploads.fetch(spec(), f"upload:{GUIDE}/part/a.md")
 
@@ -418,10 +418,10 @@ def test_nothing_is_stored_through_a_link(
 
     def swap_first(path: Path, flags: int = os.O_RDONLY) -> int:
         swap()
-        return descriptor(path, flags)
+        return open_nofollow(path, flags)
 
     if late:
-        monkeypatch.setattr(uploads, "descriptor", swap_first)
+        monkeypatch.setattr(uploads, "open_nofollow", swap_first)
     else:
         swap()
     stored = store(archive(("part/a.md" if late else "part/deep/a.md", b"new")))

@@ -15,7 +15,7 @@ FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)
 NO_LINK_ON_THE_WAY: int = getattr(os, "O_NOFOLLOW_ANY", 0)
 
 
-def descriptor(path: Path, flags: int = os.O_RDONLY) -> int:
+def open_nofollow(path: Path, flags: int = os.O_RDONLY) -> int:
     """The caller closes it."""
     if NO_LINK_ON_THE_WAY:
         return os.open(path, flags | NO_LINK_ON_THE_WAY)
