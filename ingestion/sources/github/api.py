@@ -145,12 +145,12 @@ class Repository:
         try:
             yield
         except PageGone as error:
-            private = (
+            why = (
                 "GITHUB_TOKEN may not read it" if settings.GITHUB_TOKEN else "it is private and GITHUB_TOKEN is not set"
             )
             raise SourceError(
-                f"{self.name}: the repository or the ref does not exist (HTTP 404), or {private}; a slash within a ref is "
-                "written %2F"
+                f"{self.name}: the repository or the ref does not exist (HTTP 404), or {why}; "
+                "a slash within a ref is written %2F"
             ) from error
         except PageRefused as error:
             raise _refusal(self.name, error) from error

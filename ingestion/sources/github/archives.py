@@ -116,7 +116,10 @@ def _opened(archive: Path) -> Iterator[_Unpacked]:
 
 
 def _files(unpacked: _Unpacked, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
-    """Yield path (below the archive's top folder) and size of each wanted file; its content then comes in ``unpacked``."""
+    """Yield the path below the archive's top folder and the size of each wanted file.
+
+    The file's content then comes next in ``unpacked``.
+    """
     with tarfile.open(fileobj=unpacked, mode="r:") as tar:  # type: ignore[call-overload]
         while (member := tar.next()) is not None:
             tar.members.clear()  # it remembers every file that it has passed: 100 MB for 100 000

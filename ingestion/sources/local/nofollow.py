@@ -1,8 +1,8 @@
-"""A path on this machine -> an open descriptor, if no part of the path is a link.
+"""A path on this machine -> an open descriptor, if no part of the path is a symbolic link.
 
-In: an absolute path that was free of links when it was judged. Out: a descriptor of what lies exactly there. A link
-that has taken the place of the file, or of any folder above it, since then is not followed: OSError. Linux opens one
-folder after another, each by its name in the one before; macOS has a flag for it.
+In: an absolute path that had no links when it was checked. Out: a descriptor of exactly that file or folder. A link
+that replaced it, or any folder above it, since then is not followed: OSError. On Linux one folder after another is
+opened, each by its name in the one before; macOS has a flag for it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 
 # O_PATH, where there is one, asks for no right to list the folders on the way.
 FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)
-NO_LINK_ON_THE_WAY: int = getattr(os, "O_NOFOLLOW_ANY", 0)
+NOFOLLOW_ANY: int = getattr(os, "O_NOFOLLOW_ANY", 0)
 
 
 def open_nofollow(path: Path, flags: int = os.O_RDONLY) -> int:
-    """The caller closes it."""
-    if NO_LINK_ON_THE_WAY:
-        return os.open(path, flags | NO_LINK_ON_THE_WAY)
+    """Open a path without following any link and return the descriptor, which the caller closes. Raise OSError."""
+    if NOFOLLOW_ANY:
+        return os.open(path, flags | NOFOLLOW_ANY)
     above = os.open(path.anchor, FOLDER)
     try:
         for name in path.parts[1:-1]:
