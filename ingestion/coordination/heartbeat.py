@@ -1,8 +1,8 @@
-"""Reports of the embedding workers in Redis: what each does, how fast, and when its device failed; and when Beat's jobs
-were done last.
+"""Reports in Redis: what each embedding worker does, and when each of Beat's jobs was done last.
 
 Each worker has one hash, named by its device (host/device). It expires unless it is written to, so that a worker that
-died vanishes from it. The worker's two processes write it, each its own fields; everybody reads it.
+died vanishes from it. The worker's two processes write it, each its own fields; everybody reads it. The failures of a
+device have a list of their own.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def product_token(user_agent: str) -> str:
 
 
 def _escaped(byte: re.Match[str]) -> str:
-    """Return a byte that is not UTF-8 as an address holds it: /caf\xe9 is /caf%E9."""
+    r"""Return a byte that is not UTF-8 as an address holds it: /caf\xe9 is /caf%E9."""
     return f"%{ord(byte[0]) - 0xDC00:02X}"
 
 

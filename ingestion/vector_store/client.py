@@ -165,11 +165,6 @@ def is_overdue(error: Exception) -> bool:
     return code_of(error) in OVERDUE_CODES or _has_word(error, OVERDUE_WORDS)
 
 
-def is_unimplemented(error: Exception) -> bool:
-    """Return whether the server does not know this kind of request."""
-    return code_of(error) == "UNIMPLEMENTED"
-
-
 def code_of(error: Exception) -> int | str:
     """Return the code of a failure: Milvus' number, or the name of a gRPC status such as "UNAVAILABLE"."""
     import grpc

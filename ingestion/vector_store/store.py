@@ -27,13 +27,13 @@ from ingestion.exceptions import VectorStoreUnavailable
 from ingestion.types import EmbeddedChunk, Hit, Vectors
 from ingestion.vector_store.client import (
     CONNECT_SECONDS,
+    code_of,
     connect,
     failures,
     failures_translated,
     import_without_pandas,
     is_overdue,
     is_unavailable,
-    is_unimplemented,
     library,
 )
 from ingestion.vector_store.rows import (
@@ -192,7 +192,22 @@ class VectorStore:
 
     def _ensure(self) -> None:
         if not self.client.has_collection(self.name, timeout=self.seconds):
-            self._create()
+            kinds = library().DataType
+            schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.add_field("key", kinds.VARCHAR, is_primary=True, max_length=32)
+            schema.add_field("source_id", kinds.INT64)
+            schema.add_field("document_id", kinds.INT64)
+            schema.add_field("position", kinds.INT64)
+            for field, size in (("url", URL_BYTES), ("title", TITLE_BYTES), ("heading", HEADING_BYTES)):
+                schema.add_field(field, kinds.VARCHAR, max_length=size)
+            schema.add_field("text", kinds.VARCHAR, max_length=TEXT_BYTES)
+            schema.add_field("dense", kinds.FLOAT_VECTOR, dim=self.dimension)
+            index = self.client.prepare_index_params()
+            index.add_index("dense", index_type="AUTOINDEX", metric_type="IP")
+            if self._sparse():
+                schema.add_field("sparse", kinds.SPARSE_FLOAT_VECTOR)
+                index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+            self.client.create_collection(self.name, schema=schema, index_params=index, timeout=self.seconds)
         self.client.load_collection(self.name, timeout=self.seconds)
 
     def _sparse(self) -> bool:
@@ -203,27 +218,9 @@ class VectorStore:
             return knows_sparse(str(self.client.get_server_version(timeout=self.seconds)))
         except failures() as error:
             # Milvus Lite does not tell its version, which is a current one; an unavailable server is asked again.
-            if is_unavailable(error) and not is_unimplemented(error):
+            if is_unavailable(error) and code_of(error) != "UNIMPLEMENTED":
                 raise
             return True
-
-    def _create(self) -> None:
-        kinds = library().DataType
-        schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("key", kinds.VARCHAR, is_primary=True, max_length=32)
-        schema.add_field("source_id", kinds.INT64)
-        schema.add_field("document_id", kinds.INT64)
-        schema.add_field("position", kinds.INT64)
-        for field, size in (("url", URL_BYTES), ("title", TITLE_BYTES), ("heading", HEADING_BYTES)):
-            schema.add_field(field, kinds.VARCHAR, max_length=size)
-        schema.add_field("text", kinds.VARCHAR, max_length=TEXT_BYTES)
-        schema.add_field("dense", kinds.FLOAT_VECTOR, dim=self.dimension)
-        index = self.client.prepare_index_params()
-        index.add_index("dense", index_type="AUTOINDEX", metric_type="IP")
-        if self._sparse():
-            schema.add_field("sparse", kinds.SPARSE_FLOAT_VECTOR)
-            index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        self.client.create_collection(self.name, schema=schema, index_params=index, timeout=self.seconds)
 
     def _upsert(self, rows: list[dict[str, Any]]) -> int:
         answer = self.client.upsert(self.name, rows, timeout=self.seconds)

@@ -144,7 +144,11 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
 
 def parse(target: str) -> Target:
     """Return the parts of a target, in its short form or as an address of the site. Raise SourceError."""
-    match = SHORT.fullmatch(target.strip()) or _match_web_address(target.strip())
+    match = SHORT.fullmatch(target.strip())
+    if not match:  # perhaps the address of a repository on the web, or of a folder or file of it
+        match = WEB.fullmatch(target.strip().partition("#")[0].partition("?")[0])
+        known = ("github.com", urlsplit(html_url()).netloc)
+        match = match if match and match["host"].lower() in known else None
     if not match or not NAME.fullmatch(match["name"].lower()):
         raise SourceError(f"{target!r} names no repository; {FORM}.")
     ref, path = unquote(match["ref"] or ""), "/".join(filter(None, unquote(match["path"] or "").split("/")))
@@ -153,13 +157,6 @@ def parse(target: str) -> Target:
     if path and not archives.is_plain(path):
         raise SourceError(f"{target!r}: {path!r} is no path in a repository; {FORM}.")
     return Target(match["name"].lower(), "" if ref == DEFAULT_BRANCH else ref, path)
-
-
-def _match_web_address(target: str) -> re.Match[str] | None:
-    """Match the address of a repository, or of a folder or file of it."""
-    match = WEB.fullmatch(target.partition("#")[0].partition("?")[0])
-    known = ("github.com", urlsplit(html_url()).netloc)
-    return match if match and match["host"].lower() in known else None
 
 
 # --- Commits ------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def _references(line: str, *, has_links: bool) -> list[str]:
         return []
     linked = MARKDOWN_LINK.findall(line)
     text = COMMENT.sub("", BULLET.sub("", line))
-    if linked or has_links and not WEB.match(text):
+    if linked or (has_links and not WEB.match(text)):
         # Neither fragments of the list itself nor links of other schemes, such as mail.
         pages = (reference for reference in linked if not reference.startswith("#"))
         return [page for page in pages if WEB.match(page) or ":" not in page.split("/")[0]]

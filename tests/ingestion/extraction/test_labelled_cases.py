@@ -138,7 +138,7 @@ def test_it_converts_pages() -> None:
 
 # --- w3lib: addresses -----------------------------------------------------------------------------------
 
-# The name server decides about a name of digits, and netguard about its answer.
+# The name server decides about a name of digits, and ssrf_guard about its answer.
 NAMES_OF_DIGITS = {"http://192.168.0.256", "http://192.168.0.0.0"}
 
 

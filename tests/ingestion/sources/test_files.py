@@ -458,12 +458,12 @@ def twin_of(trap: Path, path: Path) -> Path:
 def test_a_link_put_in_place_after_a_source_was_saved_is_not_followed(trap: Path, swapped: str) -> None:
     spec, path = spec_of(trap / "above/docs"), trap / "above/docs/part/a.md"
     replace_by_link(trap / "above" / swapped, twin_of(trap, trap / "above" / swapped))
-    with pytest.raises((AddressRefused, SourceError), match="leads to|outside"):
+    with pytest.raises((AddressRefused, SourceError), match=r"leads to|outside"):
         files.fetch(spec, path.as_uri())
     if "part" in swapped:
         assert list(files.list_documents(spec).documents) == []
     else:
-        with pytest.raises(SourceError, match="leads to .* by now"):
+        with pytest.raises(SourceError, match=r"leads to .* by now"):
             files.list_documents(spec)
 
 

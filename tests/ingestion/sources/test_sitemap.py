@@ -499,7 +499,7 @@ def test_a_sitemap_that_cannot_be_read_is_an_error(site: LocalSite, answer: dict
 def test_a_sitemap_that_robots_txt_forbids_is_not_read(site: LocalSite) -> None:
     site.page("/robots.txt", b"User-agent: *\nDisallow: /", Content_Type="text/plain")
     site.page("/sitemap.xml", urlset("/a").encode())
-    with pytest.raises(AddressRefused, match="robots.txt forbids"):
+    with pytest.raises(AddressRefused, match=r"robots.txt forbids"):
         sitemap.list_documents(spec_of(site.url("/sitemap.xml")))
     assert site.paths == ["/robots.txt"]
 

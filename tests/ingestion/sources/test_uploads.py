@@ -129,7 +129,7 @@ def test_an_upload_above_the_cap_is_refused_and_changes_nothing(settings: Settin
     store(file("a.md", b"old"))
     settings.UPLOAD_MAX_BYTES = 10
     store(file("fits.md", b"x" * 10))
-    with pytest.raises(SourceError, match="larger than 10 bytes .* UPLOAD_MAX_BYTES"):
+    with pytest.raises(SourceError, match=r"larger than 10 bytes .* UPLOAD_MAX_BYTES"):
         store(file("a.md", b"newer"), file("b.md", b"x" * 6))
     assert body_of("a.md") == b"old"
     assert [path.name for path in data.iterdir()] == [GUIDE]
@@ -140,7 +140,7 @@ def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(SourceError, match="No space left on device.*DATA_DIR"):
+    with pytest.raises(SourceError, match=r"No space left on device.*DATA_DIR"):
         store(file("a.md"))
 
 

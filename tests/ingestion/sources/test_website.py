@@ -336,7 +336,7 @@ def test_it_fetches_what_robots_txt_allows(site: LocalSite) -> None:
     page = website.fetch(spec, url)
     assert page is not None
     assert page.body == b"<p>hello"
-    with pytest.raises(AddressRefused, match="robots.txt forbids"):
+    with pytest.raises(AddressRefused, match=r"robots.txt forbids"):
         website.fetch(spec, site.url("/closed/a"))
     assert site.paths == ["/robots.txt", "/open"]
 
@@ -365,7 +365,7 @@ def test_a_redirect_is_held_to_robots_txt(site: LocalSite) -> None:
     site.page("/robots.txt", b"User-agent: *\nDisallow: /closed/", Content_Type="text/plain")
     site.page("/open", status=302, Location="/closed/a")
     site.page("/closed/a", b"<p>secret")
-    with pytest.raises(AddressRefused, match="robots.txt forbids"):
+    with pytest.raises(AddressRefused, match=r"robots.txt forbids"):
         website.fetch(spec_of(site.url("/")), site.url("/open"))
     assert "/closed/a" not in site.paths
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -127,7 +128,7 @@ def test_no_message_is_larger_than_its_bound_and_none_is_lost(lengths: list[int]
     assert [row["key"] for part in parts for row in part] == [row["key"] for row in rows]
     for part in parts:
         assert sum(len(row["text"].encode()) for row in part) <= UPSERT_BYTES
-    for part, after in zip(parts, parts[1:], strict=False):
+    for part, after in itertools.pairwise(parts):
         texts = sum(len(row["text"].encode()) for row in [*part, after[0]])
         assert texts > 0.9 * UPSERT_BYTES
 
@@ -415,8 +416,7 @@ def denies_writes(store: VectorStore) -> bool:
     try:
         store.upsert([embedded(3)])
     except VectorStoreUnavailable as error:
-        assert "quota exceeded" in str(error)
-        return True
+        return "quota exceeded" in str(error)
     return False
 
 
