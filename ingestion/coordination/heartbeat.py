@@ -28,13 +28,13 @@ JOBS = "jobs:done"
 RATES = ("tokens_per_second", "busy")
 
 
-def report_state(device: str, **facts: Any) -> None:
-    """Write fields of a worker's report; the other fields stay as they are. ``device`` is its ``device_id()``."""
+def report_state(worker: str, /, **facts: Any) -> None:
+    """Write fields of a worker's report; the other fields stay as they are. ``worker`` is its ``device_id()``."""
     with available() as client:
         report = client.pipeline(transaction=True)
-        report.hset(_key(device), mapping={name: json.dumps(value) for name, value in facts.items()})
-        report.expire(_key(device), LIFE_SECONDS)
-        report.sadd(DEVICES, device)
+        report.hset(_key(worker), mapping={name: json.dumps(value) for name, value in facts.items()})
+        report.expire(_key(worker), LIFE_SECONDS)
+        report.sadd(DEVICES, worker)
         report.execute()
 
 
