@@ -2,7 +2,8 @@
 #
 #   make demo [PAGES=all]   Django's documentation through the whole system, three questions, figures
 #   make up [DEMO=1]        the site, in the foreground (DEMO=1: with the demo's data and model)
-#   make test               the tests           make lint   format, lint, imports, types
+#   make test [FAST=1]      the tests (FAST=1: without services, processes and a browser; COVERAGE=1: with a report)
+#   make lint               format, lint, imports, types         make audit   known vulnerabilities
 #   make setup              environment and pinned installs only
 
 PYTHON ?= python3
@@ -12,9 +13,10 @@ PAGES ?= 90
 PIP_ARGS ?=
 # Each has a Redis, a Milvus and a model of its own, 2 GB together; the tests wait more than they compute.
 TEST_PROCESSES ?= 2
+TEST_ARGS := $(if $(FAST),--fast) $(if $(COVERAGE),--cov=ingestion --cov=search --cov=ragproject --cov-report=term:skip-covered)
 DEMO_ENV := DATA_DIR=var/demo EMBED_MODEL=stand-in
 
-.PHONY: setup demo up test lint clean
+.PHONY: setup demo up test lint audit clean
 
 setup: $(VENV)/.setup
 
@@ -38,13 +40,16 @@ up: setup
 	@$(if $(DEMO),$(DEMO_ENV)) $(BIN)/python manage.py up
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TEST_ARGS) $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+audit: $(VENV)/.dev
+	$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -1,5 +1,7 @@
-"""System checks: settings that cannot work are named before anything starts, and so is a Redis that would lose things,
-when a worker starts."""
+"""System checks: they name settings that cannot work before anything starts.
+
+A Redis that would lose data is not a matter of settings alone; workers refuse to start with it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ METADATA_SERVICE = "169.254.169.254"
 
 @register()
 def check_model_path(**kwargs: Any) -> list[CheckMessage]:
-    """A local model folder must exist; a hub id is resolved when the model is loaded."""
+    """Name a local model folder that does not exist; a hub id is resolved when the model is loaded."""
     path = Path(settings.MODEL_PATH)
     if settings.EMBED_MODEL == settings.STAND_IN and not path.is_dir():
         return [
@@ -49,7 +51,7 @@ def check_model_path(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_leases(**kwargs: Any) -> list[CheckMessage]:
-    """A task that may outlive half the broker's visibility timeout would be delivered twice."""
+    """Name a time limit under which Celery may deliver a task twice: half the broker's visibility timeout or more."""
     if 2 * settings.PAGE_TIME_LIMIT_SECONDS < settings.VISIBILITY_TIMEOUT_SECONDS:
         return []
     return [
@@ -63,7 +65,7 @@ def check_leases(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_precision(**kwargs: Any) -> list[CheckMessage]:
-    """Where the device is named; "auto" is known only to the process that has torch."""
+    """Name a precision that the device cannot compute in; what "auto" is, only a process with torch can tell."""
     if settings.EMBED_DEVICE == "auto":
         return []
     try:
@@ -75,7 +77,7 @@ def check_precision(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_private_networks(**kwargs: Any) -> list[CheckMessage]:
-    """The operator's allow-list must be readable before the first fetch depends on it."""
+    """Name networks that cannot be parsed, before the first fetch depends on them."""
     try:
         [ip_network(network) for network in settings.FETCH_PRIVATE_NETWORKS]
     except ValueError as error:
@@ -86,7 +88,7 @@ def check_private_networks(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_socket_paths(**kwargs: Any) -> list[CheckMessage]:
-    """The kernel takes no longer path for a socket, and what a server or a client says of it names no setting."""
+    """Name socket paths that are too long for the kernel: the errors of servers and clients would name no setting."""
     paths = {name: socket_path(getattr(settings, name)) for name in ("REDIS_URL", "MILVUS_URI")}
     return [
         Error(
@@ -101,7 +103,7 @@ def check_socket_paths(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_guard(**kwargs: Any) -> list[CheckMessage]:
-    """Whatever the settings allow, the service that hands out a cloud machine's credentials is out of reach."""
+    """Refuse a fetcher that would reach the service that hands out a cloud machine's credentials."""
     try:
         check_address(METADATA_SERVICE, 80)
     except AddressRefused:
@@ -111,12 +113,15 @@ def check_guard(**kwargs: Any) -> list[CheckMessage]:
 
 
 @worker_init.connect
-def refuse_forgetful_redis(**kwargs: Any) -> None:
-    """Not a system check: those run with every command, and this one asks the server. One that does not answer yet is
-    waited for by the worker itself."""
+def refuse_unsafe_redis(**kwargs: Any) -> None:
+    """End a worker whose Redis may evict data or has too little memory.
+
+    This is no system check: those run with every command, and this one asks the server. One that does not answer yet
+    is no reason to end; the worker waits for it.
+    """
     try:
-        trouble = redis_client.memory_trouble()
+        problem = redis_client.memory_trouble()
     except BufferUnavailable:
         return
-    if trouble:
-        raise SystemExit(f"The worker does not start. {trouble}")
+    if problem:
+        raise SystemExit(f"The worker does not start. {problem}")

@@ -1,7 +1,7 @@
 """Celery tasks: each calls one function and sends what it returns. Messages carry ids only.
 
-A message is a hint that work waits; the rows decide. Losing one, or receiving one twice, changes
-nothing but the moment.
+A message is a hint that work waits; the rows decide. Losing one, or receiving one twice, changes nothing but the time
+at which the work is done.
 """
 
 from __future__ import annotations
@@ -53,15 +53,11 @@ def process(document_id: int, attempt: int) -> None:
 @shared_task
 def embed() -> None:
     try:
-        more = embed_waiting.embed_waiting(delivered=drain_if_wanted)
+        # Without waiting for Beat: a small source's last vectors, and batches that are full, are written at once.
+        more = embed_waiting.embed_waiting(delivered=lambda: send(Work(drain=dispatcher.drain_wanted())))
     except DeviceFailed as error:
         raise SystemExit(f"{error} Another process takes this one's place.") from error
     send(Work(embed=more))
-
-
-def drain_if_wanted() -> None:
-    """Without waiting for the next beat: a small source's last vectors, and batches that are full."""
-    send(Work(drain=dispatcher.drain_wanted()))
 
 
 @shared_task
@@ -82,11 +78,11 @@ def fill() -> None:
 
 @shared_task
 def audit() -> None:
-    auditing.scheduled()
+    auditing.audit_if_due()
 
 
 def send(work: Work) -> None:
-    """Turn the dispatcher's decision into messages."""
+    """Send the messages for what the dispatcher decided."""
     for run_id in work.runs:
         list_source.apply_async((run_id,), priority=URGENT)
     for document_id, attempt in work.documents:
@@ -98,8 +94,11 @@ def send(work: Work) -> None:
 
 
 def wake() -> None:
-    """Let the dispatcher look at the rows now. Raises BufferUnavailable, soon, when Redis takes no message; the rows
-    stand, and Beat's dispatcher finds them when it does."""
+    """Have the dispatcher look at the rows now.
+
+    Raises BufferUnavailable within seconds when Redis takes no message. The rows stand, and the dispatcher that Beat
+    starts finds them as soon as Redis is back.
+    """
     redis_client.require_writes()  # Celery itself would wait for 30 s
     try:
         dispatch.apply_async(priority=URGENT, retry=False)
@@ -108,6 +107,6 @@ def wake() -> None:
 
 
 def request_embedding() -> None:
-    """One message is enough: the embedder takes all chunks that wait."""
+    """Send a message to the embedding workers unless one waits: it is enough for all chunks that wait."""
     if queue_length("gpu") == 0:
         embed.delay()

@@ -2,7 +2,7 @@
 
 Celery loads this module in every worker; it acts only in one that takes messages from the queue ``gpu``. The parent
 holds the lease on the device before it takes its first message, renews it while it lives, and passes a request to
-stop on to its child, which would otherwise work until the end of its time slice. It never loads torch.
+stop on to its child process, which would otherwise work until the end of its time slice. It never loads torch.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 QUEUE = "gpu"
 
 
-class Keeper(threading.Thread):
-    """Renews the lease until it is told to stop, or until another worker has the device."""
+class LeaseKeeper(threading.Thread):
+    """A thread that renews the lease on the device until it is told to end, or until another worker has the device."""
 
     def __init__(self, worker: Any) -> None:
         super().__init__(name="device-lease", daemon=True)
@@ -37,7 +37,10 @@ class Keeper(threading.Thread):
         self.ended = threading.Event()
 
     def take_device(self) -> None:
-        """Wait for Redis as long as it takes, for a dead worker's lease as long as that lasts."""
+        """Acquire the lease, after waiting for Redis and for the end of a dead worker's lease.
+
+        Raises DeviceTaken when another worker renews it.
+        """
         while True:
             try:
                 self.lease.acquire()
@@ -50,18 +53,15 @@ class Keeper(threading.Thread):
         while not self.ended.is_set():
             with suppress(BufferUnavailable):  # nothing can be embedded then anyway
                 if not self.lease.renew():
-                    self.resign()
+                    logger.error("This worker was stopped for longer than its lease. %s", self.lease.refusal())
+                    self.stop_child()
+                    state.should_stop = os.EX_TEMPFAIL  # type: ignore[assignment]  # None until somebody asks
                     return
                 heartbeat.report_state(self.lease.device, parent=os.getpid(), since=self.lease.since)
             self.ended.wait(DEVICE_RENEW_SECONDS)
 
-    def resign(self) -> None:
-        logger.error("This worker was stopped for longer than its lease. %s", self.lease.refusal())
-        self.stop_child()
-        state.should_stop = os.EX_TEMPFAIL  # type: ignore[assignment]  # None until somebody asks
-
     def stop_child(self) -> None:
-        """Between two batches; an idle child ends with its parent."""
+        """Ask a child that embeds to stop after its batch; an idle one ends with its parent."""
         if state.active_requests and self.worker.pool:
             for pid in self.worker.pool.info["processes"]:
                 with suppress(ProcessLookupError):
@@ -73,14 +73,15 @@ class Keeper(threading.Thread):
             self.lease.release()
 
 
-_keepers: list[Keeper] = []
+_keepers: list[LeaseKeeper] = []
 
 
 @worker_init.connect
 def start(sender: Any, **_: Any) -> None:
+    """Take the device before the worker takes its first message, or end with the reason."""
     if QUEUE not in sender.app.amqp.queues.consume_from:
         return
-    keeper = Keeper(sender)
+    keeper = LeaseKeeper(sender)
     try:
         keeper.take_device()
     except DeviceTaken as error:
@@ -90,7 +91,7 @@ def start(sender: Any, **_: Any) -> None:
 
 
 @worker_shutting_down.connect
-def pass_on(**_: Any) -> None:
+def stop_children(**_: Any) -> None:
     for keeper in _keepers:
         keeper.stop_child()
 

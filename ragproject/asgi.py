@@ -1,4 +1,4 @@
-"""The ASGI application that uvicorn serves: the proxies' word where it is believed, the limits, then Django."""
+"""The ASGI application that uvicorn serves: client addresses from trusted proxies, the limits, then Django."""
 
 import os
 from typing import Any, cast

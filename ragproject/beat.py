@@ -1,9 +1,9 @@
 """Beat's scheduler: intervals by the monotonic clock, and nothing on disk.
 
-The schedule stands in the settings, so that there is nothing to keep: Celery's own scheduler keeps its times in a file
-that a power cut or a full disk leaves unreadable, and then never starts again. It also reckons with the time of day,
-so that it idles for an hour when the clock is set back by one. What must not begin anew with each start of Beat, as the
-daily audit, is asked for often and looks into the database whether it is due.
+The schedule stands in the settings, so that nothing needs to be stored. Celery's own scheduler stores its times in a
+file that a power cut or a full disk leaves unreadable, and then never starts again. It also uses the time of day, so
+that it idles for an hour when the clock is set back by one. Jobs whose interval must survive a restart of Beat, as the
+daily audit's, are sent often and look into the database whether they are due.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Entry(beat.ScheduleEntry):
         return time.monotonic()
 
     def is_due(self) -> schedstate:
-        """Return whether to send it now, and after how many seconds to look again."""
+        """Return whether to send the job now, and after how many seconds to look again."""
         every = self.schedule.run_every.total_seconds()  # type: ignore[union-attr]
         left = self.last_run_at + every - time.monotonic()
         return schedstate(is_due=left <= 0, next=every if left <= 0 else left)
@@ -38,16 +38,17 @@ class Scheduler(beat.Scheduler):
     Entry = Entry
 
     def install_default_entries(self, data: Any) -> None:
-        """None: Celery's own deletes old results, and no task here has one."""
+        """Install none: Celery's only one deletes old results, and no task here has one."""
 
     def setup_schedule(self) -> None:
+        """Read the schedule. Raises TypeError for a job that is not sent at intervals."""
         super().setup_schedule()
         for entry in self.schedule.values():
             if type(entry.schedule) is not schedule:
                 raise TypeError(f"The job {entry.name} needs an interval in seconds; times of day are not kept here.")
 
     def apply_entry(self, entry: beat.ScheduleEntry, producer: Any = None) -> None:
-        """Send a job; where Redis does not take it the next interval will do, and one line of the log."""
+        """Send a job. Where Redis does not take it, log one line; the job is sent again after its interval."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:

@@ -1,4 +1,4 @@
-"""The Celery application. Its settings live in ``settings.py`` under the prefix ``CELERY_``."""
+"""The Celery application. Its settings stand in ``settings.workers`` under the prefix ``CELERY_``."""
 
 import os
 from typing import Any
@@ -9,19 +9,19 @@ from celery.app.amqp import AMQP
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 
-# Kombu waits two seconds longer before each try, up to 30: as long as that no worker notices that Redis is back.
+# Kombu waits two seconds longer before each try, up to 30; workers would notice that late that Redis is back.
 LONGEST_RECONNECT_SECONDS = 5
 
 
 class Connection(kombu.Connection):
-    """Tries to reach Redis every few seconds, however long it has been away."""
+    """A connection that is tried again every few seconds, however long Redis has been away."""
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
         return super().ensure_connection(*args, **{"interval_max": LONGEST_RECONNECT_SECONDS, **options})
 
 
 class Messages(AMQP):
-    """Makes every connection of this application one of ours."""
+    """Celery's messaging with ``Connection`` for every connection of this application."""
 
     Connection = Connection
 

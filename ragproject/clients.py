@@ -1,8 +1,8 @@
-"""A request's network address -> the client that it counts for, and what each client holds.
+"""A request's network address -> the client that it counts for, and how much each client uses at once.
 
-Whoever has one IPv6 address has 2^64 of them, the network that a provider hands out, so IPv6 counts by its /64.
-The address is the connection's own; what ``X-Forwarded-For`` says has replaced it only where the connection came
-from one of TRUSTED_PROXIES (``asgi``).
+A client with one IPv6 address has 2^64 of them, the network that a provider assigns, so IPv6 counts by its /64. The
+address is the connection's own; that of ``X-Forwarded-For`` has replaced it only where the connection came from one of
+TRUSTED_PROXIES (``asgi``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def client_of(request: HttpRequest) -> str:
 
 
 def client_at(address: str) -> str:
-    """Return what ``address`` counts for; what is no address counts for this machine."""
+    """Return the client that ``address`` counts for; text that is no address counts for this machine."""
     try:
         read = ip_address(address)
     except ValueError:
@@ -36,7 +36,7 @@ def client_at(address: str) -> str:
 
 
 class Slots:
-    """Counts what each client holds at this moment: at most ``per_client``, and ``total`` over all clients."""
+    """A limit on what clients use at once: at most ``per_client`` slots each, and ``total`` over all clients."""
 
     def __init__(self, per_client: int, total: int) -> None:
         self.per_client = per_client
@@ -44,14 +44,14 @@ class Slots:
         self.held: Counter[str] = Counter()
 
     def take(self, client: str) -> bool:
-        """Take one; return whether there was one left."""
+        """Take a slot for the client; return whether one was left."""
         if self.held.get(client, 0) >= self.per_client or self.held.total() >= self.total:
             return False
         self.held[client] += 1
         return True
 
     def give_back(self, client: str) -> None:
-        """Return what ``take`` took; a client that holds nothing is forgotten."""
+        """Give a slot back that ``take`` took; a client without slots is forgotten."""
         self.held[client] -= 1
         if not self.held[client]:
             del self.held[client]

@@ -1,8 +1,8 @@
 """The reader of the environment: each reading names its default and says in a sentence what the variable means.
 
-In: variables of the environment and of a ``.env`` file, of which the environment wins. Out: typed values for
-``settings``, and in ``settings`` a description of each variable that was read. Does not decide what any of them
-is for. environs has no public way to list what it read, and drops the metadata of lists; so it is kept here.
+In: variables of the environment and of a ``.env`` file; the environment wins. Out: typed values for the settings, and
+in ``Environment.settings`` a description of each variable that was read. Does not use any of them itself. environs has
+no public way to list what it read, and drops the metadata of lists; so this is kept here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ class Setting:
 
 
 class Environment:
-    """Read typed variables and remember what each of them means."""
+    """Typed variables, and a description of each that was read.
+
+    Each reader takes the variable's name, its default and a sentence that says what it means, and raises environs'
+    errors for a value of the wrong type. ``default_in_words`` describes a default that depends on another setting;
+    the value of a ``secret`` is never shown.
+    """
 
     def __init__(self, file: Path) -> None:
         self.env = Env()
@@ -77,6 +82,7 @@ class Environment:
         return dict(self.env.dj_db_url(name, url))
 
     def describe(self, name: str, default: object, meaning: str, *, in_words: str = "", secret: bool = False) -> None:
+        """Keep a description of the variable for ``manage.py settings``."""
         is_set = name in os.environ or name in self.in_file
         self.settings[name] = Setting(name, in_words or spelled(default), bool(in_words), meaning, is_set, secret)
 

@@ -4,11 +4,11 @@ Failures are rows in the database, so that all web processes count together. Wit
 
 - LOGIN_FAILURES_PER_PAIR lock an account for one address,
 - LOGIN_FAILURES_PER_ADDRESS lock an address for all accounts,
-- LOGIN_FAILURES_PER_ACCOUNT lock an account for addresses from which it never logged in. Its owner goes on at the
-  usual addresses, whoever guesses from elsewhere.
+- LOGIN_FAILURES_PER_ACCOUNT lock an account for addresses from which it never logged in. Its owner can still log in
+  from the usual addresses while somebody guesses from elsewhere.
 
-What is refused is not counted, so that a lock ends LOGIN_LOCK_SECONDS after its last counted failure. Attempts of one
-client are looked at one after the other; parallel guesses would all pass before the first of them is counted.
+Refused attempts are not counted, so that a lock ends LOGIN_LOCK_SECONDS after its last counted failure. Attempts of one
+client are checked one after the other; parallel guesses would all pass before the first of them is counted.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from django.utils import timezone
 
 from ragproject.clients import LOCAL, client_of
 
-# Clients that share one of these wait for each other's password checks, 0.3 s each.
-TURNS = [threading.Lock() for _ in range(64)]
+# An address always uses the same lock. Clients that share one wait for each other's password checks, 0.3 s each.
+CHECK_LOCKS = [threading.Lock() for _ in range(64)]
 
 
 class LoginForm(AdminAuthenticationForm):
@@ -37,12 +37,12 @@ class LoginForm(AdminAuthenticationForm):
 
     def clean(self) -> dict[str, Any]:
         address = client_of(self.request) if self.request else LOCAL
-        with TURNS[hash(address) % len(TURNS)]:
+        with CHECK_LOCKS[hash(address) % len(CHECK_LOCKS)]:
             return super().clean()
 
 
 class LoginLimits(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
-    """Counts by account, by address and by both."""
+    """axes' handler, with limits by account, by address and by both."""
 
     def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
         """Return 1 when the attempt is to be refused, else 0; AXES_FAILURE_LIMIT is 1."""
@@ -59,8 +59,10 @@ def locks(username: str | None, address: str) -> list[tuple[QuerySet[AccessAttem
     if failures(here := counted.filter(ip_address=address)) >= settings.LOGIN_FAILURES_PER_ADDRESS:
         found.append((here, f"axes_reset_ip {address}"))
     everywhere = counted.filter(username=username)
-    if failures(everywhere) >= settings.LOGIN_FAILURES_PER_ACCOUNT and not is_known(username, address):
-        found.append((everywhere, "axes_reset_username NAME"))
+    if failures(everywhere) >= settings.LOGIN_FAILURES_PER_ACCOUNT:
+        has_logged_in_from_here = AccessLog.objects.filter(username=username, ip_address=address).exists()
+        if not has_logged_in_from_here:
+            found.append((everywhere, "axes_reset_username NAME"))
     return found
 
 
@@ -68,14 +70,11 @@ def failures(attempts: QuerySet[AccessAttempt]) -> int:
     return attempts.aggregate(total=Sum("failures_since_start"))["total"] or 0
 
 
-def is_known(username: str | None, address: str) -> bool:
-    """Return whether the account has logged in from this address before."""
-    return bool(AccessLog.objects.filter(username=username, ip_address=address).exists())
-
-
 def locked_page(request: HttpRequest, *ignored: object) -> HttpResponse:
-    """Return the page that a locked-out visitor gets instead of the form. axes' async path hands over other arguments
-    than its sync one, so that the credentials are read from the request."""
+    """Return the page that a locked-out visitor gets instead of the form.
+
+    axes passes other arguments on its async path than on its sync one, so the credentials are read from the request.
+    """
     found = locks((getattr(request, "axes_credentials", None) or {}).get("username"), client_of(request))
     lasts = [attempts.aggregate(last=Max("attempt_time"))["last"] for attempts, _ in found]
     ends = max(filter(None, lasts), default=timezone.now()) + settings.AXES_COOLOFF_TIME
@@ -87,5 +86,5 @@ def locked_page(request: HttpRequest, *ignored: object) -> HttpResponse:
 
 
 def described(username: str | None, address: str, user_agent: str, path: str, request: HttpRequest) -> str:
-    """Return the attempt as the log names it. The name is the visitor's word: ``ascii`` leaves no line end in it."""
-    return f"account {ascii((username or '')[:150])} from {address}"
+    """Return the attempt for the log. The visitor chose the name: ``ascii`` leaves no line end in it."""
+    return f"account {(username or '')[:150]!a} from {address}"

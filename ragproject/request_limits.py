@@ -2,7 +2,7 @@
 
 Every open request holds a thread, possibly a connection to the database, a search in Milvus or a stream from the
 language model, so this one count bounds them all. Django would store a body on disk, whatever its size, before any
-view sees the request. Whoever neither sends nor reads gives the place back after a while. Refuses with 503, 413 and
+view sees the request. A client that neither sends nor reads loses its slot after a while. Refuses with 503, 413 and
 408, as ``{"error": sentence}``.
 """
 
@@ -34,7 +34,7 @@ RETRY_SECONDS = 1
 # A body may take this long, and longer by the second for every BODY_RATE bytes of it: a slow mobile connection is ten
 # times as fast.
 BODY_SECONDS, BODY_RATE = 30.0, 10_000
-# How long a client that takes nothing off its connection holds a response, once what lies between is full.
+# How long a response is kept for a client that reads nothing, once the buffers between are full.
 READ_SECONDS = 60.0
 REFUSALS = {
     408: "The body did not arrive in time. Send it again.",
@@ -43,11 +43,11 @@ REFUSALS = {
 
 
 class NotRead(Exception):
-    """The client does not take its response."""
+    """A response that its client does not read."""
 
 
 class RequestLimits:
-    """Stands before the application; ``upload_bytes`` bounds the bodies of everything but the API."""
+    """The application behind limits; ``upload_bytes`` bounds the bodies of everything but the API."""
 
     def __init__(self, application: Application, slots: Slots, upload_bytes: int) -> None:
         self.application = application
@@ -71,7 +71,7 @@ class RequestLimits:
             self.slots.give_back(client)
 
     async def bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; end its body, and say why, where that grows too large or does not come."""
+        """Pass the request on. A body that grows too large or does not arrive is ended, and the response says why."""
         limit = API_BODY_BYTES if scope["path"].startswith("/api/") else self.upload_bytes + FORM_BYTES
         headers = dict(scope["headers"])
         declared = headers.get(b"content-length", b"")

@@ -7,8 +7,8 @@
    language model it takes the sentences that answer best. Generated text is cleaned and its citations are checked.
 4. ``api`` sends the answer's events to a browser, ``pages`` renders HTML, ``management`` prints.
 
-``evaluation`` measures retrieval on questions with known answers. Nothing here needs the workers, and only the limits
-of a client need Redis. Crawled and generated text is hostile: it leaves as plain text.
+``evaluation`` measures retrieval on questions with known answers. Nothing here needs the workers; Redis only tells the
+other processes when Milvus does not answer. Crawled and generated text is hostile: it leaves as plain text.
 
 Glossary, besides that of ``ingestion``:
 

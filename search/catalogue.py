@@ -1,43 +1,47 @@
-"""What there is to be found: sources, documents and their chunks, read from the rows."""
+"""What can be found: sources, documents and their chunks, counted and read from the rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from ingestion.models import Chunk, Collection, Document, Source
 
 EXAMPLES = 4
-# A title that says something fits on a button.
+# A longer title does not fit on a button.
 EXAMPLE_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the empty page tells of the index."""
+    """What the page shows of the index before a question."""
 
     sources: list[str]
     documents: int
     examples: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class IndexedSource:
+    """A source, and how many of its documents and chunks can be found."""
+
+    name: str
+    documents: int
+    chunks: int
+
+
 def overview() -> Overview:
+    """Count what can be found; the examples are titles of the longest documents, of which there is much to say."""
     documents = findable_documents()
-    names = list(
-        Source.objects.filter(id__in=documents.values("source_id")).order_by("name").values_list("name", flat=True)
-    )
-    return Overview(sources=names, documents=documents.count(), examples=example_titles(documents))
-
-
-def example_titles(documents: QuerySet[Document]) -> list[str]:
-    """Titles of the longest documents: topics that the index has much to say about."""
+    sources = Source.objects.filter(id__in=documents.values("source_id")).order_by("name")
     titles = documents.exclude(title="").order_by("-chunk_count", "id").values_list("title", flat=True)
-    return [t for t in dict.fromkeys(titles[: 5 * EXAMPLES]) if len(t) <= EXAMPLE_CHARS][:EXAMPLES]
+    short = [title for title in dict.fromkeys(titles[: 5 * EXAMPLES]) if len(title) <= EXAMPLE_CHARS]
+    return Overview(list(sources.values_list("name", flat=True)), documents.count(), short[:EXAMPLES])
 
 
-def indexed_sources() -> list[dict[str, Any]]:
+def indexed_sources() -> list[IndexedSource]:
+    """Return every source that is not being deleted, by name."""
     indexed = findable("documents__chunks__")
     rows = (
         Source.objects.filter(deleting=False)
@@ -47,12 +51,14 @@ def indexed_sources() -> list[dict[str, Any]]:
         )
         .order_by("name")
     )
-    return [{"name": r.name, "documents": r.findable, "chunks": r.chunks} for r in rows]
+    return [IndexedSource(row.name, row.findable, row.chunks) for row in rows]
 
 
 def findable(chunks: str = "") -> Q:
-    """Chunks that answers may come from. While a collection is filled for another model, those that wait for it again
-    are still found in the one before."""
+    """Return the condition for chunks that answers may come from; ``chunks`` is the path from the model to them.
+
+    While a collection is filled for another model, chunks that wait for it again are still found in the one before.
+    """
     found = Q(**{f"{chunks}state": Chunk.State.INDEXED})
     if not Collection.objects.exclude(checked_to=None).exists():
         return found
@@ -61,12 +67,13 @@ def findable(chunks: str = "") -> Q:
 
 
 def findable_documents() -> QuerySet[Document]:
+    """Return the documents with a chunk that can be found, without those of sources that are being deleted."""
     indexed = Chunk.objects.filter(findable(), document=OuterRef("pk"))
     return Document.objects.filter(Exists(indexed), source__deleting=False)
 
 
 def stored_document(document_id: int) -> tuple[Document, list[Chunk]] | None:
-    """A document that can be found, and its chunks in order."""
+    """Return a document and its chunks in order, those that can be found; None where there is none."""
     document = findable_documents().select_related("source").defer("markdown").filter(id=document_id).first()
     if document is None:
         return None

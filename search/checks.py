@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 @register()
 def check_proxies(**kwargs: Any) -> list[CheckMessage]:
-    """Limits and fair turns count by the client's address, which a proxy hides unless it is believed."""
+    """Check the proxies: limits count by the client's address, which a proxy hides unless its word is believed."""
     found: list[CheckMessage] = []
     for proxy in settings.TRUSTED_PROXIES:
         try:

@@ -45,27 +45,26 @@ def open_fence(text: str, opened: str = "") -> str:
 
 
 def closes(fence: re.Match[str], opened: str) -> bool:
+    """Return whether a fence ends the block that ``opened`` began."""
     return fence[1].startswith(opened) and not fence[2].strip()
 
 
 def split_open_code(text: str, fence: str) -> tuple[str, str]:
-    """Return the code that a chunk begins inside, and what comes after it. ``fence`` is the one that is open there; an
-    empty one may still be guessed from the text."""
-    fence = fence or lost_fence(text)
+    """Return the code that a chunk begins inside, and what comes after it.
+
+    ``fence`` is the one that is open where the chunk begins. An empty one may have been lost: the text is taken to
+    begin inside code when its fences do not pair up, and either the first one stands right below a line and above
+    nothing or an empty line, as one that closes does, or the second has a language where one should close.
+    """
+    first = FENCE.search(text)
+    if not fence and first and not first[2].strip() and open_fence(text):
+        before, after = text[: first.start()], text[first.end() :]
+        below_a_line = before.strip() != "" and not before.endswith("\n\n")
+        above_a_gap = not after.partition("\n")[2].partition("\n")[0]
+        second = FENCE.search(text, first.end())
+        if (below_a_line and above_a_gap) or (second and second[2].strip()):
+            fence = first[1]
     if not fence:
         return "", text
     end = next((f for f in FENCE.finditer(text) if closes(f, fence)), None)
     return (text[: end.start()], text[end.end() :]) if end else (text, "")
-
-
-def lost_fence(text: str) -> str:
-    """Return the fence whose beginning seems to be cut off: fences do not pair up, and the first one stands right below
-    a line and above nothing or an empty line, as one that closes does, or another has a language where one should
-    close."""
-    first = FENCE.search(text)
-    if not first or first[2].strip() or not open_fence(text):
-        return ""
-    before, after = text[: first.start()], text[first.end() :]
-    closing = before.strip() != "" and not before.endswith("\n\n") and not after.partition("\n")[2].partition("\n")[0]
-    following = FENCE.search(text, first.end())
-    return first[1] if closing or (following and following[2].strip()) else ""

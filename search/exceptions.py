@@ -6,7 +6,7 @@
     ├── QuestionRefused    empty, too long, or an option with an unknown value
     ├── NothingIndexed     there is no collection to search yet
     ├── IndexIncomplete    Milvus lost what the rows say it holds
-    ├── TooBusy            others wait already; ``retry_after`` seconds later it may be otherwise
+    ├── TooBusy            too many questions wait already; try again after ``retry_after`` seconds
     └── LLMFailed          the language model refused, stalled or broke off
 
 ``str(error)`` is for whoever runs the site; ``public_message`` is for readers and names no internals.
@@ -22,27 +22,27 @@ UNAVAILABLE = "Search is unavailable at the moment. Please try again in a minute
 
 
 class SearchError(Exception):
-    """Base of the errors that answering raises on purpose."""
+    """Base of the errors that answering raises itself; ``status`` is HTTP's."""
 
     status = 503
 
 
 class QuestionRefused(SearchError):
-    """The reader can mend this."""
+    """A question that the reader can correct."""
 
     status = 400
 
 
 class NothingIndexed(SearchError):
-    """There is nothing to search."""
+    """No collection that could be searched."""
 
 
 class IndexIncomplete(SearchError):
-    """Nothing was found where something is; an audit is about to have it embedded again."""
+    """Nothing found where something is; an audit is about to have it embedded again."""
 
 
 class TooBusy(SearchError):
-    """More questions wait, or are being answered, than are taken at once."""
+    """More questions waiting or being answered than are taken at once."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class TooBusy(SearchError):
 
 
 class LLMFailed(SearchError):
-    """No answer, or not all of it; the passages are still right."""
+    """No answer of the language model, or not all of it; the passages are still right."""
 
 
 # What can go wrong while a question is answered and is no bug of ours.
@@ -58,6 +58,7 @@ FAILURES = (SearchError, IngestionError, DatabaseError)
 
 
 def public_message(error: Exception) -> str:
+    """Return the sentence for readers, which names no internals."""
     if isinstance(error, QuestionRefused | NothingIndexed | IndexIncomplete | TooBusy):
         return str(error)
     if isinstance(error, LLMFailed):
@@ -66,9 +67,10 @@ def public_message(error: Exception) -> str:
 
 
 def status_of(error: Exception) -> int:
+    """Return the HTTP status that says who can help: 400 the reader, 503 time or whoever runs the site."""
     return error.status if isinstance(error, SearchError) else 503
 
 
 def headers_of(error: Exception) -> dict[str, str]:
-    """Headers that tell a program what to do."""
+    """Return the headers that tell a program when to ask again."""
     return {"Retry-After": str(error.retry_after)} if isinstance(error, TooBusy) else {}

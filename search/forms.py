@@ -1,4 +1,4 @@
-"""Reads a question from a query string, a request body or command-line options.
+"""The form that reads a question from a query string, a request body or command-line options.
 
 In: a mapping of strings. Out: a ``Question``, or QuestionRefused with a sentence for the reader.
 """
@@ -48,7 +48,7 @@ class QuestionForm(forms.Form):
 
 
 def read_question(data: Mapping[str, Any], *, limit: int) -> Question:
-    """``limit`` counts when ``data`` names none."""
+    """Return the question in ``data``; ``limit`` counts when it names none. Raises QuestionRefused."""
     form = QuestionForm(data)
     if not form.is_valid():
         raise QuestionRefused(next(iter(form.errors.values()))[0])

@@ -39,30 +39,31 @@ class Passage:
 
     @property
     def markdown(self) -> str:
-        """The text as Markdown that stands alone."""
+        """Return the text as Markdown that stands alone, with its fence."""
         return f"{self.fence}\n{self.text}" if self.fence else self.text
 
     @property
     def section(self) -> str:
-        """The heading path without the title that many pages begin it with."""
-        return " › ".join(p for n, p in enumerate(self.heading.split(" › ")) if n or p != self.title)
+        """Return the heading path without the title that many pages begin it with."""
+        parts = self.heading.split(" › ")
+        return " › ".join(parts[1:] if parts[0] == self.title else parts)
 
     @property
     def external(self) -> bool:
-        """Whether a browser can follow ``url``; anything but http(s) could run or leak."""
+        """Return whether a browser may follow ``url``: anything but http(s) could run code or tell of the server."""
         parts = urlsplit(self.url)
         return parts.scheme in ("http", "https") and bool(parts.netloc)
 
     @property
     def link(self) -> str:
-        """The section of the original page, or of our own copy of it."""
+        """Return the address of the section on the original page, or in our own copy of it."""
         if not self.external:
             return f"{reverse('document', args=[self.document])}#p{self.position}"
         page = urldefrag(self.url).url
         return f"{page}#{quote(self.anchor, safe=FRAGMENT_SAFE)}" if self.anchor else page
 
     def as_row(self) -> dict[str, Any]:
-        """For the command line, where the address of a file may be told."""
+        """Return the fields for the command line, which may show the address of a file."""
         return {
             "score": self.score,
             "title": self.title,
@@ -75,7 +76,7 @@ class Passage:
         }
 
     def as_citation(self, number: int) -> dict[str, Any]:
-        """For browsers: paths of files on the server stay here."""
+        """Return the fields for browsers, which never learn the paths of files on the server."""
         return {
             **self.as_row(),
             "number": number,

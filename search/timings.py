@@ -20,6 +20,7 @@ class Timings:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Add the time until the block ends to the stage ``name``."""
         started = perf_counter()
         try:
             yield
@@ -27,6 +28,6 @@ class Timings:
             self._seconds[name] = self._seconds.get(name, 0.0) + perf_counter() - started
 
     def milliseconds(self) -> dict[str, float]:
-        """Every stage so far and ``total``, to a tenth."""
+        """Return the milliseconds of every stage so far and of ``total``, to a tenth."""
         seconds = {**self._seconds, "total": perf_counter() - self._started}
         return {name: round(1000 * value, 1) for name, value in seconds.items()}

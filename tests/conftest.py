@@ -21,7 +21,7 @@ from ingestion.embedding.stand_in_model import assemble
 from ingestion.fetching import host_throttle
 from ingestion.vector_store import store
 from ragproject.embedded import services
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 
 # A shell that starts this in the background lets it and its children ignore Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,7 +32,28 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
+# What `make test FAST=1` leaves out: tests with one of these fixtures or markers.
+SERVICE_FIXTURES = {"redis_server", "milvus_server", "model_path"}
+SLOW_MARKERS = {"e2e", "browser", "processes"}
+
 pytest_plugins = ["tests.support.search_fixtures", "tests.support.site_fixtures"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="only tests without services, processes and a browser")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--fast"):
+        return
+    slow = [item for item in items if is_slow(item)]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in set(slow)]
+
+
+def is_slow(item: pytest.Item) -> bool:
+    markers = {marker.name for marker in item.iter_markers()}
+    return bool(SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())) or SLOW_MARKERS & markers)
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 300.0, every: float = 0.1) -> None:
@@ -51,7 +72,7 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 300.0, every
 
 def serve(command: Sequence[str], *, cwd: Path | None = None) -> subprocess.Popen[bytes]:
     """A server that ends with the tests, however they end."""
-    return subprocess.Popen(tethered(command), cwd=cwd, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(bound_to_parent(command), cwd=cwd, stdout=subprocess.DEVNULL)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -6,7 +6,8 @@ from django.contrib import admin
 
 from ingestion.admin.read_only import ReadOnlyAdmin
 from ingestion.models import Collection
-from ingestion.pipeline.state.collections import build_progress, progress_sentence
+from ingestion.pipeline.report.sentences import build_sentence
+from ingestion.pipeline.state.collections import build_progress
 
 
 @admin.register(Collection)
@@ -16,9 +17,10 @@ class CollectionAdmin(ReadOnlyAdmin):
     @admin.display(description="use")
     def use(self, row: Collection) -> str:
         if row.building:
-            return progress_sentence(build_progress() or {})
+            progress = build_progress()
+            return build_sentence(progress) if progress else "searched from now on"
         return "searched" if row.active else "dropped by a later audit"
 
     @admin.display(description="last audit")
     def last_audit(self, row: Collection) -> str:
-        return ", ".join(f"{value} {key}" for key, value in row.audit.items())
+        return ", ".join(f"{value} {name}" for name, value in row.audit.items())

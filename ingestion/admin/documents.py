@@ -36,7 +36,7 @@ class DocumentAdmin(ReadOnlyAdmin):
     actions = ("try_again",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
-        """Without the text, which may be a hundred times a hundred kilobytes."""
+        """Leave out the text: a page of the list would read a hundred times a hundred kilobytes."""
         return super().get_queryset(request).defer("markdown")
 
     @admin.display(description="document")

@@ -1,4 +1,4 @@
-"""Rows that the pipeline writes: staff look, and nobody edits."""
+"""The admin of rows that the pipeline writes: staff read them, and nobody edits them."""
 
 from __future__ import annotations
 

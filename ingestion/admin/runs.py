@@ -1,4 +1,4 @@
-"""Runs: what each did, spared, left out, and why it stopped."""
+"""Runs: what each did, saved and left out, and why it stopped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from django.utils.html import format_html_join
 
 from ingestion.admin.read_only import ReadOnlyAdmin
 from ingestion.models import Run
-from ingestion.pipeline.state.runs import saved_sentence
+from ingestion.pipeline.report.sentences import savings_sentence
+from ingestion.pipeline.state.runs import stored_savings
 
 
 @admin.register(Run)
@@ -33,7 +34,8 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="saved")
     def saved(self, run: Run) -> str:
-        return saved_sentence(run.figures["saved"]) if run.figures else ""
+        savings = stored_savings(run)
+        return savings_sentence(savings) if savings else ""
 
     @admin.display(description="left out")
     def left_out(self, run: Run) -> str:

@@ -1,4 +1,4 @@
-"""The form of a source: where it is, what belongs to it, and uploaded files."""
+"""The form of a source: its target, its bounds, its crawl policy, and uploaded files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
         )
 
     def clean(self) -> dict[str, Any]:
-        """The target in its one normal form, inside FILES_ROOTS when it is of this machine."""
+        """Bring the target into its normal form, and refuse one of this machine outside FILES_ROOTS."""
         data = super().clean() or self.cleaned_data
         if self.errors:
             return data
@@ -65,19 +65,11 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
             data["target"] = normalise(data["kind"], data["target"])
         except IngestionError as error:
             raise forms.ValidationError({"target": str(error)}) from error
-        if data["kind"] in Source.LOCAL and not is_address(data["target"]):
-            check_root(data["target"])
+        path = Path(data["target"])
+        on_this_machine = data["kind"] in Source.LOCAL and not data["target"].startswith(("http://", "https://"))
+        if on_this_machine and not any(path.is_relative_to(root) for root in settings.FILES_ROOTS):
+            allowed = ", ".join(str(root) for root in settings.FILES_ROOTS) or "none yet"
+            raise forms.ValidationError(
+                {"target": f"Folders must lie below one of FILES_ROOTS ({allowed}). Ask the operator to set it."}
+            )
         return data
-
-
-def is_address(target: str) -> bool:
-    return target.startswith(("http://", "https://"))
-
-
-def check_root(target: str) -> None:
-    if any(Path(target).is_relative_to(root) for root in settings.FILES_ROOTS):
-        return
-    allowed = ", ".join(str(r) for r in settings.FILES_ROOTS) or "none yet"
-    raise forms.ValidationError(
-        {"target": f"Folders must lie below one of FILES_ROOTS ({allowed}). Ask the operator to set it."}
-    )

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from ingestion.admin.source_form import SourceForm
 from ingestion.admin.wake import tell_workers
 from ingestion.models import Document, Run, Source
-from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.report.alerts import alerts
 from ingestion.pipeline.state.removals import accept_missing
 from ingestion.pipeline.state.runs import remove_source, start_run
 
@@ -49,8 +49,8 @@ class SourceAdmin(admin.ModelAdmin[Source]):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.method == "GET":
-            for trouble in troubles():
-                messages.warning(request, trouble)
+            for alert in alerts():
+                messages.warning(request, alert)
         return super().changelist_view(request, extra_context)
 
     @admin.display(description="state")
@@ -111,17 +111,19 @@ class SourceAdmin(admin.ModelAdmin[Source]):
         tell_workers(request)
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Without the built-in bulk delete, which would leave the vectors behind."""
+        """Return the actions without the built-in bulk delete, which would leave the vectors behind."""
         return {k: v for k, v in super().get_actions(request).items() if k != "delete_selected"}
 
 
 def number_in(states: Iterable[str]) -> Coalesce:
-    """How many of a source's documents are in these states, from an index alone: three of these take 10 ms for
-    100 000 documents, counting them in a join 60."""
+    """Return the expression that counts a source's documents in these states.
+
+    An index alone answers it: three of these take 10 ms for 100 000 documents, counting them in a join 60.
+    """
     rows = Document.objects.filter(source=OuterRef("pk"), state__in=list(states)).order_by()
     return Coalesce(Subquery(rows.values("source").annotate(n=Count("*")).values("n")), 0)
 
 
 def latest_run(source: Source) -> Run | None:
-    runs = list(source.runs.all())  # prefetched: the newest
+    runs = list(source.runs.all())  # get_queryset prefetches the newest alone
     return runs[0] if runs else None

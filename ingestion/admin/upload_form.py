@@ -23,7 +23,7 @@ class FilesInput(forms.FileInput):
 
 
 class FilesField(forms.FileField):
-    """Any number of files, together no larger than UPLOAD_MAX_BYTES; cleaned to a list."""
+    """A field for any number of files, together no larger than UPLOAD_MAX_BYTES; cleaned to a list."""
 
     widget = FilesInput(attrs={"accept": ",".join([*FORMATS, uploads.ARCHIVE])})
 
@@ -39,7 +39,7 @@ class FilesField(forms.FileField):
 
 
 class UploadForm(forms.Form):
-    """``stored`` tells what became of the files, once they are stored."""
+    """A form with files; ``stored`` says what became of them, once they are stored."""
 
     upload = FilesField(
         required=False, help_text=f"For uploaded files: one or many, or zip archives of {' '.join(FORMATS)} files."
@@ -49,7 +49,7 @@ class UploadForm(forms.Form):
     stored: uploads.Stored | None = None
 
     def store_files(self, *, name: str, target: str) -> str:
-        """Store the chosen files for the source ``name``. Returns its target, which is made when it is empty."""
+        """Store the chosen files for the source ``name``. Return its target, which is made when it is empty."""
         chosen = self.cleaned_data.get("upload") or []
         if target and not chosen:
             return target

@@ -1,4 +1,4 @@
-"""Tell the workers that there is work, and the person at the admin whether they were told."""
+"""Tell the workers that there is work, and the person in the admin whether that worked."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from ingestion.exceptions import IngestionError
 
 
 def tell_workers(request: HttpRequest) -> None:
-    """Wake the dispatcher once the rows are committed; if the broker is down the rows still stand."""
+    """Let the workers start once the rows are committed. Without Redis they start later: the rows stand."""
     transaction.on_commit(lambda: announce(request))
 
 
 def announce(request: HttpRequest) -> None:
+    """Wake the dispatcher, and say on the next page whether that worked."""
     try:
         tasks.wake()
     except IngestionError as error:

@@ -1,1 +1,1 @@
-"""What `manage.py benchmark` measures. Nothing of the product imports from here."""
+"""The benchmarks of `manage.py benchmark`. Nothing but that command and the demo imports from here."""

@@ -13,14 +13,14 @@ from django.conf import settings
 
 from ingestion.benchmarks.django_docs import documentation
 from ingestion.exceptions import SourceError
-from ingestion.pipeline.report.preview import cut, extracted_of
+from ingestion.pipeline.report.preview import fetch_and_extract, split_into_chunks
 from ingestion.types import SourceSpec, TextChunk, embedding_text
 
 PAGES = {".txt", ".rst", ".md", ".html"}
 
 
 def folder_of(docs: Path | None) -> Path:
-    """The folder named, or Django's documentation from the package registry, downloaded once."""
+    """Return the folder named, or that of Django's documentation, downloaded once from the package registry."""
     if docs is None:
         return documentation(Path(settings.DATA_DIR))
     if not docs.is_dir():
@@ -29,7 +29,7 @@ def folder_of(docs: Path | None) -> Path:
 
 
 def files(folder: Path, pages: int = 0) -> list[Path]:
-    """The folder's pages in order; at most ``pages`` of them, 0 for all."""
+    """Return the folder's pages in order, at most ``pages`` of them; 0: all."""
     found = sorted(file for file in folder.rglob("*") if file.suffix in PAGES)
     if not found:
         raise SourceError(f"{folder} holds no {', '.join(sorted(PAGES))} files.")
@@ -38,12 +38,12 @@ def files(folder: Path, pages: int = 0) -> list[Path]:
 
 
 def chunks(folder: Path, pages: int = 0) -> Iterator[list[TextChunk]]:
-    """The chunks of each page, as the pipeline cuts them."""
+    """Yield the chunks of each page, as the pipeline cuts them."""
     spec = SourceSpec("files", str(folder))
     for file in files(folder, pages):
-        yield cut(extracted_of(spec, file.resolve().as_uri()))
+        yield split_into_chunks(fetch_and_extract(spec, file.resolve().as_uri()))
 
 
 def texts(folder: Path, pages: int = 0) -> list[list[str]]:
-    """What the model reads of each page."""
+    """Return what the model reads of each page, a text per chunk."""
     return [[embedding_text(chunk.heading, chunk.text) for chunk in page] for page in chunks(folder, pages)]

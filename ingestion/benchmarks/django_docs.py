@@ -16,23 +16,19 @@ RELEASE = "5.2.19"
 
 
 def documentation(folder: Path) -> Path:
-    """Return the ``docs`` folder of Django's source archive, which is downloaded once."""
+    """Return the ``docs`` folder of Django's source archive, which is downloaded to ``folder`` once."""
     docs = folder / f"Django-{RELEASE}" / "docs"
     if docs.is_dir():
         return docs
     folder.mkdir(parents=True, exist_ok=True)
-    download(folder)
-    unpack(next(iter(sorted(folder.glob("[Dd]jango-*.tar.gz")))), docs)
-    return docs
-
-
-def download(folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
     done = subprocess.run(  # noqa: S603
         [*command, "--dest", str(folder), f"Django=={RELEASE}"], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SourceError(f"Django's source archive could not be downloaded:\n{done.stderr.strip()}")
+    unpack(min(folder.glob("[Dd]jango-*.tar.gz")), docs)
+    return docs
 
 
 def unpack(archive: Path, docs: Path) -> None:

@@ -1,7 +1,7 @@
 """`manage.py benchmark embed`: tokens a second beside FlagEmbedding and sentence-transformers on the same texts.
 
-All read the same model folder in the same precision, from texts to vectors, and take turns round by round, so that
-whatever else the machine does meets all of them; a figure is the median of its rounds. FlagEmbedding and
+All read the same model folder in the same precision, from texts to vectors. Each works once in every round, so that
+whatever else the machine does slows down all of them; a figure is the median of its rounds. FlagEmbedding and
 sentence-transformers are tried with several batch sizes first, and the best two of each take part.
 """
 
@@ -33,7 +33,7 @@ from ingestion.embedding.embedder import (
     resolve_dtype,
     wanted_dtype,
 )
-from ingestion.pipeline.report.preview import extracted_of
+from ingestion.pipeline.report.preview import fetch_and_extract
 from ingestion.types import Json, ModelSpec, SourceSpec, Vectors, embedding_text
 
 Say = Callable[[str], None]
@@ -63,6 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Json, say: Say) -> Json:
+    """Measure with the options of ``add_arguments`` and return the figures that ``table`` shows."""
     folder = corpus.folder_of(options["docs"])
     spec = model_of(options["random_weights"], folder, say)
     say(f"cutting {options['texts']} chunks of {folder}")
@@ -75,6 +76,7 @@ def run(options: Json, say: Say) -> Json:
 
 
 def model_of(random_shape: str | None, folder: Path, say: Say) -> ModelSpec:
+    """Return the configured model, or one of a named shape with random weights, made when it is not there yet."""
     if not random_shape:
         return configured_model()
     shape = random_weights.SHAPES[random_shape]
@@ -85,14 +87,14 @@ def model_of(random_shape: str | None, folder: Path, say: Say) -> ModelSpec:
 
 
 def pages_of(folder: Path, spec: ModelSpec, texts: int) -> Pages:
-    """What the model reads of pages drawn from all of the folder, until there are enough chunks."""
+    """Return what the model reads of pages drawn from all of the folder, until there are so many texts."""
     tokenizer, source = load_tokenizer(spec.path), SourceSpec("files", str(folder))
     files = corpus.files(folder)
     pages: Pages = []
     for drawn in np.random.default_rng(random_weights.SEED).permutation(len(files)):
         if sum(map(len, pages)) >= texts:
             break
-        extracted = extracted_of(source, files[drawn].resolve().as_uri())
+        extracted = fetch_and_extract(source, files[drawn].resolve().as_uri())
         found = chunk(extracted, tokenizer=tokenizer, max_tokens=settings.CHUNK_TOKENS)
         left = texts - sum(map(len, pages))
         pages.append([embedding_text(part.heading, part.text) for part in found[:left]])
@@ -101,7 +103,7 @@ def pages_of(folder: Path, spec: ModelSpec, texts: int) -> Pages:
 
 @dataclass
 class Contender:
-    """``work`` reads all texts; ``seconds`` has one figure a round."""
+    """Something to be measured: ``work`` embeds all texts; ``seconds`` has one figure a round."""
 
     name: str
     work: Callable[[], object]
@@ -119,6 +121,8 @@ class Contender:
 
 
 class Race:
+    """Contenders that embed the same texts, round by round."""
+
     def __init__(self, spec: ModelSpec, pages: Pages, say: Say) -> None:
         self.spec, self.pages, self.say = spec, pages, say
         self.texts = [text for page in pages for text in page]
@@ -133,6 +137,7 @@ class Race:
         self.quality: Json = {}
 
     def enter_ours(self, *, compiled: bool, fp16_accumulation: bool) -> None:
+        """Enter this project's embedder, and variants of it that the device allows."""
         self._enter("ours", lambda: self.exact.embed(self.texts))
         if self.kind == "cpu":
             self._enter_alike("int8", self._loaded("int8"))
@@ -142,6 +147,7 @@ class Race:
             self._enter("fp16_accumulation", self._accumulated)
 
     def enter_peers(self) -> None:
+        """Enter FlagEmbedding, with all texts and page by page, and sentence-transformers."""
         theirs = flagembedding(self.spec, self.device, self.dtype)
         read = {"return_dense": True, "return_sparse": True, "max_length": self.exact.max_tokens}
         found = theirs.encode(self.texts[:WARM_UP_TEXTS], **read)
@@ -154,6 +160,7 @@ class Race:
         )
 
     def run(self, rounds: int) -> None:
+        """Measure every contender once a round, after a first time that does not count."""
         for each in self.contenders:
             each.time()
         for number in range(rounds):
@@ -162,13 +169,23 @@ class Race:
                 each.seconds.append(each.time())
 
     def figures(self) -> Json:
+        """Return the speed of the best contender of each name, the ratios, and our share of the device's limit."""
         best: dict[str, Contender] = {}
         for each in self.contenders:
             if each.name not in best or each.median() < best[each.name].median():
                 best[each.name] = each
-        ours = best["ours"].median()
+        speeds = {
+            name: {
+                "tokens_per_second": round(self.tokens / each.median()),
+                "rounds": [round(self.tokens / seconds) for seconds in each.seconds],
+                "batch_size": each.batch_size,
+            }
+            for name, each in best.items()
+        }
+        flops, rate = flop(self.exact.network.config, self.lengths), matrix_rate(self.exact)
+        share = round(flops / rate / best["ours"].median(), 3)
         return {
-            **{name: self._speed(each) for name, each in best.items()},
+            **speeds,
             "ratios": {
                 f"{name}/{peer}": round(best[peer].median() / best[name].median(), 2)
                 for name in ("ours", "int8", "compiled", "fp16_accumulation")
@@ -177,7 +194,7 @@ class Race:
             },
             "padding_overhead": self._padding(best["flagembedding"].batch_size),
             "quality": self.quality,
-            "limit": self._limit(ours),
+            "limit": {"flop": flops, "matrix_flop_per_second": rate, "share": share},
             "machine": {
                 "device": self.device,
                 "dtype": self.dtype,
@@ -194,13 +211,14 @@ class Race:
         self.contenders.append(Contender(name, work, batch_size))
 
     def _enter_alike(self, name: str, embedder: Embedder) -> None:
+        """Enter a variant of our embedder, and note how near its vectors are to the exact ones."""
         some = self.texts[:: max(1, len(self.texts) // 100)]
         dense = [each.dense for each in embedder.embed(some)]
         self.quality[name] = agreement(self.exact.embed(some), dense)
         self._enter(name, lambda: embedder.embed(self.texts))
 
     def _enter_best(self, name: str, work: Callable[[int], object]) -> None:
-        """The batch sizes that are fastest at first."""
+        """Enter the FINALISTS batch sizes that are fastest at the first try."""
         tried = [Contender(name, lambda size=size: work(size), size) for size in BATCH_SIZES[self.kind]]  # type: ignore[misc]
         self.say(f"{name}: batch sizes {', '.join(str(each.batch_size) for each in tried)}")
         tried[0].time()
@@ -213,37 +231,31 @@ class Race:
         self.exact.embed(self.texts)
         torch.backends.cuda.matmul.allow_fp16_accumulation = settings.EMBED_FP16_ACCUMULATION
 
-    def _speed(self, each: Contender) -> Json:
-        rates = [round(self.tokens / seconds) for seconds in each.seconds]
-        return {"tokens_per_second": round(self.tokens / each.median()), "rounds": rates, "batch_size": each.batch_size}
-
     def _padding(self, batch_size: int) -> Json:
-        """What is computed beyond the texts' tokens, as a share of them; FlagEmbedding runs its longest batch twice."""
-        ours, theirs = self.exact.figures(), padded(self.lengths, batch_size)
-        probe = int(self.lengths.max()) * min(batch_size, len(self.lengths))
+        """Return what is computed beyond the texts' tokens, as a share of them.
+
+        FlagEmbedding sorts the texts, longest first, makes every text of a batch as long as its longest, and runs the
+        first batch twice.
+        """
+        ours = self.exact.figures()
+        longest_first = np.sort(self.lengths)[::-1]
+        starts = range(0, len(longest_first), batch_size)
+        theirs = sum(int(longest_first[start]) * min(batch_size, len(longest_first) - start) for start in starts)
+        probe = int(longest_first[0]) * min(batch_size, len(longest_first))
         return {
             "ours": round(ours.padded_tokens / ours.tokens - 1, 3),
             "flagembedding": round((theirs + probe) / self.tokens - 1, 3),
         }
 
-    def _limit(self, seconds: float) -> Json:
-        work, rate = flop(self.exact.network.config, self.lengths), matrix_rate(self.exact)
-        return {"flop": work, "matrix_flop_per_second": rate, "share": round(work / rate / seconds, 3)}
-
-
-def padded(lengths: np.ndarray[Any, Any], batch_size: int) -> int:
-    """Tokens of batches of so many texts, longest first, each as wide as its longest."""
-    longest_first = np.sort(lengths)[::-1]
-    starts = range(0, len(lengths), batch_size)
-    return sum(int(longest_first[start]) * min(batch_size, len(lengths) - start) for start in starts)
-
 
 def agreement(ours: Sequence[Vectors], dense: Sequence[Any]) -> Json:
+    """Return how alike our dense vectors and another's of the same texts are."""
     cosines = [float(a.dense @ np.asarray(b, np.float32)) for a, b in zip(ours, dense, strict=True)]
     return {"least_cosine": round(min(cosines), 5), "mean_cosine": round(statistics.fmean(cosines), 5)}
 
 
 def flagembedding(spec: ModelSpec, device: str, dtype: str) -> Any:
+    """Return the model for FlagEmbedding."""
     from FlagEmbedding import BGEM3FlagModel
 
     return BGEM3FlagModel(
@@ -256,7 +268,7 @@ def flagembedding(spec: ModelSpec, device: str, dtype: str) -> Any:
 
 
 def sentence_transformers(spec: ModelSpec, device: str, dtype: str, max_tokens: int) -> Any:
-    """Dense vectors only; it knows no lexical weights."""
+    """Return the model for sentence-transformers, which makes dense vectors only."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Normalize, Transformer
@@ -268,6 +280,7 @@ def sentence_transformers(spec: ModelSpec, device: str, dtype: str, max_tokens: 
 
 
 def table(figures: Json) -> Iterator[Table]:
+    """Yield the tables for people."""
     read, machine, limit = figures["corpus"], figures["machine"], figures["limit"]
     shown = Table(
         title=f"{read['texts']} texts, {read['tokens']} tokens, {machine['device']} {machine['dtype']}, "
@@ -281,10 +294,6 @@ def table(figures: Json) -> Iterator[Table]:
             shown.add_row(name, str(each["tokens_per_second"]), rounds, str(each["batch_size"] or ""))
     shown.caption = f"{limit['share']:.0%} of what a bare matrix product reaches here"
     yield shown
-    yield from ratios(figures)
-
-
-def ratios(figures: Json) -> Iterator[Table]:
     shown = Table("", "times as fast", title="ratios of the medians")
     for name, ratio in figures["ratios"].items():
         shown.add_row(name, f"{ratio:.2f}")

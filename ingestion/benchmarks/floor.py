@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import django
@@ -22,13 +21,8 @@ MATRIX_ROWS, MATRIX_SECONDS = {"cpu": 1024, "cuda": 4096, "mps": 4096}, 3.0
 WARM_UP_TEXTS = 32
 
 
-def main() -> None:
-    django.setup()
-    sys.stdout.write(json.dumps({"floor": floor(), "timeline": timeline()}))
-
-
 def texts_embedded() -> list[str]:
-    """Each different text of the last run once: equal ones are embedded once by ours too."""
+    """Return each different text of the last run once: the pipeline embeds equal ones once, too."""
     from ingestion.models import Chunk, Run
     from ingestion.types import embedding_text
 
@@ -38,6 +32,7 @@ def texts_embedded() -> list[str]:
 
 
 def floor() -> Json:
+    """Measure the loaded model on the texts of the last run."""
     from django.conf import settings
 
     from ingestion.embedding.embedder import load_model
@@ -64,7 +59,7 @@ def floor() -> Json:
 
 
 def limit(embedder: Any, lengths: np.ndarray[Any, Any], seconds: float) -> Json:
-    """What the device could do at best: every unpadded token at the rate of a bare matrix product."""
+    """Return what the device could do at best: every unpadded token at the rate of a bare matrix product."""
     work = float(flop(embedder.network.config, lengths))
     rate = matrix_rate(embedder)
     return {
@@ -76,7 +71,10 @@ def limit(embedder: Any, lengths: np.ndarray[Any, Any], seconds: float) -> Json:
 
 
 def flop(config: Any, lengths: np.ndarray[Any, Any]) -> float:
-    """Of an encoder: per token and layer 2·(4h² + 2h·i) for its matrices and 4·S·h for attention over S tokens."""
+    """Return the FLOP that an encoder needs for texts of these lengths in tokens.
+
+    Per token and layer: 2·(4h² + 2h·i) for its matrices and 4·S·h for attention over S tokens.
+    """
     hidden, inner, layers = int(config.hidden_size), int(config.intermediate_size), int(config.num_hidden_layers)
     matrices = 2 * layers * (4 * hidden**2 + 2 * hidden * inner) + 2 * hidden
     attention = 4 * layers * hidden * float((lengths.astype(float) ** 2).sum())
@@ -84,8 +82,10 @@ def flop(config: Any, lengths: np.ndarray[Any, Any]) -> float:
 
 
 def matrix_rate(embedder: Any) -> float:
-    """FLOP a second of the model's largest matrix product where batches compute: the best of MATRIX_SECONDS, added up
-    over the lanes of a CPU; float32's where int8 runs."""
+    """Return the FLOP a second of the model's largest matrix product where batches compute.
+
+    It is the best of MATRIX_SECONDS, added up over the lanes of a CPU, and that of float32 where int8 runs.
+    """
     lanes = [embedder.lanes.start(lane_rate, embedder.network) for _ in range(embedder.lanes.count)]
     rate: float = sum(lane.result() for lane in lanes)
     return rate
@@ -99,25 +99,19 @@ def lane_rate(network: Any) -> float:
     rows = torch.randn(count, config.hidden_size, **like)
     matrix = torch.randn(config.hidden_size, config.intermediate_size, **like)
     work: float = 2.0 * count * config.hidden_size * config.intermediate_size
-    return work / best_seconds(lambda: torch.matmul(rows, matrix), weights.is_cuda)
-
-
-def best_seconds(product: Callable[[], object], is_cuda: bool) -> float:
-    import torch
-
     best, until = float("inf"), time.perf_counter() + MATRIX_SECONDS
     with torch.inference_mode():
         while time.perf_counter() < until:
             started = time.perf_counter()
-            product()
-            if is_cuda:
+            torch.matmul(rows, matrix)
+            if weights.is_cuda:
                 torch.cuda.synchronize()
             best = min(best, time.perf_counter() - started)
-    return best
+    return work / best
 
 
 def timeline() -> Json:
-    """Seconds from the start of the last run to its milestones."""
+    """Return the seconds from the start of the last run to its milestones."""
     from django.db.models import Max, Min
 
     from ingestion.models import Chunk, Document, Run
@@ -138,4 +132,5 @@ def timeline() -> Json:
 
 
 if __name__ == "__main__":
-    main()
+    django.setup()
+    sys.stdout.write(json.dumps({"floor": floor(), "timeline": timeline()}))

@@ -3,8 +3,8 @@
 A folder of documentation is served on loopback, each answer after the same latency. The embedded stack, in a data
 folder of its own, ingests that site with its model loaded; so does the naive pipeline before it, with as many worker
 processes as ours fetches with. The floor is the embedder alone on exactly the chunks that came of it, in a process of
-its own when the stack has stopped. All in one run on one machine; what is started is stopped, and its data removed.
-On a machine whose speed wavers take several rounds: the figures are then those of the one with the median ratio.
+its own when the stack has stopped. Everything that is started is stopped, and its data removed. On a machine of
+unsteady speed take several rounds: the figures are then those of the round with the median ratio.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ingestion.types import Json
 Say = Callable[[str], object]
 DEFAULT_LATENCY_MS = 80.0
 POLL_SECONDS = 0.5
-MANNERS = ("--delay", "0", "--connections", "0")
+UNBOUNDED = ("--delay", "0", "--connections", "0")
 WARM_UP = "# Warm-up\n\nA page that makes the worker load its model and create the collection.\n"
 
 
@@ -47,12 +47,20 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Json, say: Say) -> Json:
+    """Measure with the options of ``add_arguments`` and return the figures that ``table`` shows."""
     folder = corpus.folder_of(options["docs"])
     files = corpus.files(folder, options["pages"])
     if settings.EMBED_MODEL == settings.STAND_IN:
         call_command("standin_model", corpus=folder)
     load = os.getloadavg()[0]
-    rounds = [one_round(folder, files, options, say) for _ in range(max(1, options["rounds"]))]
+    rounds = []
+    for _ in range(max(1, options["rounds"])):
+        with processes.own_services() as place:
+            measured = measure(place, folder, files, options, say)
+            say("the embedder alone on the same chunks")
+            measured |= processes.answer(place, "-m", "ingestion.benchmarks.floor")
+        ours = measured["ours"] | {"timeline": measured.pop("timeline")}
+        rounds.append({**measured, "ours": ours | rates(ours, measured["floor"]), "ratios": ratios(measured)})
     return {
         **middle(rounds),
         "rounds": sorted(each["ratios"]["ours_to_floor"] for each in rounds),
@@ -62,21 +70,13 @@ def run(options: Json, say: Say) -> Json:
 
 
 def middle(rounds: Sequence[Json]) -> Json:
+    """Return the round with the median of the ratios of ours to the floor."""
     ordered = sorted(rounds, key=lambda each: float(each["ratios"]["ours_to_floor"]))
     return ordered[len(ordered) // 2]
 
 
-def one_round(folder: Path, files: Sequence[Path], options: Json, say: Say) -> Json:
-    with processes.own_services() as place:
-        measured = measure(place, folder, files, options, say)
-        say("the embedder alone on the same chunks")
-        measured |= processes.answer(place, "-m", "ingestion.benchmarks.floor")
-    ours = measured["ours"] | {"timeline": measured.pop("timeline")}
-    return {**measured, "ours": ours | rates(ours, measured["floor"]), "ratios": ratios(measured)}
-
-
 def measure(place: Place, folder: Path, files: Sequence[Path], options: Json, say: Say) -> Json:
-    """The stack with the naive pipeline beside it, then ours: each alone at its time."""
+    """Measure the naive pipeline while the stack is idle, then ours."""
     with processes.site(place, folder, files, options["latency"]) as address, processes.stack(place) as stack:
         watched, sitemap = {}, f"{address}/sitemap.xml"
         if not options["no_naive"]:
@@ -91,27 +91,24 @@ def measure(place: Place, folder: Path, files: Sequence[Path], options: Json, sa
 
 
 def ours(place: Place, sitemap: str, pid: int) -> Json:
-    warm_up(place)
+    """Measure the stack whose process is ``pid`` on the site, with its model loaded."""
+    file = place.folder / "warm-up.md"
+    file.write_text(WARM_UP)
+    processes.answer(place, "manage.py", "ingest", str(file), "--json")
     with Usage(pid, place.environment["REDIS_URL"]) as usage:
-        figures = processes.answer(place, "manage.py", "ingest", sitemap, *MANNERS, "--json")
+        figures = processes.answer(place, "manage.py", "ingest", sitemap, *UNBOUNDED, "--json")
     return complete({**figures, **usage.figures()}, place.folder / "command.log")
 
 
 def complete(figures: Json, log: Path) -> Json:
-    """Seconds that pages failed in say nothing."""
+    """Return the figures, or raise BenchmarkError when pages failed: the seconds then say nothing."""
     if figures["failed"]:
         raise processes.BenchmarkError(f"{figures['failed']} pages failed:\n{processes.tail(log)}")
     return figures
 
 
-def warm_up(place: Place) -> None:
-    file = place.folder / "warm-up.md"
-    file.write_text(WARM_UP)
-    processes.answer(place, "manage.py", "ingest", str(file), "--json")
-
-
 def rates(figures: Json, floor: Json) -> Json:
-    """``embedder_busy``: the share of the wall time in which the embedder had work in hand."""
+    """Return rates of our pipeline over the whole time; ``embedder_busy`` is the share in which it embedded."""
     wall, index = figures["seconds"], figures["stages"]["index"]
     return {
         "embedder_busy": round(figures["stages"]["embed"] / wall, 3),
@@ -124,45 +121,41 @@ def rates(figures: Json, floor: Json) -> Json:
 
 
 def naive(place: Place, urls: Sequence[str], sitemap: str) -> Json:
-    """Its workers beside the idle stack, whose Redis and Milvus they use."""
+    """Measure the naive pipeline; its workers use the Redis and the Milvus of the idle stack."""
     workers, redis_url, log = settings.CPU_WORKERS, place.environment["REDIS_URL"], place.folder / "naive.log"
     with redis.Redis.from_url(redis_url, decode_responses=True) as client, naive_worker(place, workers) as worker:
         processes.until(worker, log, lambda: int(client.get(READY) or 0) >= workers)
         with Usage(worker.pid, redis_url) as usage:
-            seconds = process_all(client, redis_url, urls, sitemap)
-        figures = complete(naive_figures(client.hgetall(FIGURES)), log)
+            started = time.monotonic()
+            with app.connection_for_write(redis_url) as connection:
+                for url in urls:
+                    app.send_task(TASK, (sitemap, url), connection=connection)
+            while int(client.hget(FIGURES, "pages") or 0) < len(urls):
+                time.sleep(POLL_SECONDS)
+            seconds = time.monotonic() - started
+        noted = client.hgetall(FIGURES)
+    counts = {name: int(noted.get(name, 0)) for name in ("pages", "failed", "chunks")}
+    stages = {stage: round(float(noted.get(stage, 0)), 3) for stage in STAGES}
+    figures = complete({**counts, "stages": stages}, log)
     return {"seconds": round(seconds, 2), "workers": workers, **figures, **usage.figures()}
 
 
 def naive_worker(place: Place, workers: int) -> processes.Running:
-    """As many processes as ours fetches with; they divide the cores, or they would only contend."""
+    """Start as many processes as ours fetches with; the threads of each are a share of the cores."""
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
     command = [sys.executable, "-m", "celery", "-q", "-A", "ingestion.benchmarks.naive", "worker", "-l", "WARNING"]
     command += ["-Q", QUEUE, "-c", str(workers), "--pool-start-method", "spawn", "-O", "fair", "--without-gossip"]
     return processes.running(command, Place(place.folder, {**place.environment, **threads}), "naive")
 
 
-def process_all(client: Any, redis_url: str, urls: Sequence[str], sitemap: str) -> float:
-    """Send a task per page and wait for the last. Seconds."""
-    started = time.monotonic()
-    with app.connection_for_write(redis_url) as connection:
-        for url in urls:
-            app.send_task(TASK, (sitemap, url), connection=connection)
-    while int(client.hget(FIGURES, "pages") or 0) < len(urls):
-        time.sleep(POLL_SECONDS)
-    return time.monotonic() - started
-
-
-def naive_figures(noted: dict[str, str]) -> Json:
-    counts = {name: int(noted.get(name, 0)) for name in ("pages", "failed", "chunks")}
-    return {**counts, "stages": {stage: round(float(noted.get(stage, 0)), 3) for stage in STAGES}}
-
-
 # --- Side by side ---------------------------------------------------------------------------------------
 
 
 def ratios(measured: Json) -> Json:
-    """A page more or less (duplicates) makes no difference here: the seconds are of the whole corpus."""
+    """Return how many times as long one takes as the other, over the whole corpus.
+
+    The number of pages may differ by duplicates, which does not matter.
+    """
     seconds = measured["ours"]["seconds"]
     found = {"ours_to_floor": round(seconds / measured["floor"]["seconds"], 3)}
     if "naive" in measured:
@@ -171,27 +164,28 @@ def ratios(measured: Json) -> Json:
 
 
 def table(figures: Json) -> Iterator[Table]:
+    """Yield the tables for people: the pipelines side by side, then peak memory and processor seconds by process."""
     ours, floor, naive = figures["ours"], figures["floor"], figures.get("naive", {})
-    yield side_by_side(figures, [("ours", ours), ("naive", naive), ("floor", floor)])
-    yield by_process(ours, naive)
-
-
-def side_by_side(figures: Json, columns: Sequence[tuple[str, Json]]) -> Table:
+    columns = [(name, column) for name, column in (("ours", ours), ("naive", naive), ("floor", floor)) if column]
     read, machine = figures["corpus"], figures["machine"]
     shown = Table(
         title=f"{read['pages']} pages of {read['folder']}, {read['latency_ms']:g} ms each; {machine['cores']} cores"
     )
     shown.add_column("")
-    for name, column in columns:
-        if column:
-            shown.add_column(name, justify="right")
+    for name, _ in columns:
+        shown.add_column(name, justify="right")
     for words, where in ROWS.items():
-        shown.add_row(words, *(text(pick(column, where)) for _, column in columns if column))
+        shown.add_row(words, *(text(pick(column, where)) for _, column in columns))
     for words, ratio in figures["ratios"].items():
         shown.add_row(words.replace("_", " "), text(ratio))
     if len(figures["rounds"]) > 1:
         shown.add_row("ours to floor, all rounds", ", ".join(text(each) for each in figures["rounds"]))
-    return shown
+    yield shown
+    shown = Table("process", "peak MB", "processor s", title="Processes")
+    for column in filter(None, (ours, naive)):
+        for name, size in column["peak_rss_mb"].items():
+            shown.add_row(name, text(size), text(column["processor_seconds"][name]))
+    yield shown
 
 
 # What is shown, and where it stands in the figures of a column.
@@ -215,6 +209,7 @@ ROWS = {
 
 
 def pick(figures: Any, where: str) -> Any:
+    """Return the figure at a dotted path, or None when there is none."""
     for name in where.split("."):
         figures = figures.get(name, {})
     return None if figures == {} else figures
@@ -224,12 +219,3 @@ def text(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
-
-
-def by_process(*columns: Json) -> Table:
-    """Peak memory and processor seconds, ours then naive."""
-    shown = Table("process", "peak MB", "processor s", title="Processes")
-    for column in filter(None, columns):
-        for name, size in column["peak_rss_mb"].items():
-            shown.add_row(name, text(size), text(column["processor_seconds"][name]))
-    return shown

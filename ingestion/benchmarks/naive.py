@@ -1,8 +1,8 @@
 """The pipeline that this project replaces, for comparison: one Celery task per page does everything in turn.
 
-Fetch, extract, cut, FlagEmbedding's ``encode`` of that page's chunks, one write to Milvus for the page. The parts that
-are not in question are the same as ours: sources, extraction, cutting, the write itself. Every worker process loads
-a model of its own and waits for every stage. A worker of this application: ``celery -A ingestion.benchmarks.naive``.
+The task fetches, extracts, cuts, calls FlagEmbedding's ``encode`` with that page's chunks, and writes once to Milvus.
+Sources, extraction, cutting and the write itself are the same code as ours. Every worker process loads a model of its
+own and waits for every stage. ``celery -A ingestion.benchmarks.naive worker`` starts a worker.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -24,10 +24,10 @@ from kombu import Queue
 from ingestion.coordination.redis_client import connect
 from ingestion.embedding.embedder import resolve_device
 from ingestion.extraction.extract import extract
-from ingestion.pipeline.report.preview import cut
+from ingestion.pipeline.report.preview import split_into_chunks
 from ingestion.sources.registry import fetch
 from ingestion.sources.web.crawler import patiently
-from ingestion.types import CrawlPolicy, EmbeddedChunk, SourceSpec, TextChunk, Vectors, embedding_text
+from ingestion.types import CrawlPolicy, EmbeddedChunk, SourceSpec, Vectors, embedding_text
 from ingestion.vector_store.store import VectorStore, open_store
 
 QUEUE, TASK = "naive", "naive.page"
@@ -42,7 +42,7 @@ app.conf.update(task_queues=[Queue(QUEUE)], task_default_queue=QUEUE, task_route
 
 @worker_process_init.connect
 def prepare(**_: Any) -> None:
-    """Model and collection are there before the clock starts, as they are for ours."""
+    """Load the model and make the collection before the clock starts, as is done for ours."""
     model()
     store()
     connect().incr(READY)
@@ -50,7 +50,7 @@ def prepare(**_: Any) -> None:
 
 @app.task(name=TASK)
 def page(sitemap: str, url: str) -> None:
-    """One document from its address to its rows in Milvus."""
+    """Take one document from its address to its rows in Milvus, and count it."""
     try:
         written = ingest(SourceSpec("sitemap", sitemap, crawl_policy=CrawlPolicy(0, 0)), url)
         connect().hincrby(FIGURES, "chunks", written)
@@ -62,6 +62,7 @@ def page(sitemap: str, url: str) -> None:
 
 
 def ingest(spec: SourceSpec, url: str) -> int:
+    """Fetch, cut, embed and write one document. Return how many chunks were written."""
     with timed("fetch"):
         fetched = patiently(partial(fetch, spec, url))
     if fetched is None:
@@ -69,17 +70,23 @@ def ingest(spec: SourceSpec, url: str) -> int:
     with timed("extract"):
         extracted = extract(fetched)
     with timed("chunk"):
-        chunks = cut(extracted)
+        chunks = split_into_chunks(extracted)
     if not chunks:
         return 0
     with timed("embed"):
         vectors = encode([embedding_text(chunk.heading, chunk.text) for chunk in chunks])
     with timed("index"):
-        return store().upsert(list(records(url, extracted.title, chunks, vectors)))
+        return store().upsert(
+            [
+                EmbeddedChunk(key_of(url, n), 0, 0, 0, url, extracted.title, chunk.heading, n, chunk.text, vector)
+                for n, (chunk, vector) in enumerate(zip(chunks, vectors, strict=True))
+            ]
+        )
 
 
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
+    """Add the seconds of the block to those of the stage."""
     started = time.perf_counter()
     yield
     connect().hincrbyfloat(FIGURES, stage, time.perf_counter() - started)
@@ -103,17 +110,17 @@ def store() -> VectorStore:
 
 
 def encode(texts: list[str]) -> list[Vectors]:
-    """FlagEmbedding with its own defaults."""
+    """Embed texts with FlagEmbedding and its own defaults."""
     out = model().encode(texts, return_dense=True, return_sparse=True)
-    return [vectors_of(dense, words) for dense, words in zip(out["dense_vecs"], out["lexical_weights"], strict=True)]
+    return [
+        Vectors(
+            np.asarray(dense, np.float32),
+            np.array([int(token) for token in weights], np.uint32),
+            np.array(list(weights.values()), np.float32),
+        )
+        for dense, weights in zip(out["dense_vecs"], out["lexical_weights"], strict=True)
+    ]
 
 
-def vectors_of(dense: Any, words: dict[str, float]) -> Vectors:
-    ids = np.array([int(word) for word in words], np.uint32)
-    return Vectors(np.asarray(dense, np.float32), ids, np.array(list(words.values()), np.float32))
-
-
-def records(url: str, title: str, chunks: Sequence[TextChunk], vectors: Sequence[Vectors]) -> Iterator[EmbeddedChunk]:
-    for position, (chunk, vector) in enumerate(zip(chunks, vectors, strict=True)):
-        key = hashlib.blake2b(f"{url} {position}".encode(), digest_size=16).hexdigest()
-        yield EmbeddedChunk(key, 0, 0, 0, url, title, chunk.heading, position, chunk.text, vector)
+def key_of(url: str, position: int) -> str:
+    return hashlib.blake2b(f"{url} {position}".encode(), digest_size=16).hexdigest()

@@ -1,7 +1,7 @@
 """The processes of a benchmark: the embedded stack in a folder of its own, the site, and what else is measured.
 
 Everything is started on free ports of loopback, dies with the benchmark however that ends, and is stopped and
-removed when its ``with`` block is left. Command lines are ours; nothing is downloaded.
+removed when its ``with`` block is left. No command line has a part from outside; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,22 +24,23 @@ from django.conf import settings
 
 from ingestion.exceptions import IngestionError
 from ingestion.types import Json
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 
 READY_SECONDS = 240.0
-STOP_SECONDS = 40.0
+STOP_SECONDS = 120.0
 LOG_CHARS = 2000
+REMOVE_TRIES = 20
 Environment = Mapping[str, str]
 Running = AbstractContextManager[subprocess.Popen[bytes]]
 
 
 class BenchmarkError(IngestionError):
-    """A process of the benchmark did not do its part; the message holds the end of its log."""
+    """Raised when a process of the benchmark fails; the message holds the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A data folder of its own, and the environment in which a process uses it."""
+    """A data folder of its own, and the environment variables with which a process uses it."""
 
     folder: Path
     environment: Environment
@@ -47,42 +48,46 @@ class Place:
 
 @contextmanager
 def own_services(**extra: str) -> Iterator[Place]:
-    """A new folder below DATA_DIR, with the model, removed at the end."""
+    """Make a new folder below DATA_DIR, with the models and free ports for the services; remove it at the end.
+
+    ``extra`` are further environment variables.
+    """
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="benchmark-", dir=settings.DATA_DIR))
     try:
         (folder / "models").symlink_to(settings.DATA_DIR / "models")
-        yield Place(folder, {**environment(folder), **extra})
+        with socket.create_server(("127.0.0.1", 0)) as redis, socket.create_server(("127.0.0.1", 0)) as milvus:
+            redis_port, milvus_port = redis.getsockname()[1], milvus.getsockname()[1]
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "ragproject.settings",
+            "DATA_DIR": str(folder),
+            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+            "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
+            "MILVUS_URI": f"http://127.0.0.1:{milvus_port}",
+            "EMBED_MODEL": settings.EMBED_MODEL,
+            "FETCH_PRIVATE_NETWORKS": "127.0.0.0/8",
+        }
+        yield Place(folder, {**environment, **extra})
     finally:
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Delete the folder; what a dying process still writes into it is deleted with the next try."""
+    for _ in range(REMOVE_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def environment(folder: Path) -> dict[str, str]:
-    redis_port, milvus_port = free_ports(2)
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "ragproject.settings",
-        "DATA_DIR": str(folder),
-        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
-        "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
-        "MILVUS_URI": f"http://127.0.0.1:{milvus_port}",
-        "EMBED_MODEL": settings.EMBED_MODEL,
-        "FETCH_PRIVATE_NETWORKS": "127.0.0.0/8",
-    }
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
+        if not folder.exists():
+            return
+        time.sleep(0.5)
 
 
 @contextmanager
 def running(command: Sequence[str], place: Place, name: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of our own, in a session of its own so that Ctrl-C reaches the benchmark alone."""
+    """Run a process in a session of its own, so that Ctrl-C reaches the benchmark alone; its output goes to a log."""
     with (place.folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
-            tethered(command), cwd=settings.BASE_DIR, env=place.environment, start_new_session=True,
+            bound_to_parent(command), cwd=settings.BASE_DIR, env=place.environment, start_new_session=True,
             stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
@@ -92,6 +97,7 @@ def running(command: Sequence[str], place: Place, name: str) -> Iterator[subproc
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and kill it and its session when it does not within STOP_SECONDS."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(STOP_SECONDS)
@@ -102,7 +108,10 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def until(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool], every: float = 0.2) -> None:
-    """Wait until it is ready; a process that ends before, or takes too long, is an error."""
+    """Wait until ``ready`` is true, asked ``every`` so many seconds.
+
+    Raises BenchmarkError when the process ends before that, or takes longer than READY_SECONDS.
+    """
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -111,12 +120,13 @@ def until(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]
 
 
 def tail(log: Path) -> str:
+    """Return the last LOG_CHARS characters of a log."""
     return log.read_text(errors="replace")[-LOG_CHARS:]
 
 
 @contextmanager
 def stack(place: Place) -> Iterator[subprocess.Popen[bytes]]:
-    """`manage.py up` without the web server."""
+    """Run `manage.py up` without the web server, and wait until it is ready."""
     log = place.folder / "stack.log"
     with running([sys.executable, "manage.py", "up", "--no-web"], place, "stack") as process:
         until(process, log, lambda: any(line == "ready" for line in log.read_text(errors="replace").splitlines()))
@@ -125,14 +135,15 @@ def stack(place: Place) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def site(place: Place, folder: Path, files: Sequence[Path], latency: float) -> Iterator[str]:
-    """The files served with a latency; gives the site's address."""
+    """Serve the files, each after ``latency`` milliseconds, and yield the site's address."""
     command = [sys.executable, "-m", "ingestion.benchmarks.site", str(folder), "--latency", str(latency)]
     with subprocess.Popen(  # noqa: S603
-        tethered(command), cwd=settings.BASE_DIR, env=place.environment, start_new_session=True,
+        bound_to_parent(command), cwd=settings.BASE_DIR, env=place.environment, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         try:
-            assert process.stdin and process.stdout  # noqa: S101  both are pipes
+            assert process.stdin is not None  # noqa: S101  both are pipes
+            assert process.stdout is not None  # noqa: S101
             process.stdin.write("\n".join(map(str, files)).encode())
             process.stdin.close()
             yield process.stdout.readline().decode().strip()
@@ -141,11 +152,11 @@ def site(place: Place, folder: Path, files: Sequence[Path], latency: float) -> I
 
 
 def answer(place: Place, *command: str) -> Json:
-    """What a command of ours prints as JSON."""
+    """Run a command of this project and return the JSON that it prints. Raises BenchmarkError when it prints none."""
     log = place.folder / "command.log"
     with log.open("wb") as errors:
         done = subprocess.run(  # noqa: S603
-            tethered([sys.executable, *command]), cwd=settings.BASE_DIR, env=place.environment,
+            bound_to_parent([sys.executable, *command]), cwd=settings.BASE_DIR, env=place.environment,
             stdout=subprocess.PIPE, stderr=errors, check=False,
         )  # fmt: skip
     if not done.stdout.strip():

@@ -1,7 +1,7 @@
-"""A checkpoint of BGE-M3's shape with random weights: its speed is the real one's, where no hub can be reached.
+"""A checkpoint of BGE-M3's shape with random weights: as fast as the real one, for machines that reach no hub.
 
-Everything that reads BGE-M3 reads it: FlagEmbedding, sentence-transformers and ours. The tokenizer is trained on the
-corpus. What it cannot show: quality, the real number of tokens, and how many words weigh something (about half do).
+FlagEmbedding, sentence-transformers and this project read it as they read BGE-M3. The tokenizer is trained on the
+corpus. It cannot show quality, the real number of tokens, and how many words have a lexical weight (about half do).
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 SEED = 1
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
-# Training takes 20 s for 2 million characters; the real vocabulary's other words are never looked up.
+# Of texts from all of the corpus, about: training takes 20 s for 2 million characters.
 TRAINING_CHARS = 2_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shape:
+    """The size of a network and of its tokenizer: ``words`` of the ``vocabulary`` are trained."""
+
     vocabulary: int
     hidden: int
     layers: int
@@ -37,7 +38,7 @@ SHAPES = {
 
 
 def assemble(target: Path, shape: Shape, corpus: Sequence[str]) -> bool:
-    """Write the checkpoint to ``target`` unless it is there; true when it was written."""
+    """Write the checkpoint to ``target`` unless it is there. Return whether it was written."""
     if (target / "sparse_linear.pt").exists():
         return False
     partial = target.with_name(f"{target.name}.partial")
@@ -52,20 +53,12 @@ def assemble(target: Path, shape: Shape, corpus: Sequence[str]) -> bool:
 
 def save_weights(folder: Path, shape: Shape) -> None:
     import torch
-    from transformers import XLMRobertaModel
+    from transformers import XLMRobertaConfig, XLMRobertaModel
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.manual_seed(SEED)
-    XLMRobertaModel(network_config(shape)).save_pretrained(folder)
-    torch.save(torch.nn.Linear(shape.hidden, shape.hidden).state_dict(), folder / "colbert_linear.pt")
-    torch.save(torch.nn.Linear(shape.hidden, 1).state_dict(), folder / "sparse_linear.pt")
-
-
-def network_config(shape: Shape) -> Any:
-    from transformers import XLMRobertaConfig
-
-    return XLMRobertaConfig(
+    config = XLMRobertaConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
         num_hidden_layers=shape.layers,
@@ -78,10 +71,13 @@ def network_config(shape: Shape) -> Any:
         pad_token_id=1,
         eos_token_id=2,
     )
+    XLMRobertaModel(config).save_pretrained(folder)
+    torch.save(torch.nn.Linear(shape.hidden, shape.hidden).state_dict(), folder / "colbert_linear.pt")
+    torch.save(torch.nn.Linear(shape.hidden, 1).state_dict(), folder / "sparse_linear.pt")
 
 
 def save_tokenizer(folder: Path, shape: Shape, corpus: Sequence[str]) -> None:
-    """A Unigram model as XLM-R's, with its special tokens in its places."""
+    """Train and write a Unigram tokenizer like XLM-R's, with its special tokens at their ids."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.Unigram())
@@ -90,7 +86,8 @@ def save_tokenizer(folder: Path, shape: Shape, corpus: Sequence[str]) -> None:
     trainer = trainers.UnigramTrainer(
         vocab_size=shape.words, special_tokens=list(SPECIAL), unk_token=SPECIAL[3], show_progress=False
     )
-    tokenizer.train_from_iterator(sample(corpus), trainer)
+    step = sum(map(len, corpus)) // TRAINING_CHARS + 1
+    tokenizer.train_from_iterator(list(corpus[::step]), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
@@ -98,9 +95,3 @@ def save_tokenizer(folder: Path, shape: Shape, corpus: Sequence[str]) -> None:
     names = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token"), SPECIAL, strict=True))
     described = {"tokenizer_class": "PreTrainedTokenizerFast", "cls_token": "<s>", "sep_token": "</s>", **names}
     (folder / "tokenizer_config.json").write_text(json.dumps(described))
-
-
-def sample(corpus: Sequence[str]) -> list[str]:
-    """Texts from all of the corpus, together of TRAINING_CHARS at most."""
-    step = max(1, sum(map(len, corpus)) // TRAINING_CHARS + 1)
-    return list(corpus[::step])

@@ -1,8 +1,8 @@
 """Pages of a folder as a web site on loopback: ``python -m ingestion.benchmarks.site FOLDER [--latency MS]``.
 
 Reads the pages' paths from standard input, prints its address, and serves until it is stopped. ``/sitemap.xml`` names
-every page; every answer comes after the latency, which costs no processor time. Pages are read once, so that the disk
-plays no part.
+every page; every answer comes after the latency, which costs no processor time. Pages are read once, at the start, so
+that the disk plays no part.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# As a server says that knows what it serves: Django's .txt files are reStructuredText.
+# Media types as of a server that knows what it serves: Django's .txt files are reStructuredText.
 TYPES = {".txt": "text/x-rst", ".rst": "text/x-rst", ".md": "text/markdown", ".html": "text/html"}
 
 
@@ -43,7 +43,7 @@ class Site:
 
 
 def bodies(folder: Path, files: Iterable[Path], address: str) -> dict[str, tuple[str, bytes]]:
-    """The pages by their paths, and the sitemap that names them."""
+    """Return media type and body of the pages and of the sitemap that names them, by path."""
     pages = {file: path_of(folder, file) for file in files}
     lines = "".join(f"<url><loc>{address}{path}</loc></url>" for path in pages.values())
     sitemap = f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{lines}</urlset>'
@@ -52,23 +52,21 @@ def bodies(folder: Path, files: Iterable[Path], address: str) -> dict[str, tuple
 
 
 def path_of(folder: Path, file: Path) -> str:
+    """Return the path under which the site serves a file."""
     return f"/{quote(file.relative_to(folder).as_posix())}"
 
 
 def main() -> None:
+    """Serve the pages until the process is stopped."""
+    import uvicorn  # images that only fetch or embed do not have it
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--latency", type=float, default=0, metavar="MS")
     options = parser.parse_args()
-    serve(options.folder, map(Path, sys.stdin.read().splitlines()), options.latency)
-
-
-def serve(folder: Path, files: Iterable[Path], latency: float) -> None:
-    import uvicorn  # which images that only fetch or embed do not have
-
     listener = socket.create_server(("127.0.0.1", 0))
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    site = Site(bodies(folder, files, address), latency / 1000)
+    site = Site(bodies(options.folder, map(Path, sys.stdin.read().splitlines()), address), options.latency / 1000)
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
     uvicorn.Server(uvicorn.Config(site, log_level="warning", access_log=False, lifespan="off")).run([listener])

@@ -1,7 +1,7 @@
 """Memory, processor time and Redis bytes of a running stack, watched from outside.
 
-``with Usage(pid, redis_url) as usage`` looks every two seconds at the process and its descendants; afterwards
-``usage.figures()`` holds the peaks by process, and the processor seconds spent meanwhile.
+``with Usage(pid, redis_url) as usage`` measures the process and its descendants every two seconds; afterwards
+``usage.figures()`` returns the peaks by process and the processor seconds spent meanwhile.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import redis
 
 from ingestion.types import Json
 
-# A look costs 5-10 ms of one core.
+# Measuring once costs 5-10 ms of one core.
 EVERY_SECONDS = 2.0
 
 
 class Usage:
+    """Measurements of a process and its descendants, and of the Redis that they use."""
+
     def __init__(self, pid: int, redis_url: str) -> None:
         self.root = psutil.Process(pid)
         self.redis = redis.Redis.from_url(redis_url)
@@ -31,7 +33,7 @@ class Usage:
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> Usage:
-        self.look()
+        self.measure()
         self._thread.start()
         return self
 
@@ -41,14 +43,15 @@ class Usage:
         self._over.set()
         self._thread.join()
         if not error:
-            self.look()
+            self.measure()
         self.redis.close()
 
     def _watch(self) -> None:
         while not self._over.wait(EVERY_SECONDS):
-            self.look()
+            self.measure()
 
-    def look(self) -> None:
+    def measure(self) -> None:
+        """Measure once."""
         for process in [self.root, *self.root.children(recursive=True)]:
             try:
                 self._note(process)
@@ -66,6 +69,7 @@ class Usage:
         self._seconds[process.pid, name] = first, spent
 
     def figures(self) -> Json:
+        """Return peak memory and processor seconds by name of process, and the peak of Redis."""
         seconds: dict[str, float] = defaultdict(float)
         for (_, name), (first, last) in self._seconds.items():
             seconds[name] += last - first
@@ -77,7 +81,7 @@ class Usage:
 
 
 def name_of(process: psutil.Process) -> str:
-    """ "cpu worker", "gpu worker child", "redis-server": from the words that every one of ours has."""
+    """Return what a process is, by its command line: ``cpu worker``, ``gpu worker child``, ``redis-server``, …."""
     words = " ".join(process.cmdline()).split()
     parent = process.parent()
     if any("_tracker" in word for word in words):

@@ -1,4 +1,4 @@
-"""What `extract` and `chunk` share: targets in, one record or one readable part per document out."""
+"""The base of the commands `extract` and `chunk`: targets in, one record or one readable part per document out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
 
+from ingestion.exceptions import ModelError
 from ingestion.pipeline.report.preview import Reading, read
-from ingestion.types import Json
+from ingestion.types import Extracted, Json
 
 BROKEN_PIPE, INTERRUPTED = 141, 130  # what a shell reports of a program that the signal ended
 TARGETS = (
@@ -23,9 +25,17 @@ TARGETS = (
 
 
 class DocumentsCommand(BaseCommand):
-    """Each subclass says what becomes of one document."""
+    """A command that prints documents; a subclass says what of each."""
 
     requires_system_checks = ()
+
+    def record(self, reading: Reading) -> Json:
+        """Return the object that --json prints of a document, readable or not."""
+        raise NotImplementedError
+
+    def shown(self, extracted: Extracted) -> str:
+        """Return what people read of a document."""
+        raise NotImplementedError
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("targets", nargs="+", metavar="TARGET")
@@ -35,48 +45,36 @@ class DocumentsCommand(BaseCommand):
         parser.add_argument("--max-pages", type=int, default=0, metavar="N", help="at most this many per target")
 
     def handle(self, *args: Any, targets: list[str], **options: Any) -> None:
+        include, exclude = tuple(options["include"]), tuple(options["exclude"])
+        failed = seen = 0
         try:
-            failed = self.print_all(targets, options)
-            self.stdout.flush()
+            for reading in read(targets, include=include, exclude=exclude, max_pages=options["max_pages"]):
+                seen, failed = seen + 1, failed + bool(reading.error)
+                self.print_document(reading, as_json=options["json"])
         except BrokenPipeError:  # the reader has seen enough; nothing may be flushed into its closed end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(BROKEN_PIPE)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
-        if failed:
-            sys.exit(1)
-
-    def print_all(self, targets: list[str], options: Json) -> int:
-        """Returns how many documents failed."""
-        globs = {name: tuple(options[name]) for name in ("include", "exclude")}
-        failed = seen = 0
-        for reading in read(targets, max_pages=options["max_pages"], **globs):
-            seen, failed = seen + 1, failed + bool(reading.error)
-            self.print_one(reading, as_json=options["json"])
+        except ModelError as error:  # no chunks without the model's tokenizer
+            hint = " Run: python manage.py standin_model" if settings.EMBED_MODEL == settings.STAND_IN else ""
+            raise CommandError(f"{error}{hint}") from error
         if not seen:
             self.stderr.write("The targets hold no documents: check --include and --exclude.")
-        return failed if seen else 1
+        if failed or not seen:
+            sys.exit(1)
 
-    def print_one(self, reading: Reading, *, as_json: bool) -> None:
+    def print_document(self, reading: Reading, *, as_json: bool) -> None:
+        name = reading.target.encode("utf-8", "replace").decode()  # file names may hold bytes that are no text
         if as_json:
             self.stdout.write(json.dumps(self.record(reading)))
         elif reading.extracted is None:
-            self.stderr.write(f"{printable(reading.target)}: {reading.error}")
+            self.stderr.write(f"{name}: {reading.error}")
         else:
-            self.stdout.write(f"{rule(printable(reading.target))}\n\n{self.shown(reading)}\n")
+            self.stdout.write(f"{rule(name)}\n\n{self.shown(reading.extracted)}\n")
         self.stdout.flush()
-
-    def record(self, reading: Reading) -> Json:
-        raise NotImplementedError
-
-    def shown(self, reading: Reading) -> str:
-        raise NotImplementedError
-
-
-def printable(target: str) -> str:
-    """File names may hold bytes that are no text."""
-    return target.encode("utf-8", "replace").decode()
 
 
 def rule(words: str) -> str:
+    """Return a line across the screen that begins with these words."""
     return f"── {words} ".ljust(100, "─")

@@ -1,7 +1,7 @@
-"""Rows: the only truth about what is to be done and what was done.
+"""The database rows: the only truth about what is to be done and what was done.
 
-States move by conditional updates in the QuerySets; every caller looks at the count. A state in
-flight carries a lease (``lease_until``): when it has passed, the dispatcher takes the work back.
+A state changes by a conditional update in a QuerySet, whose caller looks at the number of changed rows. A row that a
+worker has claimed carries the end of its lease (``lease_until``); after that time the dispatcher takes the row back.
 """
 
 from ingestion.models.chunk import Chunk, ChunkQuerySet

@@ -1,4 +1,4 @@
-"""Passages: waiting → embedding → buffered → indexed | failed;  removing → deleting → (row deleted)."""
+"""Chunks: waiting → embedding → buffered → indexed | failed;  removing → deleting → (row deleted)."""
 
 from __future__ import annotations
 
@@ -15,65 +15,71 @@ from ingestion.models.times import passed
 
 
 class ChunkQuerySet(QuerySet["Chunk"]):
-    """Transitions of chunks; each returns how many rows it changed."""
+    """Filters and transitions of chunks; each transition returns the number of rows that it changed."""
 
     def live(self) -> ChunkQuerySet:
-        """What belongs to the index now or soon; the rest is on its way out."""
+        """Leave out the chunks that are being removed from the index."""
         return self.exclude(state__in=Chunk.LEAVING)
 
+    def expired(self) -> ChunkQuerySet:
+        """Select the chunks whose embedding worker let its lease run out."""
+        return self.filter(passed("lease_until", longest=settings.LEASE_SECONDS), state=Chunk.State.EMBEDDING)
+
     def claim(self, ids: Iterable[int], *, owner: str, until: datetime) -> int:
+        """Claim waiting chunks for the worker ``owner``, and count an attempt of each."""
         return self.filter(id__in=list(ids), state=Chunk.State.WAITING).update(
             state=Chunk.State.EMBEDDING, owner=owner, lease_until=until, attempts=F("attempts") + 1
         )
 
-    def buffered(self, ids: Iterable[int], *, owner: str) -> int:
-        """The records of these chunks are in the Redis list."""
+    def renew(self, *, owner: str, until: datetime) -> int:
+        """Extend the lease of everything that the worker ``owner`` has claimed."""
+        return self.filter(state=Chunk.State.EMBEDDING, owner=owner).update(lease_until=until)
+
+    def mark_buffered(self, ids: Iterable[int], *, owner: str) -> int:
+        """Note that the records of these chunks are in the buffer."""
         return self.filter(id__in=list(ids), state=Chunk.State.EMBEDDING, owner=owner).update(
             state=Chunk.State.BUFFERED, owner="", lease_until=None, attempts=0, buffered_at=timezone.now()
         )
 
-    def indexed(self, ids: Iterable[int]) -> int:
-        """Milvus has acknowledged these chunks. ``embedding`` is possible when the drain was faster
-        than the embedder's own note that the record is buffered."""
+    def mark_indexed(self, ids: Iterable[int]) -> int:
+        """Note that Milvus has acknowledged these chunks.
+
+        A chunk is still ``embedding`` here when the drain was faster than the embedder's own ``mark_buffered``.
+        """
         return self.filter(id__in=list(ids), state__in=(Chunk.State.EMBEDDING, Chunk.State.BUFFERED)).update(
             state=Chunk.State.INDEXED, owner="", lease_until=None, error=""
         )
 
-    def back_to_waiting(self, *, error: str = "") -> int:
-        return self.update(state=Chunk.State.WAITING, owner="", lease_until=None, error=error)
-
-    def not_attempted(self) -> int:
-        """Back in line as if they had never been claimed."""
-        return self.update(state=Chunk.State.WAITING, owner="", lease_until=None, attempts=F("attempts") - 1)
-
-    def embed_again(self) -> int:
-        """Their vectors are not where they should be: a fresh start for the embedder."""
-        return self.filter(state__in=(Chunk.State.INDEXED, Chunk.State.FAILED)).update(
-            state=Chunk.State.WAITING, owner="", lease_until=None, attempts=0, error=""
-        )
-
-    def found(self) -> int:
-        """Milvus has their vectors already: nothing to embed."""
+    def mark_found(self) -> int:
+        """Note that Milvus has the vectors of these chunks already, so that nothing is left to embed."""
         return self.filter(state__in=(Chunk.State.WAITING, Chunk.State.FAILED)).update(
             state=Chunk.State.INDEXED, owner="", lease_until=None, attempts=0, error=""
         )
 
+    def back_to_waiting(self, *, error: str = "") -> int:
+        """Let the chunks wait for the embedder again; their attempts stay counted."""
+        return self.update(state=Chunk.State.WAITING, owner="", lease_until=None, error=error)
+
+    def give_back(self) -> int:
+        """Let claimed chunks wait again as if they had never been claimed: the attempt does not count."""
+        return self.update(state=Chunk.State.WAITING, owner="", lease_until=None, attempts=F("attempts") - 1)
+
+    def embed_again(self) -> int:
+        """Let chunks whose vectors are missing wait for the embedder, with no attempts counted."""
+        return self.filter(state__in=(Chunk.State.INDEXED, Chunk.State.FAILED)).update(
+            state=Chunk.State.WAITING, owner="", lease_until=None, attempts=0, error=""
+        )
+
     def remove(self) -> int:
-        """Out of the documents; the drain deletes them from Milvus, then the rows."""
+        """Take chunks out of their documents; the drain deletes them from Milvus, then deletes the rows."""
         return self.live().update(state=Chunk.State.REMOVING, owner="", lease_until=None)
 
     def fail(self, *, error: str) -> int:
         return self.live().update(state=Chunk.State.FAILED, owner="", lease_until=None, error=error)
 
-    def renew(self, *, owner: str, until: datetime) -> int:
-        return self.filter(state=Chunk.State.EMBEDDING, owner=owner).update(lease_until=until)
-
-    def expired(self) -> ChunkQuerySet:
-        return self.filter(passed("lease_until", longest=settings.LEASE_SECONDS), state=Chunk.State.EMBEDDING)
-
 
 class Chunk(models.Model):
-    """A passage and its place in ``Document.markdown``. ``key`` is its primary key in Milvus."""
+    """A piece of ``Document.markdown``, from ``start`` to ``end``; ``key`` is its primary key in Milvus."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -110,9 +116,10 @@ class Chunk(models.Model):
 
     class Meta:
         indexes: ClassVar = [
-            # Fresh chunks in order, and the few suspects among them without a look at the others.
+            # New chunks in order, and the few suspects among them without reading the others.
             models.Index(fields=["state", "attempts", "id"], name="chunk_claim_order"),
-            # With the attempts, or SQLite walks all that wait to find one source's: 60 ms among 120 000, now 13-24.
+            # Without the attempts SQLite reads all waiting chunks to find those of one source: 60 ms among 120 000
+            # instead of 13-24 ms.
             models.Index(fields=["document", "state", "attempts"], name="chunk_document_state"),
         ]
         ordering: ClassVar = ["document_id", "position"]

@@ -11,23 +11,27 @@ from ingestion.types import ModelSpec
 
 
 class CollectionQuerySet(QuerySet["Collection"]):
-    """The two that matter; they are one and the same unless a new one is being built."""
+    """The collections that matter: searched and written are the same one unless a new one is being built."""
 
     def searched(self) -> Collection | None:
+        """Return the collection that answers questions, or None before the first one is made."""
         return self.filter(active=True).first()
 
     def written(self) -> Collection | None:
+        """Return the collection that new vectors go to, or None before the first one is made."""
         return self.filter(building=True).first() or self.searched()
 
     def of(self, model: ModelSpec) -> Collection | None:
+        """Return the collection with vectors of this model, or None when there is none."""
         return self.filter(model=model.path, pooling=model.pooling, dimension=model.dimension).first()
 
 
 class Collection(models.Model):
-    """``active`` is searched; ``building`` is filled beside it and takes its place; neither: it is dropped later.
+    """A collection in Milvus.
 
-    While ``checked_to`` is set, the chunks up to that id have been compared with Milvus, and those up to
-    ``last_chunk`` are to be.
+    The ``active`` one is searched. The ``building`` one is filled and takes its place. One that is neither is dropped
+    later. While ``checked_to`` is set, the collection is compared with the rows: the chunks up to that id are done,
+    those up to ``last_chunk`` are to follow.
     """
 
     name = models.CharField(max_length=200, unique=True)

@@ -1,5 +1,8 @@
-"""Pages and files: waiting → fetching → embedding → indexing → indexed | unchanged | duplicate | missing | failed
-| quarantined | gone."""
+"""Documents, pages and files.
+
+States: waiting → fetching → embedding → indexing → indexed | unchanged | duplicate | missing | failed | quarantined
+| gone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -15,32 +19,57 @@ from django.utils import timezone
 from ingestion.models.chunk import Chunk
 from ingestion.models.run import Run
 from ingestion.models.source import Source
-from ingestion.models.times import LONGEST_WAIT_SECONDS, page_lease, passed, written_ahead
+from ingestion.models.times import LONGEST_WAIT_SECONDS, ahead, passed
 from ingestion.types import Validators
 
 
 class DocumentQuerySet(QuerySet["Document"]):
-    """Transitions of documents; each returns how many rows it changed."""
+    """Filters and transitions of documents.
+
+    A transition of many documents returns the number of rows that it changed; one of a single document, whether it did.
+    """
 
     def active(self) -> DocumentQuerySet:
         return self.filter(state__in=Document.ACTIVE)
 
     def due(self) -> DocumentQuerySet:
-        """Waiting documents whose time has come, shallow pages first."""
+        """Select the waiting documents that may be attempted now, those few links from the first page first."""
         now = Q(next_attempt_at=None) | passed("next_attempt_at", longest=LONGEST_WAIT_SECONDS)
-        return self.filter(now | written_ahead("updated_at"), state=Document.State.WAITING).order_by("depth", "id")
+        now |= Q(updated_at__gt=ahead(0))  # put off before the clock was set back
+        return self.filter(now, state=Document.State.WAITING).order_by("depth", "id")
 
     def expired(self) -> DocumentQuerySet:
-        """Documents whose worker vanished."""
-        return self.filter(passed("lease_until", longest=page_lease()), state=Document.State.FETCHING)
+        """Select the documents whose worker let its lease run out."""
+        longest = float(settings.PAGE_TIME_LIMIT_SECONDS + settings.LEASE_SECONDS)
+        return self.filter(passed("lease_until", longest=longest), state=Document.State.FETCHING)
+
+    def current(self, shape: str) -> DocumentQuerySet:
+        """Select the documents that need no processing while their bytes stay the same.
+
+        Their text was made with the same ``shape`` (``fingerprints.shape_of``), and all their chunks are indexed. A
+        duplicate counts while the document that it repeats answers.
+        """
+        live = Chunk.objects.live().filter(document=OuterRef("pk"))
+        whole = Exists(live) & ~Exists(live.exclude(state=Chunk.State.INDEXED))
+        repeats = Exists(Document.objects.answering().filter(pk=OuterRef("duplicate_of")))
+        return self.filter(Q(whole) | Q(repeats), shape=shape)
+
+    def holding_text(self) -> DocumentQuerySet:
+        """Select the documents that answers may come from."""
+        return self.filter(chunk_count__gt=0).exclude(state=Document.State.GONE)
+
+    def answering(self) -> DocumentQuerySet:
+        """Select the documents that others may be duplicates of, also while they are processed again."""
+        return self.holding_text().exclude(state=Document.State.MISSING)
 
     def lease(self, ids: Iterable[int], *, until: datetime) -> int:
+        """Lease waiting documents to the CPU workers."""
         return self.filter(id__in=list(ids), state=Document.State.WAITING).update(
             state=Document.State.FETCHING, lease_until=until, updated_at=timezone.now()
         )
 
     def start_attempt(self, document_id: int, *, attempt: int, until: datetime) -> bool:
-        """Claim one attempt; false when another worker has it or the row moved on."""
+        """Claim attempt number ``attempt``. Return False when another worker has it or the state has changed."""
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING, attempts=attempt).update(
                 attempts=F("attempts") + 1, lease_until=until, started_at=timezone.now()
@@ -48,6 +77,7 @@ class DocumentQuerySet(QuerySet["Document"]):
         )
 
     def retry_later(self, document_id: int, *, error: str, delay: timedelta) -> bool:
+        """End an attempt that failed; the next one may start after ``delay``."""
         now = timezone.now()
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING).update(
@@ -59,14 +89,14 @@ class DocumentQuerySet(QuerySet["Document"]):
             )
         )
 
-    def keep_turn(self, document_id: int, *, attempt: int, until: datetime) -> bool:
-        """The host is busy: the attempt did not count, and the same message comes again before ``until``."""
+    def give_attempt_back(self, document_id: int, *, attempt: int, until: datetime) -> bool:
+        """Set the count of attempts back to ``attempt`` for a message that is sent again before ``until``."""
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING).update(attempts=attempt, lease_until=until)
         )
 
     def wait_for_host(self, document_id: int, *, attempt: int, error: str, until: datetime) -> bool:
-        """The host wants a longer pause; not an attempt either."""
+        """Set the count of attempts back to ``attempt`` and let the document wait until its host may be asked."""
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING).update(
                 state=Document.State.WAITING, attempts=attempt, error=error, lease_until=None, next_attempt_at=until
@@ -74,7 +104,7 @@ class DocumentQuerySet(QuerySet["Document"]):
         )
 
     def settle(self, document_id: int, *, state: str, error: str) -> bool:
-        """End an attempt without new text."""
+        """End an attempt in the given state, without new text."""
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING).update(
                 state=state, error=error, lease_until=None, updated_at=timezone.now()
@@ -82,7 +112,7 @@ class DocumentQuerySet(QuerySet["Document"]):
         )
 
     def queue(self, *, run_id: int) -> int:
-        """Put documents (back) in line for ``run_id`` with a fresh count of attempts."""
+        """Let documents wait for ``run_id`` with no attempts counted; those under way are left alone."""
         return self.exclude(state__in=Document.ACTIVE).update(
             state=Document.State.WAITING,
             run_id=run_id,
@@ -94,34 +124,18 @@ class DocumentQuerySet(QuerySet["Document"]):
         )
 
     def keep(self, *, run_id: int) -> int:
-        """The listing alone shows that these are unchanged."""
+        """Count documents as unchanged in ``run_id`` because the listing says so; nothing is fetched."""
         figures = {"new_chunks": 0, "new_tokens": 0, "fetch_seconds": 0, "extract_seconds": 0, "chunk_seconds": 0}
-        said = {"run_id": run_id, "unchanged_by": Document.Layer.LISTING, "error": "", "misses": 0, **figures}
+        changes = {"run_id": run_id, "unchanged_by": Document.Layer.LISTING, "error": "", "misses": 0, **figures}
         ids = list(self.values_list("id", flat=True))
         rows = Document.objects.filter(id__in=ids)
-        return rows.filter(state=Document.State.DUPLICATE).update(updated_at=timezone.now(), **said) + rows.exclude(
+        return rows.filter(state=Document.State.DUPLICATE).update(updated_at=timezone.now(), **changes) + rows.exclude(
             state__in=(*Document.ACTIVE, Document.State.DUPLICATE)
-        ).update(state=Document.State.UNCHANGED, updated_at=timezone.now(), **said)
-
-    def current(self, shape: str) -> DocumentQuerySet:
-        """Documents whose stored text is what this shape would make, and wholly in the index; duplicates
-        while the document that they repeat answers."""
-        live = Chunk.objects.live().filter(document=OuterRef("pk"))
-        whole = Exists(live) & ~Exists(live.exclude(state=Chunk.State.INDEXED))
-        repeats = Exists(Document.objects.answering().filter(pk=OuterRef("duplicate_of")))
-        return self.filter(Q(whole) | Q(repeats), shape=shape)
-
-    def holding_text(self) -> DocumentQuerySet:
-        """Documents that answers may come from."""
-        return self.filter(chunk_count__gt=0).exclude(state=Document.State.GONE)
-
-    def answering(self) -> DocumentQuerySet:
-        """Documents that others may be duplicates of, also while they are looked at again."""
-        return self.holding_text().exclude(state=Document.State.MISSING)
+        ).update(state=Document.State.UNCHANGED, updated_at=timezone.now(), **changes)
 
 
 class Document(models.Model):
-    """One page or file. ``markdown`` is what the chunks' offsets refer to."""
+    """One page or file; the offsets of its chunks refer to ``markdown``."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -137,7 +151,7 @@ class Document(models.Model):
         GONE = "gone"
 
     class Layer(models.TextChoices):
-        """What showed that a document is unchanged, cheapest first."""
+        """The evidence that a document is unchanged, cheapest first."""
 
         LISTING = "listing"
         NOT_MODIFIED = "304"
@@ -207,12 +221,14 @@ class Document(models.Model):
 
 @functools.cache
 def has_chunks(*states: str) -> Exists:
-    """The condition that a document has a chunk in one of these states. (Kept, as is the next: to build them anew took
-    3 of a tick's 20 ms.)"""
+    """Return the condition that a document has a chunk in one of these states.
+
+    Cached, as is ``has_documents``: making them anew took 3 of the 20 ms of a dispatcher's tick.
+    """
     return Exists(Chunk.objects.filter(document=OuterRef("pk"), state__in=states).order_by())
 
 
 @functools.cache
 def has_documents(*states: str) -> Exists:
-    """The condition that a run has a document in one of these states."""
+    """Return the condition that a run has a document in one of these states."""
     return Exists(Document.objects.filter(run=OuterRef("pk"), state__in=states).order_by())

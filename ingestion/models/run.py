@@ -5,23 +5,26 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ingestion.models.source import Source
-from ingestion.models.times import listing_lease, passed
+from ingestion.models.times import LONGEST_WAIT_SECONDS, passed
 
 
 class RunQuerySet(QuerySet["Run"]):
-    """Transitions of runs."""
+    """Filters and transitions of runs."""
 
     def active(self) -> RunQuerySet:
         return self.filter(state__in=Run.ACTIVE)
 
     def lease_for_listing(self, *, until: datetime) -> RunQuerySet:
-        """Mark what may be listed now: new runs, and runs whose lister vanished."""
-        ready = Q(state=Run.State.WAITING) | Q(passed("lease_until", longest=listing_lease()), state=Run.State.LISTING)
+        """Lease and return the runs that may be listed now: new ones, and those whose worker let its lease run out."""
+        # A listing is leased for its time limit, or put off because its host asks for a pause.
+        longest = max(LONGEST_WAIT_SECONDS, float(settings.LIST_TIME_LIMIT_SECONDS + settings.LEASE_SECONDS))
+        ready = Q(state=Run.State.WAITING) | Q(passed("lease_until", longest=longest), state=Run.State.LISTING)
         ids = list(self.filter(ready).values_list("id", flat=True))
         if not ids:
             return self.none()
@@ -29,6 +32,7 @@ class RunQuerySet(QuerySet["Run"]):
         return self.filter(id__in=ids)
 
     def finish(self, run_id: int, *, state: str, error: str = "") -> bool:
+        """End an active run in the given state. Return False when it is not active any more."""
         return bool(
             self.active()
             .filter(id=run_id)

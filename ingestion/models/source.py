@@ -1,22 +1,26 @@
-"""Where documents come from, and how its hosts are to be treated."""
+"""Sources: where documents come from, and how the hosts there are to be treated."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import DurationField, ExpressionWrapper, F, IntegerField, Q, QuerySet, Value
 from django.utils import timezone
 
-from ingestion.models.times import LONGEST_WAIT_SECONDS, beyond_its_interval, passed
+from ingestion.models.times import LONGEST_WAIT_SECONDS, ahead, passed
 from ingestion.types import CrawlPolicy, SourceSpec
 
 WEBSITE_PAGES = 5000
 
 
 class Source(models.Model):
-    """A place documents come from. Deleting goes through ``deleting`` so that vectors go first."""
+    """Where documents come from.
+
+    A source that is to be deleted is marked ``deleting`` first; its row goes when its vectors are deleted.
+    """
 
     class Kind(models.TextChoices):
         WEBSITE = "website", "Website"
@@ -27,11 +31,11 @@ class Source(models.Model):
         JSONL = "jsonl", "JSON lines"
         UPLOADS = "uploads", "Uploaded files"
 
-    # Their pages come from servers of others: aliases, soft errors and politeness concern only them.
+    # Kinds whose pages come from servers of others: only these need politeness and have aliases and soft errors.
     WEB: ClassVar = (Kind.WEBSITE, Kind.SITEMAP, Kind.URLS)
-    # They are read from this machine, which staff may see only below FILES_ROOTS.
+    # Kinds that are read from this machine, where staff may name only what lies below FILES_ROOTS.
     LOCAL: ClassVar = (Kind.FILES, Kind.JSONL, Kind.URLS)
-    # All their requests go to one host, so that a host's pause is the source's.
+    # Kinds whose requests all go to one host, so that a pause of the host is one of the source.
     ONE_HOST: ClassVar = (Kind.WEBSITE, Kind.SITEMAP, Kind.GITHUB)
 
     name = models.CharField(max_length=200, unique=True)
@@ -77,12 +81,13 @@ class Source(models.Model):
         return self.name
 
     def page_bound(self) -> int:
-        """A website may have no end; what others list has one. 0: no bound."""
+        """Return the largest number of documents to take; 0: no bound. A website has one because it may be endless."""
         if self.max_pages is not None:
             return self.max_pages
         return WEBSITE_PAGES if self.kind == Source.Kind.WEBSITE else 0
 
     def spec(self) -> SourceSpec:
+        """Return what the source modules need to know of this row."""
         return SourceSpec(
             kind=self.kind,
             target=self.target,
@@ -96,7 +101,9 @@ class Source(models.Model):
 
 def due_sources() -> QuerySet[Source]:
     """Return the sources whose refresh interval has passed, or whose next run lies further ahead than the interval."""
-    now = Q(next_run_at__lte=timezone.now()) | beyond_its_interval("next_run_at", "refresh_seconds")
+    seconds = ExpressionWrapper(F("refresh_seconds"), output_field=IntegerField())  # SQLite: nothing else multiplies
+    interval = ExpressionWrapper(seconds * Value(timedelta(seconds=1)), output_field=DurationField())
+    now = Q(next_run_at__lte=timezone.now()) | Q(next_run_at__gt=Value(ahead(0)) + interval)
     return Source.objects.filter(now, deleting=False)
 
 

@@ -1,7 +1,10 @@
-"""What may start now: the one mechanism for order, fairness, bounds, retry times and recovery.
+"""Decides what may start now: order, fairness, bounds, retry times and recovery in one place.
 
-``tick`` looks at the rows, takes back what lost its lease, and says what to send; it sends nothing
-itself. Beat calls it every DISPATCH_SECONDS, and workers when they run short of work. Two ticks at once are harmless.
+In: the rows, the length of the queue ``gpu``, the buffer and the state of Milvus. Out: ``Work``, which says what to
+send. Does not send anything itself.
+
+Beat calls ``tick`` every DISPATCH_SECONDS; workers call ``start_documents`` when they run short of work. Two calls at
+once are harmless.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from django.utils import timezone
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.celery_queues import queue_length
-from ingestion.models import Chunk, Document, DocumentQuerySet, Run, RunQuerySet, Source, has_documents, open_sources
+from ingestion.models import Chunk, Document, Run, Source, has_documents, open_sources
 from ingestion.pipeline.embed.claims import fail_exhausted
 from ingestion.pipeline.state.runs import forget_removed_sources, start_due_runs
 from ingestion.pipeline.state.transitions import TO_EMBED, advance, explain_wait, finish_runs
@@ -34,7 +37,7 @@ DIED = (
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What to send: runs to list, (document, attempt) pairs to process, and whether to embed and drain."""
+    """What to send: runs to list, (document id, attempt) pairs to process, and whether to embed and drain."""
 
     runs: tuple[int, ...] = ()
     documents: tuple[tuple[int, int], ...] = ()
@@ -43,7 +46,7 @@ class Work:
 
 
 def tick() -> Work:
-    """Recover, settle, and choose what starts."""
+    """Recover lost work, move documents and runs on, and return what starts now."""
     recover()
     advance()
     finish_runs()
@@ -52,75 +55,70 @@ def tick() -> Work:
     return Work(
         runs=tuple(runs_to_list()),
         documents=start_documents(),
-        embed=embedding_wanted(),
+        # One message is enough for all chunks that wait: none is sent while one is queued.
+        embed=Chunk.objects.filter(state=Chunk.State.WAITING).exists() and queue_length("gpu") == 0,
         drain=drain_wanted(),
     )
 
 
 def recover() -> None:
-    """Take back documents and chunks whose worker vanished. It looks first: a statement that changes nothing would lock
-    the database for writing all the same."""
+    """Take back documents and chunks whose worker vanished; those without attempts left are quarantined or failed.
+
+    It looks before it writes: an UPDATE that changes no row would lock the database for writing all the same.
+    """
     expired = Document.objects.expired()
     if expired.exists():
-        take_back(expired)
+        now = timezone.now()
+        expired.filter(attempts__gte=settings.MAX_ATTEMPTS).update(
+            state=Document.State.QUARANTINED, error=DIED, lease_until=None, updated_at=now
+        )
+        expired.update(state=Document.State.WAITING, lease_until=None, updated_at=now)
     if Chunk.objects.expired().exists():
         Chunk.objects.expired().back_to_waiting()
     fail_exhausted()
 
 
-def take_back(expired: DocumentQuerySet) -> None:
-    """Back in line, or quarantined after too many attempts."""
-    now = timezone.now()
-    expired.filter(attempts__gte=settings.MAX_ATTEMPTS).update(
-        state=Document.State.QUARANTINED, error=DIED, lease_until=None, updated_at=now
-    )
-    expired.update(state=Document.State.WAITING, lease_until=None, updated_at=now)
-
-
 def runs_to_list() -> Iterator[int]:
+    """Lease the runs whose source may be listed now, and yield their ids."""
     leased = Run.objects.lease_for_listing(until=lease_end(settings.LIST_TIME_LIMIT_SECONDS + settings.LEASE_SECONDS))
     yield from leased.values_list("id", flat=True)
 
 
+@transaction.atomic
 def start_documents() -> tuple[tuple[int, int], ...]:
-    """Lease waiting documents, as many as the bounds allow."""
-    with transaction.atomic():
-        chosen = choose_documents()
-        Document.objects.lease([d for d, _ in chosen], until=lease_end(settings.LEASE_SECONDS))
-    return tuple(chosen)
+    """Lease as many waiting documents as the bounds allow, and return their (document id, attempts) pairs.
 
-
-def choose_documents() -> list[tuple[int, int]]:
-    """Each goes to the source that has fewest in flight by then, so that one that comes late, a refresh of a few
-    pages, catches up at once with one that has had all the room."""
-    flying = in_flight_by_source()
-    room = settings.MAX_DOCUMENTS_IN_FLIGHT - sum(flying.values())
+    Each goes to the source that has the fewest documents in flight by then, so that a source that comes late, such as
+    a refresh of a few pages, catches up at once with one that has had all the room.
+    """
+    in_flight = Document.objects.filter(state=Document.State.FETCHING).order_by()
+    by_source = dict(in_flight.values_list("source").annotate(n=Count("*")))
+    room = settings.MAX_DOCUMENTS_IN_FLIGHT - sum(by_source.values())
     if room <= 0:
-        return []
-    line = heapq.nsmallest(room, ((flying.get(s.pk, 0), s.pk, allowance(s)) for s in ready_sources()))
-    turns = heapq.merge(*(places(pk, held, min(limit, held + room)) for held, pk, limit in line))
-    return [document for _, _, document in islice(turns, room)]
-
-
-def places(source_id: int, held: int, limit: int) -> list[tuple[int, int, tuple[int, int]]]:
-    """A source's next documents, each with the number that it has in flight before that one."""
-    rows = Document.objects.due().filter(source_id=source_id).values_list("id", "attempts")
-    return [(held + n, source_id, row) for n, row in enumerate(rows[: max(0, limit - held)])]
-
-
-def ready_sources() -> QuerySet[Source]:
-    return startable_sources().exclude(id__in=far_ahead())
+        return ()
+    sources = startable_sources().exclude(id__in=sources_far_ahead())
+    queues = []
+    for held, pk, bound in heapq.nsmallest(room, ((by_source.get(s.pk, 0), s.pk, flight_bound(s)) for s in sources)):
+        rows = Document.objects.due().filter(source_id=pk).values_list("id", "attempts")
+        # Each document with the number that its source has in flight before it.
+        queues.append([(held + n, pk, row) for n, row in enumerate(rows[: max(0, min(bound - held, room))])])
+    chosen = tuple(document for _, _, document in islice(heapq.merge(*queues), room))
+    Document.objects.lease([document_id for document_id, _ in chosen], until=lease_end(settings.LEASE_SECONDS))
+    return chosen
 
 
 def startable_sources() -> QuerySet[Source]:
-    """Those that have a page to fetch now and may be asked for it."""
+    """Return the sources that have a document to fetch now and may be asked for it."""
     due = Document.objects.due().filter(source=OuterRef("pk")).order_by()
     return open_sources().filter(Exists(due))
 
 
-def far_ahead() -> list[int]:
-    """While the embedder is far behind, the sources that have filled their share of its line; the others go on,
-    so that the line is at most twice as long as MAX_CHUNKS_WAITING."""
+def sources_far_ahead() -> list[int]:
+    """Return the ids of sources whose fetching pauses because the embedder is far behind, and say so on their runs.
+
+    With MAX_CHUNKS_WAITING chunks waiting, each source that has its equal share of them pauses. The others go on, so
+    that at most twice as many wait.
+    """
     waiting = Chunk.objects.filter(state__in=TO_EMBED)
     if (total := waiting.count()) < settings.MAX_CHUNKS_WAITING:
         return []
@@ -131,14 +129,11 @@ def far_ahead() -> list[int]:
     return ahead
 
 
-def in_flight_by_source() -> dict[int, int]:
-    rows = Document.objects.filter(state=Document.State.FETCHING).order_by()
-    return dict(rows.values_list("source").annotate(n=Count("*")))
+def flight_bound(source: Source) -> int:
+    """Return how many documents of a source may be in flight: what its host takes until the next tick but one.
 
-
-def allowance(source: Source) -> int:
-    """How many documents of a source may be in flight: what its host takes until the next tick but one. More
-    would only stand in line, and take the room of sources that are faster."""
+    More would only wait for the host, and take the room of sources that are faster.
+    """
     delay = settings.CRAWL_DELAY_SECONDS if source.delay_seconds is None else source.delay_seconds
     if source.kind not in Source.WEB or not delay:
         return int(settings.MAX_DOCUMENTS_IN_FLIGHT)
@@ -146,23 +141,25 @@ def allowance(source: Source) -> int:
 
 
 def runs_short_of_work() -> bool:
-    """Whether so little is in flight that a worker should not wait for the next beat."""
+    """Return whether so little is in flight that documents should start before the next tick."""
     in_flight = Document.objects.filter(state=Document.State.FETCHING).count()
     return in_flight <= settings.MAX_DOCUMENTS_IN_FLIGHT // 2 and startable_sources().exists()
 
 
-def embedding_wanted() -> bool:
-    """Chunks wait and no message says so yet."""
-    waiting = Chunk.objects.filter(state=Chunk.State.WAITING).exists()
-    return waiting and queue_length("gpu") == 0
-
-
 def drain_wanted() -> bool:
-    """A full batch waits, or a run or everything has nothing left to embed while records or deletions wait, or it is
-    time to look whether Milvus answers again."""
+    """Return whether a drain should start now.
+
+    One should when a full batch waits, when a run or everything has nothing left to embed while records or deletions
+    wait, or when it is time to look whether Milvus answers again.
+    """
     if known := circuit_breaker.current():
         return not known.pauses()
-    if embedding_queue.length() >= settings.EMBEDDINGS_BATCH_ROWS or runs_to_index().exists():
+    if embedding_queue.length() >= settings.EMBEDDINGS_BATCH_ROWS:
+        return True
+    # A run whose vectors are all made only has to be written: a small one does not wait for a large one.
+    made = has_documents(Document.State.INDEXING)
+    earlier = has_documents(Document.State.WAITING, Document.State.FETCHING, Document.State.EMBEDDING)
+    if Run.objects.filter(made, ~earlier, state=Run.State.RUNNING).order_by().exists():
         return True
     if Chunk.objects.filter(state__in=TO_EMBED).exists():
         return False
@@ -170,12 +167,6 @@ def drain_wanted() -> bool:
     return Chunk.objects.filter(state__in=unfinished).exists()
 
 
-def runs_to_index() -> RunQuerySet:
-    """Runs whose vectors are all made and only have to be written: a small one does not wait for a large one."""
-    made = has_documents(Document.State.INDEXING)
-    earlier = has_documents(Document.State.WAITING, Document.State.FETCHING, Document.State.EMBEDDING)
-    return Run.objects.filter(made, ~earlier, state=Run.State.RUNNING).order_by()
-
-
 def lease_end(seconds: float) -> datetime:
+    """Return the time at which a lease of so many seconds that begins now ends."""
     return timezone.now() + timedelta(seconds=seconds)

@@ -17,18 +17,22 @@ COLOURS = {"redis": 31, "milvus": 35, "cpu": 32, "gpu": 33, "index": 37, "beat":
 END_OF_LINE = re.compile(rb"[\r\n]+")  # progress bars end their lines with a carriage return
 # A line longer than this is cut, so that output without line ends cannot fill the memory.
 MAX_LINE_BYTES = 64 * 1024
-# Of the last line, which the status shows when the process keeps ending.
+# What is kept of a process' last line, which the status shows when the process keeps ending.
 LAST_CHARS = 300
 
 
 class Console:
+    """Standard output, shared by the processes."""
+
     def __init__(self, *, colour: bool) -> None:
         self.colour = colour
 
     def line(self, name: str, text: str) -> None:
+        """Write a line behind the name of a process."""
         self.plain(f"{self.label(name)} {text}")
 
     def plain(self, text: str) -> None:
+        """Write a line as it is; drop it where the terminal or pipe is closed."""
         with suppress(OSError, ValueError):
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
@@ -39,7 +43,7 @@ class Console:
 
 
 class Prefixed:
-    """One output stream of one process, in the form that circus calls."""
+    """One output stream of one process, as a callable that circus gives each piece of output."""
 
     def __init__(self, name: str, console: Console) -> None:
         self.name = name
@@ -55,6 +59,7 @@ class Prefixed:
             self.close()
 
     def close(self) -> None:
+        """Write what has no line end yet."""
         self.write(self.rest)
         self.rest = b""
 

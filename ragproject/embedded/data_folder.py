@@ -1,7 +1,7 @@
-"""The data folder of the embedded stack: its user's alone, and every file of state usable before anything starts.
+"""The data folder of the embedded stack: private, and every file of state usable before anything starts.
 
 ``prepare`` raises ``StackError`` with the file and what to do. ``set_aside_*`` are called before a server starts: a
-file that it cannot read is renamed, because the database can make everything in it anew.
+file that it cannot read is renamed, because everything in it can be made again from the database.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ragproject.embedded.preflight import StackError
 
 PRIVATE = 0o700
 OPEN_TO_OTHERS = 0o077
-# What the stack and its servers write, as far as it is there already.
+# The files and folders that the stack and its servers write.
 STATE = (
     *("up.lock", "processes.json", "db.sqlite3", "db.sqlite3-wal", "db.sqlite3-shm", "milvus.db", "models", "uploads"),
     *("archives", "redis", "redis/redis.conf", "redis/appendonly.aof"),
@@ -28,7 +28,10 @@ CHECK_SECONDS = 60.0
 
 
 def prepare(folder: Path, console: Console) -> None:
-    """Make the folder private and see that its files can be used. Everything written from now on is private too."""
+    """Make the folder private and check that its files can be used. Everything written from now on is private too.
+
+    Raises StackError where the folder, or a file in it, cannot be used.
+    """
     os.umask(OPEN_TO_OTHERS)
     try:
         folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
@@ -37,11 +40,16 @@ def prepare(folder: Path, console: Console) -> None:
         why = f"{folder} cannot be used ({error.strerror}); set DATA_DIR to a folder of your own."
         raise StackError(why) from error
     for path in (folder, *(folder / name for name in STATE)):
-        require_usable(path)
+        needed = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
+        if path.exists() and not os.access(path, needed):
+            raise StackError(
+                f"{path} cannot be read and written by this user (it belongs to {owner(path)}): give it back with "
+                "chown and chmod u+rw, or move it away."
+            )
 
 
 def close_to_others(folder: Path, console: Console) -> None:
-    """Take everybody else's rights to the folder away, which closes all below it."""
+    """Remove the rights of other users to the folder, which closes everything below it; say so on the console."""
     found = folder.stat()
     if not found.st_mode & OPEN_TO_OTHERS:
         return
@@ -52,29 +60,21 @@ def close_to_others(folder: Path, console: Console) -> None:
         console.line("up", f"WARNING: {folder} belongs to {folder.owner()} and is open to other users")
 
 
-def require_usable(path: Path) -> None:
-    needed = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
-    if path.exists() and not os.access(path, needed):
-        raise StackError(
-            f"{path} cannot be read and written by this user (it belongs to {owner(path)}): give it back with chown "
-            "and chmod u+rw, or move it away."
-        )
-
-
 def owner(path: Path) -> str:
-    with suppress(KeyError):  # a user without a name
+    """Return the name of the user whom the file belongs to, or the number of one without a name."""
+    with suppress(KeyError):
         return path.owner()
     return f"user {path.stat().st_uid}"
 
 
 def require_rows(path: Path) -> None:
-    """Refuse an empty file in the database's place: with new tables the index would be emptied, too."""
+    """Raise StackError for an empty file in the database's place: with new tables the index would be emptied, too."""
     if path.exists() and not path.stat().st_size:
         raise StackError(f"The database {path} is empty. Put a backup in its place, or delete the file to start anew.")
 
 
 def set_aside_milvus(path: Path) -> str:
-    """Rename Milvus Lite's file where SQLite cannot read it. Returns what was done, or nothing."""
+    """Rename Milvus Lite's file where SQLite cannot read it. Return a sentence that says so; empty when it is kept."""
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -86,10 +86,10 @@ def set_aside_milvus(path: Path) -> str:
 
 
 def set_aside_redis(path: Path, binary: Path) -> str:
-    """Rename Redis' file where Redis' own check refuses it. Returns what was done, or nothing."""
+    """Rename Redis' file where Redis' own check refuses it. Return a sentence that says so; empty when it is kept."""
     if not path.exists():
         return ""
-    # The server's binary is the check under that name.
+    # The server's binary runs as the check when it is called by that name.
     command = ["redis-check-aof", str(path)]
     check = subprocess.run(  # noqa: S603
         command, executable=binary, capture_output=True, timeout=CHECK_SECONDS, check=False
@@ -98,6 +98,7 @@ def set_aside_redis(path: Path, binary: Path) -> str:
 
 
 def set_aside(path: Path, consequence: str) -> str:
+    """Rename a damaged file and return a sentence with its new name and the consequence."""
     kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
     path.rename(kept)
     return f"{path} is damaged and was renamed to {kept.name}; {consequence}"

@@ -1,4 +1,4 @@
-"""Whether a model's folder is whole: in, a folder; out, the names of what is missing or cut short. Loads no library."""
+"""The check of a model's folder: in, the folder; out, the files that are missing or cut short. Loads no library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ LONGEST_HEADER_BYTES = 100_000_000  # as the format's own library has it
 
 
 def lacking(folder: Path) -> list[str]:
-    """Return which files a copy that broke off left out, empty or short; a file that is whole may still be wrong."""
+    """Return the names of files that are missing, empty or cut short, as after a copy that broke off.
+
+    Their content is not checked.
+    """
     weights = [path for pattern in WEIGHTS for path in folder.glob(pattern)]
     broken = [path.name for path in weights if is_cut(path)]
     absent = [name for name in NEEDED if not (folder / name).is_file() or not (folder / name).stat().st_size]
@@ -21,7 +24,7 @@ def lacking(folder: Path) -> list[str]:
 
 
 def is_cut(path: Path) -> bool:
-    """Return whether a file of weights is shorter than its head says; other formats do not say."""
+    """Return whether a file of weights is shorter than its header says, or empty where the format has no header."""
     size = path.stat().st_size
     if path.suffix != ".safetensors" or not size:
         return not size

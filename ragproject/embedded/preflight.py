@@ -1,4 +1,4 @@
-"""What must hold before the embedded stack starts: one stack per data folder, free ports, a current database.
+"""The checks before the embedded stack starts: one stack per data folder, free ports, a model, a current database.
 
 Each function raises ``StackError`` with what is wrong and what to do; none starts a process.
 """
@@ -22,13 +22,12 @@ import psutil
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
 from ragproject.embedded.console import Console
-from ragproject.embedded.deaths import LOCK
 from ragproject.embedded.model_folder import lacking
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
+from ragproject.embedded.restarts import LOCK_FILE
 
 LOCK_TRIES, LOCK_PAUSE_SECONDS = 5, 0.05
 
@@ -39,7 +38,7 @@ class StackError(Exception):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a process listens. ``remedy`` says which setting moves it."""
+    """A host and port on which a process listens. ``remedy`` says which setting changes them."""
 
     host: str
     port: int
@@ -49,7 +48,7 @@ class Address:
 
 @dataclass(frozen=True)
 class SocketFile:
-    """The Unix socket on which a process listens."""
+    """A Unix socket on which a process listens."""
 
     path: Path
     purpose: str
@@ -57,8 +56,11 @@ class SocketFile:
 
 @contextmanager
 def only_stack_in(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, which ends with the process; refuses while another one has it."""
-    with (folder / LOCK).open("a+") as lock:
+    """Hold the folder's lock, which the kernel gives back when the process ends.
+
+    Raises StackError while another process holds it.
+    """
+    with (folder / LOCK_FILE).open("a+") as lock:
         if not locked(lock):
             lock.seek(0)
             holder = lock.read().strip()
@@ -70,7 +72,10 @@ def only_stack_in(folder: Path) -> Iterator[None]:
 
 
 def locked(lock: IO[str]) -> bool:
-    """Try again for a moment: whoever looks whether a stack runs holds the lock for an instant, too."""
+    """Lock the file and return whether that was possible.
+
+    Tries again for a moment: a process that only checks whether a stack runs holds the lock for an instant, too.
+    """
     for _ in range(LOCK_TRIES):
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,40 +85,28 @@ def locked(lock: IO[str]) -> bool:
 
 
 def require_free(address: Address | SocketFile) -> None:
+    """Raise StackError where another program listens on the port or the socket, or the port cannot be opened."""
     if isinstance(address, SocketFile):
-        require_silent(address)
-    else:
-        require_free_port(address)
-
-
-def require_silent(address: SocketFile) -> None:
-    """Refuse a socket that somebody listens on; a file that an earlier server left is replaced by the next."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(address.path))
-        except OSError:
-            return
-    raise StackError(f"{address.path} ({address.purpose}) is already in use by another program; stop that first.")
-
-
-def require_free_port(address: Address) -> None:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family) as probe:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(address.path))
+            except OSError:  # a file that an earlier server left is replaced by the next
+                return
+        raise StackError(f"{address.path} ({address.purpose}) is already in use by another program; stop that first.")
+    with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do, after a stop
         try:
             probe.bind((address.host, address.port))
         except OSError as error:
-            raise StackError(refusal(address, error)) from None
+            what = f"port {address.port} ({address.purpose})"
+            why = f"cannot be opened on {address.host}: {error.strerror or error}; {address.remedy}"
+            if error.errno == errno.EADDRINUSE:
+                why = f"is already in use by {user_of(address.port)}; stop it or {address.remedy}"
+            raise StackError(f"{what} {why}") from None
 
 
-def refusal(address: Address, error: OSError) -> str:
-    what = f"port {address.port} ({address.purpose})"
-    if error.errno != errno.EADDRINUSE:
-        return f"{what} cannot be opened on {address.host}: {error.strerror or error}; {address.remedy}"
-    return f"{what} is already in use by {occupant(address.port)}; stop it or {address.remedy}"
-
-
-def occupant(port: int) -> str:
+def user_of(port: int) -> str:
+    """Return the name and number of the process that listens on the port, as far as this user may see it."""
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             listens = connection.status == psutil.CONN_LISTEN and connection.laddr
@@ -123,9 +116,10 @@ def occupant(port: int) -> str:
 
 
 def require_model(console: Console) -> None:
-    """Assemble the stand-in where it is wanted and not whole; refuse another model's folder that is not.
+    """Assemble the stand-in if it is chosen and incomplete.
 
-    A name that is no folder is looked for on the model hub when the workers need it.
+    Raises StackError for another model's folder that is incomplete or missing. A model that is named by its hub id is
+    looked for when the workers need it.
     """
     folder = Path(settings.MODEL_PATH).expanduser()
     if settings.EMBED_MODEL == settings.STAND_IN:
@@ -148,23 +142,17 @@ def require_model(console: Console) -> None:
 
 
 def assemble_standin(console: Console) -> None:
-    """In a process of its own, because PyTorch would stay in this one's memory."""
+    """Assemble the stand-in in a process of its own, because PyTorch would stay in this one's memory."""
     console.line("up", f"model: assembling the stand-in in {settings.MODEL_PATH}")
-    command = tethered([sys.executable, "-W", "ignore", "manage.py", "standin_model"])
+    command = bound_to_parent([sys.executable, "-W", "ignore", "manage.py", "standin_model"])
     done = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode or lacking(Path(settings.MODEL_PATH)):
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise StackError(f"The stand-in model could not be assembled: {said}")
 
 
-def advice(connection: BaseDatabaseWrapper) -> str:
-    if connection.vendor != "sqlite":
-        return "Check DATABASE_URL."
-    return f"Put a backup in the place of {connection.settings_dict['NAME']}, or move the file away to start anew."
-
-
 def migrate(console: Console) -> None:
-    """Brings the database's tables up to date; touches nothing where they are."""
+    """Bring the database's tables up to date; write nothing where they are. Raises StackError."""
     connection = connections["default"]
     try:
         executor = MigrationExecutor(connection)
@@ -172,7 +160,10 @@ def migrate(console: Console) -> None:
             call_command("migrate", interactive=False, verbosity=0)
             console.line("up", f"database: {len(missing)} migrations applied")
     except DatabaseError as error:
-        said = str(error).strip().rstrip(".")
-        raise StackError(f"The database cannot be used: {said}. {advice(connection)}") from error
+        said, remedy = str(error).strip().rstrip("."), "Check DATABASE_URL."
+        if connection.vendor == "sqlite":
+            file = connection.settings_dict["NAME"]
+            remedy = f"Put a backup in the place of {file}, or move the file away to start anew."
+        raise StackError(f"The database cannot be used: {said}. {remedy}") from error
     finally:
         connections.close_all()

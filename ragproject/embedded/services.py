@@ -1,4 +1,4 @@
-"""The processes of the embedded stack: the command of each, its environment, how to see that it answers.
+"""The processes of the embedded stack: the command of each, its environment, and the check that it answers.
 
 Redis and Milvus are among them only where their URL names a Unix socket below DATA_DIR, which is the default, or this
 machine's loopback; otherwise the server at the URL is used. Starts nothing itself; ``stack`` does.
@@ -30,10 +30,10 @@ from ragproject.embedded.preflight import Address, SocketFile, StackError
 from ragproject.settings import is_embedded, socket_path
 
 PROBE_SECONDS = 2.0
-# A worker does not see a ping from before it listened, so a longer wait would only delay the next.
+# A worker does not get a ping that was sent before it listened, so a longer wait would only delay the next ping.
 PING_SECONDS = 0.5
-# A worker finishes the page or batch in hand; a page usually takes well under 10 s, and what is
-# killed after this is handed out again when its lease ends.
+# A worker finishes its page or batch; a page usually takes well under 10 s. Killed work is handed out again when its
+# lease ends.
 WORKER_STOP_SECONDS = 20.0
 STOP_SECONDS = 8.0
 # Open answer streams get this long, less than STOP_SECONDS.
@@ -45,14 +45,17 @@ HTTP2_SETTINGS = 4
 # What a client of the embedded Redis may do: everything but what Redis itself calls dangerous (writing files where it
 # is told, loading modules, following another server, stopping), of which this is needed here or harmless.
 REDIS_RIGHTS = "~* &* +@all -@dangerous +client +info +flushall +flushdb +keys +config|get"
-# What only costs with one worker per queue: events of other workers, and a second's wait for them.
+# Without what is of no use with one worker per queue: events of other workers, and a second's wait for them.
 ALONE = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """One process. ``trouble`` returns why it does not answer, or nothing when it does; ``mend`` is called before each
-    start, is told whether it has ended by itself, and returns what was done about its files, or nothing."""
+    """One process.
+
+    ``trouble`` returns why it does not answer; empty when it does. ``repair`` is called before each start, with whether
+    the process has ended by itself before, and returns a sentence about what was done to its files; empty for nothing.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -61,11 +64,11 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path = settings.BASE_DIR
     stop_seconds: float = STOP_SECONDS
-    mend: Callable[[bool], str] = lambda ended: ""
+    repair: Callable[[bool], str] = lambda ended: ""
 
 
 def backends() -> list[Service]:
-    """Return the embedded Redis and Milvus; one that runs elsewhere must answer now."""
+    """Return those of Redis and Milvus that are embedded. Raises StackError when one that is not does not answer."""
     found = []
     for url, schemes, embedded, trouble in (
         (settings.REDIS_URL, ("unix", "redis"), redis_server, redis_trouble),
@@ -92,6 +95,7 @@ def open_to_everybody() -> list[str]:
 
 
 def redis_server() -> Service:
+    """Return the embedded Redis; writes its configuration."""
     folder = settings.DATA_DIR / "redis"
     address = listening(settings.REDIS_URL, 6379, "Redis", "set REDIS_URL=redis://:PASSWORD@127.0.0.1:PORT/0")
     config = write_redis_config(folder, address)
@@ -102,24 +106,36 @@ def redis_server() -> Service:
         trouble=redis_trouble,
         listens=address,
         directory=folder,
-        # It reads a file that is cut short by itself, and ends on any other damage.
-        mend=lambda ended: set_aside_redis(folder / "appendonly.aof", binary) if ended else "",
+        # Redis reads a file that is cut short by itself, and ends on any other damage.
+        repair=lambda ended: set_aside_redis(folder / "appendonly.aof", binary) if ended else "",
     )
 
 
 def write_redis_config(folder: Path, address: Address | SocketFile) -> Path:
-    """Write a file rather than arguments: everybody on the machine may read a command line's password."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Write Redis' configuration into a private file and return its path.
+
+    A file rather than arguments: everybody on the machine may read a command line. The password stands in it as a hash,
+    which needs no quoting.
+    """
+    url = urlsplit(settings.REDIS_URL)
+    password = unquote(url.password or "") or parse_qs(url.query).get("password", [""])[0]
+    rule = f"#{hashlib.sha256(password.encode()).hexdigest()}" if password else "nopass"
+    if isinstance(address, SocketFile):
+        path = json.dumps(str(address.path), ensure_ascii=False)
+        listen = ["port 0", f"unixsocket {path}", "unixsocketperm 700"]
+    else:
+        listen = [f"bind {address.host}", f"port {address.port}", "protected-mode yes"]
     lines = [
-        *listening_lines(address),
+        *listen,
         "loglevel warning",
         "appendonly yes",
         "appendfsync everysec",
         'save ""',
-        # Any other policy throws queues and finished embeddings away when the memory is full.
+        # Any other policy deletes queues and finished embeddings when the memory is full.
         "maxmemory-policy noeviction",
-        f"user default on {redis_password()} {REDIS_RIGHTS}",
+        f"user default on {rule} {REDIS_RIGHTS}",
     ]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     config, fresh = folder / "redis.conf", folder / "redis.conf.new"
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=0o600)
@@ -127,20 +143,8 @@ def write_redis_config(folder: Path, address: Address | SocketFile) -> Path:
     return fresh.replace(config)
 
 
-def listening_lines(address: Address | SocketFile) -> list[str]:
-    if isinstance(address, SocketFile):
-        return ["port 0", f"unixsocket {json.dumps(str(address.path), ensure_ascii=False)}", "unixsocketperm 700"]
-    return [f"bind {address.host}", f"port {address.port}", "protected-mode yes"]
-
-
-def redis_password() -> str:
-    """Return the URL's password as Redis' rules for users write it: a hash needs no quoting."""
-    parts = urlsplit(settings.REDIS_URL)
-    password = unquote(parts.password or "") or parse_qs(parts.query).get("password", [""])[0]
-    return f"#{hashlib.sha256(password.encode()).hexdigest()}" if password else "nopass"
-
-
 def redis_trouble() -> str:
+    """Return why Redis does not answer a ping; empty when it does."""
     client = redis.Redis.from_url(
         settings.REDIS_URL,
         socket_timeout=PROBE_SECONDS,
@@ -157,8 +161,15 @@ def redis_trouble() -> str:
 
 
 def milvus_server() -> Service:
-    """Milvus Lite's binary itself: its Python wrapper would only be one process more to lose."""
+    """Return the embedded Milvus.
+
+    Runs Milvus Lite's binary itself: its Python wrapper would be one process more that can end.
+    """
     address = listening(settings.MILVUS_URI, 19530, "Milvus", "set MILVUS_URI=http://127.0.0.1:PORT")
+    if isinstance(address, SocketFile):
+        grpc_address = f"unix:{quote(str(address.path))}"
+    else:
+        grpc_address = f"{in_url(address.host)}:{address.port}"
     binary = bundled("milvus_lite", "lib/milvus", "MILVUS_URI")
     return Service(
         name="milvus",
@@ -167,29 +178,33 @@ def milvus_server() -> Service:
         command=(
             *("/usr/bin/env", f"LD_LIBRARY_PATH={binary.parent}", f"DYLD_LIBRARY_PATH={binary.parent}"),
             *("GLOG_logtostderr=1", "GLOG_minloglevel=2"),
-            *(str(binary), str(settings.DATA_DIR / "milvus.db"), grpc_address(address), "ERROR"),
+            *(str(binary), str(settings.DATA_DIR / "milvus.db"), grpc_address, "ERROR"),
         ),
         trouble=milvus_trouble,
         listens=address,
         directory=settings.DATA_DIR,
-        # It starts on some damage and refuses every write then. The check takes 0.3 s for 370 MB.
-        mend=lambda ended: set_aside_milvus(settings.DATA_DIR / "milvus.db"),
+        # Milvus starts on some damage and refuses every write then. The check takes 0.3 s for 370 MB.
+        repair=lambda ended: set_aside_milvus(settings.DATA_DIR / "milvus.db"),
     )
 
 
-def grpc_address(address: Address | SocketFile) -> str:
-    if isinstance(address, SocketFile):
-        return f"unix:{quote(str(address.path))}"
-    return f"{f'[{address.host}]' if ':' in address.host else address.host}:{address.port}"
-
-
 def milvus_trouble() -> str:
-    """Speak the first bytes of gRPC: a client library here would load 100 MB and start threads."""
+    """Return why Milvus does not answer; empty when it does.
+
+    Sends the first bytes of gRPC: a client library here would load 100 MB and start threads.
+    """
     url, path = urlsplit(settings.MILVUS_URI), socket_path(settings.MILVUS_URI)
     if not url.hostname and not path:  # a file that each process opens by itself
         return ""
     try:
-        with connected_to(path or (url.hostname or "", url.port or 19530)) as connection:
+        if path:
+            connection = socket.socket(socket.AF_UNIX)
+        else:
+            connection = socket.create_connection((url.hostname or "", url.port or 19530), PROBE_SECONDS)
+        with connection:
+            if path:
+                connection.settimeout(PROBE_SECONDS)
+                connection.connect(str(path))
             if url.scheme == "https":
                 return ""
             connection.sendall(HTTP2_PREFACE)
@@ -199,36 +214,28 @@ def milvus_trouble() -> str:
     return "" if frame[3:4] == bytes([HTTP2_SETTINGS]) else "it does not speak gRPC"
 
 
-def connected_to(place: Path | tuple[str, int]) -> socket.socket:
-    if not isinstance(place, Path):
-        return socket.create_connection(place, PROBE_SECONDS)
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(PROBE_SECONDS)
-    try:
-        connection.connect(str(place))
-    except OSError:
-        connection.close()
-        raise
-    return connection
-
-
 def cpu_worker(children: int) -> Service:
+    """Return the worker that fetches and cuts pages, in so many processes."""
     options = ("-Q", "cpu", "-c", str(children), f"--max-memory-per-child={CPU_CHILD_MAX_KIB}")
     # Several children already use the cores; a thread pool in each would only contend.
     return worker("cpu", options, {"OMP_NUM_THREADS": "1"})
 
 
 def index_worker() -> Service:
-    """One child is enough: one drain runs at a time."""
+    """Return the worker of the index, with one process: one drain runs at a time."""
     return worker("index", ("-Q", "index", "-c", "1"), {"OMP_NUM_THREADS": "1"})
 
 
 def gpu_worker() -> Service:
-    """One child with one model. Spawned, because CUDA cannot be initialised again after a fork."""
+    """Return the worker that embeds, with one process and one model.
+
+    The process is spawned, because CUDA cannot be initialised again after a fork.
+    """
     return worker("gpu", ("-Q", "gpu", "-c", "1", "--pool-start-method", "spawn"), {})
 
 
 def worker(name: str, options: tuple[str, ...], environment: Mapping[str, str]) -> Service:
+    """Return a Celery worker under the node name ``name@host``."""
     return Service(
         name=name,
         command=celery("worker", "-n", f"{name}@%h", "-O", "fair", *ALONE, *options),
@@ -239,7 +246,10 @@ def worker(name: str, options: tuple[str, ...], environment: Mapping[str, str]) 
 
 
 def worker_trouble(name: str) -> str:
-    """On a connection of its own: Celery's pooled ones retry for ever, and nobody would tend the rest."""
+    """Return why the worker does not answer a ping; empty when it does.
+
+    Uses a connection of its own: Celery's pooled ones retry for ever, and the supervisor would wait with them.
+    """
     try:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0)
@@ -250,11 +260,12 @@ def worker_trouble(name: str) -> str:
 
 
 def beat() -> Service:
-    """Without a pid file: the stack's own lock already keeps a second one away."""
+    """Return Beat, without a pid file: the stack's own lock already keeps a second one away."""
     return Service(name="beat", command=celery("beat"), trouble=lambda: "")
 
 
 def web() -> Service:
+    """Return the web server."""
     host, port = settings.WEB_HOST, settings.WEB_PORT
     options = ("--host", host, "--port", str(port), "--lifespan", "off", "--no-access-log", "--no-proxy-headers")
     drain = ("--timeout-graceful-shutdown", str(WEB_DRAIN_SECONDS))
@@ -269,7 +280,10 @@ def web() -> Service:
 
 
 def web_trouble() -> str:
-    """uvicorn listens only once the application is loaded, so a connection is answer enough."""
+    """Return why nothing can connect to the web server; empty when it is ready.
+
+    uvicorn listens only once the application is loaded.
+    """
     try:
         socket.create_connection((reachable_web_host(), settings.WEB_PORT), PROBE_SECONDS).close()
     except OSError as error:
@@ -278,12 +292,17 @@ def web_trouble() -> str:
 
 
 def web_url() -> str:
-    host = reachable_web_host()
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.WEB_PORT}/"
+    """Return the address of the site for a browser on this machine."""
+    return f"http://{in_url(reachable_web_host())}:{settings.WEB_PORT}/"
+
+
+def in_url(host: str) -> str:
+    """Return the host as URLs write it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def manage(words: str) -> str:
-    """The command line that reaches this stack's data, as it is typed beside manage.py."""
+    """Return the command line that uses this stack's data, as it is typed in the folder of manage.py."""
     python = os.path.relpath(sys.executable, settings.BASE_DIR)
     if python.startswith(".."):
         python = sys.executable
@@ -294,17 +313,19 @@ def manage(words: str) -> str:
 
 
 def reachable_web_host() -> str:
-    """The address for "every interface" cannot be visited; this machine's own can."""
+    """Return WEB_HOST, or this machine's own address where WEB_HOST means every interface, which nobody can visit."""
     every_interface = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  read, not bound
     return every_interface.get(settings.WEB_HOST, settings.WEB_HOST)
 
 
 def celery(command: str, *options: str) -> tuple[str, ...]:
+    """Return the command line of one of Celery's programs."""
     level = ("-l", settings.LOG_LEVEL)
     return (sys.executable, "-m", "celery", "-q", "-A", "ragproject", command, *level, *options)
 
 
 def listening(url: str, default_port: int, purpose: str, remedy: str) -> Address | SocketFile:
+    """Return where the embedded server of this URL is to listen."""
     if path := socket_path(url):
         return SocketFile(path, purpose)
     parts = urlsplit(url)
@@ -313,7 +334,7 @@ def listening(url: str, default_port: int, purpose: str, remedy: str) -> Address
 
 
 def bundled(package: str, file: str, setting: str) -> Path:
-    """A server binary inside an installed package, found without importing the package."""
+    """Return a server's binary inside an installed package, found without importing the package. Raises StackError."""
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
     for folder in folders or ():
@@ -323,6 +344,7 @@ def bundled(package: str, file: str, setting: str) -> Path:
 
 
 def without_password(url: str) -> str:
+    """Return the URL's scheme and host, or its path where it names a socket."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return f"unix:{parts.path}"

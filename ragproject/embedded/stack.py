@@ -1,10 +1,10 @@
 """The embedded stack: Redis, Milvus Lite, the workers, Beat and the web server as child processes.
 
-``run()`` starts them in order, waits until each answers, prefixes their output, starts one again that
-ends by itself, and stops them in order on SIGINT, SIGTERM or SIGHUP. One stack per data folder.
+``run()`` starts them in order, waits until each answers, prefixes their output, starts one again that ends by itself,
+and stops them in order on SIGINT, SIGTERM or SIGHUP. One stack per data folder.
 
-Processes are circus' (its ``Watcher``, without its daemon and sockets): a session per child, output
-streams, bounded stop, a Python API. supervisor wants files and cannot prefix, honcho never restarts.
+The processes are run by circus (its ``Watcher``, without its daemon and sockets): a session per child, output streams,
+bounded stop, a Python API. supervisor needs files and cannot prefix, honcho never restarts.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from django.db import connections
 from ragproject.embedded import services
 from ragproject.embedded.console import Console, Prefixed
 from ragproject.embedded.data_folder import prepare, require_rows
-from ragproject.embedded.deaths import Register
+from ragproject.embedded.parent_watch import bound_to_parent
 from ragproject.embedded.preflight import StackError, migrate, only_stack_in, require_free, require_model
+from ragproject.embedded.restarts import RestartLog
 from ragproject.embedded.services import Service
-from ragproject.embedded.tether import tethered
 
 # Often enough that a restart is prompt; six waitpid calls a tick cost nothing measurable.
 TICK_SECONDS = 0.25
 # A cold disk may take half a minute to import Django, Celery and gRPC three times over.
 READY_SECONDS = 120.0
 LONGEST_PAUSE_SECONDS = 30.0
-# A process that ran this long is taken to be healthy, and its next end is the first again.
+# A process that ran this long counts as healthy, and its next end as the first.
 STEADY_SECONDS = 60.0
 ENDS_BEFORE_GIVING_UP = 3
 # Lets the event loop read what a process wrote last before circus closes its pipes.
@@ -47,11 +47,11 @@ ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 class StopRequested(Exception):
-    """A signal asked the stack to stop."""
+    """A signal that asks the stack to stop."""
 
 
 def run(*, cpu_workers: int, with_web: bool, colour: bool) -> None:
-    """Runs the stack until a signal stops it. ``StackError`` says why it cannot run."""
+    """Run the stack until a signal stops it. Raises StackError where it cannot run."""
     console = Console(colour=colour)
     prepare(settings.DATA_DIR, console)
     with only_stack_in(settings.DATA_DIR):
@@ -66,7 +66,10 @@ def run(*, cpu_workers: int, with_web: bool, colour: bool) -> None:
 
 
 def plan(*, cpu_workers: int, with_web: bool) -> list[list[Service]]:
-    """What to start, in tiers; the first must answer before the others start. Stopped in reverse."""
+    """Return what to start, in tiers: the first must answer before the others start, and is stopped last.
+
+    Raises StackError where an address is in use.
+    """
     backends = services.backends()
     front = [services.beat(), *([services.web()] if with_web else [])]
     workers = [services.cpu_worker(cpu_workers), services.gpu_worker(), services.index_worker()]
@@ -77,14 +80,18 @@ def plan(*, cpu_workers: int, with_web: bool) -> list[list[Service]]:
 
 
 async def serve(tiers: list[list[Service]], console: Console) -> None:
-    register = Register(settings.DATA_DIR)
-    stack = Stack([[Child(service, console, register) for service in tier] for tier in tiers], console, register)
-    stack.listen_for_signals()
+    """Start the services, then restart those that end, until a signal asks to stop; stop them in any case."""
+    restart_log = RestartLog(settings.DATA_DIR)
+    stack = Stack([[Child(service, console, restart_log) for service in tier] for tier in tiers], console, restart_log)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stack.request_stop)
     try:
-        await stack.bring_up()
+        first, *others = stack.tiers
+        await stack.start(first)
+        await stack.start(chain(*others))
         announce(tiers, console)
         while True:
-            await stack.tend()
+            await stack.check()
     except StopRequested:
         console.line("up", "stopping; once more to kill")
     finally:
@@ -92,7 +99,7 @@ async def serve(tiers: list[list[Service]], console: Console) -> None:
 
 
 def announce(tiers: list[list[Service]], console: Console) -> None:
-    """What to do now, and a last line that a script can wait for."""
+    """Write what to do now, and a last line, "ready", that a script can wait for."""
     with_web = any(service.name == "web" for service in chain(*tiers))
     if with_web:
         console.line("up", f"questions  {services.web_url()}")
@@ -103,23 +110,30 @@ def announce(tiers: list[list[Service]], console: Console) -> None:
 
 
 class Child:
-    """One service and its process: when it ended by itself, and when it is to start again."""
+    """One service and its process: how often in a row it ended by itself, and when it starts again."""
 
-    def __init__(self, service: Service, console: Console, register: Register) -> None:
+    def __init__(self, service: Service, console: Console, restart_log: RestartLog) -> None:
         self.service = service
         self.console = console
-        self.register = register
+        self.restart_log = restart_log
         self.streams = [Prefixed(service.name, console) for _ in ("stdout", "stderr")]
         self.watcher = watch(service, *self.streams)
         self.ends = 0
         self.started = self.due = 0.0
 
     async def start(self) -> None:
-        await self.mend()
+        """Repair the service's files where they need it, then start its process."""
+        try:
+            done = await asyncio.to_thread(self.service.repair, self.ends > 0)
+        except (OSError, subprocess.SubprocessError) as error:
+            done = f"{self.service.name}'s files could not be looked at: {error}"
+        if done:
+            self.console.line("up", f"WARNING: {done}")
         self.started = time.monotonic()
         await self.watcher.start()
 
     async def stop(self) -> None:
+        """Ask the process to stop, and kill it after the service's ``stop_seconds``."""
         pids, asked = list(self.watcher.processes), time.monotonic()
         await self.watcher.stop()
         for pid in pids:
@@ -128,53 +142,40 @@ class Child:
             bound = f"{self.service.stop_seconds:.0f} s"
             self.console.line("up", f"{self.service.name} did not stop within {bound} and was killed")
 
-    async def tend(self) -> None:
+    async def check(self) -> None:
+        """Note the end of the process; start it again when that is due."""
         if self.watcher.is_stopped():
             if time.monotonic() >= self.due:
                 await self.start()
             return
         for pid, process in list(self.watcher.processes.items()):
             if (code := process.poll()) is not None:
-                await self.bury(pid, code)
+                await self.note_end(pid, code)
 
-    async def bury(self, pid: int, code: int) -> None:
+    async def note_end(self, pid: int, code: int) -> None:
+        """Read what the process wrote last, and set when it starts again: after 1, 2, 4, … seconds."""
         await asyncio.sleep(LAST_WORDS_SECONDS)
         await self.watcher.manage_processes()
         for stream in self.streams:
             stream.close()
         kill_group(pid)
-        pause = self.next_pause()
+        was_steady = time.monotonic() - self.started > STEADY_SECONDS
+        self.ends = 1 if was_steady else self.ends + 1
+        pause = min(2.0 ** (self.ends - 1), LONGEST_PAUSE_SECONDS)
         self.due = time.monotonic() + pause
         cause = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         self.console.line("up", f"{self.service.name} ended ({cause}); starting it again in {pause:.0f} s")
-        self.register.note(self.service.name, cause, self.last_words())
-
-    def last_words(self) -> str:
-        """The last line of its errors, where Python's traceback ends too; of its output when it wrote none."""
-        return next((stream.last for stream in reversed(self.streams) if stream.last), "")
-
-    async def mend(self) -> None:
-        try:
-            done = await asyncio.to_thread(self.service.mend, self.ends > 0)
-        except (OSError, subprocess.SubprocessError) as error:
-            done = f"{self.service.name}'s files could not be looked at: {error}"
-        if done:
-            self.console.line("up", f"WARNING: {done}")
-
-    def next_pause(self) -> float:
-        ran = time.monotonic() - self.started
-        self.ends = 1 if ran > STEADY_SECONDS else self.ends + 1
-        return float(min(2.0 ** (self.ends - 1), LONGEST_PAUSE_SECONDS))
-
-    def kill(self) -> None:
-        for pid in list(self.watcher.processes):
-            kill_group(pid)
+        # The last line of its errors, where Python's traceback ends too; of its output when it wrote none.
+        last_words = next((stream.last for stream in reversed(self.streams) if stream.last), "")
+        self.restart_log.note(self.service.name, cause, last_words)
 
 
 def watch(service: Service, stdout: Prefixed, stderr: Prefixed) -> Watcher:
-    """circus' watcher in its own session, so that a terminal's Ctrl-C reaches the supervisor alone.
-    Without ``respawn``: circus starts again at once and for ever, we wait longer each time."""
-    program, *arguments = tethered(service.command)
+    """Return circus' watcher of the service, in a session of its own: a terminal's Ctrl-C reaches the supervisor alone.
+
+    Without ``respawn``: circus starts again at once and for ever, ``Child`` waits longer each time.
+    """
+    program, *arguments = bound_to_parent(service.command)
     return Watcher(
         service.name,
         shlex.quote(program),
@@ -190,63 +191,55 @@ def watch(service: Service, stdout: Prefixed, stderr: Prefixed) -> Watcher:
 
 
 def kill_group(pid: int) -> None:
-    """What a process left behind in its session; usually nothing."""
+    """Kill what is left in the session of a process; usually nothing."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
 
 class Stack:
-    """All children, in the tiers of ``plan()``."""
+    """All children, in the tiers of ``plan``."""
 
-    def __init__(self, tiers: list[list[Child]], console: Console, register: Register) -> None:
+    def __init__(self, tiers: list[list[Child]], console: Console, restart_log: RestartLog) -> None:
         self.tiers = tiers
         self.console = console
-        self.register = register
+        self.restart_log = restart_log
         self.stopping = asyncio.Event()
 
-    def listen_for_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.request_stop)
-
     def request_stop(self) -> None:
+        """Stop at the next check; when asked a second time, kill everything at once."""
         if self.stopping.is_set():
             for child in chain(*self.tiers):
-                child.kill()
+                for pid in list(child.watcher.processes):
+                    kill_group(pid)
         self.stopping.set()
 
-    async def bring_up(self) -> None:
-        first, *others = self.tiers
-        await self.start(first)
-        await self.start(chain(*others))
-
     async def start(self, children: Iterable[Child]) -> None:
+        """Start the children and wait until each answers. Raises StackError when one does not, or StopRequested."""
         children = list(children)
         for child in children:
             await child.start()
         deadline = time.monotonic() + READY_SECONDS
         for child in children:
-            await self.until_answering(child, deadline)
+            name = child.service.name
+            while trouble := await asyncio.to_thread(child.service.trouble):
+                if child.ends >= ENDS_BEFORE_GIVING_UP:
+                    raise StackError(f"{name} ended {child.ends} times at its start; its lines above say why.")
+                if time.monotonic() > deadline:
+                    raise StackError(f"{name} does not answer after {READY_SECONDS:.0f} s: {trouble}")
+                await self.check()
 
-    async def until_answering(self, child: Child, deadline: float) -> None:
-        name = child.service.name
-        while trouble := await asyncio.to_thread(child.service.trouble):
-            if child.ends >= ENDS_BEFORE_GIVING_UP:
-                raise StackError(f"{name} ended {child.ends} times at its start; its lines above say why.")
-            if time.monotonic() > deadline:
-                raise StackError(f"{name} does not answer after {READY_SECONDS:.0f} s: {trouble}")
-            await self.tend()
-
-    async def tend(self) -> None:
+    async def check(self) -> None:
+        """Check every child that has been started, then wait for TICK_SECONDS. Raises StopRequested."""
         for child in chain(*self.tiers):
             if child.started:
-                await child.tend()
-        self.register.publish()
+                await child.check()
+        self.restart_log.publish()
         with suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), TICK_SECONDS)
         if self.stopping.is_set():
             raise StopRequested
 
     async def stop(self) -> None:
+        """Stop all children, the last tier first."""
         for tier in reversed(self.tiers):
             await asyncio.gather(*(child.stop() for child in tier))

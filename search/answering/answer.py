@@ -1,8 +1,8 @@
 """A question -> a stream of events: Found, then Tokens, then Timed, then Done.
 
-The one place where retrieval, prompt and model are joined; the page, the API and the command all read this
-stream. Raises SearchError or IngestionError, possibly after Found and some Tokens, which stay valid. What fails before
-Found leaves the caller free to answer with a status.
+The one place where retrieval, prompt and model are joined; the page, the API and the command all read this stream.
+Raises SearchError or IngestionError, possibly after Found and some Tokens, which stay valid. After a failure before
+Found the caller can still answer with a status.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from django.conf import settings
 from ragproject.clients import Slots
 from search.answering import llm
 from search.answering.citations import CitationReader, Token, printable
-from search.answering.extractive import Extract, best_extracts
+from search.answering.extractive import best_extracts
 from search.answering.prompt import build_messages, select_context
 from search.exceptions import TooBusy
 from search.questions import Passage, Question
-from search.retrieval.retriever import retrieve_in_turn
+from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
 
 EXTRACTIVE_NOTICE = "No language model is configured; these are the passages that answer best."
 NOTHING_FOUND = "Nothing in the index answers this question."
-# Words of one token of an extract: enough tokens to show progress, few enough to cost nothing.
+# Words of one token of an extract: few enough to show progress, enough that the events cost nothing.
 WORDS_PER_TOKEN = 6
 # An answer takes seconds to write.
 BUSY_RETRY_SECONDS = 5
@@ -58,7 +58,7 @@ Event = Found | Token | Timed | Done
 
 async def answer(question: Question, timings: Timings, client: str = "") -> AsyncGenerator[Event, None]:
     """Yield the events, in order; close the iterator to stop the language model. ``client`` is who asks."""
-    passages = await retrieve_in_turn(question, timings, client)
+    passages = await retrieve_queued(question, timings, client)
     mode = "llm" if llm.configured() and passages else "extractive"
     with model_slot(client) if mode == "llm" else nullcontext():
         yield Found(tuple(passages), mode)
@@ -72,7 +72,7 @@ async def answer(question: Question, timings: Timings, client: str = "") -> Asyn
 
 @contextmanager
 def model_slot(client: str) -> Iterator[None]:
-    """Hold one of the streams that the language model writes at a time. Raises TooBusy when there is none left."""
+    """Count one more answer that the language model writes for ``client``. Raises TooBusy when there are too many."""
     slots = model_slots()
     if not slots.take(client):
         raise TooBusy("Too many answers are being written. Ask again in a moment.", BUSY_RETRY_SECONDS)
@@ -84,12 +84,12 @@ def model_slot(client: str) -> Iterator[None]:
 
 @cache
 def model_slots() -> Slots:
-    """Return the process' streams."""
+    """Return the limits of this process on answers that are being written."""
     return Slots(settings.LLM_ANSWERS_PER_CLIENT, settings.LLM_ANSWERS)
 
 
 async def generated(question: str, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Token, None]:
-    """The language model's answer; only passages that it was given can be cited."""
+    """Yield the language model's answer; only passages that it was given can be cited."""
     with timings.stage("context"):
         context = select_context(passages)
         messages = build_messages(question, context)
@@ -104,21 +104,16 @@ async def generated(question: str, passages: Sequence[Passage], timings: Timings
 
 
 async def extracted(question: str, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Token, None]:
-    """The passages' own sentences."""
+    """Yield the passages' own sentences, a few words a token, each extract with its citation."""
     with timings.stage("context"):
         extracts = best_extracts(question, [p.text for p in passages], [p.fence for p in passages])
     with timings.stage("generate"):
-        for token in spoken(extracts):
-            yield token
-
-
-def spoken(extracts: Sequence[Extract]) -> Iterator[Token]:
-    if not extracts:
-        yield Token(NOTHING_FOUND)
-    for n, extract in enumerate(extracts):
-        text = printable(extract.text)
-        yield from (Token(m[0]) for m in re.finditer(rf"(?:\s*\S+){{1,{WORDS_PER_TOKEN}}}", text))
-        yield Token(" ")
-        yield Token(f"[{extract.number}]", extract.number)
-        if n + 1 < len(extracts):
-            yield Token("\n\n")
+        if not extracts:
+            yield Token(NOTHING_FOUND)
+        for extract in extracts:
+            if extract is not extracts[0]:
+                yield Token("\n\n")
+            for words in re.finditer(rf"(?:\s*\S+){{1,{WORDS_PER_TOKEN}}}", printable(extract.text)):
+                yield Token(words[0])
+            yield Token(" ")
+            yield Token(f"[{extract.number}]", extract.number)

@@ -31,7 +31,7 @@ class Token:
 
 
 class CitationReader:
-    """Feed it the pieces in order, then ``finish``."""
+    """Generated text with citations that exist: feed it the pieces in order, then ``finish``."""
 
     def __init__(self, passages: int) -> None:
         self._passages = passages
@@ -39,6 +39,7 @@ class CitationReader:
         self._code = ""  # the run of backticks that is open
 
     def feed(self, piece: str) -> Iterator[Token]:
+        """Yield what is complete; hold back what the next piece may go on with."""
         text = self._held + printable(piece)
         cut = UNFINISHED.search(text)
         end = cut.start() if cut else len(text)
@@ -46,31 +47,25 @@ class CitationReader:
         yield from self._read(text[:end])
 
     def finish(self) -> Iterator[Token]:
+        """Yield what was held back."""
         held, self._held = self._held, ""
         yield from self._read(held)
 
     def _read(self, text: str) -> Iterator[Token]:
         for part in MARKS.split(text):
             self._code = open_run(part, self._code)
-            if not self._code and MARKS.fullmatch(part) and "[" in part:
-                yield from self._cited(part)
-            elif part:
-                yield Token(part)
-
-    def _cited(self, mark: str) -> Iterator[Token]:
-        """A space before the mark stays only if something follows it."""
-        numbers = [int(n) for n in re.findall(r"\d+", mark)]
-        known = [n for n in numbers if 1 <= n <= self._passages]
-        if known and mark[0] != "[":
-            yield Token(mark[0])
-        yield from (Token(f"[{n}]", n) for n in known)
+            if self._code or "[" not in part or not MARKS.fullmatch(part):
+                if part:
+                    yield Token(part)
+                continue
+            known = [number for number in map(int, re.findall(r"\d+", part)) if 1 <= number <= self._passages]
+            if known and part[0] != "[":  # a space before the citation stays only if something follows it
+                yield Token(part[0])
+            yield from (Token(f"[{number}]", number) for number in known)
 
 
 def printable(text: str) -> str:
-    return "".join(c for c in text if is_printable(c))
-
-
-def is_printable(character: str) -> bool:
-    if character in KEPT_CONTROLS:
-        return True
-    return character not in OVERRIDES and unicodedata.category(character) not in ("Cc", "Cs")
+    """Return the text without controls, bidirectional overrides, lone surrogates and U+FFFD."""
+    return "".join(
+        c for c in text if c in KEPT_CONTROLS or (c not in OVERRIDES and unicodedata.category(c) not in ("Cc", "Cs"))
+    )

@@ -1,14 +1,13 @@
 """Messages -> the text that an OpenAI-compatible server generates, as it comes.
 
-The only module that speaks to a language model. One retry, before the first token only; the whole answer
-has LLM_TIMEOUT_SECONDS. Every failure is LLMFailed. Whoever stops listening closes the connection.
+The only module that speaks to a language model. One retry, before the first token only; the whole answer has
+LLM_TIMEOUT_SECONDS. Every failure is LLMFailed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
@@ -29,49 +28,42 @@ _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = WeakKeyDic
 
 
 def configured() -> bool:
+    """Return whether there is a language model to ask."""
     return bool(settings.LLM_BASE_URL)
 
 
 async def stream_completion(messages: list[Message]) -> AsyncGenerator[str, None]:
-    """Pieces of the answer, never empty."""
+    """Yield the pieces of the answer, none of them empty. Raises LLMFailed.
+
+    The connection is closed when the caller stops listening.
+    """
     deadline = asyncio.get_running_loop().time() + settings.LLM_TIMEOUT_SECONDS
-    finished = False
-    async with opened(messages, deadline) as stream:
-        while chunk := await next_chunk(stream, deadline):
-            text, ended = read_chunk(chunk)
-            finished = finished or ended
-            if text:
-                yield text
-    if not finished:
-        raise LLMFailed(f"The language model at {settings.LLM_BASE_URL} broke off in the middle of its answer.")
-
-
-@asynccontextmanager
-async def opened(messages: list[Message], deadline: float) -> AsyncIterator[AsyncStream[ChatCompletionChunk]]:
-    """The stream, closed on every way out."""
     request = (await client()).chat.completions.create(
         model=settings.LLM_MODEL,
         messages=cast(Any, messages),
         max_tokens=settings.LLM_MAX_TOKENS,
         stream=True,
     )
-    stream = await before(deadline, request)
+    stream: AsyncStream[ChatCompletionChunk] = await before(deadline, request)
+    finished = False
     try:
-        yield stream
+        while chunk := await before(deadline, anext(stream, None)):
+            # The first chunk of some servers holds a role only, the last one of others no choice at all.
+            for choice in (getattr(chunk, "choices", None) or [])[:1]:
+                finished = finished or bool(choice.finish_reason)
+                if choice.delta and choice.delta.content:
+                    yield choice.delta.content
     finally:
         await stream.close()
+    if not finished:
+        raise LLMFailed(f"The language model at {settings.LLM_BASE_URL} broke off in the middle of its answer.")
 
 
-async def next_chunk(stream: AsyncStream[ChatCompletionChunk], deadline: float) -> ChatCompletionChunk | None:
-    try:
-        chunk: ChatCompletionChunk = await before(deadline, anext(stream))
-    except StopAsyncIteration:
-        return None
-    return chunk
+async def before(deadline: float, awaitable: Awaitable[Any]) -> Any:
+    """Return the result.
 
-
-async def before(deadline: float, awaitable: Any) -> Any:
-    """The result, or LLMFailed when the server refuses, breaks off or is too slow."""
+    Raises LLMFailed when the server refuses, breaks off or has not answered at ``deadline``, a time of the event loop.
+    """
     import openai
 
     try:
@@ -94,18 +86,8 @@ async def before(deadline: float, awaitable: Any) -> Any:
         ) from error
 
 
-def read_chunk(chunk: ChatCompletionChunk) -> tuple[str, bool]:
-    """The text in it, and whether it says that the answer is complete. The first chunk of some servers
-    holds a role only, the last one of others no choice at all."""
-    choices = getattr(chunk, "choices", None) or []
-    if not choices:
-        return "", False
-    delta = choices[0].delta
-    return (delta and delta.content) or "", bool(choices[0].finish_reason)
-
-
 async def client() -> AsyncOpenAI:
-    """This event loop's client. Importing the library takes over a second: not in the loop."""
+    """Return this event loop's client. Importing the library takes over a second, so that a thread does it."""
     loop = asyncio.get_running_loop()
     if loop not in _clients:
         _clients.setdefault(loop, await asyncio.to_thread(new_client))
@@ -113,6 +95,7 @@ async def client() -> AsyncOpenAI:
 
 
 def new_client() -> AsyncOpenAI:
+    """Import the library and make a client."""
     import openai
 
     return openai.AsyncOpenAI(

@@ -29,36 +29,32 @@ OTHERS = ("/api", "/healthz", "/readyz")
 
 @sync_and_async_middleware
 def json_errors(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Replace an error's page by JSON where programs ask."""
+    """Replace an error's HTML page by JSON where programs ask."""
     if iscoroutinefunction(get_response):
 
-        async def waiting(request: HttpRequest) -> HttpResponseBase:
-            return checked(request, await get_response(request))
+        async def asynchronous(request: HttpRequest) -> HttpResponseBase:
+            return with_json_error(request, await get_response(request))
 
-        return waiting
+        return asynchronous
 
-    def direct(request: HttpRequest) -> HttpResponseBase:
-        return checked(request, get_response(request))
+    def synchronous(request: HttpRequest) -> HttpResponseBase:
+        return with_json_error(request, get_response(request))
 
-    return direct
-
-
-def checked(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    if response.status_code < 400 or not is_api(request.path):
-        return response
-    if response.get("Content-Type", "").startswith("application/json"):
-        return response
-    return as_json(request, response)
+    return synchronous
 
 
-def is_api(path: str) -> bool:
-    return path.startswith("/api/") or path in OTHERS
-
-
-def as_json(request: HttpRequest, response: HttpResponseBase) -> JsonResponse:
+def with_json_error(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Return the response, or its status and headers with a JSON body where it is an error that is not JSON yet."""
     status = response.status_code
+    if status < 400 or not is_api(request.path) or response.get("Content-Type", "").startswith("application/json"):
+        return response
     sentence = SENTENCES.get(status, f"The request failed: {response.reason_phrase}.")
     if status == 405:
         sentence = f"{request.method} is not possible here; use {response.get('Allow')}."
     kept = {name: value for name, value in response.items() if not name.lower().startswith("content-")}
     return JsonResponse({"error": sentence}, status=status, headers=kept)
+
+
+def is_api(path: str) -> bool:
+    """Return whether programs, not people, ask for the path."""
+    return path.startswith("/api/") or path in OTHERS

@@ -32,8 +32,11 @@ AHEAD = 64
 
 
 async def first_event(events: AsyncGenerator[Event, None]) -> asyncio.Task[Event]:
-    """Return the first event's task when it is done, or when that takes longer than HEARTBEAT_SECONDS: loading a model
-    does, and a proxy must not wait for the response's head meanwhile. Raises what prevented the event until then."""
+    """Return the task of the first event, done unless that takes longer than HEARTBEAT_SECONDS.
+
+    Loading a model may take longer, and a proxy must not wait for the response's head meanwhile. Raises what prevented
+    the event until then.
+    """
     first = asyncio.ensure_future(anext(events))
     try:
         await asyncio.wait({first}, timeout=HEARTBEAT_SECONDS)
@@ -52,7 +55,14 @@ async def event_stream(
     queue: asyncio.Queue[str] = asyncio.Queue(AHEAD)
     producer = asyncio.create_task(produce(events, first, queue))
     try:
-        while text := await next_text(queue, producer):
+        while not queue.empty() or not producer.done():
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    text = await queue.get()
+            except TimeoutError:
+                text = HEARTBEAT
+            if text == END:
+                break
             yield text
         await producer
     finally:
@@ -63,7 +73,7 @@ async def event_stream(
 async def produce(
     events: AsyncGenerator[Event, None], first: asyncio.Task[Event] | None, queue: asyncio.Queue[str]
 ) -> None:
-    """Run the whole answer in one task, so that the reader's pauses never cancel a step of it."""
+    """Put the whole answer into the queue, then END, in one task: a pause of the reader cancels no step of it."""
     try:
         async with aclosing(events):
             if first:
@@ -78,17 +88,8 @@ async def produce(
             queue.put_nowait(END)
 
 
-async def next_text(queue: asyncio.Queue[str], producer: asyncio.Task[None]) -> str:
-    if queue.empty() and producer.done():
-        return END
-    try:
-        async with asyncio.timeout(HEARTBEAT_SECONDS):
-            return await queue.get()
-    except TimeoutError:
-        return HEARTBEAT
-
-
 def described(event: Event) -> tuple[str, dict[str, Any]]:
+    """Return the name and the data of an event, as the table above has them."""
     match event:
         case Found(passages, mode):
             citations = [p.as_citation(n) for n, p in enumerate(passages, 1)]
@@ -102,5 +103,5 @@ def described(event: Event) -> tuple[str, dict[str, Any]]:
 
 
 def encode(name: str, data: dict[str, Any]) -> str:
-    """JSON escapes line ends, so one data line is always enough."""
+    """Return one event of the stream. JSON escapes line ends, so that one line of data is always enough."""
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"

@@ -1,7 +1,7 @@
-"""Which of the services behind the site answer. In: nothing. Out: the names of those that do not.
+"""Which of the services behind the site do not answer. In: nothing. Out: their names.
 
-Each is asked in a thread of its own and has PROBE_SECONDS; a probe that hangs longer counts as no answer, so that
-whoever asks is told in time, whatever the service's client is waiting for.
+Each is asked in a thread of its own and has PROBE_SECONDS. A probe that hangs longer counts as no answer: the caller
+gets its reply in time, whatever the service's client is waiting for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.models import Collection
-from ragproject.embedded.deaths import unsteady_processes
+from ragproject.embedded.restarts import unstable_processes
 
 PROBE_SECONDS = 1.0
 # A probe that hangs keeps its thread; a service with this many is not asked again until one is free.
@@ -25,16 +25,18 @@ THREADS_PER_SERVICE = 2
 
 
 def missing_services() -> list[str]:
-    """Return the names of what does not answer, in a fixed order, and of processes of the embedded stack that end again
-    and again; no addresses and no error texts."""
+    """Return the names of the services that do not answer, in a fixed order, without addresses and error texts.
+
+    Processes of the embedded stack that end again and again are among them.
+    """
     probes: dict[str, Future[bool]] = {name: _threads[name].submit(finished, probe) for name, probe in PROBES.items()}
     wait(probes.values(), PROBE_SECONDS)
     silent = [name for name, probe in probes.items() if not (probe.done() and probe.result())]
-    return silent + [each.name for each in unsteady_processes(settings.DATA_DIR) if each.name not in silent]
+    return silent + [each.name for each in unstable_processes(settings.DATA_DIR) if each.name not in silent]
 
 
 def finished(probe: Callable[[], bool]) -> bool:
-    """Run a probe and give back the thread's connection to the database."""
+    """Run a probe, then give back the thread's connection to the database."""
     try:
         return probe()
     finally:
@@ -42,6 +44,7 @@ def finished(probe: Callable[[], bool]) -> bool:
 
 
 def database_answers() -> bool:
+    """Return whether the database runs a statement."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -51,6 +54,7 @@ def database_answers() -> bool:
 
 
 def redis_answers() -> bool:
+    """Return whether Redis answers a ping within PROBE_SECONDS, without a second try."""
     client = Redis.from_url(
         settings.REDIS_URL,
         socket_connect_timeout=PROBE_SECONDS,
@@ -66,7 +70,7 @@ def redis_answers() -> bool:
 
 
 def milvus_answers() -> bool:
-    """Query the collection that is searched; before there is one, any answer will do."""
+    """Return whether Milvus queries the collection that is searched; before there is one, any answer will do."""
     from ingestion.vector_store.store import open_store
 
     try:

@@ -1,8 +1,8 @@
 """JSON over HTTP: /api/search, /api/ask (server-sent events), /api/sources, /healthz, /readyz.
 
 Errors are ``{"error": sentence}`` with 400 for what the caller can mend and 503 for what time or the operator can.
-What is known before an answer begins has a status; later troubles are events in the stream. ``api_errors`` sees to
-errors that no view here makes. No cookie counts for anything here, so that a program needs no CSRF token.
+What fails before an answer begins has a status; later failures are events in the stream. ``api.errors`` answers for
+errors that no view here makes. Cookies mean nothing here, so that a program needs no CSRF token.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -26,7 +27,7 @@ from search.api.health import missing_services
 from search.catalogue import indexed_sources
 from search.exceptions import FAILURES, QuestionRefused, headers_of, public_message, status_of
 from search.forms import read_question
-from search.retrieval.retriever import retrieve_in_turn
+from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,12 @@ SEARCH_LIMIT = 10
 @require_safe
 @never_cache
 async def search(request: HttpRequest) -> JsonResponse:
-    """Passages for ``?q=``, best first."""
+    """Answer ``?q=`` with passages, best first."""
     timings = Timings()
     try:
         with timings.stage("parse"):
             question = read_question(request.GET, limit=SEARCH_LIMIT)
-        passages = await retrieve_in_turn(question, timings, client_of(request))
+        passages = await retrieve_queued(question, timings, client_of(request))
     except FAILURES as error:
         return failure(error)
     found = [p.as_citation(number) for number, p in enumerate(passages, 1)]
@@ -53,7 +54,7 @@ async def search(request: HttpRequest) -> JsonResponse:
 @csrf_exempt
 @require_POST
 async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-    """The answer as a stream of events; see ``events``."""
+    """Answer a question with a stream of events; see ``events``."""
     if from_another_site(request):
         return JsonResponse({"error": "Browsers may ask from this site's own pages only."}, status=403)
     timings = Timings()
@@ -74,15 +75,16 @@ async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 @require_safe
 @never_cache
 async def sources(request: HttpRequest) -> JsonResponse:
-    """Every source with the documents and chunks that can be found in it."""
-    return JsonResponse({"sources": await sync_to_async(indexed_sources)()})
+    """List every source with the documents and chunks that can be found in it."""
+    found = await sync_to_async(indexed_sources)()
+    return JsonResponse({"sources": [asdict(source) for source in found]})
 
 
 @csrf_exempt
 @require_safe
 @never_cache
 async def healthz(request: HttpRequest) -> JsonResponse:
-    """The process lives."""
+    """Answer 200 as long as the process lives."""
     return JsonResponse({"status": "ok"})
 
 
@@ -90,7 +92,7 @@ async def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 async def readyz(request: HttpRequest) -> JsonResponse:
-    """Everything that an answer and new documents need is there."""
+    """Answer 200 when every service that answers and new documents need is there, else 503 with those that are not."""
     missing = await sync_to_async(missing_services, thread_sensitive=False)()  # not behind a question
     if missing:
         error = f"These services do not answer: {', '.join(missing)}."
@@ -99,8 +101,10 @@ async def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def from_another_site(request: HttpRequest) -> bool:
-    """Return whether a browser says that another site's page asks. Browsers send Sec-Fetch-Site to https and loopback
-    only, Origin with every POST; programs send neither."""
+    """Return whether a browser says that another site's page asks.
+
+    Browsers send Sec-Fetch-Site to https and loopback only, Origin with every POST; programs send neither.
+    """
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         return True
     origin = request.headers.get("Origin")
@@ -109,7 +113,7 @@ def from_another_site(request: HttpRequest) -> bool:
 
 
 def body_of(request: HttpRequest) -> Mapping[str, Any]:
-    """The fields of a JSON object or of a form."""
+    """Return the fields of a JSON object or of a form. Raises QuestionRefused where the body is neither."""
     if request.content_type != "application/json":
         return request.POST
     try:
@@ -122,6 +126,7 @@ def body_of(request: HttpRequest) -> Mapping[str, Any]:
 
 
 def failure(error: Exception) -> JsonResponse:
+    """Return the response to a question that failed before its answer began."""
     status = status_of(error)
     if status >= 500:
         logger.warning("a question was not answered: %s", error)

@@ -1,4 +1,4 @@
-"""How well questions with known answers are answered: BEIR's files in, the field's measures out.
+"""How well retrieval finds known answers: in, BEIR's files of queries and answers; out, the field's measures per mode.
 
 ``queries`` are JSON lines of ``{"_id", "text"}``; ``qrels`` lines of query-id, corpus-id and relevance, divided by
 tabs, below a header if there is one. A corpus-id is a document's address or, for a source of JSON lines, the ``_id`` of
@@ -12,6 +12,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,8 +31,21 @@ PASSAGES = 100
 CUTOFFS = (1, 3, 5, 10)
 
 
+@dataclass(frozen=True, slots=True)
+class ModeResult:
+    """What one mode of search achieved: the measures are means over the queries, by name."""
+
+    mode: str
+    measures: dict[str, float]
+    median_milliseconds: float
+
+    def figures(self) -> dict[str, float]:
+        """Return the measures and the time under the names that the command prints."""
+        return {**self.measures, "p50_ms": self.median_milliseconds}
+
+
 def read_queries(path: Path) -> dict[str, str]:
-    """Query-id -> question. Raises QuestionRefused with the line that cannot be used."""
+    """Return query-id -> question. Raises QuestionRefused with the line that cannot be used."""
     found = {}
     for number, line in enumerate(lines_of(path), 1):
         try:
@@ -43,7 +57,10 @@ def read_queries(path: Path) -> dict[str, str]:
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Query-id -> corpus-id -> relevance, those above 0 only."""
+    """Return query-id -> corpus-id -> relevance, those above 0 only.
+
+    Raises QuestionRefused with the line that cannot be used.
+    """
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for number, line in enumerate(lines_of(path), 1):
         fields = line.split("\t")
@@ -57,6 +74,7 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 
 def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a file that are not empty. Raises QuestionRefused where it cannot be read."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             yield from (stripped for line in file if (stripped := line.rstrip("\r\n")))
@@ -66,40 +84,40 @@ def lines_of(path: Path) -> Iterator[str]:
 
 def evaluate(
     queries: Mapping[str, str], qrels: Qrels, *, source: str = "", modes: Iterable[str] = MODES
-) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield each mode with its measures, means over the queries, and the median milliseconds of a question."""
+) -> Iterator[ModeResult]:
+    """Yield the result of each mode. Raises QuestionRefused where no query has a relevant document."""
     asked = {query: text for query, text in queries.items() if query in qrels}
     if not asked:
         raise QuestionRefused("No query has a relevant document; do the ids of both files agree?")
     names = identifiers()
     for mode in modes:
-        yield mode, evaluate_mode(asked, qrels, names, source=source, mode=mode)
-
-
-def evaluate_mode(
-    asked: Mapping[str, str], qrels: Qrels, names: Mapping[str, str], *, source: str, mode: str
-) -> dict[str, float]:
-    ranked, spent = {}, []
-    for query, text in asked.items():
-        timings = Timings()
-        ranked[query] = rank(retrieve(Question(text, source, PASSAGES, mode), timings), qrels[query], names)
-        spent.append(timings.milliseconds()["total"])
-    return {**measures({q: qrels[q] for q in asked}, ranked), "p50_ms": round(median(spent), 1)}
+        ranked, spent = {}, []
+        for query, text in asked.items():
+            timings = Timings()
+            passages = retrieve(Question(text, source, PASSAGES, mode), timings)
+            spent.append(timings.milliseconds()["total"])
+            ranked[query] = rank(passages, qrels[query], names)
+        yield ModeResult(mode, measures({query: qrels[query] for query in asked}, ranked), round(median(spent), 1))
 
 
 def rank(passages: Iterable[Passage], relevant: Mapping[str, int], names: Mapping[str, str]) -> list[str]:
-    """Documents in the order of their best passages, each by the name that ``relevant`` uses for it."""
-    known = (p.url if p.url in relevant else names.get(p.url) or line_of(p.url) for p in passages)
-    return list(dict.fromkeys(known))
+    """Return the documents in the order of their best passages, each under the name that ``relevant`` uses for it.
 
+    A document's name is its address, its ``_id`` in ``names``, or the ``_id`` in ``jsonl:<file>#<_id>``.
+    """
 
-def line_of(address: str) -> str:
-    """``jsonl:<file>#<_id>`` -> the ``_id``; any other address stays."""
-    return unquote(address.partition("#")[2]) if address.startswith("jsonl:") else address
+    def name_of(address: str) -> str:
+        if address in relevant:
+            return address
+        if named := names.get(address):
+            return named
+        return unquote(address.partition("#")[2]) if address.startswith("jsonl:") else address
+
+    return list(dict.fromkeys(name_of(passage.url) for passage in passages))
 
 
 def identifiers() -> dict[str, str]:
-    """Address -> ``_id`` of those lines of JSON that have a web address, which is then their documents'."""
+    """Return address -> ``_id`` of those lines of JSON that have a web address, which is then their documents'."""
     found: dict[str, str] = {}
     for target in Source.objects.filter(kind=Source.Kind.JSONL).values_list("target", flat=True):
         for line in lines_of(Path(target)):
@@ -110,11 +128,12 @@ def identifiers() -> dict[str, str]:
 
 
 def measures(qrels: Qrels, ranked: Mapping[str, list[str]]) -> dict[str, float]:
+    """Return the measures of ``ranked``, which has each query's documents from the best on, as means by name."""
     import ir_measures
     from ir_measures import AP, RR, R, nDCG
 
     wanted: dict[str, Any] = {f"recall@{k}": R @ k for k in CUTOFFS}
     wanted |= {"mrr@10": RR @ 10, "ndcg@10": nDCG @ 10, "map": AP}
-    scores = {query: {name: -float(place) for place, name in enumerate(names)} for query, names in ranked.items()}
+    scores = {query: {name: -float(at) for at, name in enumerate(names)} for query, names in ranked.items()}
     found = ir_measures.calc_aggregate(wanted.values(), qrels, scores)
     return {name: round(found[measure], 4) for name, measure in wanted.items()}

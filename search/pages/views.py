@@ -21,8 +21,7 @@ from search.answering.answer import EXTRACTIVE_NOTICE, NOTHING_FOUND
 from search.catalogue import overview, stored_document
 from search.exceptions import FAILURES, headers_of, public_message, status_of
 from search.forms import read_question
-from search.questions import Passage
-from search.retrieval.retriever import retrieve_in_turn, warm_up
+from search.retrieval.retriever import retrieve_queued, warm_up
 from search.timings import Timings
 
 logger = logging.getLogger(__name__)
@@ -30,53 +29,44 @@ logger = logging.getLogger(__name__)
 
 @require_safe
 async def page(request: HttpRequest) -> HttpResponse:
-    """The question page; with ``?q=`` also what was found."""
+    """Show the question page; with ``?q=`` also what was found."""
+    about = await sync_to_async(overview)()
+    if about.documents:
+        await sync_to_async(warm_up)()
     shown: dict[str, Any] = {
-        "overview": await sync_to_async(overview)(),
+        "overview": about,
         "stand_in": settings.EMBED_MODEL == settings.STAND_IN,
         "extractive": not llm.configured(),
         "extractive_notice": EXTRACTIVE_NOTICE,
         "question": request.GET.get("q", ""),
         "source": request.GET.get("source", ""),
         "max_chars": settings.QUESTION_MAX_CHARS,
-        "limit": settings.ANSWER_PASSAGES,
     }
-    if shown["overview"].documents:
-        await sync_to_async(warm_up)()
     status: int = HTTPStatus.OK
+    headers: dict[str, str] = {}
     if "q" in request.GET:
-        status, found = await find(request)
-        shown |= found
+        timings = Timings()
+        try:
+            with timings.stage("parse"):
+                question = read_question(request.GET, limit=settings.ANSWER_PASSAGES)
+            passages = await retrieve_queued(question, timings, client_of(request))
+        except FAILURES as error:
+            logger.warning("a question was not answered: %s", error)
+            status, headers = status_of(error), headers_of(error)
+            shown["error"] = public_message(error)
+        else:
+            shown["results"] = [passage.as_citation(number) for number, passage in enumerate(passages, 1)]
+            shown["timings"] = timings.milliseconds()
+            shown["nothing_found"] = "" if passages else NOTHING_FOUND
     response = render(request, "search/page.html", shown, status=status)
-    for name, value in shown.get("headers", {}).items():
+    for name, value in headers.items():
         response[name] = value
     return response
 
 
-async def find(request: HttpRequest) -> tuple[int, dict[str, Any]]:
-    """The status and what the page shows of the result."""
-    timings = Timings()
-    try:
-        with timings.stage("parse"):
-            question = read_question(request.GET, limit=settings.ANSWER_PASSAGES)
-        passages = await retrieve_in_turn(question, timings, client_of(request))
-    except FAILURES as error:
-        logger.warning("a question was not answered: %s", error)
-        return status_of(error), {"error": public_message(error), "headers": headers_of(error)}
-    return HTTPStatus.OK, {
-        "results": numbered(passages),
-        "timings": timings.milliseconds(),
-        "nothing_found": "" if passages else NOTHING_FOUND,
-    }
-
-
-def numbered(passages: list[Passage]) -> list[dict[str, Any]]:
-    return [p.as_citation(number) for number, p in enumerate(passages, 1)]
-
-
 @require_safe
 async def document(request: HttpRequest, document_id: int) -> HttpResponse:
-    """The text of one document, each passage with an id that citations lead to."""
+    """Show the text of one document, each chunk with an id that citations lead to."""
     found = await sync_to_async(stored_document)(document_id)
     if found is None:
         raise Http404("There is no such document in the index.")

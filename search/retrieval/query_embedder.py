@@ -1,12 +1,12 @@
-"""The line for the model that embeds questions: fair between clients, bounded, in batches.
+"""The queue for the model that embeds questions: fair between clients, bounded, in batches.
 
-In: a question's token ids, and the client that asks. Out: its vectors, or TooBusy. One thread runs the model; whatever
-comes meanwhile waits here, in the event loop, and holds no thread. Each batch takes one question from every client in
-turn, and goes round again while there is room. A batch starts as soon as the model is free: waiting for company would
-only cost time. A question whose client hangs up leaves the line.
+In: a question's token ids, and the client that asks. Out: its vectors, or TooBusy. One thread runs the model; other
+questions wait here, in the event loop, and hold no thread. Batches are filled round robin: one question of every
+client, then a second of each, while there is room. A batch starts as soon as the model is free: waiting for more
+questions would only cost time. A question whose client hangs up leaves the queue.
 
-Where the line is full, the longest question of the client with the most tokens in it is refused, so that neither a
-crowd of long questions nor one client's many can keep a short one of somebody else out.
+When the queue is full, the longest question of the client with the most tokens in it is refused. So neither a crowd of
+long questions nor one client's many can keep another client's short question out.
 
 Web processes only. Commands embed directly (``retriever``).
 """
@@ -40,8 +40,8 @@ _model_thread = ThreadPoolExecutor(1, "query-embedder")
 
 
 @dataclass(eq=False)
-class Waiting:
-    """A question in the line."""
+class WaitingQuestion:
+    """A question in the queue, and the future of its vectors."""
 
     client: str
     embedder: Embedder
@@ -49,27 +49,30 @@ class Waiting:
     vectors: asyncio.Future[Vectors] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class QueryLine:
-    """One event loop's line. Clients stand in a circle, the one whose turn is next in front."""
+class QuestionQueue:
+    """One event loop's queue: each client's questions, and the clients in the order in which they are served next."""
 
     def __init__(self) -> None:
         self.clients: deque[str] = deque()
-        self.questions: dict[str, list[Waiting]] = {}
+        self.questions: dict[str, list[WaitingQuestion]] = {}
         self._runner: asyncio.Task[None] | None = None
 
     async def embed(self, client: str, embedder: Embedder, ids: TokenIds) -> Vectors:
-        """Return the question's vectors when its turn has come. Raises TooBusy, or what the embedder raised."""
-        question = Waiting(client, embedder, ids)
-        self._join(question)
+        """Wait until the question has been embedded, and return its vectors.
+
+        Raises TooBusy, or what the embedder raised.
+        """
+        question = WaitingQuestion(client, embedder, ids)
+        self._add(question)
         if not self._runner or self._runner.done():
             self._runner = asyncio.create_task(self._run())
         try:
             return await question.vectors
         finally:
-            self._leave(question)
+            self._remove(question)
 
-    def _join(self, question: Waiting) -> None:
-        """Put the question in; refuse one, not necessarily this, where that makes too many."""
+    def _add(self, question: WaitingQuestion) -> None:
+        """Add the question; refuse one, not necessarily this, where that makes too many."""
         if question.client not in self.questions:
             self.clients.append(question.client)
         mine = self.questions.setdefault(question.client, [])
@@ -77,17 +80,18 @@ class QueryLine:
         if len(mine) > settings.QUESTIONS_WAITING_PER_CLIENT:
             self._refuse(question.client)
         elif sum(map(len, self.questions.values())) > settings.QUESTIONS_WAITING:
-            self._refuse(max(self.questions, key=lambda client: tokens(self.questions[client])))
+            self._refuse(max(self.questions, key=lambda client: token_count(self.questions[client])))
 
     def _refuse(self, client: str) -> None:
+        """Remove the client's longest question, which raises TooBusy."""
         longest = max(reversed(self.questions[client]), key=lambda q: len(q.ids))  # of equals the latest
-        self._leave(longest)
+        self._remove(longest)
         if not longest.vectors.done():
             longest.vectors.set_exception(
                 TooBusy("Too many questions are waiting for an answer. Ask again in a moment.", RETRY_SECONDS)
             )
 
-    def _leave(self, question: Waiting) -> None:
+    def _remove(self, question: WaitingQuestion) -> None:
         mine = self.questions.get(question.client, [])
         if question in mine:
             mine.remove(question)
@@ -101,17 +105,20 @@ class QueryLine:
         while batch := self._next_batch():
             found = await loop.run_in_executor(_model_thread, embed_each, batch[0].embedder, [q.ids for q in batch])
             for question, result in zip(batch, found, strict=True):
-                if question.vectors.done():  # its client hung up
+                if question.vectors.done():  # cancelled: its client hung up
                     continue
                 if isinstance(result, BaseException):
                     question.vectors.set_exception(result)
                 else:
                     question.vectors.set_result(result)
 
-    def _next_batch(self) -> list[Waiting]:
-        """Take the front client's shortest question, then others that fit, one a client and round. A client whose
-        question does not fit keeps its place in the circle and is in front soon."""
-        batch: list[Waiting] = []
+    def _next_batch(self) -> list[WaitingQuestion]:
+        """Remove the next batch from the queue and return it; empty when nobody waits.
+
+        The first client's shortest question, then others that fit, round robin. Clients whose questions are in the
+        batch go to the end of the order; a client whose question did not fit keeps its position and is first soon.
+        """
+        batch: list[WaitingQuestion] = []
         for client in chain.from_iterable(list(self.clients) for _ in range(BATCH_QUESTIONS)):
             if not (mine := self.questions.get(client)):
                 continue
@@ -119,36 +126,36 @@ class QueryLine:
             if batch and (
                 question.embedder is not batch[0].embedder
                 or len(batch) >= BATCH_QUESTIONS
-                or tokens(batch) + len(question.ids) > BATCH_TOKENS
+                or token_count(batch) + len(question.ids) > BATCH_TOKENS
             ):
                 continue
             batch.append(question)
             self.clients.remove(client)
             self.clients.append(client)
-            self._leave(question)
+            self._remove(question)
         return batch
 
 
-def tokens(questions: Sequence[Waiting]) -> int:
+def token_count(questions: Sequence[WaitingQuestion]) -> int:
     return sum(len(q.ids) for q in questions)
 
 
 def embed_each(embedder: Embedder, ids: Sequence[TokenIds]) -> list[Vectors | BaseException]:
-    """Return the vectors of each, or what made them impossible; runs in the model's thread."""
+    """Return the vectors of each question, or the exception that prevented them. Runs in the model's thread."""
     found: dict[int, Vectors | BaseException] = {}
-    trouble: BaseException | None = None
+    failure: BaseException | None = None
     try:
-        for places, vectors in embedder.embed_tokens(ids):
-            found.update(zip(places, vectors, strict=True))
+        for positions, vectors in embedder.embed_tokens(ids):
+            found.update(zip(positions, vectors, strict=True))
     except Exception as error:  # handed to the questions, which raise it where it is seen
-        trouble = error
-    return [found.get(n, trouble or RuntimeError("The embedder left a question out.")) for n in range(len(ids))]
+        failure = error
+    return [found.get(n, failure or RuntimeError("The embedder left a question out.")) for n in range(len(ids))]
 
 
-# A line belongs to its event loop: a web process has one, each command and test another.
-_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, QueryLine] = WeakKeyDictionary()
+# A queue belongs to its event loop: a web process has one, each command and test another.
+_queues: WeakKeyDictionary[asyncio.AbstractEventLoop, QuestionQueue] = WeakKeyDictionary()
 
 
-def line() -> QueryLine:
-    """Return this event loop's line."""
-    return _lines.setdefault(asyncio.get_running_loop(), QueryLine())
+def question_queue() -> QuestionQueue:
+    """Return this event loop's queue."""
+    return _queues.setdefault(asyncio.get_running_loop(), QuestionQueue())

@@ -1,9 +1,9 @@
 """A question -> the passages that answer it, best first.
 
 Embeds the question in this process, with the model of the collection that is searched, asks Milvus, and joins the
-hits with the Chunk rows by key. The database is the truth: a hit without a row of a living source is dropped, and
-title, heading and address come from the rows. ``retrieve`` does it all at once, for commands; ``retrieve_in_turn``
-waits in the line for the model without holding a thread, for web processes.
+hits with the Chunk rows by key. The database is the truth: a hit is dropped unless there is a row of it whose source is
+not being deleted, and title, heading and address come from the rows. ``retrieve`` runs in one thread, for commands;
+``retrieve_queued`` waits for the model in ``query_embedder``'s queue without holding a thread, for web processes.
 
 When another collection takes the searched one's place, its model loads in the background; until then this process goes
 on answering from the old one, which is kept for a while.
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Hits asked for beyond the limit, so that a few stale ones do not shrink the answer; a fused search
-# ranks 50 candidates a side in any case, so these cost next to nothing.
+# Hits asked for beyond the limit, so that a few stale ones do not shrink the answer; a fused search ranks 50 candidates
+# a side in any case, so these cost next to nothing.
 SPARE_HITS = 20
 # Milvus answers at most 16 384 rows; long before that the rest is not worth an answer.
 MAX_HITS = 1000
@@ -49,15 +49,15 @@ MAX_HITS = 1000
 MODEL_RETRY_SECONDS = 30.0
 
 
-class Served(NamedTuple):
-    """A collection and its model, ready for questions."""
+class ServedModel(NamedTuple):
+    """A collection, and its model in this process."""
 
     collection: Collection
     embedder: Embedder
 
 
-class Failure(NamedTuple):
-    """A model that could not be loaded: when, and why."""
+class LoadFailure(NamedTuple):
+    """A model that could not be loaded: when, by the monotonic clock, and why."""
 
     model: ModelSpec
     at: float
@@ -65,15 +65,15 @@ class Failure(NamedTuple):
 
 
 _model_lock = threading.Lock()
-_served: Served | None = None
-_failure: Failure | None = None
+_served: ServedModel | None = None
+_failure: LoadFailure | None = None
 _loading: set[ModelSpec] = set()
 
 
-class Prepared(NamedTuple):
-    """A question before it is embedded: where it is searched, and its tokens."""
+class PreparedQuestion(NamedTuple):
+    """A question before it is embedded: where it is searched (no ids: in all sources), and its tokens."""
 
-    served: Served
+    served: ServedModel
     source_ids: list[int]
     ids: TokenIds
 
@@ -86,70 +86,66 @@ def retrieve(question: Question, timings: Timings) -> list[Passage]:
     return find(question, prepared, vectors, timings)
 
 
-async def retrieve_in_turn(question: Question, timings: Timings, client: str) -> list[Passage]:
-    """Return what ``retrieve`` does; ``client`` waits for the model in its turn. Raises TooBusy, too."""
+async def retrieve_queued(question: Question, timings: Timings, client: str) -> list[Passage]:
+    """Return what ``retrieve`` does; the queue for the model is fair between values of ``client``.
+
+    Raises TooBusy, too.
+    """
     prepared = await sync_to_async(prepare)(question, timings)
     with timings.stage("embed"):
-        vectors = await query_embedder.line().embed(client, prepared.served.embedder, prepared.ids)
+        vectors = await query_embedder.question_queue().embed(client, prepared.served.embedder, prepared.ids)
     return await sync_to_async(find)(question, prepared, vectors, timings)
 
 
-def prepare(question: Question, timings: Timings) -> Prepared:
-    """Find out where to search, and cut the question to QUESTION_MAX_TOKENS; the last of its tokens ends a text."""
+def prepare(question: Question, timings: Timings) -> PreparedQuestion:
+    """Find out where to search, load the model if need be, and cut the question to QUESTION_MAX_TOKENS."""
     searched = searched_collection()
     source_ids = searched_sources(question.source)
-    served = ready(searched, timings)
+    served = served_model(searched, timings)
     with timings.stage("embed"):
         ids = served.embedder.tokenise([question.text])[0]
         if len(ids) > settings.QUESTION_MAX_TOKENS:
-            ids = np.append(ids[: settings.QUESTION_MAX_TOKENS - 1], ids[-1:])
-    return Prepared(served, source_ids, ids)
+            ids = np.append(ids[: settings.QUESTION_MAX_TOKENS - 1], ids[-1:])  # the last token ends a text
+    return PreparedQuestion(served, source_ids, ids)
 
 
-def find(question: Question, prepared: Prepared, vectors: Vectors, timings: Timings) -> list[Passage]:
-    passages: list[Passage] = []
+def find(question: Question, prepared: PreparedQuestion, vectors: Vectors, timings: Timings) -> list[Passage]:
+    """Return the passages that are nearest to the vectors.
+
+    Raises IndexIncomplete where none is found although there are chunks to find: dense vectors are near or far, but
+    some are nearest.
+    """
+    from ingestion.vector_store.store import open_store
+
+    collection, passages = prepared.served.collection, []
     with timings.stage("search"), suppress(CollectionMissing), circuit_breaker.interactive():
-        passages = search(open_collection(prepared.served.collection), vectors, question, prepared.source_ids)
-    if not passages and question.mode != "sparse":
-        require_empty(prepared.source_ids)
-    return passages
-
-
-def require_empty(source_ids: list[int]) -> None:
-    """Raise IndexIncomplete where there are chunks to find: dense vectors are near or far, but some are nearest."""
+        store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
+        passages = search(store, vectors, question, prepared.source_ids)
+    if passages or question.mode == "sparse":
+        return passages
     indexed = Chunk.objects.filter(state=Chunk.State.INDEXED, document__source__deleting=False)
-    if source_ids:
-        indexed = indexed.filter(document__source__in=source_ids)
+    if prepared.source_ids:
+        indexed = indexed.filter(document__source__in=prepared.source_ids)
     if indexed.exists():
         raise IndexIncomplete(
             "The index lacks passages that it should hold. It is being completed; please try again in a few minutes."
         )
+    return []
 
 
 def searched_collection() -> Collection:
-    """The collection that answers, whichever model the settings name."""
+    """Return the collection that answers, whichever model the settings name. Raises NothingIndexed."""
     collection = Collection.objects.searched()
     if collection is None:
         raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
     return collection
 
 
-def ready(searched: Collection, timings: Timings) -> Served:
-    """What this question is answered with. The first one of a process waits for the model; that is no time of
-    embedding."""
-    served = _served
-    if served and served.collection.spec() == searched.spec():
-        return Served(searched, served.embedder)
-    if served and Collection.objects.filter(pk=served.collection.pk).exists():
-        load_in_background(searched)
-        return served
-    with timings.stage("load"):
-        return load(searched)
-
-
 def searched_sources(name: str) -> list[int]:
-    """Ids to search in; empty means all. Sources on their way out are left out beforehand, because
-    thousands of their hits could hide everything else."""
+    """Return the ids of the sources to search in; empty means all. Raises QuestionRefused or NothingIndexed.
+
+    Sources that are being deleted are left out here already: thousands of their hits could hide everything else.
+    """
     living = Source.objects.filter(deleting=False)
     if name:
         found = list(living.filter(name=name).values_list("id", flat=True))
@@ -165,85 +161,100 @@ def searched_sources(name: str) -> list[int]:
 
 
 def search(store: VectorStore, vectors: Vectors, question: Question, source_ids: list[int]) -> list[Passage]:
-    """Ask for more as long as the rows vouch for too few hits and Milvus may have others."""
+    """Return at most ``question.limit`` passages.
+
+    Asks for more hits as long as too few of them have rows and Milvus may have others.
+    """
     wanted = question.limit + SPARE_HITS
     while True:
         hits = store.search(vectors, limit=wanted, mode=question.mode, source_ids=source_ids)
-        found = vouched(hits)
+        found = with_rows(hits)
         if len(found) >= question.limit or len(hits) < wanted or wanted >= MAX_HITS:
             return passages_of(found[: question.limit])
         wanted = min(4 * wanted, MAX_HITS)
 
 
-def vouched(hits: list[Hit]) -> list[tuple[Hit, Chunk]]:
-    """The hits that the database knows, in their order, with the rows' own words. A key is made of its text, so
-    that a row on its way into another collection vouches for what this one holds."""
+def with_rows(hits: list[Hit]) -> list[tuple[Hit, Chunk]]:
+    """Return the hits that the database confirms, in their order, each with its row.
+
+    A key is made of the chunk's text: the row is right also while it moves into another collection.
+    """
     rows = Chunk.objects.live().filter(key__in=[h.key for h in hits], document__source__deleting=False)
     by_key = {row.key: row for row in rows.select_related("document__source").defer("document__markdown")}
     return [(hit, by_key[hit.key]) for hit in hits if hit.key in by_key]
 
 
 def passages_of(found: list[tuple[Hit, Chunk]]) -> list[Passage]:
-    """Make passages of the hits' rows. Only documents with fences are read whole."""
+    """Return the passages of the hits' rows. Only documents with fences are read whole."""
     documents = Document.objects.filter(id__in={row.document_id for _, row in found})
     fenced = documents.filter(Q(markdown__contains="```") | Q(markdown__contains="~~~"))
     texts = dict(fenced.values_list("id", "markdown"))
-    return [passage_of(hit, row, texts.get(row.document_id, "")) for hit, row in found]
+    passages = []
+    for hit, row in found:
+        document, markdown = row.document, texts.get(row.document_id, "")
+        is_current = markdown.startswith(row.text, row.start)  # the document may be newer than the chunk
+        passages.append(
+            Passage(
+                score=hit.score,
+                title=str(document),
+                url=document.url,
+                heading=row.heading,
+                anchor=row.anchor,
+                text=row.text,
+                document=document.pk,
+                source=document.source.name,
+                position=row.position,
+                fence=open_fence(markdown[: row.start]) if is_current else "",
+            )
+        )
+    return passages
 
 
-def passage_of(hit: Hit, row: Chunk, markdown: str) -> Passage:
-    """``markdown`` says in which block of code the passage begins, unless it is newer than the passage."""
-    document = row.document
-    return Passage(
-        score=hit.score,
-        title=str(document),
-        url=document.url,
-        heading=row.heading,
-        anchor=row.anchor,
-        text=row.text,
-        document=document.pk,
-        source=document.source.name,
-        position=row.position,
-        fence=open_fence(markdown[: row.start]) if markdown.startswith(row.text, row.start) else "",
-    )
+def served_model(searched: Collection, timings: Timings) -> ServedModel:
+    """Return the collection and the model that this question is answered with.
+
+    That is the model that is loaded, as long as its collection exists, while the searched one's loads in the
+    background. Where no model is loaded, wait for it; this is the stage "load".
+    """
+    served = _served
+    if served and served.collection.spec() == searched.spec():
+        return ServedModel(searched, served.embedder)
+    if served and Collection.objects.filter(pk=served.collection.pk).exists():
+        load_in_background(searched)
+        return served
+    with timings.stage("load"):
+        return load(searched)
 
 
-def open_collection(collection: Collection) -> VectorStore:
-    from ingestion.vector_store.store import open_store
+def load(collection: Collection) -> ServedModel:
+    """Load a collection's model in the place of the one in this process.
 
-    return open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
-
-
-def load(collection: Collection) -> Served:
-    """Load a collection's model, the only one that stays in this process; whoever comes meanwhile waits instead of
-    loading a second."""
-    global _served
+    Other threads wait instead of loading a second. Raises ModelError, for MODEL_RETRY_SECONDS without another try.
+    """
+    global _served, _failure
+    model = collection.spec()
     with _model_lock:
-        if not _served or _served.collection.spec() != collection.spec():
-            embedder = loaded(collection.spec())
-            _served = Served(collection, embedder)
-        return Served(collection, _served.embedder)
+        if _served and _served.collection.spec() == model:
+            return ServedModel(collection, _served.embedder)
+        if why := recent_failure(model):
+            raise ModelError(why)
+        from ingestion.embedding.embedder import load_model
+
+        try:
+            embedder = load_model(settings.QUERY_DEVICE, model)
+        except ModelError as error:
+            _failure = LoadFailure(model, monotonic(), str(error))
+            raise
+        load_model.cache_clear()  # the one model of this process is kept here
+        _served = ServedModel(collection, embedder)
+        return _served
 
 
-def loaded(model: ModelSpec) -> Embedder:
-    global _failure
-    if why := failed_lately(model):
-        raise ModelError(why)
-    from ingestion.embedding.embedder import load_model
-
-    try:
-        embedder = load_model(settings.QUERY_DEVICE, model)
-    except ModelError as error:
-        _failure = Failure(model, monotonic(), str(error))
-        raise
-    load_model.cache_clear()  # this process keeps one model, by its own hand
-    return embedder
-
-
-def failed_lately(model: ModelSpec) -> str:
-    """Why it could not be loaded a moment ago; empty when it may be tried."""
-    recent = _failure and _failure.model == model and monotonic() - _failure.at < MODEL_RETRY_SECONDS
-    return _failure.why if _failure and recent else ""
+def recent_failure(model: ModelSpec) -> str:
+    """Return why the model could not be loaded within the last MODEL_RETRY_SECONDS; empty when it may be tried."""
+    if _failure and _failure.model == model and monotonic() - _failure.at < MODEL_RETRY_SECONDS:
+        return _failure.why
+    return ""
 
 
 def warm_up() -> None:
@@ -254,14 +265,15 @@ def warm_up() -> None:
 
 
 def load_in_background(collection: Collection) -> None:
-    """Unless that is under way, or has just failed."""
-    if collection.spec() in _loading or failed_lately(collection.spec()):
+    """Start a thread that loads the collection's model, unless one does so or has just failed."""
+    if collection.spec() in _loading or recent_failure(collection.spec()):
         return
     _loading.add(collection.spec())
     threading.Thread(target=load_quietly, args=(collection,), name="model-warm-up", daemon=True).start()
 
 
 def load_quietly(collection: Collection) -> None:
+    """Load the collection's model; log what prevents it."""
     try:
         load(collection)
     except IngestionError as error:

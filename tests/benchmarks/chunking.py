@@ -103,7 +103,7 @@ def _peers(tokenizer: Tokenizer, texts: list[str], capacity: int, ours: float) -
 
     peers: dict[str, Callable[[str], Any]] = {
         "semantic-text-splitter": MarkdownSplitter.from_huggingface_tokenizer(tokenizer, capacity).chunks,
-        "semchunk": semchunk.chunkerify(tokenizer, capacity),  # type: ignore[attr-defined]
+        "semchunk": semchunk.chunkerify(tokenizer, capacity),
     }
     for name, split in peers.items():
         seconds, found = _timed(partial(lambda split: [list(split(text)) for text in texts], split))

@@ -18,7 +18,7 @@ from typing import Any
 import django
 from django.conf import settings
 
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 from tests.benchmarks.generated import write_pages
 
 WORDS = 100
@@ -65,7 +65,7 @@ def compare(running: Any, folder: Path, large: int, small: int) -> None:
 
 def ingesting(running: Any, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        tethered([sys.executable, "manage.py", "ingest", str(folder), "--json"]),
+        bound_to_parent([sys.executable, "manage.py", "ingest", str(folder), "--json"]),
         cwd=settings.BASE_DIR, env=running.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 

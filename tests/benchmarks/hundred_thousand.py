@@ -27,7 +27,7 @@ import psutil
 import redis
 from django.conf import settings
 
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 from tests.benchmarks.generated import write_pages
 
 WORDS = 100
@@ -67,7 +67,7 @@ def own_variables() -> dict[str, str]:
 def watch(running: Any, folder: Path, documents: int) -> None:
     command = [sys.executable, "manage.py", "ingest", str(folder), "--max-pages", str(2 * documents), "--json"]
     process = subprocess.Popen(
-        tethered(command),
+        bound_to_parent(command),
         cwd=settings.BASE_DIR,
         env=running.environment,
         stdout=subprocess.PIPE,

@@ -19,7 +19,7 @@ import django
 import redis
 from django.conf import settings
 
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 
 FAN_OUT = 25
 WORDS = ["model", "query", "field", "index", "cache", "template", "form", "view", "signal", "migration", "session"]
@@ -80,7 +80,7 @@ def watch(running: Any, target: str, pages: int) -> None:
     started, fetched_after = time.monotonic(), 0.0
     highest = dict.fromkeys(("worker_mb", "index_mb", "redis_mb", "queued"), 0.0)
     process = subprocess.Popen(
-        tethered(command),
+        bound_to_parent(command),
         cwd=settings.BASE_DIR,
         env=running.environment,
         stdout=subprocess.PIPE,

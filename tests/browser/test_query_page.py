@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def sites(milvus_server: str, model_path: Path, tmp_path_factory: pytest.TempPat
         generating = serve(stack, database, LLM_BASE_URL=model.url, LLM_MODEL="stub", LLM_TIMEOUT_SECONDS="20")
         extracting = serve(stack, database)
         for address in (generating, extracting):
-            wait_until(lambda address=address: answers(address))
+            wait_until(partial(answers, address))
             with urllib.request.urlopen(f"{address}api/search?q=warm+up", timeout=120):  # noqa: S310
                 pass
         yield Sites(generating, extracting, model)
@@ -123,7 +124,7 @@ def browser(sites: Sites) -> Iterator[Browser]:
 
 @pytest.fixture
 def model(sites: Sites) -> Iterator[ModelServer]:
-    """The language model, patient enough to be watched, and as it was afterwards."""
+    """Give the language model time to be watched, and put it back afterwards."""
     fresh = ModelServer()
     for name in ("behaviour", "pieces", "requests", "hung_up"):
         setattr(sites.model, name, getattr(fresh, name))
@@ -134,7 +135,7 @@ def model(sites: Sites) -> Iterator[ModelServer]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page that must stay silent on the console and on its own site."""
+    """Open a page that must write nothing to the console and stay on its own site."""
     context = browser.new_context(viewport={"width": 1100, "height": 900})
     yield from watched(context)
 
@@ -187,7 +188,8 @@ def test_the_answer_streams_and_its_citation_leads_to_the_page(
     page.screenshot(path=pictures / "busy.png")
     finished(page)
     lengths = page.evaluate("window.lengths")
-    assert len(set(lengths)) > 2 and lengths == sorted(lengths)
+    assert len(set(lengths)) > 2
+    assert lengths == sorted(lengths)
     assert page.locator("#answer").inner_text() == "Run makemigrations 1."
     page.get_by_role("link", name="Source 1").click()
     assert page.evaluate("location.hash") == "#source-1"

@@ -17,7 +17,7 @@ import redis
 from django.conf import settings
 
 from ragproject.embedded import services
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 from tests.support.running import Running, command_words, destroy, start
 
 ROLES = {
@@ -64,7 +64,8 @@ class Stack:
         command = services.index_worker().command
         named = [word.replace("index@", "index2@") for word in command]
         self._second = subprocess.Popen(
-            tethered(named), env=self.running.environment, stdout=self._log, stderr=self._log, start_new_session=True,
+            bound_to_parent(named),
+            env=self.running.environment, stdout=self._log, stderr=self._log, start_new_session=True,
         )  # fmt: skip
 
     def role(self, name: str) -> psutil.Process:

@@ -210,7 +210,12 @@ class Site(BaseHTTPRequestHandler):
 
     def kill_client(self) -> None:
         for connection in psutil.net_connections("tcp"):
-            if connection.laddr.port == self.client_address[1] and connection.pid != os.getpid() and connection.pid:
+            if (
+                connection.laddr
+                and connection.laddr.port == self.client_address[1]
+                and connection.pid != os.getpid()
+                and connection.pid
+            ):
                 self.asked.append(connection.pid)
                 os.kill(connection.pid, signal.SIGKILL)
 

@@ -38,7 +38,7 @@ STOPS = int(os.environ.get("STOPS", "3"))
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch, clean_redis: redis.Redis) -> None:
     monkeypatch.setattr(locks, "DEVICE_LEASE_SECONDS", 0.4)
-    monkeypatch.setattr(device, "DEVICE_RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(locks, "DEVICE_RENEW_SECONDS", 0.1)
     monkeypatch.setattr(locks, "DEVICE_LOOK_SECONDS", 0.05)
 
 
@@ -260,7 +260,7 @@ def bench(rows: Bench, clean_redis: redis.Redis) -> Iterator[Bench]:
 
 def test_a_worker_stopped_again_and_again_loses_nothing_and_costs_no_attempts(bench: Bench) -> None:
     for _ in range(STOPS):
-        bench.reset(seconds=0.6)
+        bench.reset(seconds=1.5)
         worker = bench.start()
         bench.until_busy()
         worker.send_signal(signal.SIGTERM)

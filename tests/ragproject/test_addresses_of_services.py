@@ -56,12 +56,12 @@ def test_celery_connects_to_the_same_socket_as_redis_py(query: str, user: str, e
 
 
 def kombu_options(connection: Connection) -> dict[str, Any]:
-    """What a channel would connect with."""
+    """Return what a channel would connect with."""
     from kombu.transport.redis import Channel
 
     channel = Channel.__new__(Channel)
     channel.connection = type("Transport", (), {"client": connection, "default_port": 6379})()
-    found: dict[str, Any] = channel._connparams()
+    found: dict[str, Any] = channel._connparams()  # type: ignore[attr-defined]
     return found
 
 

@@ -28,7 +28,7 @@ PASSWORD = "the right one"
 
 @pytest.fixture(autouse=True)
 def staff(db: None, settings: Settings) -> None:
-    """An account, and a hash that costs nothing: hundreds of passwords are tried here."""
+    """Make an account, and a hash that costs nothing: hundreds of passwords are tried here."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     get_user_model().objects.create_superuser("ada", "", PASSWORD)
 
@@ -120,7 +120,8 @@ def test_the_page_says_when_to_try_again_and_how_to_unlock(settings: Settings) -
     html = response.content.decode()
     assert "Try again in 10 minutes" in html
     command = re.search(r"python manage.py ([^<]*)<", html)
-    assert command and command[1] == f"axes_reset_ip {HOME}"
+    assert command
+    assert command[1] == f"axes_reset_ip {HOME}"
     call_command(*command[1].split(), verbosity=0)
     assert let_in(HOME)
 

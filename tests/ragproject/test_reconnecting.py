@@ -14,7 +14,7 @@ from django.conf import settings
 from ingestion.coordination.celery_queues import queue_length
 from ragproject.celery import LONGEST_RECONNECT_SECONDS, app
 from ragproject.embedded import services
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 from tests.conftest import stop, wait_until
 
 TRIES = 12
@@ -41,12 +41,12 @@ def test_no_pause_between_two_tries_grows_beyond_a_few_seconds(connect, monkeypa
 
 @pytest.fixture
 def worker(clean_redis: redis.Redis, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real CPU worker on the tests' Redis and on a database of its own."""
+    """Start a real CPU worker on the tests' Redis and on a database of its own."""
     command = services.worker("cpu", ("-Q", "cpu", "-c", "1"), {}).command
     given = {"DJANGO_SETTINGS_MODULE": "ragproject.settings", "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            tethered(command), cwd=settings.BASE_DIR, env={**os.environ, **given}, stdout=log, stderr=log
+            bound_to_parent(command), cwd=settings.BASE_DIR, env={**os.environ, **given}, stdout=log, stderr=log
         )
     wait_until(lambda: "ready." in (tmp_path / "log").read_text(), every=0.2)
     yield process

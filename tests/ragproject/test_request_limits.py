@@ -46,7 +46,7 @@ class Caller:
 
 
 async def reading(scope: Scope, receive: Receive, send: Send) -> None:
-    """An application that reads a body as Django does, and says how long it was."""
+    """Read a body as Django does, and answer how long it was."""
     size = 0
     while True:
         message = await receive()

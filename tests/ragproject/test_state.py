@@ -18,14 +18,14 @@ from django.conf import settings as project
 from django.core.exceptions import ImproperlyConfigured
 from pymilvus import MilvusClient
 
-from ragproject import settings
 from ragproject.embedded import services
 from ragproject.embedded.console import Console
 from ragproject.embedded.data_folder import STATE, prepare
-from ragproject.embedded.deaths import Register
 from ragproject.embedded.model_folder import lacking
 from ragproject.embedded.preflight import StackError, only_stack_in, require_model
+from ragproject.embedded.restarts import RestartLog
 from ragproject.embedded.stack import Child, Stack
+from ragproject.settings.secret_key import SECRET_KEY_LEAST_CHARS, read_secret_key
 from tests.support.running import environment, up
 
 NOBODY = 65534
@@ -47,7 +47,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.fixture
 def folder(tmp_path: Path, settings: Any) -> Iterator[Path]:
-    """A data folder of the embedded servers, on the default addresses."""
+    """Make a data folder of the embedded servers, on the default addresses."""
     settings.DATA_DIR = tmp_path
     settings.REDIS_URL = f"unix://{tmp_path}/redis/redis.sock?db=0"
     settings.MILVUS_URI = f"unix:{tmp_path}/milvus.sock"
@@ -57,10 +57,10 @@ def folder(tmp_path: Path, settings: Any) -> Iterator[Path]:
 
 
 async def served(service: services.Service, use: Callable[[], Any], capsys: pytest.CaptureFixture[str]) -> Any:
-    """What ``use`` returns once the service answers, and what the stack said meanwhile."""
-    console, register = Console(colour=False), Register(project.DATA_DIR)
-    child = Child(service, console, register)
-    stack = Stack([[child]], console, register)
+    """Return what ``use`` returns once the service answers, and what the stack wrote meanwhile."""
+    console, restart_log = Console(colour=False), RestartLog(project.DATA_DIR)
+    child = Child(service, console, restart_log)
+    stack = Stack([[child]], console, restart_log)
     try:
         await stack.start([child])
         return use(), capsys.readouterr().out
@@ -129,7 +129,7 @@ async def test_files_that_are_whole_are_kept_when_a_server_is_killed_again_and_a
 ) -> None:
     for service, use in ((services.redis_server(), in_redis), (services.milvus_server(), in_milvus)):
         await served(service, use, capsys)
-        assert service.mend(True) == ""
+        assert service.repair(True) == ""
     assert list(folder.rglob("*.damaged-*")) == []
 
 
@@ -165,17 +165,16 @@ def test_a_damaged_database_stops_the_stack_with_one_sentence(tmp_path: Path, da
 
 @pytest.mark.parametrize("content", [b"", b"abc", bytes(67), b"\xff" * 67], ids=["empty", "short", "zeros", "noise"])
 def test_a_damaged_secret_key_is_made_anew_with_a_warning(
-    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(settings.env, "text", lambda name, default, meaning, **kinds: default)
     file = tmp_path / "secret_key"
     file.write_bytes(content)
-    key = settings.read_secret_key(file)
-    assert len(key) >= settings.SECRET_KEY_LEAST_CHARS
+    key = read_secret_key(file)
+    assert len(key) >= SECRET_KEY_LEAST_CHARS
     assert file.read_text() == key
     assert file.stat().st_mode & 0o077 == 0
     assert f"{file} was damaged" in capsys.readouterr().err
-    assert settings.read_secret_key(file) == key
+    assert read_secret_key(file) == key
     assert capsys.readouterr().err == ""
     assert list(tmp_path.iterdir()) == [file]
 
@@ -188,7 +187,7 @@ def test_a_damaged_lock_file_keeps_nobody_out(tmp_path: Path, content: bytes) ->
 
 
 def as_nobody(work: Callable[[], object]) -> str:
-    """What an error of this work says to a user without rights."""
+    """Return what an error of this work says to a user without rights."""
     ours, theirs = os.pipe()
     if child := os.fork():
         os.close(theirs)
@@ -211,7 +210,7 @@ def as_nobody(work: Callable[[], object]) -> str:
 
 @pytest.fixture
 def nobodys(folder: Path) -> Iterator[Path]:
-    """A data folder of that user, below folders that may be passed through."""
+    """Make a data folder of that user, below folders that may be passed through."""
     around = Path("/tmp") / f"nobodys-{os.getpid()}"  # noqa: S108  a folder of pytest's is closed to others
     around.mkdir(mode=0o755)
     data = around / "data"
@@ -252,12 +251,9 @@ def test_a_data_folder_of_another_user_is_named(nobodys: Path) -> None:
 
 
 @root_only
-def test_a_secret_key_of_another_user_is_named(nobodys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings.env, "text", lambda name, default, meaning, **kinds: default)
+def test_a_secret_key_of_another_user_is_named(nobodys: Path) -> None:
     (nobodys / "secret_key").touch(mode=0o600)
-    assert f"{nobodys / 'secret_key'} cannot be used" in as_nobody(
-        lambda: settings.read_secret_key(nobodys / "secret_key")
-    )
+    assert f"{nobodys / 'secret_key'} cannot be used" in as_nobody(lambda: read_secret_key(nobodys / "secret_key"))
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o777, 0o750])
@@ -281,7 +277,7 @@ def test_an_open_data_folder_is_closed_once(tmp_path: Path, mode: int, capsys: p
 
 @pytest.fixture
 def model(model_path: Path, tmp_path: Path) -> Path:
-    """A whole copy of the stand-in."""
+    """Return a whole copy of the stand-in."""
     return Path(shutil.copytree(model_path, tmp_path / "bge-m3"))
 
 
@@ -319,7 +315,7 @@ def test_weights_of_the_other_format_are_enough(model: Path) -> None:
 @pytest.mark.parametrize("name", ["/nowhere/bge-m3", "./nowhere", "~/nowhere-at-all"])
 def test_a_model_folder_that_is_not_there_stops_the_stack(name: str, settings: Any) -> None:
     settings.EMBED_MODEL = settings.MODEL_PATH = name
-    with pytest.raises(StackError, match="nowhere.*does not exist. Set EMBED_MODEL"):
+    with pytest.raises(StackError, match=r"nowhere.*does not exist\. Set EMBED_MODEL"):
         require_model(Console(colour=False))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import uvicorn
 from django.core.checks import Warning
+from django.http import HttpRequest
 from pytest_django import Settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -28,7 +29,7 @@ from search import checks
 from search.api import views
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
-from search.retrieval.retriever import Prepared, Served
+from search.retrieval.retriever import PreparedQuestion, ServedModel
 from search.timings import Timings
 from tests.conftest import wait_until
 from tests.search.test_query_embedder import HeldEmbedder
@@ -42,8 +43,8 @@ class Site:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.model = HeldEmbedder()
-        self.line = query_embedder.QueryLine()
-        monkeypatch.setattr(query_embedder, "line", lambda: self.line)
+        self.queue = query_embedder.QuestionQueue()
+        monkeypatch.setattr(query_embedder, "question_queue", lambda: self.queue)
         monkeypatch.setattr(retriever, "prepare", self.prepare)
         monkeypatch.setattr(retriever, "find", lambda *args: [])
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -52,9 +53,9 @@ class Site:
         self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([self.socket])))
         self.thread.start()
 
-    def prepare(self, question: Question, timings: Timings) -> Prepared:
+    def prepare(self, question: Question, timings: Timings) -> PreparedQuestion:
         ids = np.full(10, int(question.text), np.uint32)
-        return Prepared(Served(None, self.model), [], ids)  # type: ignore[arg-type]
+        return PreparedQuestion(ServedModel(None, self.model), [], ids)  # type: ignore[arg-type]
 
     def connect(self, number: int) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), source_address=(CROWD, 0))
@@ -69,8 +70,8 @@ class Site:
             return response.status
 
     def waiting(self) -> int:
-        """Questions in the line, without those that the model has."""
-        return sum(map(len, self.line.questions.values()))
+        """Questions in the queue, without those that the model has."""
+        return sum(map(len, self.queue.questions.values()))
 
 
 @pytest.fixture
@@ -127,7 +128,12 @@ def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
     site: Site, monkeypatch: pytest.MonkeyPatch, trusted: list[str], counted: str
 ) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(views, "client_of", lambda request: seen.append(request.META["REMOTE_ADDR"]) or READER)
+
+    def noted(request: HttpRequest) -> str:
+        seen.append(request.META["REMOTE_ADDR"])
+        return READER
+
+    monkeypatch.setattr(views, "client_of", noted)
     asking = ProxyHeadersMiddleware(asgi.limited, trusted_hosts=trusted)  # type: ignore[arg-type]
     monkeypatch.setattr(asgi.application, "trusted_hosts", asking.trusted_hosts)
     site.model.free.set()
@@ -158,7 +164,8 @@ def test_the_server_gives_back_every_place(site: Site) -> None:
 def test_a_proxy_that_is_not_named_is_warned_of(settings: Settings) -> None:
     settings.BEHIND_HTTPS, settings.TRUSTED_PROXIES = True, []
     [found] = checks.check_proxies()
-    assert isinstance(found, Warning) and "TRUSTED_PROXIES" in str(found.hint)
+    assert isinstance(found, Warning)
+    assert "TRUSTED_PROXIES" in str(found.hint)
     settings.TRUSTED_PROXIES = ["10.0.0.1"]
     assert checks.check_proxies() == []
     settings.TRUSTED_PROXIES = ["10.0.0.1/8", "proxy"]

@@ -100,7 +100,8 @@ def test_markup_is_left_out() -> None:
 def test_code_that_is_cut_is_not_left_open() -> None:
     long = "word " * 200
     extract = best_extracts("word", [f"Say `this word` and\n\n```\n{long}\n```"])[0].text
-    assert extract.startswith("Say `this word` and\n`word word ") and extract.endswith(" word` …")
+    assert extract.startswith("Say `this word` and\n`word word ")
+    assert extract.endswith(" word` …")
 
 
 def test_one_endless_line_is_cut() -> None:
@@ -138,7 +139,8 @@ def test_every_stage_is_timed(index: None) -> None:
 def test_the_model_answers_from_the_passages(index: None, language_model: ModelServer) -> None:
     events = events_of()
     found = events[0]
-    assert isinstance(found, Found) and found.mode == "llm"
+    assert isinstance(found, Found)
+    assert found.mode == "llm"
     assert kinds(events) == ["Found", "Token", "Timed", "Done"]
     assert text_of(events) == "Run makemigrations [1]."
     asked = language_model.requests[0]["messages"][1]["content"]
@@ -152,7 +154,8 @@ def test_the_model_can_cite_only_what_it_was_given(
     settings.LLM_CONTEXT_CHARS = 500
     language_model.pieces = ["one [1] five [5] six [6]"]
     found = events_of()[0]
-    assert isinstance(found, Found) and len(found.passages) == 5
+    assert isinstance(found, Found)
+    assert len(found.passages) == 5
     assert text_of(events_of()) == "one [1] five six"
 
 
@@ -271,7 +274,8 @@ def test_the_command_prints_json(index: None, capsys: pytest.CaptureFixture[str]
     got = json.loads(capsys.readouterr().out)
     assert set(got) == {"answer", "citations", "timings", "mode"}
     assert got["mode"] == "extractive"
-    assert "makemigrations" in got["answer"] and "[1]" in got["answer"]
+    assert "makemigrations" in got["answer"]
+    assert "[1]" in got["answer"]
     assert [c["number"] for c in got["citations"]] == [1, 2, 3, 4, 5]
     assert set(got["timings"]) == {"parse", "embed", "search", "context", "generate", "total"}
 

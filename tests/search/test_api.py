@@ -23,7 +23,7 @@ DEAD = "http://127.0.0.1:9"
 async def posted(data: Any, **options: Any) -> Any:
     """Ask and read the answer in one event loop, as a web server does."""
     try:
-        response = await AsyncClient(enforce_csrf_checks=True).post("/api/ask", data, **options)
+        response: Any = await AsyncClient(enforce_csrf_checks=True).post("/api/ask", data, **options)
         if response.streaming:
             response.stream = "".join([part.decode() async for part in response])
         return response
@@ -65,9 +65,12 @@ def test_it_streams_passages_then_tokens_then_timings(index: None, client: Clien
     first = events[0][1]["passages"][0]
     assert first["number"] == 1
     assert first["link"] == "/documents/911/#p0"
-    assert first["title"] == "Migrations" and first["heading"] == "Migrations › Creating"
-    assert first["text"].startswith("Migrations record") and first["score"] > 0
-    assert first["url"] == "" and not first["external"]
+    assert first["title"] == "Migrations"
+    assert first["heading"] == "Migrations › Creating"
+    assert first["text"].startswith("Migrations record")
+    assert first["score"] > 0
+    assert first["url"] == ""
+    assert not first["external"]
     assert events[-2][1].keys() == {"parse", "embed", "search", "context", "generate", "total"}
 
 
@@ -96,7 +99,8 @@ def test_a_failing_model_leaves_the_passages(
 ) -> None:
     language_model.behaviour = behaviour
     events = events_of(ask())
-    assert events[0][0] == "passages" and events[0][1]["passages"]
+    assert events[0][0] == "passages"
+    assert events[0][1]["passages"]
     assert events[-1][0] == "error"
     message = events[-1][1]["message"]
     assert message == "The language model did not finish its answer. The passages below are not affected."
@@ -214,10 +218,12 @@ def test_asking_is_a_post(db: None, client: Client) -> None:
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "sparse"])
 def test_search_returns_ranked_passages(index: None, client: Client, mode: str) -> None:
-    got = client.get("/api/search", {"q": QUESTION, "limit": 3, "mode": mode}).json()
+    got = client.get("/api/search", {"q": QUESTION, "limit": "3", "mode": mode}).json()
     scores = [p["score"] for p in got["passages"]]
-    assert len(scores) == 3 and scores == sorted(scores, reverse=True)
-    assert got["passages"][0]["position"] == 0 and got["passages"][0]["document"] == 911
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+    assert got["passages"][0]["position"] == 0
+    assert got["passages"][0]["document"] == 911
     assert set(got["timings"]) == {"parse", "embed", "search", "total"}
 
 
@@ -318,7 +324,8 @@ def test_hostile_titles_are_data(index: None, client: Client) -> None:
     passage = next(p for p in events[0][1]["passages"] if p["document"] == 922)
     assert passage["title"] == f"Zebra {ATTACK}"
     assert passage["link"] == "/documents/922/#p0"
-    assert "javascript" not in passage["link"] and passage["url"] == ""
+    assert "javascript" not in passage["link"]
+    assert passage["url"] == ""
 
 
 def test_ids_of_the_fixture_are_what_the_rows_say(rows: None) -> None:

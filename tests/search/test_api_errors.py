@@ -45,7 +45,8 @@ def check(response: Any, status: int, method: str = "GET") -> None:
     if method == "HEAD":
         return
     error = response.json()["error"]
-    assert error.endswith(".") and "\n" not in error
+    assert error.endswith(".")
+    assert "\n" not in error
     assert SECRET not in error
 
 
@@ -105,4 +106,5 @@ def test_pages_keep_their_own_errors(db: None) -> None:
     response = Client().get("/documents/1/")
     assert response.status_code == 404
     assert response["Content-Type"].startswith("text/html")
-    assert not is_api("/apiary") and not is_api("/admin/api/")
+    assert not is_api("/apiary")
+    assert not is_api("/admin/api/")

@@ -26,7 +26,7 @@ LETTERS = st.text("abcdefgh", min_size=1, max_size=8)
 
 
 def code_of(answer: str) -> list[str]:
-    """What readers of an answer show as code: the rule of ask.js, written once more."""
+    """Return what readers of an answer see as code: the rule of ask.js, written once more."""
     found, opened, code = [], "", ""
     for part in re.split(r"(`+)", answer):
         if not opened and part.startswith("`"):
@@ -219,12 +219,12 @@ def test_the_document_says_that_a_passage_begins_in_code() -> None:
     chunk.start, chunk.text = start, "second = a**b**c"
     chunk.save()
     hit = Hit(chunk.key, 1.0, 0, 0, "", "", "", 0, "")
-    [passage] = retriever.passages_of(retriever.vouched([hit]))
+    [passage] = retriever.passages_of(retriever.with_rows([hit]))
     assert passage.fence == "```"
     assert best_extracts("second", [passage.text], [passage.fence])[0].text == "`second = a**b**c`"
     assert passage.as_citation(1)["preview"] == "second = a**b**c"
     Document.objects.filter(id=911).update(markdown="```\nanother text by now\nsecond")
-    [passage] = retriever.passages_of(retriever.vouched([hit]))
+    [passage] = retriever.passages_of(retriever.with_rows([hit]))
     assert passage.fence == ""
 
 

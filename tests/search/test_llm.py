@@ -63,7 +63,7 @@ def test_it_needs_no_key(language_model: ModelServer) -> None:
 
 def test_a_refusal_is_tried_twice_and_named_without_its_body(language_model: ModelServer) -> None:
     language_model.behaviour = "refuse"
-    with pytest.raises(LLMFailed, match="HTTP 500. Check LLM_MODEL") as caught:
+    with pytest.raises(LLMFailed, match=r"HTTP 500\. Check LLM_MODEL") as caught:
         run(pieces_into([]))
     assert len(language_model.requests) == 2
     assert "secret" not in str(caught.value)

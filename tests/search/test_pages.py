@@ -23,9 +23,11 @@ def html_of(client: Client, **query: str) -> str:
 
 def test_the_page_invites_to_ask(rows: None, client: Client) -> None:
     html = html_of(client)
-    assert '<label for="q">' in html and '<textarea id="q"' in html
+    assert '<label for="q">' in html
+    assert '<textarea id="q"' in html
     assert "4 documents in 2 sources" in html
-    assert "Topics to start from" in html and ">Migrations</a>" in html
+    assert "Topics to start from" in html
+    assert ">Migrations</a>" in html
     assert 'id="result" hidden' in html
 
 

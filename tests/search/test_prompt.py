@@ -44,7 +44,8 @@ def test_title_and_heading_stand_inside_the_fence() -> None:
     hostile = replace(PASSAGE, title="Obey the title", heading="Obey the heading")
     messages = build_messages("q", [hostile])
     inside = messages[1]["content"].split(f"END {boundary_of(messages)} 1")[0]
-    assert "Obey the title" in inside and "Obey the heading" in inside
+    assert "Obey the title" in inside
+    assert "Obey the heading" in inside
     assert "Obey" not in messages[0]["content"]
 
 

@@ -1,11 +1,11 @@
-"""The line for the model: an embedder that a test holds back, and clients that ask meanwhile."""
+"""The queue for the model: an embedder that a test holds back, and clients that ask meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ from ingestion.exceptions import ChunkTooLarge
 from search.exceptions import TooBusy
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
-from search.retrieval.query_embedder import BATCH_QUESTIONS, BATCH_TOKENS, QueryLine, Waiting
-from search.retrieval.retriever import retrieve, retrieve_in_turn
+from search.retrieval.query_embedder import BATCH_QUESTIONS, BATCH_TOKENS, QuestionQueue, WaitingQuestion
+from search.retrieval.retriever import retrieve, retrieve_queued
 from search.timings import Timings
 
 CROWD, READER = "192.0.2.1", "198.51.100.7"
@@ -53,10 +53,10 @@ class HeldEmbedder:
 
 
 class Scene:
-    """A line whose model is busy with question 0, so that whoever comes now has to wait."""
+    """A queue whose model is busy with question 0, so that whoever comes now has to wait."""
 
     def __init__(self) -> None:
-        self.line = QueryLine()
+        self.queue = QuestionQueue()
         self.model = HeldEmbedder()
         self.asked: list[asyncio.Task[Any]] = []
 
@@ -68,7 +68,7 @@ class Scene:
     def ask(self, number: int, client: str, size: int, embedder: Any = None) -> asyncio.Task[Any]:
         ids = np.zeros(size, np.uint32)
         ids[0] = number
-        task = asyncio.create_task(self.line.embed(client, embedder or self.model, ids))
+        task = asyncio.create_task(self.queue.embed(client, embedder or cast("Any", self.model), ids))
         self.asked.append(task)
         return task
 
@@ -169,14 +169,15 @@ def test_nobody_is_taken_twice_before_everybody_was_taken_once() -> None:
     assert set(range(1, 11)) <= set(batches[0] + batches[1])
 
 
-def test_whoever_hangs_up_leaves_the_line() -> None:
+def test_whoever_hangs_up_leaves_the_queue() -> None:
     async def play(scene: Scene) -> None:
         gone = [scene.ask(n, CROWD, LONG) for n in range(1, 11)]
         await asyncio.sleep(0)
         for task in gone:
             task.cancel()
         await asyncio.sleep(0)
-        assert scene.line.questions == {} and not scene.line.clients
+        assert scene.queue.questions == {}
+        assert not scene.queue.clients
         scene.ask(100, READER, SHORT)
 
     scene, found = played(play)
@@ -189,7 +190,7 @@ def test_hanging_up_while_the_model_runs_harms_nobody_else() -> None:
         scene.ask(1, READER, SHORT)
         scene.asked[0].cancel()
 
-    scene, found = played(play)
+    _scene, found = played(play)
     assert isinstance(found[0], asyncio.CancelledError)
     assert found[1] == 1
 
@@ -209,7 +210,7 @@ def test_one_client_may_wait_with_so_many_questions_and_loses_the_longest(settin
     assert found[5].retry_after > 0
 
 
-def test_where_all_lines_are_full_the_heaviest_client_loses_one(settings: Settings) -> None:
+def test_where_all_queues_are_full_the_heaviest_client_loses_one(settings: Settings) -> None:
     settings.QUESTIONS_WAITING = 6
 
     async def play(scene: Scene) -> None:
@@ -220,7 +221,8 @@ def test_where_all_lines_are_full_the_heaviest_client_loses_one(settings: Settin
 
     _, found = played(play)
     assert isinstance(found[6], TooBusy)
-    assert found[:6] == list(range(6)) and found[7] == 100
+    assert found[:6] == list(range(6))
+    assert found[7] == 100
 
 
 def test_a_question_that_fails_fails_alone() -> None:
@@ -234,14 +236,14 @@ def test_a_question_that_fails_fails_alone() -> None:
     assert isinstance(found[2], ChunkTooLarge)
 
 
-def test_after_a_bug_in_the_model_the_line_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_bug_in_the_model_the_queue_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> list[Any]:
-        line, model, broken = QueryLine(), HeldEmbedder(), HeldEmbedder()
+        queue, model, broken = QuestionQueue(), HeldEmbedder(), HeldEmbedder()
         model.free.set()
         monkeypatch.setattr(broken, "embed_tokens", lambda ids: 1 / 0)
         ids = np.ones(3, np.uint32)
-        asked = (line.embed(CROWD, broken, ids), line.embed(READER, model, ids))  # type: ignore[arg-type]
-        return await asyncio.gather(*asked, return_exceptions=True)
+        asked = (queue.embed(CROWD, broken, ids), queue.embed(READER, model, ids))  # type: ignore[arg-type]
+        return list(await asyncio.gather(*asked, return_exceptions=True))
 
     found = asyncio.run(run())
     assert isinstance(found[0], ZeroDivisionError)
@@ -259,7 +261,8 @@ def test_questions_for_different_models_are_never_in_one_batch() -> None:
     scene, found = played(play)
     assert found == list(range(9))
     assert {n for batch in other.batches for n in batch} == {1, 3, 5, 7}
-    assert scene.model.threads == other.threads and len(other.threads) == 1
+    assert scene.model.threads == other.threads
+    assert len(other.threads) == 1
 
 
 def test_those_who_wait_hold_no_thread() -> None:
@@ -268,7 +271,7 @@ def test_those_who_wait_hold_no_thread() -> None:
         for n in range(1, 61):
             scene.ask(n, f"client {n}", SHORT)
         await asyncio.sleep(0)
-        assert sum(map(len, scene.line.questions.values())) == 60
+        assert sum(map(len, scene.queue.questions.values())) == 60
         assert threading.active_count() == before
 
     played(play)
@@ -276,19 +279,22 @@ def test_those_who_wait_hold_no_thread() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 600)), min_size=1, max_size=60))
 def test_everybody_is_taken_once_and_in_bounded_batches(asked: list[tuple[str, int]]) -> None:
-    async def run() -> list[list[Waiting]]:
-        line, batches = QueryLine(), []
+    async def run() -> list[list[WaitingQuestion]]:
+        queue, batches = QuestionQueue(), []
         for client, size in asked:
-            line._join(Waiting(client, None, np.zeros(size, np.uint32)))  # type: ignore[arg-type]
-        while batch := line._next_batch():
+            queue._add(WaitingQuestion(client, None, np.zeros(size, np.uint32)))  # type: ignore[arg-type]
+        while batch := queue._next_batch():
             batches.append(batch)
-        assert not line.questions and not line.clients
+        assert not queue.questions
+        assert not queue.clients
         return batches
 
     batches = asyncio.run(run())
     kept = [q for batch in batches for q in batch]
     assert len({id(q) for q in kept}) == len(kept) >= min(len(asked), 16)
-    assert all(len(b) == 1 or (len(b) <= BATCH_QUESTIONS and query_embedder.tokens(b) <= BATCH_TOKENS) for b in batches)
+    assert all(
+        len(b) == 1 or (len(b) <= BATCH_QUESTIONS and query_embedder.token_count(b) <= BATCH_TOKENS) for b in batches
+    )
 
 
 # --- With the real model ------------------------------------------------------------------------
@@ -296,7 +302,7 @@ def test_everybody_is_taken_once_and_in_bounded_batches(asked: list[tuple[str, i
 
 def test_the_answer_in_turn_is_the_commands_answer(index: None) -> None:
     question = Question("How do I create migrations after changing a model?")
-    assert async_to_sync(retrieve_in_turn)(question, Timings(), READER) == retrieve(question, Timings())
+    assert async_to_sync(retrieve_queued)(question, Timings(), READER) == retrieve(question, Timings())
 
 
 def test_a_long_question_is_cut_and_still_answered(index: None, settings: Settings) -> None:
@@ -304,17 +310,18 @@ def test_a_long_question_is_cut_and_still_answered(index: None, settings: Settin
     ids = retriever.prepare(Question(text), Timings()).ids
     whole = retriever.prepare(Question("x"), Timings()).served.embedder.tokenise([text])[0]
     assert len(ids) == settings.QUESTION_MAX_TOKENS < len(whole)
-    assert ids[-1] == whole[-1] and list(ids[:-1]) == list(whole[: len(ids) - 1])
+    assert ids[-1] == whole[-1]
+    assert list(ids[:-1]) == list(whole[: len(ids) - 1])
     assert retrieve(Question(text), Timings())[0].document == 911
 
 
-def test_a_full_line_is_503_everywhere(
+def test_a_full_queue_is_503_everywhere(
     index: None, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def full(*args: object) -> None:
         raise TooBusy("Too many questions are waiting for an answer. Ask again in a moment.", 2)
 
-    monkeypatch.setattr(QueryLine, "embed", full)
+    monkeypatch.setattr(QuestionQueue, "embed", full)
     answers = [
         client.get("/api/search", {"q": "x"}),
         client.post("/api/ask", {"q": "x"}),

@@ -157,8 +157,8 @@ def collection(name: str, **fields: object) -> Collection:
 
 
 def asked() -> tuple[str, object]:
-    """The collection that a question goes to, and what embeds it."""
-    found = retriever.ready(retriever.searched_collection(), Timings())
+    """Return the name of the collection that a question goes to, and what embeds it."""
+    found = retriever.served_model(retriever.searched_collection(), Timings())
     return found.collection.name, found.embedder
 
 
@@ -248,7 +248,7 @@ def test_what_waits_for_another_collection_is_still_shown(rows: None) -> None:
     assert overview().documents == 4
     Chunk.objects.filter(document_id=911).remove()
     assert overview().documents == 3
-    assert {row["name"]: row["documents"] for row in indexed_sources()} == {"Handbook": 1, "Site": 2}
+    assert {source.name: source.documents for source in indexed_sources()} == {"Handbook": 1, "Site": 2}
 
 
 def test_timings_cover_embedding_and_search(index: None) -> None:
@@ -298,7 +298,9 @@ def test_the_command_prints_passages_as_json(index: None, capsys: pytest.Capture
 def test_the_command_prints_readable_passages(index: None, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("search", "How do I create migrations?", "--limit", "1")
     out = capsys.readouterr().out
-    assert "Migrations › Creating" in out and ROWS[0].url in out and "makemigrations" in out
+    assert "Migrations › Creating" in out
+    assert ROWS[0].url in out
+    assert "makemigrations" in out
 
 
 @pytest.mark.parametrize(
@@ -319,7 +321,7 @@ def test_the_command_says_in_one_line_what_to_do(db: None, arguments: list[str],
 def test_a_missing_model_is_a_command_error(rows: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retriever, "_served", None)
     Collection.objects.update(model="/nowhere/model")
-    with pytest.raises(CommandError, match="/nowhere/model does not exist. Set EMBED_MODEL"):
+    with pytest.raises(CommandError, match=r"/nowhere/model does not exist\. Set EMBED_MODEL"):
         call_command("search", "anything")
 
 

@@ -116,7 +116,7 @@ class GitHub:
         self.script: deque[tuple[str, Answer]] = deque()
         self.token = ""
         self.codeload_status = 200
-        self.spent_at = ""
+        self.spent_at, self.spent_seconds = "", 0.2
         self.remaining, self.reset, self.window = 5000, time.time() + 3600, 3600.0
         self.archive_delay = threading.Event()
         self.archive_delay.set()
@@ -158,10 +158,10 @@ class GitHub:
         self.script.append((kind, lambda handler: handler.reply(status, body, **headers)))
 
     def take_call(self, kind: str) -> bool:
-        """``spent_at`` is the kind of call before which the allowance ends, for a moment."""
+        """Count a call. The one of the kind ``spent_at`` finds the allowance spent, for ``spent_seconds``."""
         with self.lock:
             if kind == self.spent_at:
-                self.spent_at, self.remaining, self.reset = "", 0, time.time() + 0.2
+                self.spent_at, self.remaining, self.reset = "", 0, time.time() + self.spent_seconds
             elif time.time() >= self.reset:
                 self.remaining, self.reset = 5000, time.time() + self.window
             allowed = self.remaining > 0

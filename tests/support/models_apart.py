@@ -52,7 +52,7 @@ def embed(limit: int = 1000) -> int:
     Chunk.objects.claim(ids, owner="me", until=timezone.now() + timedelta(seconds=60))
     chunks = list(Chunk.objects.filter(id__in=ids).select_related("document"))
     embedding_queue.push([made_by(chunk, number) for chunk in chunks])
-    Chunk.objects.buffered(ids, owner="me")
+    Chunk.objects.mark_buffered(ids, owner="me")
     advance({chunk.document_id for chunk in chunks})
     return len(ids)
 

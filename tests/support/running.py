@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from django.conf import settings
 
-from ragproject.embedded.tether import tethered
+from ragproject.embedded.parent_watch import bound_to_parent
 
 # It takes 8 s on a quiet machine.
 START_SECONDS = 300
@@ -95,7 +95,11 @@ def start(folder: Path, *options: str, **extra: str) -> Running:
     log, variables = folder / "up.log", {**environment(folder), **extra}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            tethered(up(*options)), env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            bound_to_parent(up(*options)),
+            env=variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     return Running(process, log, variables)
 

@@ -1,4 +1,4 @@
-"""`manage.py audit`: the rows beside what Milvus holds."""
+"""`manage.py audit`: compare the rows with what Milvus holds."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print an object instead of lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        name = options["source"]
+        source = Source.objects.filter(name=name).first()
+        if name is not None and source is None:
+            raise CommandError(f"There is no source named {name!r}.")
         try:
-            report = audit(repair=options["repair"], source=named(options["source"]))
+            report = audit(repair=options["repair"], source=source)
         except IngestionError as error:
             raise CommandError(str(error)) from error
         if report is None:
@@ -35,16 +39,8 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def named(name: str | None) -> Source | None:
-    if name is None:
-        return None
-    source = Source.objects.filter(name=name).first()
-    if source is None:
-        raise CommandError(f"There is no source named {name!r}.")
-    return source
-
-
 def lines(report: Report) -> Iterator[str]:
+    """Yield what is printed without --json."""
     names = dict(Source.objects.values_list("id", "name"))
     for source_id, counts in sorted(report.sources.items()):
         where = names.get(source_id, f"source {source_id}, which is gone")

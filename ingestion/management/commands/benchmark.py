@@ -1,4 +1,4 @@
-"""`manage.py benchmark embed|ingest`: what the pipeline and its parts cost, measured on this machine."""
+"""`manage.py benchmark embed|ingest`: measure the embedder or the whole pipeline on this machine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ingestion.exceptions import IngestionError
 
 
 def parts() -> dict[str, ModuleType]:
+    """Return the benchmarks by name; only this command needs the libraries that they import."""
     from ingestion.benchmarks import embed, ingest
 
     return {"embed": embed, "ingest": ingest}
@@ -23,17 +24,18 @@ def parts() -> dict[str, ModuleType]:
 
 class Command(BaseCommand):
     help = "Measure the embedder, or the whole pipeline beside a naive one and the embedder alone."
-    requires_system_checks: list[str] = []
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         choices = parser.add_subparsers(dest="part", required=True)
         for name, part in parts().items():
-            chosen = choices.add_parser(name, help=first_sentence(part))
+            first_line = (part.__doc__ or "").partition("\n")[0]
+            chosen = choices.add_parser(name, help=first_line.partition(": ")[2])
             part.add_arguments(chosen)
             chosen.add_argument("--json", action="store_true", help="print the figures as one JSON object")
 
     def handle(self, *args: Any, part: str, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, interrupt)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # which stops what was started, as Ctrl-C does
         measured = parts()[part]
         try:
             figures = measured.run(options, self.say)
@@ -50,11 +52,3 @@ class Command(BaseCommand):
     def say(self, text: str) -> None:
         self.stderr.write(text)
         self.stderr.flush()
-
-
-def first_sentence(part: ModuleType) -> str:
-    return (part.__doc__ or "").partition("\n")[0].partition(": ")[2]
-
-
-def interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt

@@ -24,26 +24,24 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            done = act(requeue=options["requeue"], drop=options["drop"])
+            if options["requeue"]:
+                done: Json = {"requeued": dead_letters.requeue()}
+            elif options["drop"]:
+                done = {"dropped": dead_letters.drop()}
+            else:
+                done = {"records": [as_json(letter) for letter in dead_letters.buried()]}
         except IngestionError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(json.dumps(done) if options["json"] else "\n".join(lines(done)))
 
 
-def act(*, requeue: bool, drop: bool) -> Json:
-    if requeue:
-        return {"requeued": dead_letters.requeue()}
-    if drop:
-        return {"dropped": dead_letters.drop()}
-    return {"records": [record_of(letter) for letter in dead_letters.buried()]}
-
-
-def record_of(letter: dead_letters.DeadLetter) -> Json:
+def as_json(letter: dead_letters.DeadLetter) -> Json:
     at = letter.buried_at.isoformat(timespec="seconds")
     return {"buried_at": at, "reason": letter.reason, "key": letter.key, "bytes": letter.size}
 
 
 def lines(done: Json) -> list[str]:
+    """Return for people what the object of --json says."""
     if "records" not in done:
         return [f"{number} records {what}" for what, number in done.items()]
     rows = [f"{r['buried_at']}  {r['key'] or '-':32}  {r['bytes']} bytes  {r['reason']}" for r in done["records"]]

@@ -1,8 +1,8 @@
 """`manage.py demo`: Django's documentation through the whole system, and three questions to it.
 
-Takes the documentation from Django's source archive on the package registry, assembles the stand-in
-model, runs the embedded stack, ingests, asks, prints figures, and stops what it started. A second
-time everything is unchanged and nothing is embedded again.
+Takes the documentation from Django's source archive on the package registry, assembles the stand-in model, runs the
+embedded stack, ingests, asks, prints figures, and stops what it started. The second time everything is unchanged and
+nothing is embedded again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ingestion.benchmarks.django_docs import documentation
 from ingestion.exceptions import SourceError
 from ingestion.types import Json
 
-# Guides rather than reference: what most questions are about, and 90 of the 656 pages.
+# The guides, which most questions are about, without the reference: 90 of the 656 pages.
 PART = ("intro/*", "topics/*", "faq/*")
 QUESTIONS = (
     "How do I make a query that spans a relationship between two models?",
@@ -39,7 +39,7 @@ READY_SECONDS = 180
 
 class Command(BaseCommand):
     help = "Ingest Django's documentation with the embedded stack, ask three questions, print figures, stop."
-    requires_system_checks: list[str] = []
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--pages", type=page_count, default=90, help='a number, or "all" (656)')
@@ -61,8 +61,15 @@ class Command(BaseCommand):
             self.report(figures)
             self.say("5. Three questions")
             for question in QUESTIONS:
-                self.answer(question)
-        self.goodbye(time.monotonic() - started)
+                self.ask(question)
+        self.say(f"\nDone in {time.monotonic() - started:.0f} s; everything that was started is stopped.")
+        self.stdout.write(
+            "   Ask yourself:      make up DEMO=1, then open "
+            f"http://{settings.WEB_HOST}:{settings.WEB_PORT}/\n"
+            "   The whole corpus:  make demo PAGES=all\n"
+            "   Your own pages:    make up, and in a second terminal: .venv/bin/python manage.py ingest TARGET --wait\n"
+            "   The real BGE-M3, a GPU, PostgreSQL, Milvus and an LLM: see README.md"
+        )
 
     def say(self, text: str) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(text))
@@ -80,8 +87,11 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"   nothing changed: 0 chunks embedded, all {figures['reused']} reused")
 
-    def answer(self, question: str) -> None:
-        reply = asked(question)
+    def ask(self, question: str) -> None:
+        """Print the answer to a question, with its citations and what it cost."""
+        output = StringIO()
+        call_command("ask", question, json=True, stdout=output)
+        reply = json.loads(output.getvalue())
         self.stdout.write(self.style.SUCCESS(f"\n   {question}"))
         for line in reply["answer"].strip().splitlines():
             self.stdout.write(f"   {line}")
@@ -90,19 +100,9 @@ class Command(BaseCommand):
         spent = ", ".join(f"{stage} {ms}" for stage, ms in reply["timings"].items())
         self.stdout.write(f"   milliseconds: {spent}")
 
-    def goodbye(self, seconds: float) -> None:
-        self.say(f"\nDone in {seconds:.0f} s; everything that was started is stopped.")
-        self.stdout.write(
-            "   Ask yourself:      make up DEMO=1, then open "
-            f"http://{settings.WEB_HOST}:{settings.WEB_PORT}/\n"
-            "   The whole corpus:  make demo PAGES=all\n"
-            "   Your own pages:    make up, and in a second terminal: .venv/bin/python manage.py ingest TARGET --wait\n"
-            "   The real BGE-M3, a GPU, PostgreSQL, Milvus and an LLM: see README.md"
-        )
-
 
 def page_count(text: str) -> int:
-    """0 stands for all."""
+    """Return the number of pages that the option names; 0 for all."""
     if text == "all":
         return 0
     if text.isdecimal() and int(text) > 0:
@@ -112,30 +112,38 @@ def page_count(text: str) -> int:
 
 @contextmanager
 def running_stack(log: Path) -> Iterator[None]:
-    """`manage.py up` as a child process; its output goes to ``log``."""
+    """Run `manage.py up` as a child process; its output goes to ``log``."""
     with log.open("w") as output:
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "manage.py", "up"], stdout=output, stderr=output, cwd=settings.BASE_DIR
         )
         try:
-            wait_until_ready(process, log)
+            deadline = time.monotonic() + READY_SECONDS
+            while "\nready " not in log.read_text(errors="replace"):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    end = log.read_text(errors="replace")[-2000:]
+                    raise CommandError(f"The stack did not start. The end of {log}:\n{end}")
+                time.sleep(0.2)
             yield
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while "\nready " not in log.read_text(errors="replace"):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise CommandError(f"The stack did not start. The end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
-        time.sleep(0.2)
-
-
 def ingest(docs: Path, pages: int) -> Json:
-    """Run `manage.py ingest` with its live progress; the choice of pages only ever grows."""
-    options = [] if known_pages(docs) and (known_pages(docs) >= pages > 0) else selection(pages)
+    """Run `manage.py ingest` with its live progress and return its figures.
+
+    The choice of pages only ever grows: with at least so many pages known, the stored choice stands.
+    """
+    from ingestion.models import Document
+
+    known = Document.objects.filter(source__target=str(docs)).exclude(state=Document.State.GONE).count()
+    if not pages:
+        options = ["--include", "*.txt", "--max-pages", "100000"]
+    elif known >= pages:
+        options = []
+    else:
+        options = [*(f"--include={glob}" for glob in PART), "--max-pages", str(pages)]
     command = [sys.executable, "manage.py", "ingest", str(docs), "--name", "Django documentation", "--json"]
     done = subprocess.run(  # noqa: S603
         [*command, *options], stdout=subprocess.PIPE, text=True, cwd=settings.BASE_DIR, check=False
@@ -144,22 +152,3 @@ def ingest(docs: Path, pages: int) -> Json:
         raise CommandError("Some pages failed; the reasons are above.")
     figures: Json = json.loads(done.stdout)
     return figures
-
-
-def selection(pages: int) -> list[str]:
-    if not pages:
-        return ["--include", "*.txt", "--max-pages", "100000"]
-    return [f"--include={glob}" for glob in PART] + ["--max-pages", str(pages)]
-
-
-def known_pages(docs: Path) -> int:
-    from ingestion.models import Document
-
-    return Document.objects.filter(source__target=str(docs)).exclude(state=Document.State.GONE).count()
-
-
-def asked(question: str) -> Json:
-    output = StringIO()
-    call_command("ask", question, json=True, stdout=output)
-    reply: Json = json.loads(output.getvalue())
-    return reply

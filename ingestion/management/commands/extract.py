@@ -1,23 +1,23 @@
-"""`manage.py extract TARGET...`: what documents become before they are cut: Markdown."""
+"""`manage.py extract TARGET...`: the Markdown that documents become before they are cut into chunks."""
 
 from __future__ import annotations
 
 from ingestion.management.documents import TARGETS, DocumentsCommand
 from ingestion.pipeline.report.preview import Reading
-from ingestion.types import Json
+from ingestion.types import Extracted, Json
 
 
 class Command(DocumentsCommand):
     help = f"Show what documents become: their title and their text as Markdown. {TARGETS}"
 
     def record(self, reading: Reading) -> Json:
-        extracted = reading.extracted
+        extracted = reading.extracted or Extracted("", "")
         return {
             "target": reading.target,
-            "title": extracted.title if extracted else "",
-            "markdown": extracted.markdown if extracted else "",
+            "title": extracted.title,
+            "markdown": extracted.markdown,
             "error": reading.error or None,
         }
 
-    def shown(self, reading: Reading) -> str:
-        return reading.extracted.markdown if reading.extracted else ""
+    def shown(self, extracted: Extracted) -> str:
+        return extracted.markdown

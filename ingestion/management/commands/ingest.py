@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ingestion import tasks
 from ingestion.exceptions import IngestionError
+from ingestion.management.progress_display import watch
 from ingestion.models import Document, Run, Source
-from ingestion.pipeline.report.estimate import estimate
+from ingestion.pipeline.report.estimate import Estimate, estimate
+from ingestion.pipeline.report.sentences import savings_sentence
 from ingestion.pipeline.state.removals import accept_missing
-from ingestion.pipeline.state.runs import progress, saved_sentence, start_run, summary
+from ingestion.pipeline.state.runs import RunFigures, start_run, summary
 from ingestion.sources.registry import KINDS, detect_kind, normalise
-from ingestion.types import Json, SourceSpec
+from ingestion.types import Json
 
-POLL_SECONDS = 0.5
-# A look at 100 000 documents takes 0.1 s, which the workers then lack: pause this many times as long. What is seen
-# is drawn no more often than it changes, or drawing would take as much again.
-PAUSE_PER_LOOK = 50
-# A running stack picks a run up within two ticks of the dispatcher; silence this long means there is none.
-HINT_SECONDS = 15.0
 SHOWN_FAILURES = 10
 
 
@@ -65,70 +60,80 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, targets: list[str], **options: Any) -> None:
         console = Console(stderr=True)
-        wanted = unique(expand(targets))
+        expanded = expand(targets)
         if options["dry_run"]:
-            self.estimate(wanted, options, console)
+            self.estimate(expanded, options)
         elif options["accept_missing"]:
-            self.accept(wanted, options, console)
+            self.accept(expanded, options, console)
         else:
-            self.ingest(wanted, options, console)
+            self.ingest(expanded, options, console)
 
     def ingest(self, targets: list[str], options: Json, console: Console) -> None:
-        runs = [start_run(source_for(target, options)) for target in targets]
+        run_ids = [start_run(source_for(target, options)).pk for target in targets]
         wake(console)
-        if not (options["wait"] or options["json"]):
-            console.print(f"{len(runs)} run(s) started; see them with: python manage.py status")
-            return
-        watch([run.pk for run in runs], console)
-        self.report([run.pk for run in runs], console, as_json=options["json"])
+        if options["wait"] or options["json"]:
+            watch(run_ids, console)
+            self.report(run_ids, console, as_json=options["json"])
+        else:
+            console.print(f"{len(run_ids)} run(s) started; see them with: python manage.py status")
 
     def accept(self, targets: list[str], options: Json, console: Console) -> None:
-        removed = sum(accept_missing(known_source(target, options)) for target in targets)
+        removed = 0
+        for target in targets:
+            kind, normal = identify(target, options)
+            source = Source.objects.filter(kind=kind, target=normal).first()
+            if source is None:
+                raise CommandError(f"{normal} has not been ingested; `manage.py status` shows the sources.")
+            removed += accept_missing(source)
         console.print(f"{removed} missing pages leave the index.")
         wake(console)
 
-    def estimate(self, targets: list[str], options: Json, console: Console) -> None:
-        """Every target is looked at, and one that cannot be is a failure of the command only at its end."""
-        bad = 0
+    def estimate(self, targets: list[str], options: Json) -> None:
+        """Print an estimate of every target. One that cannot be made fails the command, but only at its end."""
+        failed = False
         for target in targets:
             try:
-                figures = estimate(spec_for(target, options))
+                kind, normal = identify(target, options)
+                fields = {name: value for name, value in fields_given(options).items() if name != "name"}
+                found = estimate(Source(kind=kind, target=normal, **fields).spec())
             except (CommandError, IngestionError, OSError) as error:
-                figures, bad = {"target": target, "error": str(error)}, bad + 1
-            self.stdout.write(json.dumps(figures) if options["json"] else "\n".join(estimate_lines(figures)))
-        if bad:
+                failed = True
+                record, shown = {"target": target, "error": str(error)}, [target, f"  cannot be ingested: {error}"]
+            else:
+                record, shown = asdict(found), list(estimate_lines(found))
+            self.stdout.write(json.dumps(record) if options["json"] else "\n".join(shown))
+        if failed:
             sys.exit(1)
 
     def report(self, run_ids: list[int], console: Console, *, as_json: bool) -> None:
         figures = summary(run_ids)
-        self.stdout.write(json.dumps(figures) if as_json else sentence(figures))
-        if spared := saved_sentence(figures["saved"]):
-            console.print(f"Saved: {spared}.", markup=False, highlight=False)
+        self.stdout.write(json.dumps(asdict(figures)) if as_json else summary_sentence(figures))
+        if saved := savings_sentence(figures.saved):
+            console.print(f"Saved: {saved}.", markup=False, highlight=False)
         for line in failures(run_ids):
             console.print(line, style="red", markup=False, highlight=False)
         unfinished = Run.objects.filter(id__in=run_ids, state__in=(Run.State.FAILED, Run.State.HELD))
-        if figures["failed"] or unfinished.exists():
+        if figures.failed or unfinished.exists():
             sys.exit(1)
 
 
-def expand(targets: list[str]) -> Iterator[str]:
-    """Targets, with @files replaced by their lines (empty lines and # comments skipped)."""
+def expand(targets: list[str]) -> list[str]:
+    """Return the different targets, @files replaced by their lines; empty lines and # comments are skipped."""
+    found: list[str] = []
     for target in targets:
         if not target.startswith("@"):
-            yield target
+            found.append(target)
             continue
         try:
             lines = Path(target[1:]).read_text().splitlines()
         except OSError as error:
             raise CommandError(f"{target}: {error.strerror}. @ names a text file with one target per line.") from error
-        yield from (line.strip() for line in lines if line.strip() and not line.startswith("#"))
-
-
-def unique(targets: Iterator[str]) -> list[str]:
-    return list(dict.fromkeys(targets))
+        found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return list(dict.fromkeys(found))
 
 
 def wake(console: Console) -> None:
+    """Let the workers start now, or print why they start later."""
     try:
         tasks.wake()
     except IngestionError as error:
@@ -136,7 +141,7 @@ def wake(console: Console) -> None:
 
 
 def identify(target: str, options: Json) -> tuple[str, str]:
-    """Kind and normal form of a target."""
+    """Return the kind and the normal form of a target."""
     try:
         kind = options["kind"] or detect_kind(target)
         return kind, normalise(kind, target)
@@ -144,8 +149,8 @@ def identify(target: str, options: Json) -> tuple[str, str]:
         raise CommandError(str(error)) from error
 
 
-def settings_given(options: Json) -> Json:
-    """The source's fields that the command line names."""
+def fields_given(options: Json) -> Json:
+    """Return the source's fields that the command line names."""
     given = {
         "include": options["include"] or None,
         "exclude": options["exclude"] or None,
@@ -161,89 +166,42 @@ def settings_given(options: Json) -> Json:
 
 
 def source_for(target: str, options: Json) -> Source:
-    """The source of this target, made or brought up to date with the options given."""
-    kind, target = identify(target, options)
-    changes = settings_given(options)
+    """Return the source of a target, made or brought up to date with the options given."""
+    kind, normal = identify(target, options)
+    changes = fields_given(options)
     source, _ = Source.objects.update_or_create(
-        kind=kind, target=target, defaults=changes, create_defaults={"name": target[:200], **changes}
+        kind=kind, target=normal, defaults=changes, create_defaults={"name": normal[:200], **changes}
     )
     if source.deleting:
-        raise CommandError(f"{target} is being deleted; try again in a minute.")
+        raise CommandError(f"{normal} is being deleted; try again in a minute.")
     return source
 
 
-def known_source(target: str, options: Json) -> Source:
-    kind, target = identify(target, options)
-    source = Source.objects.filter(kind=kind, target=target).first()
-    if source is None:
-        raise CommandError(f"{target} has not been ingested; `manage.py status` shows the sources.")
-    return source
+def estimate_lines(found: Estimate) -> Iterator[str]:
+    yield found.target
+    more = "" if found.complete else " at least (links lead to more)"
+    yield f"  pages    {found.pages}{more}; for example {', '.join(found.examples)}"
+    yield f"  chunks   about {found.chunks}, {found.tokens} tokens, from {found.sampled} pages read"
+    yield f"  minutes  about {found.minutes} ({found.slowest} is the slowest part)"
+    yield from (f"  note     {note}" for note in found.notes)
+    yield f"  sample   {found.sample.title}"
+    yield from (f"           {line}" for line in found.sample.text.splitlines())
 
 
-def spec_for(target: str, options: Json) -> SourceSpec:
-    """What the source would be, without a row."""
-    kind, target = identify(target, options)
-    return Source(kind=kind, target=target, **{k: v for k, v in settings_given(options).items() if k != "name"}).spec()
-
-
-def estimate_lines(figures: Json) -> Iterator[str]:
-    yield figures["target"]
-    if "error" in figures:
-        yield f"  cannot be ingested: {figures['error']}"
-        return
-    more = "" if figures["complete"] else " at least (links lead to more)"
-    yield f"  pages    {figures['pages']}{more}; for example {', '.join(figures['examples'])}"
-    yield f"  chunks   about {figures['chunks']}, {figures['tokens']} tokens, from {figures['sampled']} pages read"
-    yield f"  minutes  about {figures['minutes']} ({figures['slowest']} is the slowest part)"
-    for note in figures["notes"]:
-        yield f"  note     {note}"
-    yield f"  sample   {figures['sample']['title']}"
-    yield from (f"           {line}" for line in figures["sample"]["text"].splitlines())
-
-
-def watch(run_ids: list[int], console: Console) -> None:
-    """A live display until no run is active. Ctrl-C stops watching, not the work."""
-    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    started = time.monotonic()
-    try:
-        shown = (*columns, TextColumn("{task.fields[note]}"))
-        with Progress(*shown, console=console, refresh_per_second=2, auto_refresh=console.is_terminal) as display:
-            documents = display.add_task("documents", total=None, note="")
-            chunks = display.add_task("chunks", total=None, note="")
-            looked = time.monotonic()
-            while (now := progress(run_ids))["active"]:
-                pause = max(POLL_SECONDS, PAUSE_PER_LOOK * (time.monotonic() - looked))
-                note = " ".join(now["notes"]) or now["retry"] or hint(now, time.monotonic() - started)
-                display.update(documents, completed=now["documents_done"], total=now["documents"] or None)
-                display.update(chunks, completed=now["chunks_done"], total=now["chunks"] or None, note=note)
-                time.sleep(pause)
-                looked = time.monotonic()
-            display.update(documents, completed=now["documents_done"], total=now["documents"])
-            display.update(chunks, completed=now["chunks_done"], total=now["chunks"])
-    except KeyboardInterrupt:
-        console.print("Stopped watching; the work goes on. See it with: python manage.py status")
-        sys.exit(130)
-
-
-def hint(now: Json, waited: float) -> str:
-    idle = not now["documents_done"] and not now["chunks"]
-    return "No worker has taken it up yet: is `manage.py up` running?" if idle and waited > HINT_SECONDS else ""
-
-
-def sentence(figures: Json) -> str:
-    rate = figures["tokens"] / figures["seconds"] if figures["seconds"] else 0
+def summary_sentence(figures: RunFigures) -> str:
+    rate = figures.tokens / figures.seconds if figures.seconds else 0
     return (
-        f"{figures['documents']} documents: {figures['indexed']} indexed, {figures['unchanged']} unchanged, "
-        f"{figures['duplicates']} duplicates, {figures['failed']} failed, {figures['missing']} missing, "
-        f"{figures['gone']} gone; {figures['embedded']} chunks embedded, "
-        f"{figures['reused']} reused, in {figures['seconds']} s ({rate:.0f} tokens/s)."
+        f"{figures.documents} documents: {figures.indexed} indexed, {figures.unchanged} unchanged, "
+        f"{figures.duplicates} duplicates, {figures.failed} failed, {figures.missing} missing, "
+        f"{figures.gone} gone; {figures.embedded} chunks embedded, "
+        f"{figures.reused} reused, in {figures.seconds} s ({rate:.0f} tokens/s)."
     )
 
 
 def failures(run_ids: list[int]) -> Iterator[str]:
-    """What was left out, then the first failures, each with its address and reason."""
+    """Yield the remarks and errors of the runs, then the first failures, each with its address and reason."""
     for run in Run.objects.filter(id__in=run_ids):
-        yield from (f"{run.source}: {words} {example}".rstrip() for words, example in run.remarks.items())
+        yield from (f"{run.source}: {remark} {example}".rstrip() for remark, example in run.remarks.items())
         if run.error:
             yield f"{run.source}: {run.error}"
     failed = Document.objects.filter(run_id__in=run_ids, state__in=Document.UNSUCCESSFUL)

@@ -17,19 +17,19 @@ from ragproject.environment import Setting, spelled
 from ragproject.settings import env
 
 HIDDEN = "***"
-# What stands before the host of a URL, up to the last @: a password may hold a : / or @ that was not escaped.
+# All before the host of a URL, up to the last @: a password may hold a : / or @ that was not escaped.
 CREDENTIALS = re.compile(r"://(?!/)\S*@")
 SECRET_PARAMETER = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
-# Of 1: MILVUS_URL is at 0.9 of MILVUS_URI and LLM_URL at 0.74 of LLM_BASE_URL; compose's own variables are at 0.7 at
-# most of any setting.
+# Likeness of two names from 0 to 1: MILVUS_URL and MILVUS_URI have 0.9, LLM_URL and LLM_BASE_URL 0.74; compose's own
+# variables have 0.7 at most with any setting.
 LEAST_LIKENESS = 0.73
-# Wider values push their line's rest to the right.
+# Characters; a wider value pushes the rest of its line to the right.
 WIDEST_COLUMN = 30
 
 
 class Command(BaseCommand):
     help = "Show every setting that the environment or .env may set. Secrets are never shown."
-    requires_system_checks: list[str] = []  # whoever looks for a wrong setting wants to see it although a check fails
+    requires_system_checks = ()  # a wrong setting has to be shown although a check names it
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         form = parser.add_mutually_exclusive_group()
@@ -57,7 +57,7 @@ def row_of(setting: Setting) -> Json:
 
 
 def shown(value: object, *, secret: bool = False) -> str:
-    """Return the value as the environment would spell it, without secrets and what URLs say of users."""
+    """Return a value as the environment spells it; *** replaces a secret and the credentials in a URL."""
     if isinstance(value, list):
         return ",".join(shown(item, secret=secret) for item in value)
     text = spelled(value)
@@ -67,6 +67,7 @@ def shown(value: object, *, secret: bool = False) -> str:
 
 
 def lines(rows: list[Json]) -> Iterator[str]:
+    """Yield a table for people, in columns as wide as their values."""
     names = ["name", "value", "default", "set"]
     cells = [names, *([r["name"], r["value"] or "-", r["default"] or "-", "yes" if r["set"] else ""] for r in rows)]
     widths = [min(max(map(len, column)), WIDEST_COLUMN) for column in zip(*cells, strict=True)]
@@ -75,6 +76,7 @@ def lines(rows: list[Json]) -> Iterator[str]:
 
 
 def table(described: Iterable[Setting]) -> Iterator[str]:
+    """Yield the lines of the README's table."""
     yield "| variable | default | meaning |"
     yield "|---|---|---|"
     for setting in described:
@@ -83,7 +85,7 @@ def table(described: Iterable[Setting]) -> Iterator[str]:
 
 
 def warnings(in_file: set[str], known: dict[str, Setting]) -> Iterator[str]:
-    """Name the variables of the file that look like a setting's name misspelled."""
+    """Yield a warning for each variable of the .env file that looks like a setting's name misspelled."""
     for name in sorted(in_file - known.keys()):
         for nearest in get_close_matches(name.upper(), known, n=1, cutoff=LEAST_LIKENESS):
             yield f"WARNING: .env sets {name}, which is no setting. Did you mean {nearest}?"

@@ -1,10 +1,13 @@
-"""The pages that a page links to join the run, as far as the source's budgets allow. What is left out is
-remarked on the run with an example, so that staff see why a site seems incomplete."""
+"""Links of a page -> Document rows of the same run, as far as the source's bounds allow.
+
+In: a document, the page's final address and its links. Out: rows that wait to be fetched. What is left out is noted on
+the run as a remark with an example, so that staff see why a site seems incomplete.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from django.db import transaction
 from django.db.models import Count
@@ -18,50 +21,45 @@ from ingestion.types import Listed
 
 
 def follow_links(document: Document, page_url: str, links: Sequence[str]) -> None:
+    """Queue the linked pages that belong to the source and are new to the run, within the source's bounds."""
     run = document.run
     if run is None or run.complete:
         return
     found = follow(document.source.spec(), page_url, links)
     if found and len(links) > MAX_LINKS:
-        remark(run, f"Of a page with more than {MAX_LINKS} links, the others are not followed.", page_url)
-    fresh = unknown(run, found)
+        add_remark(run, f"Of a page with more than {MAX_LINKS} links, the others are not followed.", page_url)
+    known = set(Document.objects.filter(run=run, url__in=found).values_list("url", flat=True))
+    fresh = [url for url in found if url not in known]
     if fresh and document.depth >= document.source.max_depth:
-        remark(run, f"Pages deeper than {document.source.max_depth} links are left out (max_depth).", fresh[0])
+        add_remark(run, f"Pages deeper than {document.source.max_depth} links are left out (max_depth).", fresh[0])
         return
-    register(run, map(Listed, affordable(run, fresh)), depth=document.depth + 1)
+    register(run, map(Listed, within_bounds(run, fresh)), depth=document.depth + 1)
 
 
-def unknown(run: Run, urls: list[str]) -> list[str]:
-    there = set(Document.objects.filter(run=run, url__in=urls).values_list("url", flat=True))
-    return [url for url in urls if url not in there]
-
-
-def affordable(run: Run, urls: list[str]) -> list[str]:
-    """As many as the source's bound on pages leaves room for."""
-    allowed = list(within_templates(run, urls))
-    bound = run.source.page_bound()
-    room = max(0, bound - Document.objects.filter(run=run).count()) if bound else len(allowed)
+def within_bounds(run: Run, urls: list[str]) -> list[str]:
+    """Return the first of these addresses, as many as ``max_alike`` and ``max_pages`` of the source leave room for."""
+    templates = {url: template(url)[:300] for url in urls}
+    rows = Document.objects.filter(run=run, template__in=set(filter(None, templates.values()))).order_by()
+    taken = Counter(dict(rows.values_list("template").annotate(n=Count("*"))))
+    most_alike, most_pages = run.source.max_alike, run.source.page_bound()
+    allowed = []
+    for url, form in templates.items():
+        taken[form] += 1
+        if not (form and most_alike) or taken[form] <= most_alike:
+            allowed.append(url)
+        else:
+            add_remark(run, f"More than {most_alike} pages of the form {form} are left out (max_alike).", url)
+    if not most_pages:
+        return allowed
+    room = max(0, most_pages - Document.objects.filter(run=run).count())
     if len(allowed) > room:
-        remark(run, f"The source's bound of {bound} pages is reached (max_pages).", allowed[room])
+        add_remark(run, f"The source's bound of {most_pages} pages is reached (max_pages).", allowed[room])
     return allowed[:room]
 
 
-def within_templates(run: Run, urls: list[str]) -> Iterator[str]:
-    shapes = {url: template(url)[:300] for url in urls}
-    rows = Document.objects.filter(run=run, template__in=set(filter(None, shapes.values()))).order_by()
-    taken = Counter(dict(rows.values_list("template").annotate(n=Count("*"))))
-    bound = run.source.max_alike
-    for url, shape in shapes.items():
-        taken[shape] += 1
-        if not (shape and bound) or taken[shape] <= bound:
-            yield url
-        else:
-            remark(run, f"More than {bound} pages of the form {shape} are left out (max_alike).", url)
-
-
 @transaction.atomic
-def remark(run: Run, words: str, example: str) -> None:
-    """Once per run and reason."""
+def add_remark(run: Run, words: str, example: str) -> None:
+    """Note on the run what was left out and one example of it; the first example stays."""
     row = Run.objects.select_for_update().get(id=run.pk)
     if words not in row.remarks:
         row.remarks = {**row.remarks, words: example}

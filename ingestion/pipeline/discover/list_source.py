@@ -1,4 +1,8 @@
-"""A run's source -> Document rows that wait to be fetched, or that are known to be unchanged already."""
+"""A run's source -> Document rows that wait to be fetched, or that are known to be unchanged already.
+
+In: the id of a run that the dispatcher has leased. Out: rows, and the run's state: running, failed, or still listing
+when it is to be tried again. Does not fetch documents.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +22,26 @@ from ingestion.exceptions import FetchFailed, HostBusy, IngestionError, Throttle
 from ingestion.models import Document, DocumentQuerySet, Run, Source
 from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.state.fingerprints import shape_of
-from ingestion.pipeline.state.removals import retire, unlisted
+from ingestion.pipeline.state.removals import note_unlisted, retire
 from ingestion.sources.registry import BULK, follow, list_documents, prepare
 from ingestion.sources.web.url_scope import template
 from ingestion.types import Listed, Listing
 
-# One INSERT and one UPDATE for this many addresses; SQLite allows 32 766 parameters.
+# Addresses in one INSERT and one UPDATE; SQLite allows 32 766 parameters.
 ROWS_AT_ONCE = 500
 # SQLite lets one process write at a time, and one that waits looks again every 0.1 s: without a gap of that
-# length between two batches the listing of a huge source would keep everybody else from writing. The first rows come
-# in one go, in 2 s at most: were a large source's first pages taken up meanwhile, a small one beside it would wait.
+# length between two batches the listing of a huge source would keep everybody else from writing. The first rows are
+# written without gaps, in 2 s at most: if a large source's first pages were started before a small source's rows are
+# there, the small one would wait.
 GAP_SECONDS, ROWS_IN_ONE_GO = 0.1, 5000
 # This share of the pages whose date in the sitemap is unchanged is fetched all the same: a site that forgets to
-# change its dates is noticed within a few runs, at the price of every twentieth request saved.
+# change its dates is noticed within a few runs, and 95 % of the requests are still saved.
 SAMPLE_SHARE = 0.05
 DIED = "The worker died each time it listed this source. Look at its size, then ingest it again."
 
 
 def list_run(run_id: int) -> bool:
-    """List what the source holds now. True when documents wait; a failure is noted on the run."""
+    """List what the source of the run holds now. Return True when documents wait; a failure is noted on the run."""
     run = Run.objects.select_related("source").get(id=run_id)
     if run.state != Run.State.LISTING:
         return False
@@ -45,9 +50,15 @@ def list_run(run_id: int) -> bool:
     Run.objects.filter(id=run_id).update(attempts=F("attempts") + 1)
     started = time.perf_counter()
     try:
-        found = register_listing(run, complete_listing(run))
+        found = register_listing(run, list_and_prepare(run))
     except SoftTimeLimitExceeded:
-        return list_once_more(run)
+        # What took too long once most likely does so again: the next attempt is the last. (This one is counted below.)
+        run.attempts = max(run.attempts, settings.MAX_ATTEMPTS - 2)
+        words = (
+            f"Listing {run.source.target} took longer than {settings.LIST_TIME_LIMIT_SECONDS} s. Divide the source, "
+            f"name a part of it, or raise LIST_TIME_LIMIT_SECONDS."
+        )
+        return list_later(run, FetchFailed(words))
     except TransientError as error:
         return list_later(run, error)
     except (IngestionError, OSError) as error:
@@ -60,65 +71,65 @@ def list_run(run_id: int) -> bool:
     return True
 
 
-def complete_listing(run: Run) -> Listing:
-    """What the source holds, and on this machine whatever has to be there before one document can be fetched."""
+def list_and_prepare(run: Run) -> Listing:
+    """Return the source's listing, and download a source that comes as a whole if any of its documents changed."""
     spec = run.source.spec()
     listing = list_documents(spec)
-    if spec.kind in BULK and any_changed(run, listing):
-        prepare(spec)
+    if spec.kind in BULK:
+        known = Document.objects.filter(source_id=run.source_id).current(shape_of(run.source))
+        versions = set(known.values_list("url", "version"))
+        if any((each.url, each.version) not in versions for each in listing.documents):
+            prepare(spec)
     return listing
 
 
-def any_changed(run: Run, listing: Listing) -> bool:
-    known = Document.objects.filter(source_id=run.source_id).current(shape_of(run.source))
-    versions = set(known.values_list("url", "version"))
-    return any((each.url, each.version) not in versions for each in listing.documents)
-
-
 def fail(run: Run, error: str) -> bool:
+    """End the run with this error. Return False: no documents wait."""
     Run.objects.finish(run.pk, state=Run.State.FAILED, error=error)
     return False
 
 
 def list_later(run: Run, error: TransientError) -> bool:
-    """Let the lease end when it is time for the next try: the dispatcher takes the run up again."""
+    """Put the next attempt off, or fail the run when its attempts are used up. Return False: no documents wait.
+
+    The run's lease ends when it is time for the next attempt, and then the dispatcher takes it up again. An attempt
+    that the host put off does not count.
+    """
     attempts = run.attempts + (0 if isinstance(error, HostBusy | Throttled) else 1)
     if attempts >= settings.MAX_ATTEMPTS:
         return fail(run, str(error))
-    wished = max(error.retry_after or 0, settings.RETRY_SECONDS * 2**run.attempts)
-    wait = timedelta(seconds=min(wished, LONGEST_WAIT_SECONDS))
-    Run.objects.filter(id=run.pk, state=Run.State.LISTING).update(
-        lease_until=timezone.now() + wait, note=str(error), attempts=attempts
-    )
+    seconds = max(error.retry_after or 0, settings.RETRY_SECONDS * 2**run.attempts)
+    until = timezone.now() + timedelta(seconds=min(seconds, LONGEST_WAIT_SECONDS))
+    Run.objects.filter(id=run.pk, state=Run.State.LISTING).update(lease_until=until, note=str(error), attempts=attempts)
     return False
-
-
-def list_once_more(run: Run) -> bool:
-    """What took too long once most likely does so again: the next attempt is the last."""
-    run.attempts = max(run.attempts, settings.MAX_ATTEMPTS - 2)  # and this attempt is counted below
-    words = (
-        f"Listing {run.source.target} took longer than {settings.LIST_TIME_LIMIT_SECONDS} s. Divide the source, name "
-        f"a part of it, or raise LIST_TIME_LIMIT_SECONDS."
-    )
-    return list_later(run, FetchFailed(words))
 
 
 # --- Rows ---------------------------------------------------------------------------------------------
 
 
 def register_listing(run: Run, listing: Listing) -> int:
-    """Queue what is listed, then deal with known documents that are not. Returns how many were listed."""
+    """Queue what is listed, then deal with known documents that are not. Return how many were listed."""
     Run.objects.filter(id=run.pk).update(complete=listing.complete, remarks=dict.fromkeys(listing.notes, ""))
     found = register_all(run, listing.documents)
-    if found and listing.complete:
-        unlisted(run)
-    elif found:
-        visit_known(run)
+    if not found:
+        return 0
+    if listing.complete:
+        note_unlisted(run)
+        return found
+    # An incomplete listing says nothing of what it leaves out: that is fetched too, unless the source does not cover
+    # it any more.
+    rows = Document.objects.filter(source_id=run.source_id).exclude(run=run).exclude(state=Document.State.GONE)
+    urls = list(rows.values_list("url", flat=True))
+    spec = run.source.spec()
+    covered = follow(spec, "", urls) if run.source.kind == Source.Kind.WEBSITE else urls
+    register_all(run, map(Listed, covered))
+    outside = rows.filter(Q(run=None) | ~Q(run=run))
+    retire(outside, error=f"{spec.target} does not cover this address any more.", run=run)
     return found
 
 
 def register_all(run: Run, documents: Iterable[Listed]) -> int:
-    """Queue a whole listing, however long, and let others write in between. Returns how many were given."""
+    """Queue a whole listing, however long, and let others write in between. Return how many documents it had."""
     total = 0
     for batch in batched(documents, ROWS_AT_ONCE):
         if total >= ROWS_IN_ONE_GO:
@@ -129,36 +140,43 @@ def register_all(run: Run, documents: Iterable[Listed]) -> int:
 
 
 def register(run: Run, documents: Iterable[Listed], *, depth: int = 0) -> None:
-    """Queue these documents for the run, creating rows for new ones; also as part of a transaction."""
+    """Queue these documents for the run without a pause, so that it can be part of a transaction."""
     for batch in batched(documents, ROWS_AT_ONCE):
         register_batch(run, batch, depth=depth)
 
 
 @transaction.atomic
 def register_batch(run: Run, listed: list[Listed], *, depth: int) -> None:
+    """Create rows for new documents, and queue the known ones that the listing does not show to be unchanged."""
     versions = {each.url: each.version[:200] for each in listed}
-    rows = [new_row(run, url, version, depth) for url, version in versions.items()]
+    # Only pages that were found by links can be a crawler's trap, so that only they are counted by their form.
+    has_form = depth and run.source.kind in Source.WEB
+    rows = [
+        Document(
+            source_id=run.source_id,
+            run=run,
+            url=url,
+            depth=depth,
+            listed_version=version,
+            template=template(url)[:300] if has_form else "",
+        )
+        for url, version in versions.items()
+    ]
     Document.objects.bulk_create(rows, ignore_conflicts=True)
     known = Document.objects.filter(source_id=run.source_id, url__in=versions).exclude(run=run)
-    note_versions(known, versions)
-    known.filter(id__in=unchanged_by_listing(run, known)).keep(run_id=run.pk)
-    known.queue(run_id=run.pk)
-
-
-def new_row(run: Run, url: str, version: str, depth: int) -> Document:
-    shaped = template(url)[:300] if depth and run.source.kind in Source.WEB else ""  # a listed page is no trap
-    return Document(source_id=run.source_id, run=run, url=url, depth=depth, listed_version=version, template=shaped)
-
-
-def note_versions(known: DocumentQuerySet, versions: dict[str, str]) -> None:
     changed = [row for row in known.only("id", "url", "listed_version") if row.listed_version != versions[row.url]]
     for row in changed:
         row.listed_version = versions[row.url]
     Document.objects.bulk_update(changed, ["listed_version"], batch_size=ROWS_AT_ONCE)
+    known.filter(id__in=unchanged_by_listing(run, known)).keep(run_id=run.pk)
+    known.queue(run_id=run.pk)
 
 
 def unchanged_by_listing(run: Run, known: DocumentQuerySet) -> list[int]:
-    """Documents whose listed version is the stored one, less a sample where versions are a site's dates."""
+    """Return the ids of documents whose listed version is the stored one.
+
+    Where the versions are a site's dates, a sample is left out, and all are once a date has been false.
+    """
     dated = run.source.kind in Source.WEB
     if dated and not run.source.trusts_dates:
         return []
@@ -167,19 +185,8 @@ def unchanged_by_listing(run: Run, known: DocumentQuerySet) -> list[int]:
     return [i for i in ids if random.random() >= SAMPLE_SHARE] if dated else ids  # noqa: S311
 
 
-def visit_known(run: Run) -> None:
-    """A listing that is not complete says nothing of what it leaves out: visit that too, unless the source
-    does not cover it any more."""
-    rows = Document.objects.filter(source_id=run.source_id).exclude(run=run).exclude(state=Document.State.GONE)
-    urls = list(rows.values_list("url", flat=True))
-    spec = run.source.spec()
-    covered = follow(spec, "", urls) if run.source.kind == Source.Kind.WEBSITE else urls
-    register_all(run, map(Listed, covered))
-    outside = rows.filter(Q(run=None) | ~Q(run=run))
-    retire(outside, error=f"{spec.target} does not cover this address any more.", run=run)
-
-
 def batched(items: Iterable[Listed], size: int) -> Iterator[list[Listed]]:
+    """Yield lists of ``size`` items, the last one shorter; ``itertools`` has this from Python 3.12 on."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

@@ -1,4 +1,6 @@
-"""Which waiting chunks this worker takes next, and what becomes of those that it cannot finish.
+"""Claims waiting chunks for this worker, and gives back or fails those that it cannot finish.
+
+In: waiting Chunk rows. Out: rows claimed under this worker's name, with a lease. Does not embed.
 
 Attempts are counted when a chunk is claimed, before anything is done with it, because a worker that dies cannot
 count. A chunk that was in a worker's hands when that died is a suspect: suspects go in ever smaller groups and
@@ -16,10 +18,10 @@ from django.utils import timezone
 
 from ingestion.coordination.device import device_id
 from ingestion.models import Chunk, ChunkQuerySet
-from ingestion.pipeline.embed.fair_share import in_turns
+from ingestion.pipeline.embed.fair_share import choose_fairly
 from ingestion.pipeline.state.transitions import advance
 
-# Suspects at a time, by the attempts that were counted. A window of 4 000 is down to one chunk after four deaths.
+# Suspects in one group, by the attempts counted. A window of 4 000 chunks is down to one chunk after four deaths.
 SUSPECTS_AT_A_TIME = {1: 64, 2: 8}
 ALONE_ATTEMPTS = len(SUSPECTS_AT_A_TIME) + 2
 DIED = "The embedding worker died each time it held this chunk. Look at its text, then use “ingest now”."
@@ -29,19 +31,21 @@ DOCUMENT_FIELDS = ("source_id", "run_id", "url", "title")
 
 
 def waiting() -> ChunkQuerySet:
+    """Return the chunks that wait for the embedder."""
     return Chunk.objects.filter(state=Chunk.State.WAITING)
 
 
 def work_left() -> bool:
+    """Return whether chunks wait, or were left by an earlier process on this device."""
     return waiting().exists() or abandoned().exists()
 
 
-def fresh(most: int) -> list[Chunk]:
-    """Claim up to this many chunks that no worker has died of."""
-    return take(in_turns(waiting().filter(attempts=0), most))
+def claim_fresh(most: int) -> list[Chunk]:
+    """Claim up to this many chunks that no worker has died of, shared fairly among the sources."""
+    return take(choose_fairly(waiting().filter(attempts=0), most))
 
 
-def suspects() -> list[Chunk]:
+def claim_suspects() -> list[Chunk]:
     """Claim a group of suspects, those with the fewest attempts first."""
     rows = waiting().filter(attempts__gt=0).order_by("attempts", "id")
     attempts = rows.values_list("attempts", flat=True).first()
@@ -52,6 +56,7 @@ def suspects() -> list[Chunk]:
 
 
 def take(ids: Sequence[int]) -> list[Chunk]:
+    """Claim these chunks and return those that are this worker's now, with what a record needs of their documents."""
     if not ids:
         return []
     Chunk.objects.claim(ids, owner=owner(), until=lease_end())
@@ -60,30 +65,28 @@ def take(ids: Sequence[int]) -> list[Chunk]:
 
 
 def mine() -> ChunkQuerySet:
+    """Return the chunks that this process has claimed and not delivered."""
     return Chunk.objects.filter(state=Chunk.State.EMBEDDING, owner=owner())
 
 
 def renew() -> int:
+    """Renew the lease of all that this process has claimed. Return how many chunks that are."""
     return Chunk.objects.renew(owner=owner(), until=lease_end())
 
 
-def release_with_error(reason: str) -> int:
-    """Some of what this worker holds made the model fail: the attempt counts."""
-    return mine().back_to_waiting(error=reason)
-
-
-def reclaim() -> int:
-    """Take back what an earlier process in this place held. The attempt counts: it may have died of it."""
-    return abandoned().back_to_waiting()
-
-
 def abandoned() -> ChunkQuerySet:
-    """Claims in this place. Called when this process holds none, and no other one shares its device."""
+    """Return the chunks that an earlier process on this device had claimed.
+
+    To be called while this process holds none; the lock on the device keeps others from it.
+    """
     return Chunk.objects.filter(state=Chunk.State.EMBEDDING, owner__startswith=f"{device_id()}/")
 
 
 def fail_exhausted() -> int:
-    """Fail chunks whose attempts are used up, the last of them alone; the model's own words stay on the row."""
+    """Fail chunks whose attempts are used up, the last of them alone. Return how many.
+
+    An error that the model gave stays on the row.
+    """
     spent = waiting().filter(attempts__gte=max(settings.MAX_ATTEMPTS, ALONE_ATTEMPTS))
     documents = set(spent.values_list("document_id", flat=True))
     if not documents:
@@ -94,8 +97,8 @@ def fail_exhausted() -> int:
     return failed
 
 
-def fail_waiting(error: str) -> None:
-    """Without a model nothing can be embedded: say so on every document that waits for it."""
+def fail_all_waiting(error: str) -> None:
+    """Fail every chunk that waits for the embedder, and with it its document: without a model none can be embedded."""
     rows = Chunk.objects.filter(state__in=(Chunk.State.WAITING, Chunk.State.EMBEDDING))
     documents = set(rows.values_list("document_id", flat=True))
     rows.fail(error=error)
@@ -103,8 +106,10 @@ def fail_waiting(error: str) -> None:
 
 
 def owner() -> str:
+    """Return the name under which this process claims chunks: host, device and process id."""
     return f"{device_id()}/{os.getpid()}"
 
 
 def lease_end() -> datetime:
+    """Return the time at which a lease that begins now ends."""
     return timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)

@@ -1,7 +1,10 @@
 """Vectors -> records in the Redis list, then the rows that say so, then the runs' accounts.
 
-In this order: a row that claims a record which Redis does not have would be found only by the drain. What
-is pushed twice because the rows could not be written in between changes nothing.
+In: chunks with their vectors, claimed by this process. Out: records, rows marked buffered or failed, and what each run
+has used. Raises BufferUnavailable when Redis does not take the records.
+
+The order matters: a row that says it has a record which Redis does not have would be found only by the drain. What is
+pushed twice, because the rows could not be written in between, changes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from ingestion.types import EmbeddedChunk, Vectors
 
 
 class Embedded(NamedTuple):
-    """``copied``: its vectors were made for another chunk of the same text."""
+    """A chunk with its vectors. ``copied``: they were made for another chunk of the same text."""
 
     chunk: Chunk
     vectors: Vectors
@@ -29,31 +32,20 @@ class Embedded(NamedTuple):
 
 
 def deliver(finished: Sequence[Embedded], *, collection: str, seconds: float) -> None:
-    """Push what can be stored and mark its rows. ``seconds``: what the vectors that were not copied took."""
+    """Push what can be stored and mark its rows. ``seconds``: computing time of the vectors that were not copied."""
     if not finished:
         return
-    records = [r for each in finished if (r := storable(each, collection))]
+    records = [r for each in finished if (r := storable_record(each, collection))]
     embedding_queue.push(records)
-    Chunk.objects.buffered([r.chunk_id for r in records], owner=owner())
-    charge_runs([each.chunk for each in finished if not each.copied], seconds)
-    credit_runs([each.chunk for each in finished if each.copied])
+    Chunk.objects.mark_buffered([r.chunk_id for r in records], owner=owner())
+    charge_runs(finished, seconds)
     advance({each.chunk.document_id for each in finished})
 
 
-def storable(embedded: Embedded, collection: str) -> EmbeddedChunk | None:
-    """The record, or nothing and the reason on the row."""
-    record = record_of(embedded.chunk, embedded.vectors, collection)
-    try:
-        codec.check(record)
-    except BadRecord as error:
-        Chunk.objects.filter(id=embedded.chunk.pk).fail(error=str(error))
-        return None
-    return record
-
-
-def record_of(chunk: Chunk, vectors: Vectors, collection: str) -> EmbeddedChunk:
-    document = chunk.document
-    return EmbeddedChunk(
+def storable_record(embedded: Embedded, collection: str) -> EmbeddedChunk | None:
+    """Return the record for this collection; None when it cannot be stored, and the row has failed with the reason."""
+    chunk, document = embedded.chunk, embedded.chunk.document
+    record = EmbeddedChunk(
         key=chunk.key,
         chunk_id=chunk.pk,
         document_id=document.pk,
@@ -63,39 +55,42 @@ def record_of(chunk: Chunk, vectors: Vectors, collection: str) -> EmbeddedChunk:
         heading=chunk.heading,
         position=chunk.position,
         text=chunk.text,
-        vectors=vectors,
+        vectors=embedded.vectors,
         collection=collection,
     )
+    try:
+        codec.check(record)
+    except BadRecord as error:
+        Chunk.objects.filter(id=chunk.pk).fail(error=str(error))
+        return None
+    return record
 
 
 def refuse(chunks: Iterable[Chunk], reason: str) -> None:
-    """These cannot be embedded at all."""
+    """Fail chunks that cannot be embedded at all, with the reason on their rows."""
     rows = list(chunks)
     Chunk.objects.filter(id__in=[chunk.pk for chunk in rows]).fail(error=reason)
     advance({chunk.document_id for chunk in rows})
 
 
-def charge_runs(chunks: Sequence[Chunk], seconds: float) -> None:
-    """Divide the embedder's time among the runs by their tokens."""
-    tokens = tokens_by_run(chunks)
-    for run_id, share in tokens.items():
-        spent = seconds * share / max(tokens.total(), 1)
+def charge_runs(finished: Iterable[Embedded], seconds: float) -> None:
+    """Divide the embedder's time among the runs by their tokens, and count what they did not have to embed."""
+    computed: Counter[int] = Counter()
+    copied: Counter[int] = Counter()
+    copies: Counter[int] = Counter()
+    for chunk, _, is_copy in finished:
+        run_id = chunk.document.run_id or 0  # no run has the id 0
+        if is_copy:
+            copies[run_id] += 1
+            copied[run_id] += chunk.tokens
+        else:
+            computed[run_id] += chunk.tokens
+    for run_id, tokens in computed.items():
+        spent = seconds * tokens / max(computed.total(), 1)
         Run.objects.filter(id=run_id).update(
-            embed_seconds=F("embed_seconds") + spent, embed_tokens=F("embed_tokens") + share
+            embed_seconds=F("embed_seconds") + spent, embed_tokens=F("embed_tokens") + tokens
         )
-
-
-def credit_runs(chunks: Sequence[Chunk]) -> None:
-    """Note on the runs what they did not have to embed."""
-    copies = Counter(chunk.document.run_id or 0 for chunk in chunks)
-    for run_id, tokens in tokens_by_run(chunks).items():
+    for run_id, tokens in copied.items():
         Run.objects.filter(id=run_id).update(
             copied_chunks=F("copied_chunks") + copies[run_id], copied_tokens=F("copied_tokens") + tokens
         )
-
-
-def tokens_by_run(chunks: Iterable[Chunk]) -> Counter[int]:
-    tokens: Counter[int] = Counter()
-    for chunk in chunks:
-        tokens[chunk.document.run_id or 0] += chunk.tokens
-    return tokens

@@ -1,6 +1,6 @@
-"""How fast this process embeds: tokens a second, and the share of the time with work in which the device computed.
+"""Measures how fast this process embeds: tokens a second, and the share of the time with work that was computing.
 
-Fed with every finished batch; speaks of the last minute. Knows neither rows nor devices.
+In: every finished batch. Out: rates of the last minute. Knows neither rows nor devices.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ WINDOW_SECONDS = 60.0
 
 
 class Entry(NamedTuple):
+    """A finished batch. ``computing`` and ``elapsed``: seconds on the device, and since the batch before."""
+
     at: float
     chunks: int
     tokens: int
@@ -23,16 +25,17 @@ class Entry(NamedTuple):
 
 @dataclass
 class ThroughputMeter:
-    """``start`` and ``stop`` frame the time in which work waits."""
+    """Rates of the last minute. ``start`` and ``stop`` enclose the time in which work waits."""
 
     entries: deque[Entry] = field(default_factory=deque)
     mark: float | None = None
 
     def start(self) -> None:
-        """A pause since the last ``stop`` counts only when that said that more waits."""
+        """Begin to measure. The time since the last ``stop`` counts only if more was waiting then."""
         self.mark = self.mark or time.monotonic()
 
     def add(self, *, chunks: int, tokens: int, computing: float) -> None:
+        """Count a finished batch that took so many seconds of computing."""
         now = time.monotonic()
         self.entries.append(Entry(now, chunks, tokens, computing, now - (self.mark or now)))
         self.mark = now
@@ -40,20 +43,22 @@ class ThroughputMeter:
             self.entries.popleft()
 
     def stop(self, *, more: bool) -> None:
+        """Stop measuring; ``more`` says that chunks still wait."""
         self.add(chunks=0, tokens=0, computing=0.0)
         self.mark = self.mark if more else None
 
     def rate(self) -> float:
-        """Tokens a second of computing; 0 before the first batch."""
+        """Return the tokens per second of computing; 0 before the first batch."""
         computing = sum(e.computing for e in self.entries)
         return sum(e.tokens for e in self.entries) / computing if computing else 0.0
 
     def chunk_tokens(self) -> float:
-        """Of the mean chunk; 0 before the first batch."""
+        """Return the tokens of the mean chunk; 0 before the first batch."""
         chunks = sum(e.chunks for e in self.entries)
         return sum(e.tokens for e in self.entries) / chunks if chunks else 0.0
 
     def figures(self) -> dict[str, float]:
+        """Return what the heartbeat reports: tokens per second of time with work, and its share that was computing."""
         elapsed = sum(e.elapsed for e in self.entries)
         tokens, computing = sum(e.tokens for e in self.entries), sum(e.computing for e in self.entries)
         return {

@@ -1,12 +1,14 @@
 """Windows of chunks -> batches of vectors, while the caller claims and delivers.
 
-Three things happen at a time: one thread tokenises the next window (and fetches vectors of texts that the index
-has), one or two compute, and the caller, who alone touches rows and the Redis list, takes what is finished. Two compute
-where one window's last batches and the next one's first are on the device. Nothing here knows rows or Redis. What is in
-memory is bounded by the windows that the caller starts.
+In: windows. Out: ``Finished``, for each batch and at the end of each window. Knows neither rows nor Redis, and holds in
+memory what the caller starts, no more.
 
-Whatever goes wrong with a window reaches the caller as the last thing said of it, and after it nothing is begun: of a
-window that overlaps, the batch in hand is the last.
+Three things happen at a time: one thread tokenises the next window (and fetches vectors of texts that the index has),
+one or two compute, and the caller, who alone touches rows and the Redis list, takes what is finished. Two compute where
+one window's last batches and the next one's first are on the device.
+
+An error of a window reaches the caller in the window's last ``Finished``, and no batch is begun after it. Of another
+window that is on the device too, the batch in hand is the last.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -28,7 +30,7 @@ from ingestion.types import Vectors, embedding_text
 
 @dataclass(eq=False)
 class Window:
-    """Chunks that are sorted and cut into batches together. ``known``: digest -> vectors that the index has."""
+    """Chunks that are sorted and cut into batches together. ``known`` returns digest -> vectors that the index has."""
 
     chunks: Sequence[Chunk]
     known: Callable[[], dict[str, Vectors]] = dict
@@ -40,7 +42,10 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """Some of a window. ``refused``: chunks that are too large; ``last``: nothing more comes of this window."""
+    """Part of a window. ``refused``: chunks that are too large; ``last``: nothing more comes of this window.
+
+    ``seconds``: of computing, counted once where two windows overlap.
+    """
 
     window: Window
     embedded: Sequence[Embedded] = ()
@@ -51,6 +56,7 @@ class Finished:
     error: BaseException | None = None
 
     def tokens(self) -> int:
+        """Return how many tokens the embedded and the refused chunks have."""
         return sum(each.chunk.tokens for each in self.embedded) + sum(chunk.tokens for chunk in self.refused)
 
 
@@ -58,8 +64,10 @@ Groups = list[list[Chunk]]
 
 
 class EmbeddingThreads:
-    """Started windows are worked off until ``stop``, or until somebody sets ``stop_asked``: then the batch in hand is
-    the last one."""
+    """Threads that work started windows off until ``stop``, or until somebody sets ``stop_asked``.
+
+    Then the batch in hand is the last one.
+    """
 
     def __init__(self, embedder: Embedder, stop_asked: threading.Event) -> None:
         self.embedder = embedder
@@ -72,11 +80,12 @@ class EmbeddingThreads:
         self._counted_until = 0.0
 
     def start(self, window: Window) -> None:
+        """Begin to tokenise and then to compute a window."""
         prepared = self._preparing.submit(self._prepare, window)
         self._computing.submit(self._compute, window, prepared)
 
     def next(self, seconds: float) -> Finished | None:
-        """What is finished, in order; None when nothing was within this time."""
+        """Return what is finished, in order, or None when nothing was within so many seconds."""
         try:
             return self._finished.get(timeout=seconds)
         except Empty:
@@ -93,16 +102,21 @@ class EmbeddingThreads:
         return self._stop.is_set() or self._stop_asked.is_set()
 
     def _prepare(self, window: Window) -> tuple[Groups, list[TokenIds]]:
-        """The texts to embed, each with the chunks that have it, and their token ids."""
+        """Return the chunks to embed, those of equal text together, and the token ids of each text."""
         known = window.known()
         copies = [Embedded(c, known[c.digest], copied=True) for c in window.chunks if c.digest in known]
         if copies:
             self._finished.put(Finished(window=window, embedded=copies))
-        groups = alike(c for c in window.chunks if c.digest not in known)
+        by_text: dict[str, list[Chunk]] = defaultdict(list)
+        for chunk in window.chunks:
+            if chunk.digest not in known:
+                by_text[chunk.digest or chunk.key].append(chunk)
+        groups = list(by_text.values())
         texts = [embedding_text(first.heading, first.text) for first, *_ in groups]
         return groups, self.embedder.tokenise(texts) if texts else []
 
     def _compute(self, window: Window, prepared: Future[tuple[Groups, list[TokenIds]]]) -> None:
+        """Embed a window; whatever happens, its last ``Finished`` follows."""
         error = None
         try:
             if not self._stops():
@@ -113,44 +127,32 @@ class EmbeddingThreads:
         self._finished.put(Finished(window=window, last=True, error=error))
 
     def _embed(self, window: Window, groups: Groups, ids: Sequence[TokenIds]) -> None:
-        """All batches; a text that is too large for the device is taken out, and the others are gone on with."""
+        """Compute all batches. A text that is too large for the device is refused, and the others are computed."""
         left = dict(enumerate(ids))
         while left and not self._stops():
             order = list(left)
             try:
-                self._batches(window, groups, order, left)
+                self._run_batches(window, groups, order, left)
                 return
             except ChunkTooLarge as error:
-                position = order[error.position]
-                del left[position]
-                self._finished.put(Finished(window=window, refused=groups[position], reason=str(error)))
+                number = order[error.position]
+                del left[number]
+                self._finished.put(Finished(window=window, refused=groups[number], reason=str(error)))
 
-    def _batches(self, window: Window, groups: Groups, order: Sequence[int], left: dict[int, TokenIds]) -> None:
+    def _run_batches(self, window: Window, groups: Groups, order: Sequence[int], left: dict[int, TokenIds]) -> None:
+        """Compute the texts that are ``left``, numbered as ``groups``, in this order, and take them out of ``left``."""
         started = time.perf_counter()
-        for places, vectors in self.embedder.embed_tokens([left[position] for position in order]):
-            seconds = self._seconds_since(started)
+        for positions, vectors in self.embedder.embed_tokens([left[number] for number in order]):
+            with self._clock:  # where two windows overlap, time counts once
+                now = time.perf_counter()
+                seconds = now - max(started, self._counted_until)
+                self._counted_until = now
             embedded: list[Embedded] = []
-            for position, vector in zip((order[p] for p in places), vectors, strict=True):
-                del left[position]
-                first, *others = groups[position]
+            for number, vector in zip((order[p] for p in positions), vectors, strict=True):
+                del left[number]
+                first, *others = groups[number]
                 embedded += [Embedded(first, vector), *(Embedded(other, vector, copied=True) for other in others)]
             self._finished.put(Finished(window=window, embedded=embedded, seconds=seconds))
             if self._stops():
                 return
             started = time.perf_counter()
-
-    def _seconds_since(self, started: float) -> float:
-        """Where two windows overlap, time counts once."""
-        with self._clock:
-            now = time.perf_counter()
-            seconds = now - max(started, self._counted_until)
-            self._counted_until = now
-        return seconds
-
-
-def alike(chunks: Iterable[Chunk]) -> Groups:
-    """Chunks of equal text together."""
-    groups: dict[str, list[Chunk]] = defaultdict(list)
-    for chunk in chunks:
-        groups[chunk.digest or chunk.key].append(chunk)
-    return list(groups.values())

@@ -1,4 +1,7 @@
-"""The rows beside what Milvus holds: what differs, and both brought in line again.
+"""Compares all rows with what Milvus holds, key by key, and repairs what differs.
+
+In: Chunk rows and the collection that is written. Out: ``Report``, chunks that wait for the embedder again, and keys
+deleted from Milvus. Raises VectorStoreUnavailable and BufferUnavailable when Milvus or Redis does not answer.
 
 ``missing``    the row says indexed, Milvus has no such key: the chunk waits for the embedder again
 ``orphan``     Milvus has a key that no row has: deleted
@@ -6,9 +9,9 @@
 ``stale``      Milvus names another document or source than the row: written again
 
 A key is a hash of where a text stands and of the text itself, so a row that Milvus holds under the right key has the
-right text. Both sides are read in the order of their keys and merged, a few thousand at a time, while everything
-else goes on: what the merge suspects is looked at once more, rows in flight are let be, and nothing is deleted while a
-drain writes.
+right text. Both sides are read in the order of their keys and merged, a thousand at a time, while everything else goes
+on: what seems to differ is looked at once more, rows in flight are left alone, and nothing is deleted while a drain
+writes.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from ingestion.coordination import circuit_breaker
-from ingestion.coordination.locks import Lease, hold
+from ingestion.coordination.locks import hold
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, ChunkQuerySet, Collection, Source
 from ingestion.pipeline.index.completeness import is_asked_for
@@ -42,15 +45,15 @@ T = TypeVar("T")
 KINDS = ("missing", "orphan", "duplicate", "stale")
 # Keys in one question to Milvus or the database.
 KEYS_AT_ONCE = 1000
-# Longer than a thousand keys take, a wait for a drain included; renewed with each thousand.
+# Longer than a thousand keys take, a wait for a drain included; the lock is renewed with each thousand.
 LEASE_SECONDS = 120.0
-# A drain gives its turn back after 48 s at the latest.
+# A drain gives its lock back after 48 s at the latest.
 DRAIN_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
 class Report:
-    """How many keys of each kind, in all and by the source that they belong to; ``repaired`` counts keys."""
+    """How many keys of each kind were found, in all and by source id; ``repaired`` counts keys."""
 
     found: Counter[str] = field(default_factory=Counter)
     sources: dict[int, Counter[str]] = field(default_factory=dict)
@@ -58,23 +61,27 @@ class Report:
 
     @property
     def missing(self) -> int:
+        """Return how many chunks Milvus lacked."""
         return self.found["missing"]
 
     @property
     def unrepaired(self) -> int:
+        """Return how many findings are left."""
         return self.found.total() - self.repaired
 
     def add(self, kind: str, findings: Iterable[Finding]) -> None:
+        """Count findings of one kind."""
         for finding in findings:
             self.found[kind] += 1
             self.sources.setdefault(finding.source_id, Counter())[kind] += 1
 
     def as_json(self) -> Json:
+        """Return the counts of all sources, as they are stored and printed."""
         return {kind: self.found[kind] for kind in KINDS} | {"repaired": self.repaired}
 
 
 class Row(NamedTuple):
-    """What the database says of a key."""
+    """What the database says of a key. ``expected``: Milvus should have it."""
 
     key: str
     source_id: int
@@ -91,21 +98,36 @@ class Finding(NamedTuple):
 
 
 def audit(*, repair: bool, source: Source | None = None) -> Report | None:
-    """Compare, and repair what can be; None while another audit is at work."""
+    """Compare all keys, or those of one source, and repair what can be. None while another audit is at work.
+
+    The result of a whole audit is noted on the collection's row.
+    """
     import_without_pandas()
     with hold("audit", seconds=LEASE_SECONDS) as lease:
-        return compared(written_store(), source, lease, repair=repair) if lease else None
+        if lease is None:
+            return None
+        store, report = written_store(), Report()
+        rows = rows_by_key(Chunk.objects.filter(document__source=source) if source else Chunk.objects.all())
+        entries = store.entries(source.pk if source else None)
+        for pairs in batched(paired(rows, entries), KEYS_AT_ONCE):
+            lease.renew()
+            settle(store, pairs, report, repair=repair)
+        if source is None:
+            note(store, report)
+        return report
 
 
-def scheduled() -> None:
-    """What Beat asks for once a minute: drop what is out of use and, when an audit is due, repair and leave the result
-    on the collection's row. Nothing until the drain finds Milvus well again."""
+def audit_if_due() -> None:
+    """Drop collections that are out of use and, when an audit is due, repair and log what it found.
+
+    Beat asks for this once a minute. Nothing is done until the drain finds Milvus well again.
+    """
     if circuit_breaker.current():
         return
     import_without_pandas()
     try:
         drop_retired()
-        report = audit(repair=True) if due() else None
+        report = audit(repair=True) if is_due() else None
     except IngestionError as error:
         logger.warning("the audit was not finished: %s", error)
         return
@@ -114,9 +136,11 @@ def scheduled() -> None:
         logger.log(level, "audit: %s", report.as_json())
 
 
-def due() -> bool:
-    """Return whether AUDIT_SECONDS have passed since the last audit, or chunks are known to be missing. A last audit
-    that lies ahead was noted by a clock that was wrong."""
+def is_due() -> bool:
+    """Return whether AUDIT_SECONDS have passed since the last audit, or chunks are known to be missing.
+
+    A last audit that lies ahead was noted by a clock that was wrong.
+    """
     row = Collection.objects.written()
     if row is None:
         return False
@@ -125,25 +149,17 @@ def due() -> bool:
     return not 0 <= age < settings.AUDIT_SECONDS or is_asked_for(row)
 
 
-def compared(store: VectorStore, source: Source | None, lease: Lease, *, repair: bool) -> Report:
-    report = Report()
-    scope = Chunk.objects.filter(document__source=source) if source else Chunk.objects.all()
-    rows, entries = rows_by_key(scope), store.entries(source.pk if source else None)
-    for part in batched(paired(rows, entries), KEYS_AT_ONCE):
-        lease.renew()
-        settle(store, part, report, repair=repair)
-    if source is None:
-        note(store, report)
-    return report
-
-
 def note(store: VectorStore, report: Report) -> None:
-    said = report.as_json() | {"at": timezone.now().isoformat(timespec="seconds")}
-    Collection.objects.filter(name=store.name).update(audit=said)
+    """Leave the result on the collection's row."""
+    result = report.as_json() | {"at": timezone.now().isoformat(timespec="seconds")}
+    Collection.objects.filter(name=store.name).update(audit=result)
+
+
+# --- Both sides in the order of their keys ------------------------------------------------------------
 
 
 def rows_by_key(scope: ChunkQuerySet) -> Iterator[Row]:
-    """Every row in the order of keys, a page at a time, so that no reader is open for long.
+    """Yield every row in the order of keys, read a thousand at a time, so that no reader is open for long.
 
     While a collection is being filled, only what has been compared with it is expected there.
     """
@@ -160,25 +176,29 @@ def rows_by_key(scope: ChunkQuerySet) -> Iterator[Row]:
 
 
 def paired(rows: Iterable[Row], entries: Iterable[Entry]) -> Iterator[tuple[Row | None, Entry | None]]:
-    """Both sides of each key; at least one is there."""
+    """Yield the row and the entry of each key; one of them may be missing. Both must come in the order of keys."""
     merged = merge(((r.key, 0, r) for r in rows), ((e.key, 1, e) for e in entries), key=itemgetter(0))
     for _, both in groupby(merged, key=itemgetter(0)):
         sides: dict[int, Any] = {side: value for _, side, value in both}
         yield sides.get(0), sides.get(1)
 
 
+# --- What differs -------------------------------------------------------------------------------------
+
+
 def settle(
     store: VectorStore, pairs: Sequence[tuple[Row | None, Entry | None]], report: Report, *, repair: bool
 ) -> None:
-    """Look at what seems wrong once more, count what is, and repair it."""
-    for kind, findings in suspected(store, pairs).items():
+    """Look at what seems to differ once more, count what does, and repair it."""
+    for kind, findings in differences(store, pairs).items():
         certain = CONFIRM[kind](store, findings) if findings else []
         report.add(kind, certain)
         if certain and repair:
             report.repaired += REPAIR[kind](store, certain)
 
 
-def suspected(store: VectorStore, pairs: Sequence[tuple[Row | None, Entry | None]]) -> dict[str, list[Finding]]:
+def differences(store: VectorStore, pairs: Sequence[tuple[Row | None, Entry | None]]) -> dict[str, list[Finding]]:
+    """Return kind -> keys that seem to differ in that way."""
     found: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
     both = []
     for row, entry in pairs:
@@ -188,20 +208,15 @@ def suspected(store: VectorStore, pairs: Sequence[tuple[Row | None, Entry | None
             found["missing"].append(Finding(row.key, row.source_id))
         elif row is not None and entry is not None:
             both.append(Finding(row.key, row.source_id))
-            if differs(row, entry):
+            named_alike = (entry.source_id, entry.document_id) == (row.source_id, row.document_id)
+            if row.state == Chunk.State.INDEXED and not named_alike:  # others are about to be written anyway
                 found["stale"].append(both[-1])
     found["duplicate"] = duplicated(store, both)
     return found
 
 
-def differs(row: Row, entry: Entry) -> bool:
-    """Rows in flight are about to be written anyway."""
-    named = (entry.source_id, entry.document_id) != (row.source_id, row.document_id)
-    return named and row.state == Chunk.State.INDEXED
-
-
 def duplicated(store: VectorStore, findings: list[Finding]) -> list[Finding]:
-    """Those stored more than once: halves are looked into only where the count is too large."""
+    """Return the keys that are stored more than once; halves are looked into only where the count is too large."""
     if store.copies([f.key for f in findings]) <= len(findings):
         return []
     if len(findings) == 1:
@@ -211,34 +226,38 @@ def duplicated(store: VectorStore, findings: list[Finding]) -> list[Finding]:
 
 
 def still_missing(store: VectorStore, findings: list[Finding]) -> list[Finding]:
-    """First Milvus, then the rows: a chunk leaves Milvus only after its row has stopped saying indexed."""
+    """Return what Milvus still lacks and the rows still say is indexed.
+
+    Milvus is asked first: a chunk leaves Milvus only after its row has stopped saying indexed.
+    """
     held = store.existing([f.key for f in findings])
-    indexed = indexed_keys(findings)
-    return [f for f in findings if f.key in indexed - held]
+    return [f for f in still_indexed(store, findings) if f.key not in held]
 
 
 def still_orphans(store: VectorStore, findings: list[Finding]) -> list[Finding]:
+    """Return what still has no row and is still in Milvus."""
     known = set(Chunk.objects.filter(key__in=[f.key for f in findings]).values_list("key", flat=True))
     held = store.existing([f.key for f in findings if f.key not in known])
     return [f for f in findings if f.key in held]
 
 
 def still_indexed(store: VectorStore, findings: list[Finding]) -> list[Finding]:
-    indexed = indexed_keys(findings)
+    """Return what the rows still say is indexed."""
+    rows = Chunk.objects.filter(key__in=[f.key for f in findings], state=Chunk.State.INDEXED)
+    indexed = set(rows.values_list("key", flat=True))
     return [f for f in findings if f.key in indexed]
 
 
-def indexed_keys(findings: Sequence[Finding]) -> set[str]:
-    rows = Chunk.objects.filter(key__in=[f.key for f in findings], state=Chunk.State.INDEXED)
-    return set(rows.values_list("key", flat=True))
-
-
 def embed_again(store: VectorStore, findings: list[Finding]) -> int:
+    """Let indexed chunks wait for the embedder again. Return how many."""
     return Chunk.objects.filter(key__in=[f.key for f in findings], state=Chunk.State.INDEXED).embed_again()
 
 
 def delete_orphans(store: VectorStore, findings: list[Finding]) -> int:
-    """Under the drain's lock, so that a text that came back is not deleted right after it was written."""
+    """Delete keys without a row from Milvus, and return how many; none when a drain keeps its lock for too long.
+
+    The drain's lock is held meanwhile, so that a text that came back is not deleted right after it was written.
+    """
     deadline = time.monotonic() + DRAIN_PATIENCE_SECONDS
     while True:
         with hold("drain", seconds=LEASE_SECONDS) as lease:
@@ -254,6 +273,7 @@ def delete_orphans(store: VectorStore, findings: list[Finding]) -> int:
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of ``size`` items, the last one shorter; ``itertools`` has this from Python 3.12 on."""
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part

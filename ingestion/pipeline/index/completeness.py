@@ -1,8 +1,11 @@
-"""Whether the searched collection holds as many chunks as the rows say, by two counts: cheap enough for every quarter
-of a minute.
+"""Finds out whether the searched collection holds as many chunks as the rows say, by two counts.
 
-A collection that was dropped or emptied answers each question with nothing, and without an error. Which chunks are
-missing the audit finds out, which has them embedded again; until it has ended ``shortfall`` says that it is under way.
+In: the rows and the searched collection. Out: whether an audit should start now, and on the collection's row what was
+counted. Does not find out which chunks are missing: that is the audit's work, which has them embedded again. Until it
+has ended ``shortfall`` says that it is under way.
+
+A collection that was dropped or emptied answers each question with nothing, and without an error. Two counts are cheap
+enough for every 15 seconds.
 """
 
 from __future__ import annotations
@@ -29,13 +32,19 @@ ASK_AGAIN_SECONDS = 600.0
 
 
 def audit_wanted() -> bool:
-    """Look, at most every CHECK_SECONDS over all processes, and say whether an audit should start now. While a second
-    collection is filled nothing is looked at: the build ends with an audit."""
+    """Count chunks, at most every CHECK_SECONDS over all processes, and return whether an audit should start now.
+
+    While a second collection is filled nothing is counted: the build ends with an audit.
+    """
     row = Collection.objects.searched()
     if row is None or is_building() or row.checked_to is not None or circuit_breaker.current():
         return False
     try:
-        return once_in(CHECK_SECONDS, "completeness") and is_short(row) and note(row)
+        if not once_in(CHECK_SECONDS, "completeness"):
+            return False
+        import_without_pandas()
+        # Twice: a chunk that was deleted between the two counts is not missing at the second try.
+        return all(count_missing(row) for _ in range(2)) and ask_for_audit(row)
     except VectorStoreUnavailable as error:
         logger.warning("%s", circuit_breaker.note(str(error)))
     except IngestionError as error:
@@ -43,14 +52,12 @@ def audit_wanted() -> bool:
     return False
 
 
-def is_short(row: Collection) -> bool:
-    """Whether it lacks chunks. A chunk is marked after Milvus has it and unmarked before Milvus loses it, so the rows
-    are counted first; what was deleted between the two counts does not count a second time."""
-    import_without_pandas()
-    return all(missing(row) for _ in range(2))
+def count_missing(row: Collection) -> int:
+    """Return how many chunks the collection lacks, and put both counts on ``row`` without saving it.
 
-
-def missing(row: Collection) -> int:
+    A chunk is marked indexed after Milvus has it and unmarked before Milvus loses it, so that the rows are counted
+    first.
+    """
     expected = indexed_chunks()
     store = open_store(row.name, row.dimension)
     held = store.count() if store.exists() else 0
@@ -59,13 +66,13 @@ def missing(row: Collection) -> int:
 
 
 def indexed_chunks() -> int:
-    """The others are few, and an index finds them."""
+    """Return how many rows say indexed: all, less the others, which are few and found by an index."""
     others = set(Chunk.State) - {Chunk.State.INDEXED}
     return Chunk.objects.count() - Chunk.objects.filter(state__in=others).count()
 
 
-def note(row: Collection) -> bool:
-    """Leave what was counted on the row, for ``shortfall``, until an audit replaces it. False when that is done."""
+def ask_for_audit(row: Collection) -> bool:
+    """Note on the row that an audit is asked for, until one replaces the note. Return False if that was done lately."""
     now, asked = timezone.now(), row.audit.get("asked_at")
     if asked and now - datetime.fromisoformat(asked) < timedelta(seconds=ASK_AGAIN_SECONDS):
         return False
@@ -76,12 +83,12 @@ def note(row: Collection) -> bool:
 
 
 def is_asked_for(row: Collection) -> bool:
-    """Whether an audit was asked for that has not ended yet."""
+    """Return whether an audit was asked for that has not ended yet."""
     return "asked_at" in row.audit
 
 
 def shortfall() -> str:
-    """Say what is missing while an audit is to find it; empty when nothing is known to be missing."""
+    """Return an alert that says what is missing while an audit is to find it; empty when nothing is known to be."""
     row = Collection.objects.searched()
     if row is None or not is_asked_for(row):
         return ""

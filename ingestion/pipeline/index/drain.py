@@ -1,12 +1,15 @@
 """Records in the buffer -> Milvus -> rows marked indexed; vanished chunks leave Milvus, then the rows.
 
-One drain runs at a time, by a lease that is renewed before every write. The order is what makes it
-lossless: Milvus acknowledges, the rows say so, and only then the record is forgotten. A drain that dies
-anywhere leaves claims that the next one repeats, and repeating changes nothing. While Milvus takes one batch, the one
-before is marked in the rows and the next is claimed and unpacked.
+In: records in the buffer, and rows of chunks that leave. Out: rows in Milvus, Chunk rows marked indexed, failed or
+deleted, and the runs' notes. Raises nothing that a later drain can mend: the reason is on the runs.
 
-When Milvus cannot be reached, nothing is tried again before the pause in ``outage`` is over; then one drain only looks
-whether it answers.
+One drain runs at a time, by a lock that is renewed before every write. The order loses nothing: Milvus acknowledges,
+the rows say so, and only then the record is forgotten. A drain that dies anywhere leaves claims that the next one
+repeats, and repeating changes nothing. While Milvus takes one batch, the one before is marked in the rows and the next
+is claimed and unpacked.
+
+When Milvus cannot be reached, nothing is tried again before the pause of ``circuit_breaker`` is over; then one drain
+only looks whether it answers.
 """
 
 from __future__ import annotations
@@ -48,15 +51,15 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# What a drain that was killed makes the next one wait for; it is renewed six times as often.
+# The next drain waits so long after one was killed; the lock is renewed six times as often.
 LEASE_SECONDS = 30.0
 RENEW_SECONDS = 5.0
-# Of the period; what is left then goes to the next drain, which is sent at once.
+# A drain's share of the period between two; what is left then goes to the next drain, which is sent at once.
 BUDGET_SHARE, LONGEST_BUDGET_SECONDS = 0.8, 48.0
-# A new collection is filled in turn with the drain, and the embedder must not run dry meanwhile.
+# A new collection is filled between two drains, and the embedder must not run out of work meanwhile.
 BUDGET_BESIDE_BUILD_SECONDS = 5.0
 DELETE_ROWS = 1000
-UNDIVIDED_SECONDS = 0.1
+SWITCH_INTERVAL_SECONDS = 0.1
 
 
 class Drained(NamedTuple):
@@ -82,27 +85,35 @@ class Sent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One drain's turn: where it writes, its lease, the thread that speaks to Milvus, and when it has to end."""
+class DrainSession:
+    """What one drain works with: its store, its lease, the thread that speaks to Milvus, and when it has to end."""
 
     store: VectorStore
     lease: Lease
     writer: ThreadPoolExecutor
-    ends: float
+    ends_at: float
 
-    def over(self) -> bool:
-        return time.monotonic() >= self.ends
+    def is_over(self) -> bool:
+        """Return whether the time is up."""
+        return time.monotonic() >= self.ends_at
 
     @contextmanager
-    def asking(self, work: Callable[[], T], keys: Collection[str] = ()) -> Iterator[Future[T]]:
-        """Do this in the thread, beside what the block does; it is finished behind the block. Whatever ends the drain
-        meanwhile, another one may have deleted by then what this one writes, or the other way round: the next looks at
-        these ``keys`` again. (A claim would tell it, too, but Redis may be emptied.)"""
+    def in_writer(self, work: Callable[[], T], keys: Collection[str] = ()) -> Iterator[Future[T]]:
+        """Run ``work`` in the writer's thread while the block runs; it is finished when the block is left.
+
+        The lease is renewed before, meanwhile and after. Raise LeaseLost when another drain may have begun, and what
+        the work raised. Whatever ends the drain meanwhile, another one may have deleted by then what this one writes,
+        or written what it deletes, so ``keys`` are marked as unconfirmed: the next drain looks at them again. (A claim
+        would tell it, too, but Redis may be emptied.)
+        """
         self.lease.renew()
         asked = self.writer.submit(work)
         try:
             yield asked
-            self.await_answer(asked)
+            while not wait([asked], RENEW_SECONDS).done:
+                self.lease.renew()
+            asked.result()
+            self.lease.renew()
         except BaseException:
             wait([asked])
             if not isinstance(asked.exception(), PermanentError):  # which means refused: nothing is on its way
@@ -110,31 +121,29 @@ class Turn:
                     embedding_queue.mark_unconfirmed(keys)
             raise
 
-    def await_answer(self, asked: Future[T]) -> None:
-        """The lease stays alive meanwhile, and is this drain's at the end. Raises what the work raised."""
-        while not wait([asked], RENEW_SECONDS).done:
-            self.lease.renew()
-        asked.result()
-        self.lease.renew()
-
     def run(self, work: Callable[[], T], keys: Collection[str] = ()) -> T:
-        with self.asking(work, keys) as asked:
+        """Run ``work`` in the writer's thread, as ``in_writer`` does, and return its result."""
+        with self.in_writer(work, keys) as asked:
             pass
         return asked.result()
 
 
 def drain() -> Drained:
-    """Write what waits, as long as the budget allows. Nothing while another drain is at it or Milvus is down."""
+    """Write what waits, as long as the budget allows. Do nothing while another drain is at it or Milvus is down.
+
+    Failures that the next drain can mend are noted on the runs.
+    """
     import_without_pandas()  # before any thread starts
     try:
-        return take_turn()
+        return drain_if_free()
     except IngestionError as error:
         logger.warning("%s", error)
         explain_wait(str(error))
         return Drained()
 
 
-def take_turn() -> Drained:
+def drain_if_free() -> Drained:
+    """Drain unless Milvus is left alone for now or another process has the lock. Note when Milvus does not answer."""
     if (known := circuit_breaker.current()) and known.pauses():
         explain_wait(str(known))
         return Drained()
@@ -142,24 +151,25 @@ def take_turn() -> Drained:
         if lease is None:
             return Drained()
         try:
-            return write_all(lease)
+            return drain_under(lease)
         except VectorStoreUnavailable as error:
             raise VectorStoreUnavailable(str(circuit_breaker.note(str(error)))) from error
 
 
-def write_all(lease: Lease) -> Drained:
+def drain_under(lease: Lease) -> Drained:
+    """Recheck what an earlier drain left unconfirmed, write records, delete vanished chunks, and move the rows on."""
     started, store = timezone.now(), written_store()
     if settles := circuit_breaker.answered():
         explain_wait(str(settles))
         return Drained()
     with long_switch_interval(), ThreadPoolExecutor(1, "milvus") as writer:
-        turn = Turn(store, lease, writer, time.monotonic() + budget())
-        remove_doubtful(turn)
-        doubt_claimed()
-        written = write_waiting(turn)
+        session = DrainSession(store, lease, writer, time.monotonic() + budget())
+        recheck_unconfirmed(session)
+        mark_claimed_unconfirmed()
+        written = write_waiting(session)
         if not written.more:
             recover_lost(started)
-        more = remove_vanished(turn) or written.more
+        more = remove_vanished(session) or written.more
     explain_wait("")
     advance()
     finish_runs()
@@ -168,11 +178,13 @@ def write_all(lease: Lease) -> Drained:
 
 @contextmanager
 def long_switch_interval() -> Iterator[None]:
-    """Of two threads that both have something to do in Python, the one that is at it goes on until it waits. To make a
-    request ready takes 0.1 s; divided in slices of 5 ms among both it would reach Milvus so much later, while all
-    that the other thread does has time until Milvus answers."""
+    """Let a thread run Python for up to SWITCH_INTERVAL_SECONDS while another one wants to, instead of 5 ms.
+
+    To make a request ready takes 0.1 s of Python. Interleaved with the main thread's work it would reach Milvus that
+    much later, while that work has time until Milvus answers.
+    """
     usual = sys.getswitchinterval()
-    sys.setswitchinterval(UNDIVIDED_SECONDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
         yield
     finally:
@@ -180,33 +192,50 @@ def long_switch_interval() -> Iterator[None]:
 
 
 def budget() -> float:
+    """Return how many seconds a drain may take."""
     if is_building():
         return BUDGET_BESIDE_BUILD_SECONDS
     return min(BUDGET_SHARE * settings.EMBEDDINGS_FLUSH_SECONDS, LONGEST_BUDGET_SECONDS)
 
 
-def write_waiting(turn: Turn) -> Drained:
-    """Batch after batch: one on its way to Milvus, the one before it settled, the one after it made ready."""
+# --- Records ------------------------------------------------------------------------------------------
+
+
+def write_waiting(session: DrainSession) -> Drained:
+    """Write batch after batch: one on its way to Milvus, the one before it settled, the one after it made ready."""
     rows, sent = 0, None
-    batch = next_batch(turn.store)
+    batch = next_batch(session.store)
     while batch:
-        sending = partial(send, turn.store, turn.lease, batch.chunks)
-        with turn.asking(sending, [c.key for c in batch.chunks]) as answer:
+        sending = partial(send, session.store, session.lease, batch.chunks)
+        with session.in_writer(sending, [c.key for c in batch.chunks]) as answer:
             rows += settle(*sent) if sent else 0
-            ahead = None if turn.over() else next_batch(turn.store, besides=[batch.claim])
+            ahead = None if session.is_over() else next_batch(session.store, besides=[batch.claim])
         sent, batch = (batch, answer.result()), ahead
     rows += settle(*sent) if sent else 0
-    return Drained(rows, more=turn.over() and embedding_queue.length() > 0)
+    return Drained(rows, more=session.is_over() and embedding_queue.length() > 0)
 
 
 def next_batch(store: VectorStore, *, besides: Collection[str] = ()) -> Batch | None:
+    """Claim records, ``besides`` those in hand, and return what of them is to be written. None when none wait.
+
+    A chunk that left in the meantime must not come back: only what the rows still ask for is written. (Keys are made of
+    the text, so a record of an earlier version, or from before a backup was restored, has not the key of its row.)
+    """
     claimed = embedding_queue.claim(settings.EMBEDDINGS_BATCH_ROWS, besides=besides)
-    return Batch(claimed[0], wanted(readable(claimed[1], store))) if claimed else None
+    if claimed is None:
+        return None
+    name, records = claimed
+    chunks = readable(records, store)
+    rows = Chunk.objects.live().filter(id__in=[c.chunk_id for c in chunks])
+    wanted = set(rows.values_list("id", "key"))
+    return Batch(name, [c for c in chunks if (c.chunk_id, c.key) in wanted])
 
 
 def readable(records: Sequence[bytes], store: VectorStore) -> list[EmbeddedChunk]:
-    """The records made for this collection that can be stored; unusable ones are buried with the reason. The rows of
-    those left out are embedded anew."""
+    """Return the records made for this collection that can be stored, and keep unusable ones as dead letters.
+
+    The chunks of those left out are embedded anew.
+    """
     chunks = []
     for record in records:
         try:
@@ -220,20 +249,8 @@ def readable(records: Sequence[bytes], store: VectorStore) -> list[EmbeddedChunk
     return chunks
 
 
-def wanted(chunks: Sequence[EmbeddedChunk]) -> list[EmbeddedChunk]:
-    """Only what the rows still ask for: a chunk that left in the meantime must not come back. (Keys are made of the
-    text, so a record of an earlier version, or from before a backup was restored, has not the key of its row.)"""
-    rows = Chunk.objects.live().filter(id__in=[c.chunk_id for c in chunks])
-    live = set(rows.values_list("id", "key"))
-    return [c for c in chunks if (c.chunk_id, c.key) in live]
-
-
-def live_among(keys: Collection[str]) -> set[str]:
-    return set(Chunk.objects.live().filter(key__in=keys).values_list("key", flat=True))
-
-
 def send(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> Sent:
-    """In the writer's thread, which has nothing to do with the rows."""
+    """Write a batch and return what Milvus said. Runs in the writer's thread, which does not touch the rows."""
     started = time.perf_counter()
     refused = write(store, lease, chunks)
     unwritten = {key for key, _ in refused}
@@ -242,7 +259,10 @@ def send(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> S
 
 
 def write(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> list[tuple[str, str]]:
-    """Upsert; when Milvus refuses a batch, halve it until the refused row stands alone. Returns what it refused."""
+    """Upsert chunks and return (key, reason) of those that Milvus refuses.
+
+    A batch that is refused is halved until the refused row stands alone.
+    """
     if not chunks:
         return []
     lease.renew()
@@ -257,11 +277,11 @@ def write(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> 
 
 
 def settle(batch: Batch, sent: Sent) -> int:
-    """The rows say what Milvus said, then the claim is forgotten. Returns how many rows were written."""
+    """Mark the rows as Milvus said, then forget the claim. Return how many rows were written."""
     with transaction.atomic():
         for key, reason in sent.refused:
             Chunk.objects.filter(key=key).fail(error=reason)
-        Chunk.objects.indexed(sent.ids)
+        Chunk.objects.mark_indexed(sent.ids)
         charge_runs(batch.chunks, sent.seconds)
     embedding_queue.confirm(batch.claim)
     return len(sent.ids)
@@ -275,49 +295,63 @@ def charge_runs(chunks: Sequence[EmbeddedChunk], seconds: float) -> None:
 
 
 def recover_lost(started: datetime) -> int:
-    """The list is empty now, so a row that was buffered before this drain began and is not indexed
-    has lost its record (Redis was wiped): embed it again."""
+    """Let chunks be embedded again whose record was lost with Redis. Return how many.
+
+    To be called when the list is empty: then a row that was buffered before this drain ``started`` and is not indexed
+    has lost its record.
+    """
     lost = Chunk.objects.filter(state=Chunk.State.BUFFERED, buffered_at__lt=started)
     if count := lost.back_to_waiting():
         logger.warning("%d records were lost with Redis or unusable; their chunks are embedded again", count)
     return count
 
 
-def remove_vanished(turn: Turn) -> bool:
-    """Delete what left its document, once the document's new chunks can be found. True when time ran out."""
+# --- Deletions ----------------------------------------------------------------------------------------
+
+
+def remove_vanished(session: DrainSession) -> bool:
+    """Delete chunks that left their document, once its new ones can be found. Return True when time ran out."""
     while batch := leaving():
         Chunk.objects.filter(id__in=batch, state=Chunk.State.REMOVING).update(state=Chunk.State.DELETING)
         rows = Chunk.objects.filter(id__in=batch, state=Chunk.State.DELETING)
         keys = list(rows.values_list("key", flat=True))
-        turn.run(partial(turn.store.delete, keys), keys)
+        session.run(partial(session.store.delete, keys), keys)
         rows.delete()
-        if turn.over():
+        if session.is_over():
             return bool(leaving())
     return False
 
 
 def leaving() -> list[int]:
+    """Return the ids of chunks to delete next: those whose document has no chunk on its way to the index."""
     busy = Exists(Chunk.objects.filter(document=OuterRef("document"), state__in=Chunk.PENDING))
     rows = Chunk.objects.filter(~busy, state__in=Chunk.LEAVING)
     return list(rows.values_list("id", flat=True)[:DELETE_ROWS])
 
 
-def remove_doubtful(turn: Turn) -> None:
-    """A drain that lost its turn wrote or deleted these. What has no row must not be found, and what has one must be,
-    once: two upserts of one key at the same moment are stored twice (Milvus does not put them in order), and one more
-    replaces all copies."""
+# --- What an earlier drain left unconfirmed -----------------------------------------------------------
+
+
+def recheck_unconfirmed(session: DrainSession) -> None:
+    """Delete unconfirmed keys that no row wants, and let chunks be embedded again that are not stored exactly once.
+
+    A drain that lost its lock wrote or deleted them. Two upserts of one key at the same moment are stored twice (Milvus
+    does not put them in order), and one more replaces all copies.
+    """
     while keys := embedding_queue.unconfirmed(DELETE_ROWS):
-        live = live_among(keys)
-        turn.run(partial(turn.store.delete, set(keys) - live))
-        amiss = turn.run(partial(not_stored_once, turn.store, list(live)))
+        live = set(Chunk.objects.live().filter(key__in=keys).values_list("key", flat=True))
+        session.run(partial(session.store.delete, set(keys) - live))
+        amiss = session.run(partial(not_stored_once, session.store, list(live)))
         Chunk.objects.filter(key__in=amiss, state=Chunk.State.INDEXED).embed_again()
         embedding_queue.clear_unconfirmed(keys)
 
 
-def doubt_claimed() -> None:
-    """A drain that died may have sent these, and a Milvus that was stopped meanwhile carries out late what it was
-    sent: the drain after this one looks whether they are still wanted. (Where Redis has no room left for such notes,
-    to empty it comes first.)"""
+def mark_claimed_unconfirmed() -> None:
+    """Mark the keys of records that are claimed already: a drain that died may have sent them.
+
+    A Milvus that was stopped meanwhile carries out late what it was sent, so the drain after this one looks whether
+    they are still wanted. (Where Redis has no room left for such notes, to empty it comes first.)
+    """
     keys = []
     for record in embedding_queue.claimed():
         with suppress(BadRecord):
@@ -327,6 +361,6 @@ def doubt_claimed() -> None:
 
 
 def not_stored_once(store: VectorStore, keys: Sequence[str]) -> Collection[str]:
-    """Those that are not there; all, when one of them is there twice: Milvus counts, but does not say which."""
+    """Return the keys that Milvus lacks; all of them when one is there twice: Milvus counts, but not by key."""
     there = store.existing(keys)
     return keys if store.copies(keys) > len(there) else set(keys) - there

@@ -1,9 +1,11 @@
-"""A collection is filled from the rows: what it lacks waits for the embedder, what it holds needs none.
+"""Fills a collection from the rows: what it lacks waits for the embedder, what it holds needs none.
+
+In: Chunk rows and the collection that the embedder has adopted. Out: chunks that wait, the collection's cursor, and in
+the end the collection that is searched. Fetches no page: rows keep the text.
 
 ``fill`` does one short step; Beat repeats it while there is something to fill. A cursor walks over the chunks that
 there were when the embedder adopted the collection, and asks Milvus of each whether it is there. It never runs far
-ahead of the embedder, so that the pages of a refresh do not stand behind a million old chunks. No page is
-fetched: rows keep the text.
+ahead of the embedder, so that the pages of a refresh do not wait behind a million old chunks.
 
 Nothing here has to end: a step that dies is repeated, and repeating changes nothing. When all chunks are through, the
 audit compares every key once more; only then the new collection is searched.
@@ -13,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.locks import hold, once_in
@@ -22,12 +23,12 @@ from ingestion.models import Chunk, ChunkQuerySet, Collection, Document, has_chu
 from ingestion.pipeline.index.audit import audit, batched
 from ingestion.pipeline.state.collections import change_wanted, swap, written_store
 from ingestion.pipeline.state.transitions import advance
-from ingestion.vector_store.store import VectorStore, import_without_pandas, open_store
+from ingestion.vector_store.store import import_without_pandas, open_store
 
 logger = logging.getLogger(__name__)
 
 # Old chunks that wait for the embedder at a time: half of MAX_CHUNKS_WAITING's default, so that pages are still
-# fetched, and enough for 2 000 chunks a second while a step comes every 5 s, in turn with the drain.
+# fetched, and enough for 2 000 chunks a second while a step comes every 5 s, between two drains.
 CHUNKS_AHEAD = 10_000
 # Keys that Milvus is asked about at once: with the rows' update 0.14 s on two busy cores.
 KEYS_AT_ONCE = 1000
@@ -39,7 +40,7 @@ COMPARED = (Chunk.State.INDEXED, Chunk.State.WAITING, Chunk.State.FAILED)
 
 
 def fill() -> None:
-    """One step towards a complete collection; nothing without one, or until the drain finds Milvus well again."""
+    """Do one step towards a complete collection, if one is to be filled and Milvus answers."""
     row = Collection.objects.written()
     if row is None or row.checked_to is None or circuit_breaker.current():
         return
@@ -52,32 +53,40 @@ def fill() -> None:
 
 
 def adoption_due() -> bool:
-    """Whether the embedder should look at its settings: they seem to name another model. Asked twice a minute, because
-    a model that cannot be loaded would be tried each time."""
+    """Return whether the embedder should look at its settings, because they seem to name another model.
+
+    True twice a minute at most: a model that cannot be loaded would be tried each time.
+    """
     return change_wanted() and once_in(ASK_SECONDS, "adoption")
 
 
 def step(row: Collection) -> None:
+    """Compare chunks for STEP_SECONDS at most, and finish when all are compared.
+
+    Those that the collection lacks wait for the embedder; those that it holds are indexed.
+    """
     import_without_pandas()
     store, deadline = written_store(), time.monotonic() + STEP_SECONDS
-    if row.checked_to == 0 and drain_at_work():
-        return
-    while time.monotonic() < deadline and (batch := next_batch(row)):
-        compare(store, batch)
-        if not move_cursor(row, batch[-1].pk):
+    if row.checked_to == 0:
+        with hold("drain", seconds=STEP_SECONDS) as lease:
+            if lease is None:  # a drain that began before the adoption may still write to the collection before
+                return
+    while time.monotonic() < deadline and (chunks := next_chunks(row)):
+        compared = [c for c in chunks if c.state in COMPARED]
+        held = store.existing([c.key for c in compared])
+        absent = [c.pk for c in compared if c.key not in held and c.state != Chunk.State.WAITING]
+        present = [c for c in compared if c.key in held and c.state != Chunk.State.INDEXED]
+        Chunk.objects.filter(id__in=absent).embed_again()
+        Chunk.objects.filter(id__in=[c.pk for c in present]).mark_found()
+        advance({c.document_id for c in present})
+        if not move_cursor(row, chunks[-1].pk):
             return
     if (row.checked_to or 0) >= row.last_chunk:
         finish(row)
 
 
-def drain_at_work() -> bool:
-    """A drain that began before the collection was adopted may still write to the one before."""
-    with hold("drain", seconds=STEP_SECONDS) as lease:
-        return lease is None
-
-
-def next_batch(row: Collection) -> list[Chunk]:
-    """The chunks to compare next, as many as the embedder has room for."""
+def next_chunks(row: Collection) -> list[Chunk]:
+    """Return the chunks to compare next, as many as the embedder has room for."""
     ahead = Chunk.objects.filter(state=Chunk.State.WAITING, id__lte=row.checked_to)[:CHUNKS_AHEAD].count()
     room = min(CHUNKS_AHEAD - ahead, KEYS_AT_ONCE)
     if room <= 0 or row.checked_to is None:
@@ -86,48 +95,47 @@ def next_batch(row: Collection) -> list[Chunk]:
     return list(left.only("id", "key", "state", "document_id")[:room])
 
 
-def compare(store: VectorStore, chunks: Sequence[Chunk]) -> None:
-    """What the collection lacks waits for the embedder; what it holds need not."""
-    compared = [c for c in chunks if c.state in COMPARED]
-    held = store.existing([c.key for c in compared])
-    absent = [c.pk for c in compared if c.key not in held and c.state != Chunk.State.WAITING]
-    present = [c for c in compared if c.key in held and c.state != Chunk.State.INDEXED]
-    Chunk.objects.filter(id__in=absent).embed_again()
-    Chunk.objects.filter(id__in=[c.pk for c in present]).found()
-    advance({c.document_id for c in present})
-
-
 def move_cursor(row: Collection, chunk_id: int) -> bool:
-    """False when the embedder turned to another collection meanwhile, or another step was faster."""
+    """Move the cursor to this chunk.
+
+    Return False when the embedder has turned to another collection meanwhile, or another step was faster.
+    """
     moved = Collection.objects.filter(pk=row.pk, checked_to=row.checked_to, started_at=row.started_at)
     row.checked_to, done = chunk_id, moved.update(checked_to=chunk_id)
     return bool(done)
 
 
 def finish(row: Collection) -> None:
-    """Once nothing is on its way any more: a collection in use is whole again, a new one takes the other's place."""
+    """End the build once no chunk is on its way and an audit finds every one.
+
+    A collection in use is whole again; a new one is searched from now on, unless too many chunks failed.
+    """
     if Chunk.objects.filter(id__lte=row.last_chunk, state__in=Chunk.PENDING).exists():
         return
-    reason = why_not(row) if row.building else ""
+    reason = reason_against(row) if row.building else ""
     if reason != row.note:
         Collection.objects.filter(pk=row.pk).update(note=reason)
-    if reason or not proven():
+    if reason:
+        return
+    report = audit(repair=True)  # what it misses waits for the embedder once more
+    if report is None or report.missing:
         return
     if row.active:
         Collection.objects.filter(pk=row.pk, checked_to=row.checked_to).update(checked_to=None)
         return
-    fail_documents()
+    # Documents stayed indexed during the build although the new model could not embed all of their chunks.
+    whole = Document.objects.filter(state__in=(Document.State.INDEXED, Document.State.UNCHANGED))
+    broken = list(whole.filter(has_chunks(Chunk.State.FAILED)).values_list("id", flat=True))
+    Document.objects.filter(id__in=broken).update(state=Document.State.INDEXING)
+    advance(broken)
     swap(row)
 
 
-def proven() -> bool:
-    """Whether an audit finds every chunk; what it misses waits for the embedder once more."""
-    report = audit(repair=True)
-    return report is not None and not report.missing
+def reason_against(row: Collection) -> str:
+    """Return why the collection must not be searched yet, or an empty string.
 
-
-def why_not(row: Collection) -> str:
-    """Chunks that answer now and would not afterwards, when they are too many. Empty: nothing is against it."""
+    Chunks that failed with the new model would answer no more. If there are too many of them, the old collection stays.
+    """
     failed = Chunk.objects.filter(state=Chunk.State.FAILED, id__lte=row.last_chunk)
     bound = FAILED_SHARE * Chunk.objects.live().count()
     if failed.count() <= bound:
@@ -142,18 +150,10 @@ def why_not(row: Collection) -> str:
 
 
 def still_answering(chunks: ChunkQuerySet) -> int:
-    """How many of them the searched collection holds."""
+    """Return how many of these chunks the searched collection holds."""
     searched = Collection.objects.searched()
     if searched is None:
         return 0
     store = open_store(searched.name, searched.dimension)
     keys = chunks.values_list("key", flat=True).iterator()
     return sum(len(store.existing(part)) for part in batched(keys, KEYS_AT_ONCE))
-
-
-def fail_documents() -> None:
-    """Documents that stayed indexed during the build although the new model could not embed all of them."""
-    whole = Document.objects.filter(state__in=(Document.State.INDEXED, Document.State.UNCHANGED))
-    broken = list(whole.filter(has_chunks(Chunk.State.FAILED)).values_list("id", flat=True))
-    Document.objects.filter(id__in=broken).update(state=Document.State.INDEXING)
-    advance(broken)

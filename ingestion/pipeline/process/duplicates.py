@@ -1,7 +1,10 @@
 """Several addresses of one page are one document: the others are its duplicates.
 
-A page is left to another when it names that one as canonical inside the source's scope, or when
-another document of the source has exactly its text. A redirect gives a crawled page its final address.
+In: a document with the page and the text that were just read. Out: the document that it repeats, if there is one, and
+its row marked as a duplicate.
+
+A page is a duplicate when it names another one as canonical inside the source's scope, or when another document of the
+source has exactly its text. A redirect gives a crawled page its final address.
 """
 
 from __future__ import annotations
@@ -24,51 +27,50 @@ BAD_ORIGINALS = (
 )
 
 
-def original(document: Document, page: Page, extracted: Extracted) -> Document | None:
-    """The document that this page should be left to, if there is one."""
+def find_original(document: Document, page: Page, extracted: Extracted) -> Document | None:
+    """Return the document that this page repeats, or None when it stands for itself."""
     if document.source.kind not in Source.WEB:
         return None
-    return moved(document, page.url) or canonical(document, extracted.canonical) or twin(document)
+    if found := take_final_address(document, page.url) or find_canonical(document, extracted.canonical):
+        return found
+    same_text = Document.objects.filter(source_id=document.source_id, text_hash=document.text_hash)
+    return same_text.answering().exclude(id=document.pk).only("id").order_by("depth", "id").first()
 
 
-def moved(document: Document, final_url: str) -> Document | None:
-    """A crawled page takes its final address, unless a document has it."""
+def take_final_address(document: Document, final_url: str) -> Document | None:
+    """Give a crawled page the address that it was redirected to. Return the document that has it already, if any."""
     if final_url == document.url or (document.run and document.run.complete):
         return None
     try:
         with transaction.atomic():
             Document.objects.filter(id=document.pk).update(url=final_url)
     except IntegrityError:
-        return candidate(document, final_url)
+        return find_at(final_url, document)
     document.url = final_url
     return None
 
 
-def canonical(document: Document, named: str) -> Document | None:
-    """The page that this one names as its original; a new one is queued for the run."""
+def find_canonical(document: Document, named: str) -> Document | None:
+    """Return the document at the address that the page names as canonical; a new one is queued for the run first."""
     url = canonical_in_scope(document.source.spec(), document.url, named) if named else ""
     if not url or url == document.url or document.run is None:
         return None
     if not document.run.complete:
         register(document.run, [Listed(url)], depth=document.depth)
-    return candidate(document, url)
+    return find_at(url, document)
 
 
-def candidate(document: Document, url: str) -> Document | None:
+def find_at(url: str, document: Document) -> Document | None:
+    """Return the document of the same source at this address, if ``document`` can be a duplicate of it."""
     rows = Document.objects.filter(source_id=document.source_id, url=url)
     return rows.exclude(state__in=BAD_ORIGINALS).exclude(id=document.pk).first()
 
 
-def twin(document: Document) -> Document | None:
-    rows = Document.objects.filter(source_id=document.source_id, text_hash=document.text_hash)
-    return rows.answering().exclude(id=document.pk).only("id").order_by("depth", "id").first()
-
-
 @transaction.atomic
-def leave_to(document: Document, other: Document) -> bool:
-    """Make the document a duplicate: no chunks of its own. False: nothing waits for the embedder."""
+def mark_duplicate(document: Document, original: Document) -> bool:
+    """Make the document a duplicate without chunks of its own. Return False: nothing waits for the embedder."""
     document.chunks.all().remove()
-    document.duplicate_of, document.state = other, Document.State.DUPLICATE
+    document.duplicate_of, document.state = original, Document.State.DUPLICATE
     document.markdown, document.chunk_count = "", 0
     document.new_chunks = document.new_tokens = 0
     document.version, document.unchanged_by = document.listed_version, ""

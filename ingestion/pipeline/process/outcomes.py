@@ -1,4 +1,8 @@
-"""How an attempt ends on the document's row when it brings no new text."""
+"""How an attempt ends on the document's row when it brings no new text.
+
+In: a document in a worker's hands and what happened. Out: its row unchanged, left out, failed or waiting again, and
+what follows for its chunks, its duplicates and its source. Does not decide what happened.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,8 @@ from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.state.removals import release_duplicates, retire
 from ingestion.types import Extracted
 
-# Up to here the same message comes again by itself; beyond, the rows remember the time, because a message that
-# waits long is delivered twice by Redis.
+# A wait up to this long is left to the message, which comes again by itself. The rows remember a longer one, because
+# Redis delivers a message that waits long twice.
 SHORT_WAIT_SECONDS = 10.0
 CRAWLED = (Source.Kind.WEBSITE, Source.Kind.SITEMAP)
 KEPT = ["fetch_seconds", "extract_seconds", "chunk_seconds", "content_hash", "etag", "last_modified"]
@@ -25,9 +29,9 @@ SETTLED = ["state", "error", "misses", "unchanged_by", "new_chunks", "new_tokens
 
 @transaction.atomic
 def leave_unchanged(document: Document, layer: str) -> bool:
-    """What is stored stands; ``layer`` showed it. False: nothing waits for the embedder."""
+    """Keep what is stored; ``layer`` showed that it is current. Return False: nothing waits for the embedder."""
     now = Document.objects.select_for_update().only("duplicate_of").get(id=document.pk)
-    if document.duplicate_of_id and not now.duplicate_of_id:  # set free meanwhile: it has to speak for itself
+    if document.duplicate_of_id and not now.duplicate_of_id:  # released meanwhile: it may need chunks of its own
         Document.objects.retry_later(document.pk, error="", delay=timedelta())
         return False
     document.state = Document.State.DUPLICATE if document.duplicate_of_id else Document.State.UNCHANGED
@@ -40,18 +44,21 @@ def leave_unchanged(document: Document, layer: str) -> bool:
 
 
 def leave_shrunk(document: Document, digest: str, extracted: Extracted) -> bool:
-    """Far less text than before: kept as it was until a second run finds the same again."""
+    """Keep the old text of a page that shrank, until a second run finds the same text, told by ``digest``.
+
+    Return False: nothing waits for the embedder.
+    """
     before, now = len(document.markdown), len(extracted.markdown)
     Document.objects.filter(id=document.pk).update(suspect_hash=digest)
     words = (
         f"{document.url} shrank from {before} to {now} characters; the old text is kept until the next run confirms it"
     )
-    leave_suspect(document, words)
+    leave_error_page(document, words)
     return False
 
 
-def leave_suspect(document: Document, error: str) -> None:
-    """An error page, a login or a shell in a page's place never replaces good text."""
+def leave_error_page(document: Document, error: str) -> None:
+    """Keep good text that an error page, a login or an empty shell would replace; without any, leave the page out."""
     if document.chunks.live().exists():
         Document.objects.filter(id=document.pk).update(new_chunks=0, new_tokens=0, unchanged_by="")
         Document.objects.settle(document.pk, state=Document.State.UNCHANGED, error=error)
@@ -60,8 +67,10 @@ def leave_suspect(document: Document, error: str) -> None:
 
 
 def leave_out(document: Document, error: str) -> None:
-    """Something that a page links to or a sitemap names, and that is not ours to read or not readable, is no
-    failure; a page that staff named is one."""
+    """Take a page out of the index that is not ours to read or not readable.
+
+    It is no failure when a page links to it or a sitemap names it, and one when staff named it.
+    """
     source = document.source
     if document.depth or (source.kind in CRAWLED and document.url != source.target):
         Document.objects.settle(document.pk, state=Document.State.GONE, error=error)
@@ -71,47 +80,56 @@ def leave_out(document: Document, error: str) -> None:
 
 
 def fail(document: Document, error: str) -> None:
-    """What the document said before still answers; what was left to it for that stands for itself again."""
+    """Fail the document. Chunks that it has still answer; if it has none, its duplicates stand for themselves again."""
     Document.objects.filter(id=document.pk).update(new_chunks=0, new_tokens=0)
     Document.objects.settle(document.pk, state=Document.State.FAILED, error=error)
     if not document.chunks.live().exists():
         release_duplicates([document.pk])
 
 
-def try_again(document: Document, error: str, *, wish: float | None = None) -> None:
-    """Put the document back in line, later each time; after MAX_ATTEMPTS it has failed."""
+def try_again(document: Document, error: str, *, at_least: float | None = None) -> None:
+    """Put the document back in line, later each time; after MAX_ATTEMPTS it has failed.
+
+    ``at_least``: seconds that the server asked to wait.
+    """
     if document.attempts >= settings.MAX_ATTEMPTS:
         fail(document, error)
         return
     backoff = settings.RETRY_SECONDS * 2 ** (document.attempts - 1) * random.uniform(0.5, 1.5)  # noqa: S311
-    delay = timedelta(seconds=min(max(backoff, wish or 0), LONGEST_WAIT_SECONDS))
+    delay = timedelta(seconds=min(max(backoff, at_least or 0), LONGEST_WAIT_SECONDS))
     Document.objects.retry_later(document.pk, error=error, delay=delay)
 
 
 def try_once_more(document: Document, error: str) -> None:
-    """Put a document that took too long back in line for its last attempt. It was unlucky (a busy machine), or it takes
-    too long each time, and each time holds a worker for as long as one may be held."""
+    """Put a document that took too long back in line for its last attempt.
+
+    Either it was unlucky (a busy machine), or it takes too long each time, and each time holds a worker for as long as
+    one may be held.
+    """
     document.attempts = max(document.attempts, settings.MAX_ATTEMPTS - 1)
     Document.objects.filter(id=document.pk, state=Document.State.FETCHING).update(attempts=document.attempts)
     try_again(document, error)
 
 
-def wait_turn(document: Document, busy: HostBusy) -> float | None:
-    """Not this host's turn. Seconds until the same message should come again, or None when the row waits."""
+def wait_for_host(document: Document, busy: HostBusy) -> float | None:
+    """Put off a document whose host is busy; the attempt does not count.
+
+    Return the seconds until the same message should come again, or None when the row waits instead.
+    """
     seconds, attempt = min(busy.retry_after or 0.0, LONGEST_WAIT_SECONDS), document.attempts - 1
     now = timezone.now()
     if seconds <= SHORT_WAIT_SECONDS:
         lease = timedelta(seconds=seconds + settings.LEASE_SECONDS)
-        Document.objects.keep_turn(document.pk, attempt=attempt, until=now + lease)
+        Document.objects.give_attempt_back(document.pk, attempt=attempt, until=now + lease)
         return seconds
     until = now + timedelta(seconds=seconds)
     Document.objects.wait_for_host(document.pk, attempt=attempt, error=str(busy), until=until)
-    pause(document, busy)
+    pause_source(document, busy)
     return None
 
 
-def pause(document: Document, error: HostBusy | Throttled) -> None:
-    """Start no more documents of a source whose one host wants to be left alone."""
+def pause_source(document: Document, error: HostBusy | Throttled) -> None:
+    """Start no more documents of the source for as long as its one host wants to be left alone."""
     seconds = min(error.retry_after or 0.0, LONGEST_WAIT_SECONDS)
     if seconds > SHORT_WAIT_SECONDS:
         until = timezone.now() + timedelta(seconds=seconds)

@@ -1,9 +1,11 @@
 """One document -> Chunk rows: fetch, extract, cut, compare with what is stored.
 
-The layers that spare work, cheapest first: the listing (before this module), the server's 304, equal
-bytes, equal text, equal chunks. Each outcome ends on the document's row: chunks that wait for the
-embedder, "unchanged", or an error with what to do. Only vanished workers leave a row in flight, and
-its lease brings it back.
+In: the id of a document that the dispatcher has leased, and its attempt. Out: ``Next``, and on the document's row
+chunks that wait for the embedder, "unchanged", or an error that says what to do. Does not embed, and sends no message.
+Only a worker that vanishes leaves a row in flight, and its lease brings it back.
+
+Work is spared by these layers, cheapest first: the listing (before this module), the server's 304, equal bytes, equal
+text, equal chunks.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -48,35 +51,38 @@ SHRINK_SHARE, SHRINK_LEAST_CHARS = 0.2, 2000
 
 
 class Next(NamedTuple):
-    """What follows an attempt: chunks wait for the embedder; or the same message again after so many seconds."""
+    """What follows an attempt: chunks wait for the embedder, or the same message comes again after so many seconds."""
 
     embed: bool = False
     again_in: float | None = None
 
 
 def process(document_id: int, attempt: int) -> Next:
-    """Run one attempt."""
+    """Run one attempt and return what follows it. Do nothing when another worker has the attempt.
+
+    Whatever a page provokes is noted on its row; nothing is raised.
+    """
     until = timezone.now() + timedelta(seconds=settings.PAGE_TIME_LIMIT_SECONDS + settings.LEASE_SECONDS)
     if not Document.objects.start_attempt(document_id, attempt=attempt, until=until):
         return Next()
     document = Document.objects.select_related("source", "run").get(id=document_id)
     try:
-        return Next(embed=absorb(document))
+        return Next(embed=fetch_and_compare(document))
     except HostBusy as error:
-        return Next(again_in=outcomes.wait_turn(document, error))
+        return Next(again_in=outcomes.wait_for_host(document, error))
     except Throttled as error:
-        outcomes.pause(document, error)
-        outcomes.try_again(document, str(error), wish=error.retry_after)
+        outcomes.pause_source(document, error)
+        outcomes.try_again(document, str(error), at_least=error.retry_after)
     except PageGone as error:
         note_missing(document, str(error))
     except PageSuspect as error:
-        outcomes.leave_suspect(document, str(error))
+        outcomes.leave_error_page(document, str(error))
     except (AddressRefused, UnsupportedContent) as error:
         outcomes.leave_out(document, str(error))
     except PermanentError as error:
         outcomes.fail(document, str(error))
     except TransientError as error:
-        outcomes.try_again(document, str(error), wish=error.retry_after)
+        outcomes.try_again(document, str(error), at_least=error.retry_after)
     except SoftTimeLimitExceeded:
         outcomes.try_once_more(
             document,
@@ -84,17 +90,19 @@ def process(document_id: int, attempt: int) -> Next:
             f"PAGE_TIME_LIMIT_SECONDS.",
         )
     except Exception as error:
-        # The border of the worker: whatever a page provokes belongs on its row, and only there.
+        # The border of the worker: one page must not end it.
         logger.exception("document %s: unexpected error", document_id)
         words = f"Unexpected {type(error).__name__}: {error}. The worker's log has the details."
         outcomes.try_again(document, words)
     return Next()
 
 
-def absorb(document: Document) -> bool:
-    """Fetch and store what the document is now. True when chunks wait for the embedder."""
+def fetch_and_compare(document: Document) -> bool:
+    """Fetch the document and store what is new about it. Return whether chunks wait for the embedder."""
     source, clock = document.source, Stopwatch()
-    current = is_current(document)
+    shape = shape_of(source)
+    # A new document has no shape yet, which spares the query.
+    current = document.shape == shape and Document.objects.filter(id=document.pk).current(shape).exists()
     page = fetch(source.spec(), document.url, document.validators() if current else Validators())
     document.fetch_seconds, document.extract_seconds, document.chunk_seconds = clock.lap(), 0, 0
     if page is None:
@@ -107,12 +115,16 @@ def absorb(document: Document) -> bool:
         return outcomes.leave_unchanged(document, Document.Layer.BYTES)
     extracted = extract(page)
     document.extract_seconds = clock.lap()
-    return weigh(document, page, extracted, clock, current=current)
+    return compare_text(document, page, extracted, clock, current=current)
 
 
-def weigh(document: Document, page: Page, extracted: Extracted, clock: Stopwatch, *, current: bool) -> bool:
-    """Decide what the text means: nothing new, another page's, too little to be true, or chunks."""
-    title = page.title or extracted.title
+def compare_text(document: Document, page: Page, extracted: Extracted, clock: Stopwatch, *, current: bool) -> bool:
+    """Decide whether the text is refused, unchanged, too short to be true, another document's, or new.
+
+    ``current``: the stored text is wholly in the index. Return whether chunks wait for the embedder. Raise
+    UnsupportedContent when the page asks not to be indexed.
+    """
+    source, title = document.source, page.title or extracted.title
     digest = text_hash(title, extracted)
     if not extracted.indexable:
         follow_links(document, page.url, extracted.links)
@@ -120,23 +132,30 @@ def weigh(document: Document, page: Page, extracted: Extracted, clock: Stopwatch
     if current and digest == document.text_hash:
         follow_links(document, page.url, extracted.links)
         return outcomes.leave_unchanged(document, Document.Layer.TEXT)
-    if shrank(document, extracted) and document.suspect_hash != digest:
+    length_before = len(document.markdown) if source.kind in Source.WEB else 0
+    shrank = length_before >= SHRINK_LEAST_CHARS and len(extracted.markdown) < SHRINK_SHARE * length_before
+    if shrank and document.suspect_hash != digest:
         return outcomes.leave_shrunk(document, digest, extracted)
-    document.shape, document.text_hash, document.suspect_hash = shape_of(document.source), digest, ""
+    document.shape, document.text_hash, document.suspect_hash = shape_of(source), digest, ""
     document.title = title[:500]
-    note_false_date(document, current=current)
-    if alias := duplicates.original(document, page, extracted):
+    if current and document.version and document.version == document.listed_version:
+        # New text under the old date: this site's dates cannot spare us requests any more.
+        Source.objects.filter(id=document.source_id, kind__in=Source.WEB).update(trusts_dates=False)
+    if original := duplicates.find_original(document, page, extracted):
         follow_links(document, page.url, extracted.links)
-        return duplicates.leave_to(document, alias)
+        return duplicates.mark_duplicate(document, original)
     tokenizer = load_tokenizer(settings.MODEL_PATH)
-    chunks = chunk(replace_title(extracted, title), tokenizer=tokenizer, max_tokens=settings.CHUNK_TOKENS)
+    chunks = chunk(replace(extracted, title=title), tokenizer=tokenizer, max_tokens=settings.CHUNK_TOKENS)
     document.chunk_seconds = clock.lap()
     return store(document, page, extracted, chunks)
 
 
 @transaction.atomic
 def store(document: Document, page: Page, extracted: Extracted, chunks: Sequence[TextChunk]) -> bool:
-    """Write the document and its chunks in one transaction, and queue the pages it links to."""
+    """Write the document and its chunks in one transaction, and queue the pages it links to.
+
+    Return whether chunks wait for the embedder.
+    """
     changed = reconcile(document, chunks)
     waiting = document.chunks.filter(state=Chunk.State.WAITING)
     sizes = list(waiting.values_list("tokens", flat=True))
@@ -156,34 +175,14 @@ def store(document: Document, page: Page, extracted: Extracted, chunks: Sequence
     return bool(sizes)
 
 
-def is_current(document: Document) -> bool:
-    """Whether what is stored is wholly in the index; a new page's shape tells without a question."""
-    shape = shape_of(document.source)
-    return document.shape == shape and Document.objects.filter(id=document.pk).current(shape).exists()
-
-
-def replace_title(extracted: Extracted, title: str) -> Extracted:
-    return extracted if title == extracted.title else Extracted(title, extracted.markdown, anchors=extracted.anchors)
-
-
-def shrank(document: Document, extracted: Extracted) -> bool:
-    before = len(document.markdown) if document.source.kind in Source.WEB else 0
-    return before >= SHRINK_LEAST_CHARS and len(extracted.markdown) < SHRINK_SHARE * before
-
-
-def note_false_date(document: Document, *, current: bool) -> None:
-    """New text under the old date: this site's dates cannot spare us requests any more."""
-    if current and document.version and document.version == document.listed_version:
-        Source.objects.filter(id=document.source_id, kind__in=Source.WEB).update(trusts_dates=False)
-
-
 class Stopwatch:
-    """Seconds between calls of ``lap``."""
+    """Measures the seconds between calls of ``lap``."""
 
     def __init__(self) -> None:
         self._last = time.perf_counter()
 
     def lap(self) -> float:
+        """Return the seconds since the call before, or since the stopwatch was made."""
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
         return seconds

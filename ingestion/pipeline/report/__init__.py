@@ -1,1 +1,1 @@
-"""How things stand, for staff and commands. Nothing here changes a row."""
+"""Figures and alerts for staff: the state of everything, and what an ingestion would bring. Changes no row."""

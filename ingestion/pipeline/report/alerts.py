@@ -12,75 +12,53 @@ from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Run
 from ingestion.pipeline.index.completeness import shortfall
 from ingestion.pipeline.state.transitions import TO_EMBED
-from ragproject.embedded.deaths import unsteady_processes
+from ragproject.embedded.restarts import unstable_processes
 
-# Beat's jobs by their periods' settings, and what stands still without them.
+# Beat's jobs: the setting of their period, what stands still without them, and which processes do them.
 JOBS = {
     "dispatch": ("DISPATCH_SECONDS", "Nothing has looked for work", "beat and the CPU workers"),
     "drain": ("EMBEDDINGS_FLUSH_SECONDS", "Nothing has been written to Milvus", "beat and the index worker"),
 }
-# A job is late after three periods, but not because all workers are busy with a slow page each.
+# A job is late after three periods, but not while all workers may be busy with a slow page each.
 LATE_PERIODS, LATE_SECONDS = 3, 60.0
 
 
-def troubles() -> list[str]:
-    """The worst first; empty when all is well."""
+def alerts() -> list[str]:
+    """Return what needs a person now, the worst first; empty when all is well."""
+    # Of the embedded stack only: another supervisor knows which of its processes end again and again.
+    unstable = [str(process) for process in unstable_processes(settings.DATA_DIR)]
     try:
         redis_client.require_writes()  # without them nothing else moves, and what follows would name the wrong process
-        found = [
-            *jobs_late(),
-            *milvus_out(),
-            *chunks_missing(),
-            *embedders_missing(),
-            *embedders_unwell(),
-            *records_unusable(),
-        ]
+        return [*unstable, *_late_jobs(), *_failing_services()]
     except BufferUnavailable as error:
-        found = [str(error)]
-    return [*processes_unsteady(), *found]
+        return [*unstable, str(error)]
 
 
-def processes_unsteady() -> list[str]:
-    """Processes of the embedded stack that end again and again; where another supervisor runs them, it knows."""
-    return [str(each) for each in unsteady_processes(settings.DATA_DIR)]
-
-
-def jobs_late() -> Iterator[str]:
-    """While nothing is under way it does not matter, and before the first start there is nothing to say."""
+def _late_jobs() -> Iterator[str]:
+    """Yield an alert for each of Beat's jobs that is late while work waits; none before its first time."""
     ages = heartbeat.job_ages()
-    for name, (period, what, who) in JOBS.items():
+    for name, (period, symptom, processes) in JOBS.items():
         age, bound = ages.get(name), max(LATE_PERIODS * getattr(settings, period), LATE_SECONDS)
-        if age is not None and age > bound and under_way():
-            yield f"{what} for {age:.0f} s: look whether {who} run and what they log."
+        if age is None or age <= bound:
+            continue
+        unfinished = Chunk.objects.filter(state__in=(*Chunk.PENDING, *Chunk.LEAVING))
+        if Run.objects.active().exists() or unfinished.exists():
+            yield f"{symptom} for {age:.0f} s: look whether {processes} run and what they log."
 
 
-def under_way() -> bool:
-    return Run.objects.active().exists() or Chunk.objects.filter(state__in=(*Chunk.PENDING, *Chunk.LEAVING)).exists()
-
-
-def milvus_out() -> Iterator[str]:
-    if known := circuit_breaker.current():
-        yield str(known)
-
-
-def chunks_missing() -> Iterator[str]:
-    if said := shortfall():
-        yield said
-
-
-def embedders_missing() -> Iterator[str]:
+def _failing_services() -> Iterator[str]:
+    """Yield alerts about Milvus, the embedding workers, and records that cannot be stored."""
+    if outage := circuit_breaker.current():
+        yield str(outage)
+    if missing := shortfall():
+        yield missing
+    workers = heartbeat.workers()
     waiting = Chunk.objects.filter(state__in=TO_EMBED).count()
-    if waiting and not heartbeat.workers():
+    if waiting and not workers:
         yield f"{waiting} chunks wait, and no embedding worker answers: look whether one runs and what it logs."
-
-
-def embedders_unwell() -> Iterator[str]:
-    for worker in heartbeat.workers():
+    for worker in workers:
         if worker["state"] == "unhealthy":
             yield f"The embedder on {worker['host']}/{worker['device']}: {worker.get('reason', 'unhealthy')}"
-
-
-def records_unusable() -> Iterator[str]:
     for reason, number in dead_letters.reasons().items():
         yield (
             f"{number} records could not be stored ({reason}). Their chunks are embedded again; "

@@ -1,9 +1,8 @@
 """Targets -> what their documents become, without rows and without services.
 
-A file, or a web page, is one document; a folder, a list of addresses, a sitemap, a repository or a file of
-JSON lines is as many as it names. Every document gives one ``Reading``, one that cannot be read an error in
-its place, and none keeps the others from being read. Only web targets need Redis, which keeps the pace of
-requests for all processes.
+A file, or a web page, is one document; a folder, a list of addresses, a sitemap, a repository or a file of JSON lines
+is as many as it names. Every document gives one ``Reading``, which holds an error if the document cannot be read; the
+others are read all the same. Only web targets need Redis, which keeps the pace of requests for all processes.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """``target`` is what was asked for, or the document of it; without ``extracted`` there is an error."""
+    """One document; ``target`` is its name for people. Without ``extracted`` there is an ``error``."""
 
     target: str
     extracted: Extracted | None = None
@@ -39,48 +38,19 @@ class Reading:
 def read(
     targets: Iterable[str], *, include: tuple[str, ...] = (), exclude: tuple[str, ...] = (), max_pages: int = 0
 ) -> Iterator[Reading]:
-    """The documents of the targets, in order."""
+    """Yield the documents of the targets in order, at most ``max_pages`` of each; 0: all."""
     for target in targets:
         try:
             kind = detect_kind(target)
             spec = SourceSpec(kind, normalise(kind, target), include, exclude, max_pages)
-            yield from _documents(spec, target)
-        except Exception as error:  # of the listing: those of a document are its own
+            for url, name in _documents(spec, target):
+                yield _read(spec, url, name)
+        except Exception as error:  # of the listing: those of a document are in its reading
             yield Reading(target, error=_reason(error, target))
 
 
-def cut(extracted: Extracted) -> list[TextChunk]:
-    """The chunks that the pipeline would make of it. Raises ModelError without the model's tokenizer."""
-    return chunk(extracted, tokenizer=load_tokenizer(settings.MODEL_PATH), max_tokens=settings.CHUNK_TOKENS)
-
-
-def _documents(spec: SourceSpec, target: str) -> Iterator[Reading]:
-    if spec.kind == "website" or (spec.kind == "files" and Path(spec.target).is_file()):
-        address = spec.target if spec.kind == "website" else Path(spec.target).as_uri()
-        yield _read(spec, address, target)
-        return
-    listing = list_documents(spec)
-    for each in islice(listing.documents, spec.max_pages or None):
-        yield _read(spec, each.url, _shown(spec, each.url, target))
-
-
-def _shown(spec: SourceSpec, url: str, target: str) -> str:
-    """A file of a folder under the name by which the folder was given."""
-    if spec.kind != "files":
-        return url
-    path = Path(unquote(urlsplit(url).path))
-    return str(Path(target) / path.relative_to(spec.target)) if path.is_relative_to(spec.target) else url
-
-
-def _read(spec: SourceSpec, url: str, target: str) -> Reading:
-    try:
-        return Reading(target, extracted_of(spec, url))
-    except Exception as error:  # the border: whatever a document provokes is its own error
-        return Reading(target, error=_reason(error, url))
-
-
-def extracted_of(spec: SourceSpec, url: str) -> Extracted:
-    """Waits for the turn of the document's host: nobody else is held up by this process."""
+def fetch_and_extract(spec: SourceSpec, url: str) -> Extracted:
+    """Return what the document at ``url`` says, after sleeping for as long as its host must not be asked."""
     while True:
         try:
             page = fetch(spec, url)
@@ -88,6 +58,33 @@ def extracted_of(spec: SourceSpec, url: str) -> Extracted:
             time.sleep(max(busy.retry_after or 0.0, 0.01))
         else:
             return extract(page) if page else Extracted("", "")
+
+
+def split_into_chunks(extracted: Extracted) -> list[TextChunk]:
+    """Return the chunks that the pipeline would make. Raises ModelError without the model's tokenizer."""
+    return chunk(extracted, tokenizer=load_tokenizer(settings.MODEL_PATH), max_tokens=settings.CHUNK_TOKENS)
+
+
+def _documents(spec: SourceSpec, target: str) -> Iterator[tuple[str, str]]:
+    """Yield the address and the name of each document; a file of a folder is named as the folder was."""
+    root = Path(spec.target)
+    if spec.kind == "website":
+        yield spec.target, target
+        return
+    if spec.kind == "files" and root.is_file():
+        yield root.as_uri(), target
+        return
+    for each in islice(list_documents(spec).documents, spec.max_pages or None):
+        path = Path(unquote(urlsplit(each.url).path))
+        below = spec.kind == "files" and path.is_relative_to(root)
+        yield each.url, str(Path(target) / path.relative_to(root)) if below else each.url
+
+
+def _read(spec: SourceSpec, url: str, name: str) -> Reading:
+    try:
+        return Reading(name, fetch_and_extract(spec, url))
+    except Exception as error:  # whatever a document provokes is its own error
+        return Reading(name, error=_reason(error, url))
 
 
 def _reason(error: Exception, address: str) -> str:

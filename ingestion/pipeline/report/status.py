@@ -1,9 +1,15 @@
-"""How things stand: rows, queues, buffer and index in one object, for `manage.py status` and staff."""
+"""The state of everything: rows, queues, buffer, workers and index in one object, for `manage.py status`.
+
+Out: a ``Status``. A service that does not answer appears as ``Unavailable``, with its reason, instead of its figures.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TypeVar
 
 from django.conf import settings
 from django.db.models import Count, Max, Sum
@@ -14,8 +20,8 @@ from ingestion.coordination import circuit_breaker, heartbeat
 from ingestion.coordination.celery_queues import queue_length
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, Run, Source, open_sources
-from ingestion.pipeline.report.alerts import troubles
-from ingestion.pipeline.state.collections import build_progress, last_audit
+from ingestion.pipeline.report.alerts import alerts
+from ingestion.pipeline.state.collections import BuildProgress, LastAudit, build_progress, last_audit
 from ingestion.pipeline.state.runs import embedding_rate
 from ingestion.pipeline.state.transitions import TO_EMBED
 from ingestion.types import Json
@@ -23,167 +29,282 @@ from ingestion.vector_store.store import open_store
 
 SAMPLED_CHUNKS = 1000
 
+Figures = TypeVar("Figures")
 
-def status() -> Json:
-    """All figures; a service that does not answer appears with its reason instead of a figure."""
-    runs, chunks = run_states(), chunk_states()
-    sources = source_states(runs)
-    tokens, rate = tokens_waiting(), embedding_rate()
-    return {
-        "documents": dict(sum(sources.values(), Counter())),
-        "chunks": chunks,
-        "depths": depths(sources, chunks),
-        "sources": every_source(sources, runs, tokens),
-        "queues": answer_of(lambda: {q: queue_length(q) for q in ("cpu", "gpu", "index")}),
-        "buffer": answer_of(
-            lambda: {
-                "records": embedding_queue.length(),
-                "bytes": embedding_queue.size_bytes(),
-                "unusable": dead_letters.count(),
-            }
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A service that does not answer, in the place of its figures."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class CpuLine:
+    """Documents that wait for a CPU worker, and those that are with one (``bound``: at most)."""
+
+    documents_waiting: int
+    documents: int
+    bound: int
+
+
+@dataclass(frozen=True, slots=True)
+class GpuLine:
+    """Chunks that wait for the embedder; from ``bound`` on nothing is fetched for the sources that fill the line."""
+
+    chunks: int
+    bound: int
+
+
+@dataclass(frozen=True, slots=True)
+class MilvusLine:
+    """Chunks whose records wait in the buffer; their bytes, at most about ``bound``, or why they are unknown."""
+
+    chunks: int
+    bytes: int | None
+    error: str | None
+    bound: int
+
+
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """What waits before each of the three bottlenecks."""
+
+    cpu: CpuLine
+    gpu: GpuLine
+    milvus: MilvusLine
+
+
+@dataclass(frozen=True, slots=True)
+class BufferFigures:
+    records: int
+    bytes: int
+    unusable: int  # dead letters
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingWorker:
+    """What an embedding worker says of itself; None for what it has not said yet."""
+
+    host: str
+    device: str
+    state: str
+    parent: int | None  # process id
+    since: str | None  # ISO 8601, when the worker took its device
+    model: str | None
+    reason: str | None  # for its state
+    pid: int | None  # of the process that embeds
+    tokens_per_second: float | None  # of the last minute
+    busy: float | None  # share of the last minute
+    padding: float | None  # share of what was computed that no text asked for
+    peak_bytes: int | None  # of the device's memory
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFigures:
+    """The collection that is searched."""
+
+    collection: str
+    model: str
+    rows: int
+    search: str  # "hybrid" or "dense-only"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    name: str
+    kind: str
+    target: str
+    state: str  # of its newest run; "deleting"; "new" without a run
+    documents: dict[str, int]  # by state
+    error: str  # of its newest run
+    paused_until: datetime | None  # its host wants to be left alone until then
+    note: str  # why its newest run waits
+    eta_seconds: int | None  # at the pace of its newest run; None while there is no pace
+    left_out: dict[str, str]  # remark -> example
+    next_run_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    documents: dict[str, int]  # by state
+    chunks: dict[str, int]  # by state
+    depths: Depths
+    sources: tuple[SourceStatus, ...]
+    queues: dict[str, int] | Unavailable  # messages by queue
+    buffer: BufferFigures | Unavailable
+    embedders: dict[str, EmbeddingWorker] | Unavailable  # by host/device
+    index: IndexFigures | Unavailable | None  # None before there is a collection
+    building: BuildProgress | None
+    audit: LastAudit | None  # of the collection that is filled
+    tokens_waiting: int  # for the embedder
+    tokens_per_second: float  # over the last runs
+    eta_seconds: int | None  # for the tokens that wait
+    jobs: dict[str, float] | Unavailable  # seconds since each of Beat's jobs was done
+    alerts: tuple[str, ...]
+    notes: tuple[str, ...]  # why runs wait
+
+
+def status() -> Status:
+    """Return all figures, as far as the services answer."""
+    by_source, by_run = count_documents()
+    documents: Counter[str] = sum(by_source.values(), Counter())
+    chunks = count_chunks()
+    tokens, rate = count_waiting_tokens(), embedding_rate()
+    written = Collection.objects.written()
+    return Status(
+        documents=dict(documents),
+        chunks=chunks,
+        depths=depths(documents, chunks),
+        sources=source_statuses(by_source, by_run),
+        queues=answer_of(lambda: {name: queue_length(name) for name in ("cpu", "gpu", "index")}),
+        buffer=answer_of(
+            lambda: BufferFigures(embedding_queue.length(), embedding_queue.size_bytes(), dead_letters.count())
         ),
-        "embedders": answer_of(lambda: {f"{w['host']}/{w['device']}": w for w in heartbeat.workers()}),
-        "index": answer_of(index_status),
-        "building": build_progress(),
-        "audit": last_audit(),
-        "tokens_waiting": tokens,
-        "tokens_per_second": round(rate, 1),
-        "eta_seconds": round(tokens / rate) if rate and tokens else None,
-        "jobs": answer_of(lambda: {name: round(age, 1) for name, age in heartbeat.job_ages().items()}),
-        "troubles": troubles(),
-        "waits_because": sorted({n for n in Run.objects.active().values_list("note", flat=True) if n}),
-    }
+        embedders=answer_of(embedders),
+        index=answer_of(index_figures),
+        building=build_progress(),
+        audit=last_audit(written) if written else None,
+        tokens_waiting=tokens,
+        tokens_per_second=round(rate, 1),
+        eta_seconds=round(tokens / rate) if rate and tokens else None,
+        jobs=answer_of(lambda: {name: round(age, 1) for name, age in heartbeat.job_ages().items()}),
+        alerts=tuple(alerts()),
+        notes=tuple(sorted({note for note in Run.objects.active().values_list("note", flat=True) if note})),
+    )
 
 
-def run_states() -> dict[int, dict[str, int]]:
-    """Documents per run that they were last part of, and state. Rows are counted, not ids: 8 ms for 100 000 instead
-    of 12."""
-    found: dict[int, dict[str, int]] = defaultdict(dict)
+def answer_of(ask: Callable[[], Figures]) -> Figures | Unavailable:
+    """Return what ``ask`` returns, or the reason why its service does not answer."""
+    try:
+        return ask()
+    except IngestionError as error:
+        return Unavailable(str(error))
+
+
+# --- Rows -----------------------------------------------------------------------------------------------------
+
+
+def count_documents() -> tuple[dict[int, Counter[str]], dict[int, dict[str, int]]]:
+    """Return the documents by state, per source and per run that they were last part of.
+
+    Those of a source are the ones of its runs, and the few whose run is deleted. Counting rows instead of ids takes
+    8 ms for 100 000 instead of 12.
+    """
+    by_run: dict[int, dict[str, int]] = defaultdict(dict)
+    by_source: dict[int, Counter[str]] = defaultdict(Counter)
     for run_id, state, n in Document.objects.order_by().values_list("run_id", "state").annotate(n=Count("*")):
         if run_id:
-            found[run_id][state] = n
-    return found
+            by_run[run_id][state] = n
+    for run_id, source_id in Run.objects.filter(id__in=by_run).values_list("id", "source_id"):
+        by_source[source_id].update(by_run[run_id])
+    without_run = Document.objects.order_by().filter(run=None)
+    for source_id, state, n in without_run.values_list("source_id", "state").annotate(n=Count("*")):
+        by_source[source_id][state] += n
+    return by_source, by_run
 
 
-def source_states(runs: dict[int, dict[str, int]]) -> dict[int, Counter[str]]:
-    """The same per source: those of its runs, and the few whose run is gone."""
-    found: dict[int, Counter[str]] = defaultdict(Counter)
-    for run_id, source_id in Run.objects.filter(id__in=runs).values_list("id", "source_id"):
-        found[source_id].update(runs[run_id])
-    rows = Document.objects.order_by().filter(run=None)
-    for source_id, state, n in rows.values_list("source_id", "state").annotate(n=Count("*")):
-        found[source_id][state] += n
-    return found
-
-
-def chunk_states() -> dict[str, int]:
-    """The many that are indexed are what is left over: an index counts the others at once."""
+def count_chunks() -> dict[str, int]:
+    """Return the chunks by state. The indexed ones are what the others leave: an index counts those few at once."""
     others = Chunk.objects.filter(state__in=set(Chunk.State) - {Chunk.State.INDEXED}).order_by()
     found = dict(others.values_list("state").annotate(n=Count("*")))
     indexed = Chunk.objects.count() - sum(found.values())
     return {**found, Chunk.State.INDEXED.value: indexed} if indexed else found
 
 
-def tokens_waiting() -> int:
-    """From the first thousand chunks, exact up to there; reading 20 000 rows would take 30 ms."""
+def count_waiting_tokens() -> int:
+    """Return the tokens that wait for the embedder, estimated from the first SAMPLED_CHUNKS chunks.
+
+    Up to that many the number is exact. Reading 20 000 rows would take 30 ms.
+    """
     waiting = Chunk.objects.filter(state__in=TO_EMBED).order_by()
     sampled = waiting[:SAMPLED_CHUNKS].aggregate(n=Count("*"), tokens=Sum("tokens"))
     return round(waiting.count() * sampled["tokens"] / sampled["n"]) if sampled["n"] else 0
 
 
-# --- Three lines to wait in: for a CPU worker, for the embedder, for Milvus ---------------------------------
+def depths(documents: dict[str, int], chunks: dict[str, int]) -> Depths:
+    """Return what waits before each bottleneck, from the documents and chunks by state."""
+    size = answer_of(embedding_queue.size_bytes)
+    return Depths(
+        cpu=CpuLine(
+            documents_waiting=documents.get(Document.State.WAITING, 0),
+            documents=documents.get(Document.State.FETCHING, 0),
+            bound=settings.MAX_DOCUMENTS_IN_FLIGHT,
+        ),
+        gpu=GpuLine(chunks=sum(chunks.get(state, 0) for state in TO_EMBED), bound=settings.MAX_CHUNKS_WAITING),
+        milvus=MilvusLine(
+            chunks=chunks.get(Chunk.State.BUFFERED, 0),
+            bytes=None if isinstance(size, Unavailable) else size,
+            error=size.error if isinstance(size, Unavailable) else None,
+            bound=settings.EMBEDDINGS_MAX_BYTES,
+        ),
+    )
 
 
-def depths(sources: dict[int, Counter[str]], chunks: dict[str, int]) -> Json:
-    """What stands in each, and its bound."""
-    flying = sum(states.get(Document.State.FETCHING, 0) for states in sources.values())
-    waiting = sum(states.get(Document.State.WAITING, 0) for states in sources.values())
-    embedding = sum(chunks.get(state, 0) for state in TO_EMBED)
-    return {
-        "cpu": {"documents_waiting": waiting, "documents": flying, "bound": settings.MAX_DOCUMENTS_IN_FLIGHT},
-        "gpu": {"chunks": embedding, "bound": settings.MAX_CHUNKS_WAITING},
-        "milvus": {
-            "chunks": chunks.get(Chunk.State.BUFFERED, 0),
-            **answer_of(lambda: {"bytes": embedding_queue.size_bytes()}),
-            "bound": settings.EMBEDDINGS_MAX_BYTES,
-        },
-    }
+def source_statuses(by_source: dict[int, Counter[str]], by_run: dict[int, dict[str, int]]) -> tuple[SourceStatus, ...]:
+    """Return the status of every source, from the documents by state that ``count_documents`` returns."""
+    newest = Run.objects.order_by().values("source").annotate(newest=Max("id")).values("newest")
+    runs = {run.source_id: run for run in Run.objects.filter(id__in=newest)}
+    found = []
+    for source in Source.objects.all():
+        run, documents = runs.get(source.pk), by_source.get(source.pk, Counter())
+        found.append(
+            SourceStatus(
+                name=source.name,
+                kind=source.kind,
+                target=source.target,
+                state="deleting" if source.deleting else run.state if run else "new",
+                documents=dict(documents),
+                error=run.error if run else "",
+                paused_until=pause_end(source),
+                note=run.note if run else "",
+                eta_seconds=seconds_left(run, documents, by_run.get(run.pk, {})) if run else None,
+                left_out=run.remarks if run else {},
+                next_run_at=source.next_run_at,
+            )
+        )
+    return tuple(found)
 
 
-# States of a document as the line that it stands in.
-LINES = {
-    Document.State.WAITING: "pages wait for their turn: at most {bound} of all sources are in flight",
-    Document.State.FETCHING: "pages are with the CPU workers",
-    Document.State.EMBEDDING: "pages wait for the embedder, {tokens} tokens of all sources",
-    Document.State.INDEXING: "pages wait to be written to Milvus",
-}
+def pause_end(source: Source) -> datetime | None:
+    """Return until when a source's host wants to be left alone; None when it may be asked."""
+    if source.paused_until is None or open_sources().filter(pk=source.pk).exists():
+        return None
+    return source.paused_until
 
 
-def why(states: dict[str, int], tokens: int) -> str:
-    """Where most of a source's unfinished pages stand. ``tokens``: of all sources, waiting for the embedder."""
-    standing = {state: states[state] for state in LINES if states.get(state)}
-    if not standing:
-        return ""
-    longest = max(standing, key=lambda state: standing[state])
-    words = LINES[longest].format(bound=settings.MAX_DOCUMENTS_IN_FLIGHT, tokens=tokens)
-    return f"{standing[longest]} {words}."
+def seconds_left(run: Run, of_source: dict[str, int], of_run: dict[str, int]) -> int | None:
+    """Return the seconds that a source's unfinished documents take at the pace of its run so far.
 
-
-def time_left(run: Run, states: dict[str, int], of_run: dict[str, int]) -> int | None:
-    """At the pace of the run so far; what is left of the source is left of its run."""
-    left = sum(states.get(state, 0) for state in Document.ACTIVE)
+    Takes the documents by state of the source and of the run. Returns None when none is unfinished or done.
+    """
+    left = sum(of_source.get(state, 0) for state in Document.ACTIVE)
     done = sum(of_run.values()) - left if left else 0
     return round(left * (timezone.now() - run.created_at).total_seconds() / done) if done > 0 else None
 
 
-# --- Sources ------------------------------------------------------------------------------------------------
+# --- Services -------------------------------------------------------------------------------------------------
 
 
-def every_source(sources: dict[int, Counter[str]], runs: dict[int, dict[str, int]], tokens: int) -> list[Json]:
-    newest = Run.objects.order_by().values("source").annotate(newest=Max("id")).values("newest")
-    last = {run.source_id: run for run in Run.objects.filter(id__in=newest)}
-    return [
-        source_status(source, last.get(source.pk), sources.get(source.pk, {}), runs, tokens)
-        for source in Source.objects.all()
-    ]
+def embedders() -> dict[str, EmbeddingWorker]:
+    """Return the embedding workers that live, by host/device. Raises BufferUnavailable."""
+    names = [field.name for field in fields(EmbeddingWorker)]
+    found = {}
+    for facts in heartbeat.workers():
+        said: Json = {name: facts.get(name) for name in names}
+        found[f"{facts['host']}/{facts['device']}"] = EmbeddingWorker(**said)
+    return found
 
 
-def source_status(
-    source: Source, run: Run | None, documents: dict[str, int], runs: dict[int, dict[str, int]], tokens: int
-) -> Json:
-    return {
-        "name": source.name,
-        "kind": source.kind,
-        "target": source.target,
-        "state": "deleting" if source.deleting else run.state if run else "new",
-        "documents": dict(documents),
-        "error": run.error if run else "",
-        "waits_because": pause_of(source) or (run.note if run else "") or why(documents, tokens),
-        "eta_seconds": time_left(run, documents, runs.get(run.pk, {})) if run else None,
-        "left_out": run.remarks if run else {},
-        "next_run_at": source.next_run_at.isoformat() if source.next_run_at else None,
-    }
+def index_figures() -> IndexFigures | None:
+    """Return the figures of the searched collection; None before there is one. Raises VectorStoreUnavailable.
 
-
-def pause_of(source: Source) -> str:
-    if source.paused_until is None or open_sources().filter(pk=source.pk).exists():
-        return ""
-    return f"Its host wants to be left alone until {source.paused_until:%H:%M:%S} UTC."
-
-
-def index_status() -> Json:
-    """A Milvus that is known to be silent is not asked."""
+    A Milvus that is known not to answer is not asked.
+    """
     row = Collection.objects.searched()
     if row is None:
-        return {"collection": None, "rows": 0}
+        return None
     store = open_store(row.name, row.dimension, settings.SERVICE_TIMEOUT_SECONDS)
     with circuit_breaker.interactive():
-        sides = "hybrid" if store.sparse else "dense-only"
-        return {"collection": row.name, "model": row.model, "rows": store.count(), "search": sides}
-
-
-def answer_of(question: Callable[[], Json]) -> Json:
-    try:
-        return question()
-    except IngestionError as error:
-        return {"error": str(error)}
+        search = "hybrid" if store.sparse else "dense-only"
+        return IndexFigures(row.name, row.model, store.count(), search)

@@ -1,15 +1,15 @@
 """Which Milvus collection is searched and which is filled, and how one takes the other's place.
 
 A collection belongs to one model (weights, pooling, dimension); vectors of two models cannot be compared. Precision
-(float16, int8) makes no other model: a text's vectors then differ by less than 0.01 in cosine, as questions and
-passages embedded on different devices do in any case.
+(float16, int8) makes no other model: a text's vectors then differ by less than 0.01 in cosine, as those of questions
+and passages embedded on different devices do in any case.
 
-Only the embedder decides what is filled: it *adopts* the collection of the model that it has loaded, once per process.
-Everything else goes by the rows, so that a process left with older settings cannot turn the index back. Records name
-the collection that they were made for; the drain drops those for another.
+Only the embedder decides which collection is filled: it *adopts* the one of the model that it has loaded, once per
+process. Everything else goes by the rows, so that a process left with older settings cannot undo a change of the model.
+Records name the collection that they were made for; the drain drops those for another.
 
-What is written goes to one collection, what is deleted leaves all of them. A question is answered by the collection
-whose row is ``active``, with that row's model.
+What is written goes to one collection, what is deleted is deleted from all of them. A question is answered by the
+collection whose row is ``active``, with that row's model.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import functools
 import hashlib
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from datetime import timedelta
 
 from django.conf import settings
@@ -27,53 +28,83 @@ from django.utils import timezone
 
 from ingestion.embedding.embedder import configured_model
 from ingestion.models import Chunk, Collection, Document
-from ingestion.types import Json, ModelSpec
+from ingestion.types import ModelSpec
 from ingestion.vector_store.store import VectorStore, open_store
 
 logger = logging.getLogger(__name__)
 
-# A web process goes on with the old collection while it loads the new model, and going back is cheap so long.
+# How long a retired collection is kept: a web process answers from it while it loads the new model, and so long going
+# back to the old model costs nothing.
 GRACE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class BuildProgress:
+    """How far the collection is that is being built."""
+
+    collection: str
+    model: str
+    percent: float
+    chunks_left: int
+    eta_seconds: int | None  # None before any chunk is done
+    found_later: int  # documents whose new text only the new collection has
+    note: str  # why it does not take the other one's place, if it does not
+
+
+@dataclass(frozen=True, slots=True)
+class LastAudit:
+    """What a collection's row says of its last audit and of one that was asked for; None: it says nothing of that.
+
+    The row's ``audit`` and `manage.py status --json` hold these names as keys.
+    """
+
+    missing: int | None = None
+    orphan: int | None = None
+    duplicate: int | None = None
+    stale: int | None = None
+    repaired: int | None = None
+    at: str | None = None  # ISO 8601
+    expected: int | None = None  # chunks by the rows, when an audit was asked for
+    held: int | None = None  # chunks in Milvus then
+    asked_at: str | None = None  # ISO 8601
 
 
 _adopted: set[ModelSpec] = set()
 
 
 def adopt() -> Collection:
-    """The collection of this process's model. The first call has it filled from now on: whoever started last decides.
-    For the embedder alone, once its model is loaded."""
+    """Return the collection of this process's model; the first call has it filled from now on.
+
+    For the embedder alone, once its model is loaded: of several embedders the one that started last decides.
+    """
     model = configured_model()
     row = Collection.objects.of(model)
     if row is None or model not in _adopted:
-        row = have_filled(model)
+        with transaction.atomic():
+            list(Collection.objects.select_for_update())  # embedders that start together decide one after the other
+            row = Collection.objects.of(model) or create(model)
+            if row != Collection.objects.written() or row.note:
+                begin(row)
     _adopted.add(model)
     return row
 
 
-@transaction.atomic
-def have_filled(model: ModelSpec) -> Collection:
-    list(Collection.objects.select_for_update())  # two embedders that start together decide in turn
-    row = Collection.objects.of(model) or create(model)
-    if row != Collection.objects.written() or row.note:
-        begin(row)
-    return row
-
-
 def create(model: ModelSpec) -> Collection:
-    """The first collection is searched at once."""
-    fields = {"model": model.path, "pooling": model.pooling, "dimension": model.dimension}
-    first = not Collection.objects.filter(active=True).exists()
-    return Collection.objects.get_or_create(name=name_of(model), defaults={**fields, "active": first})[0]
-
-
-def name_of(model: ModelSpec) -> str:
+    """Make the row of a model's collection, or return the one that there is; the very first is searched at once."""
     words = "".join(c if c.isalnum() else "_" for c in model.path.rsplit("/", 1)[-1].lower())
     digest = hashlib.blake2b(f"{model.path}\0{model.pooling}".encode(), digest_size=3).hexdigest()
-    return f"{settings.MILVUS_COLLECTION}_{words}_{model.dimension}_{digest}"
+    fields = {
+        "model": model.path,
+        "pooling": model.pooling,
+        "dimension": model.dimension,
+        "active": not Collection.objects.filter(active=True).exists(),
+    }
+    name = f"{settings.MILVUS_COLLECTION}_{words}_{model.dimension}_{digest}"
+    return Collection.objects.get_or_create(name=name, defaults=fields)[0]
 
 
 def begin(row: Collection) -> None:
-    """Fill this one: compare every chunk that there is with what it holds. The one filled before is left."""
+    """Begin to fill a collection: every chunk is to be compared with what it holds. Another one is filled no more."""
     now = timezone.now()
     others = Collection.objects.exclude(pk=row.pk).filter(building=True)
     others.update(building=False, checked_to=None, note="", retired_at=now)
@@ -84,14 +115,12 @@ def begin(row: Collection) -> None:
     logger.info("the collection %s is filled from now on (%s)", row.name, row.model)
 
 
-def written_row() -> Collection:
-    """The collection that is filled; the first one, of the configured model, when there is none yet."""
-    return Collection.objects.written() or create(configured_model())
-
-
 def written_store() -> VectorStore:
-    """What is written goes to the collection being filled, what is deleted leaves every collection."""
-    row = written_row()
+    """Return the store to write to: the collection that is filled, made for the configured model when there is none.
+
+    What is deleted from it is deleted from every collection.
+    """
+    row = Collection.objects.written() or create(configured_model())
     others = Collection.objects.exclude(pk=row.pk).order_by("pk").values_list("name", "dimension")
     store = open_mirrored(row.name, row.dimension, tuple(others)) if others else open_store(row.name, row.dimension)
     store.ensure()
@@ -100,6 +129,7 @@ def written_store() -> VectorStore:
 
 @functools.cache
 def open_mirrored(name: str, dimension: int, others: tuple[tuple[str, int], ...]) -> VectorStore:
+    """Return the store of a collection whose deletions reach the ``others``, given as (name, dimension)."""
     return Mirrored(name, dimension, others)
 
 
@@ -119,23 +149,26 @@ class Mirrored(VectorStore):
 
 
 def embedder_is_current(mine: Collection) -> bool:
-    """Whether what this process embeds is still wanted."""
+    """Return whether ``mine``, the collection that this process embeds for, is still the one to fill."""
     return Collection.objects.written() == mine
 
 
 def is_building() -> bool:
-    """Whether a collection is filled beside the searched one."""
+    """Return whether a collection is filled beside the searched one."""
     return Collection.objects.filter(building=True).exists()
 
 
 def change_wanted() -> bool:
-    """Whether these settings name another model than the one being filled; the embedder decides by its own."""
+    """Return whether this process's settings name another model than the collection that is filled has.
+
+    Only a hint: the embedder decides by its own settings.
+    """
     row = Collection.objects.written()
     return row is not None and row.spec() != configured_model()
 
 
 def swap(row: Collection) -> bool:
-    """From now on ``row`` is searched. False when the embedder has turned to another one meanwhile."""
+    """Have ``row`` searched from now on. Return False when the embedder has adopted another collection meanwhile."""
     with transaction.atomic():
         Collection.objects.filter(active=True).update(active=False, retired_at=timezone.now())
         chosen = Collection.objects.filter(pk=row.pk, building=True)
@@ -147,24 +180,21 @@ def swap(row: Collection) -> bool:
 
 
 def drop_retired() -> int:
-    """Remove collections that have been out of use for the time of grace. Returns how many."""
+    """Drop the collections that have been out of use for GRACE_SECONDS. Return how many."""
     now = timezone.now()
     before = now - timedelta(seconds=GRACE_SECONDS)
     Collection.objects.filter(retired_at__gt=now).update(retired_at=now)  # the clock was set back since
-    unused = Collection.objects.filter(active=False, building=False, retired_at__lt=before)
-    return sum(map(drop, unused))
+    dropped = 0
+    for row in Collection.objects.filter(active=False, building=False, retired_at__lt=before):
+        # First Milvus, then the row: a process that dies in between leaves the row for the next one.
+        open_store(row.name, row.dimension).drop()
+        dropped += Collection.objects.filter(pk=row.pk, active=False, building=False).delete()[0]
+        logger.info("the collection %s was dropped", row.name)
+    return dropped
 
 
-def drop(row: Collection) -> int:
-    """First Milvus, then the row: whoever dies in between does it again."""
-    open_store(row.name, row.dimension).drop()
-    done, _ = Collection.objects.filter(pk=row.pk, active=False, building=False).delete()
-    logger.info("the collection %s was dropped", row.name)
-    return done
-
-
-def build_progress() -> Json | None:
-    """How far the new collection is; None while there is none."""
+def build_progress() -> BuildProgress | None:
+    """Return how far the collection is that is being built; None when there is none."""
     row = Collection.objects.filter(building=True).first()
     if row is None:
         return None
@@ -173,39 +203,23 @@ def build_progress() -> Json | None:
     unchecked = live.filter(state=Chunk.State.INDEXED, id__gt=row.checked_to or 0).count()
     left = unchecked + live.filter(state__in=Chunk.PENDING).count()
     share = 1 - left / total if total else 1.0
-    return {
-        "collection": row.name,
-        "model": row.model,
-        "percent": round(100 * share, 1),
-        "chunks_left": left,
-        "eta_seconds": eta(row, share),
-        "found_later": found_later(row),
-        "note": row.note,
-    }
+    eta = None
+    if row.started_at and 0 < share < 1:
+        eta = round((timezone.now() - row.started_at).total_seconds() * (1 - share) / share)
+    found_later = Document.objects.filter(state=Document.State.INDEXED, indexed_at__gte=row.started_at)
+    return BuildProgress(
+        collection=row.name,
+        model=row.model,
+        percent=round(100 * share, 1),
+        chunks_left=left,
+        eta_seconds=eta,
+        found_later=found_later.count(),
+        note=row.note,
+    )
 
 
-def found_later(row: Collection) -> int:
-    """Documents whose new text only the new collection has: indexed, but not found before it is searched."""
-    return Document.objects.filter(state=Document.State.INDEXED, indexed_at__gte=row.started_at).count()
-
-
-def progress_sentence(progress: Json) -> str:
-    if not progress:
-        return "searched from now on"
-    parts = [f"{progress['collection']}: {progress['percent']} %, {progress['chunks_left']} chunks left"]
-    parts += [f"about {progress['eta_seconds']} s"] if progress["eta_seconds"] else []
-    parts += [f"{progress['found_later']} documents are found when it is done"] if progress["found_later"] else []
-    return ", ".join(parts) + (f". {progress['note']}" if progress["note"] else "")
-
-
-def last_audit() -> Json | None:
-    row = Collection.objects.written()
-    return row.audit or None if row else None
-
-
-def eta(row: Collection, share: float) -> int | None:
-    """As long again as the part done took, in proportion."""
-    if row.started_at is None or not 0 < share < 1:
+def last_audit(row: Collection) -> LastAudit | None:
+    """Return what the row of a collection says of audits; None when it says nothing yet."""
+    if not row.audit:
         return None
-    spent = (timezone.now() - row.started_at).total_seconds()
-    return round(spent * (1 - share) / share)
+    return LastAudit(**{field.name: row.audit.get(field.name) for field in fields(LastAudit)})

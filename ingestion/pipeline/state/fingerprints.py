@@ -15,27 +15,30 @@ PROCESSING_VERSION = "2"
 
 
 def shape_of(source: Source) -> str:
-    """Of everything but the bytes that shapes chunks and the links followed: with another model, chunk size or
-    scope, equal bytes are read again."""
+    """Return the fingerprint of everything but the bytes that decides on chunks and on the links to follow.
+
+    With another model, chunk size or scope it is another one, and equal bytes are processed again.
+    """
     bounds = (source.page_bound(), source.max_depth, source.max_alike)
     scope = [source.include, source.exclude, *bounds] if source.kind in Source.WEB else []
     return digest(PROCESSING_VERSION, settings.MODEL_PATH, str(settings.CHUNK_TOKENS), json.dumps(scope))
 
 
 def content_hash(page: Page) -> str:
+    """Return the fingerprint of a page's bytes and media type."""
     return hashlib.blake2b(f"{page.content_type}\0".encode() + page.body, digest_size=32).hexdigest()
 
 
 def text_hash(title: str, extracted: Extracted) -> str:
-    """Of what a reader would see, and of the anchors that citations lead to."""
+    """Return the fingerprint of what a reader would see and of the anchors that citations lead to."""
     return digest(title, extracted.markdown, json.dumps(extracted.anchors, sort_keys=True))
 
 
 def embedding_digest(heading: str, text: str) -> str:
-    """Of what the model reads: equal digests have equal vectors."""
+    """Return the fingerprint of what the model reads of a chunk: equal ones have equal vectors."""
     return digest(embedding_text(heading, text))
 
 
 def digest(*parts: str) -> str:
-    """128 bits of BLAKE2b."""
+    """Return 128 bits of BLAKE2b over the parts, as hexadecimal digits."""
     return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()

@@ -3,22 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, Sum
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Sum
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from ingestion.models import Chunk, Document, Run, Source, due_sources
 from ingestion.sources.registry import forget
-from ingestion.types import Json
 
 STAGES = ("list", "fetch", "extract", "chunk", "embed", "index")
 
 
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """The work that a refresh did not have to do."""
+
+    pages: dict[str, int]  # unchanged documents by the evidence for it (``Document.Layer``)
+    vectors_copied: int  # chunks that took the vector of an equal text
+    tokens: int  # in chunks that kept or copied their vector
+    embedding_seconds: float | None  # for those tokens at the embedder's rate; None while no rate is known
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """The figures of one run or of some together.
+
+    ``Run.figures`` and `manage.py ingest --json` hold these names as keys.
+    """
+
+    documents: int
+    indexed: int
+    unchanged: int
+    duplicates: int
+    missing: int
+    failed: int  # quarantined ones included
+    gone: int
+    chunks: int
+    embedded: int  # chunks
+    reused: int  # chunks
+    tokens: int  # embedded
+    seconds: float  # by the clock, from the first start to the last end or until now
+    stages: dict[str, float]  # seconds of work per stage, added up over all workers
+    saved: Savings
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far some runs are, for a display of progress."""
+
+    documents: int
+    documents_done: int
+    chunks: int
+    chunks_done: int
+    active: int  # runs
+    notes: tuple[str, ...]  # why runs wait
+    retry_error: str  # of one document that is tried again later; empty when there is none
+
+
 def start_run(source: Source) -> Run:
-    """A new run, or the one that is under way."""
+    """Start a run of the source and return it, or return the run that is under way."""
     try:
         with transaction.atomic():
             run = Run.objects.create(source=source)
@@ -31,7 +77,7 @@ def start_run(source: Source) -> Run:
 
 
 def start_due_runs() -> int:
-    """Start sources whose refresh interval has passed. Returns how many."""
+    """Start runs of the sources whose refresh interval has passed. Return how many."""
     due = list(due_sources())
     for source in due:
         start_run(source)
@@ -39,7 +85,7 @@ def start_due_runs() -> int:
 
 
 def remove_source(source: Source) -> None:
-    """Take a source out of every answer now; its vectors and rows follow in the background."""
+    """Take a source out of every answer now; its vectors and rows are deleted in the background."""
     with transaction.atomic():
         Source.objects.filter(id=source.pk).update(deleting=True, next_run_at=None)
         Run.objects.active().filter(source=source).update(
@@ -50,7 +96,7 @@ def remove_source(source: Source) -> None:
 
 
 def forget_removed_sources() -> int:
-    """Delete the rows of sources whose vectors are gone. Returns how many."""
+    """Delete the rows of removed sources whose vectors are deleted. Return how many."""
     chunks = Chunk.objects.filter(document__source=OuterRef("pk")).order_by()
     removed = list(Source.objects.filter(~Exists(chunks), deleting=True))
     if not removed:
@@ -61,114 +107,92 @@ def forget_removed_sources() -> int:
     return len(removed)
 
 
-def summary(run_ids: Sequence[int]) -> Json:
-    """The figures of some runs together, as `manage.py ingest --json` prints them."""
-    documents = Document.objects.filter(run_id__in=run_ids)
-    states = dict(documents.values_list("state").annotate(n=Count("*")))
-    totals = documents.aggregate(
-        chunks=Coalesce(Sum("chunk_count"), 0),
-        embedded=Coalesce(Sum("new_chunks"), 0),
-        tokens=Coalesce(Sum("new_tokens"), 0),
-    )
-    copied = Run.objects.filter(id__in=run_ids).aggregate(
-        chunks=Coalesce(Sum("copied_chunks"), 0), tokens=Coalesce(Sum("copied_tokens"), 0)
-    )
-    embedded = max(totals["embedded"] - copied["chunks"], 0)
-    return {
-        "documents": sum(states.values()),
-        "indexed": states.get(Document.State.INDEXED, 0),
-        "unchanged": states.get(Document.State.UNCHANGED, 0),
-        "duplicates": states.get(Document.State.DUPLICATE, 0),
-        "missing": states.get(Document.State.MISSING, 0),
-        "failed": sum(states.get(s, 0) for s in Document.UNSUCCESSFUL),
-        "gone": states.get(Document.State.GONE, 0),
-        "chunks": totals["chunks"],
-        "embedded": embedded,
-        "reused": max(totals["chunks"] - embedded, 0),
-        "tokens": max(totals["tokens"] - copied["tokens"], 0),
-        "seconds": elapsed(run_ids),
-        "stages": stage_seconds(run_ids),
-        "saved": saved(run_ids),
-    }
-
-
-def saved(run_ids: Sequence[int]) -> Json:
-    """What a refresh did not have to do: pages by the layer that showed them unchanged, chunks that kept
-    their vector or took an equal text's, and the embedder's seconds that their tokens would have cost."""
-    documents = Document.objects.filter(run_id__in=run_ids)
-    layers = documents.exclude(unchanged_by="").filter(state__in=(Document.State.UNCHANGED, Document.State.DUPLICATE))
-    pages = dict(layers.values_list("unchanged_by").annotate(n=Count("*")))
-    held = Chunk.objects.filter(document__run_id__in=run_ids).live().aggregate(n=Coalesce(Sum("tokens"), 0))["n"]
-    runs = Run.objects.filter(id__in=run_ids)
-    copied = runs.aggregate(chunks=Coalesce(Sum("copied_chunks"), 0), tokens=Coalesce(Sum("copied_tokens"), 0))
-    fresh = documents.aggregate(n=Coalesce(Sum("new_tokens"), 0))["n"]
-    tokens = max(held - fresh, 0) + copied["tokens"]
-    rate = embedding_rate()
-    return {
-        "pages": pages,
-        "vectors_copied": copied["chunks"],
-        "tokens": tokens,
-        "embedding_seconds": round(tokens / rate, 1) if rate else None,
-    }
-
-
-LAYERS = {
-    Document.Layer.LISTING: "by the listing",
-    Document.Layer.NOT_MODIFIED: "by the server's 304",
-    Document.Layer.BYTES: "by equal bytes",
-    Document.Layer.TEXT: "by equal text",
-}
-
-
-def saved_sentence(figures: Json) -> str:
-    """The savings in words; empty when there are none."""
-    pages = ", ".join(f"{n} {LAYERS[Document.Layer(layer)]}" for layer, n in sorted(figures["pages"].items()))
-    parts = [f"unchanged pages: {pages}"] if pages else []
-    parts += [f"{figures['vectors_copied']} vectors of equal texts"] if figures["vectors_copied"] else []
-    parts += [f"about {figures['embedding_seconds']} s of embedding"] if figures["embedding_seconds"] else []
-    return "; ".join(parts)
-
-
 def embedding_rate() -> float:
-    """Tokens a second of the embedder, over the last runs that embedded; 0 before the first."""
+    """Return the embedder's tokens a second over the last ten runs that embedded; 0 before the first."""
     runs = Run.objects.filter(embed_tokens__gt=0).order_by("-id")[:10]
     seconds = sum(run.embed_seconds for run in runs)
     return sum(run.embed_tokens for run in runs) / seconds if seconds else 0.0
 
 
-def elapsed(run_ids: Sequence[int]) -> float:
-    """Wall seconds from the first start to the last end, or until now."""
-    ended = Max(Coalesce(F("finished_at"), Now()))
-    span = Run.objects.filter(id__in=run_ids).aggregate(first=Min("created_at"), last=ended)
-    return round((span["last"] - span["first"]).total_seconds(), 2) if span["first"] else 0.0
-
-
-def stage_seconds(run_ids: Sequence[int]) -> dict[str, float]:
-    """Seconds of work per stage, added up over all workers."""
-    pages = Document.objects.filter(run_id__in=run_ids).aggregate(
-        fetch=Sum("fetch_seconds"), extract=Sum("extract_seconds"), chunk=Sum("chunk_seconds")
+def summary(run_ids: Sequence[int]) -> RunFigures:
+    """Return the figures of these runs together; of a run that goes on, those until now."""
+    documents, runs = Document.objects.filter(run_id__in=run_ids), Run.objects.filter(id__in=run_ids)
+    states = dict(documents.values_list("state").annotate(n=Count("*")))
+    pages = documents.aggregate(
+        chunks=Coalesce(Sum("chunk_count"), 0),
+        new_chunks=Coalesce(Sum("new_chunks"), 0),
+        new_tokens=Coalesce(Sum("new_tokens"), 0),
+        fetch=Sum("fetch_seconds"),
+        extract=Sum("extract_seconds"),
+        chunk=Sum("chunk_seconds"),
     )
-    rest = Run.objects.filter(id__in=run_ids).aggregate(
-        list=Sum("list_seconds"), embed=Sum("embed_seconds"), index=Sum("index_seconds")
+    whole = runs.aggregate(
+        copied_chunks=Coalesce(Sum("copied_chunks"), 0),
+        copied_tokens=Coalesce(Sum("copied_tokens"), 0),
+        list=Sum("list_seconds"),
+        embed=Sum("embed_seconds"),
+        index=Sum("index_seconds"),
+        first=Min("created_at"),
+        last=Max(Coalesce(F("finished_at"), Now())),
     )
-    return {stage: round({**pages, **rest}[stage] or 0.0, 3) for stage in STAGES}
+    embedded = max(pages["new_chunks"] - whole["copied_chunks"], 0)
+    seconds = (whole["last"] - whole["first"]).total_seconds() if whole["first"] else 0.0
+    return RunFigures(
+        documents=sum(states.values()),
+        indexed=states.get(Document.State.INDEXED, 0),
+        unchanged=states.get(Document.State.UNCHANGED, 0),
+        duplicates=states.get(Document.State.DUPLICATE, 0),
+        missing=states.get(Document.State.MISSING, 0),
+        failed=sum(states.get(state, 0) for state in Document.UNSUCCESSFUL),
+        gone=states.get(Document.State.GONE, 0),
+        chunks=pages["chunks"],
+        embedded=embedded,
+        reused=max(pages["chunks"] - embedded, 0),
+        tokens=max(pages["new_tokens"] - whole["copied_tokens"], 0),
+        seconds=round(seconds, 2),
+        stages={stage: round({**pages, **whole}[stage] or 0.0, 3) for stage in STAGES},
+        saved=_savings(
+            run_ids, new_tokens=pages["new_tokens"], copied=(whole["copied_chunks"], whole["copied_tokens"])
+        ),
+    )
 
 
-def progress(run_ids: Sequence[int]) -> Json:
-    """Counts for a progress display: documents done and known, chunks indexed and known, notes."""
+def _savings(run_ids: Sequence[int], *, new_tokens: int, copied: tuple[int, int]) -> Savings:
+    """Return what these runs saved; ``copied`` counts chunks and tokens that took the vector of an equal text."""
+    unchanged = Document.objects.filter(
+        run_id__in=run_ids, state__in=(Document.State.UNCHANGED, Document.State.DUPLICATE)
+    ).exclude(unchanged_by="")
+    held = Chunk.objects.filter(document__run_id__in=run_ids).live().aggregate(n=Coalesce(Sum("tokens"), 0))["n"]
+    copied_chunks, copied_tokens = copied
+    tokens = max(held - new_tokens, 0) + copied_tokens
+    rate = embedding_rate()
+    return Savings(
+        pages=dict(unchanged.values_list("unchanged_by").annotate(n=Count("*"))),
+        vectors_copied=copied_chunks,
+        tokens=tokens,
+        embedding_seconds=round(tokens / rate, 1) if rate else None,
+    )
+
+
+def stored_savings(run: Run) -> Savings | None:
+    """Return what a finished run saved, from its row; None while it goes on."""
+    return Savings(**run.figures["saved"]) if run.figures else None
+
+
+def progress(run_ids: Sequence[int]) -> RunProgress:
+    """Return how far these runs are."""
     documents = Document.objects.filter(run_id__in=run_ids)
     runs = Run.objects.filter(id__in=run_ids)
-    done = ~Q(state__in=Document.ACTIVE)
     chunks = Chunk.objects.filter(document__run_id__in=run_ids).live().count()
     unfinished = documents.filter(state__in=(Document.State.EMBEDDING, Document.State.INDEXING))
     pending = Chunk.objects.filter(document__in=unfinished, state__in=Chunk.PENDING).count()
-    retry = documents.filter(state=Document.State.WAITING).exclude(error="").first()
-    return {
-        "documents": documents.count(),
-        "documents_done": documents.filter(done).count(),
-        "chunks": chunks,
-        "chunks_done": chunks - pending,
-        "active": runs.active().count(),
-        "notes": sorted({n for n in runs.values_list("note", flat=True) if n}),
-        "retry": f"Trying again later: {retry.error}" if retry else "",
-    }
+    retried = documents.filter(state=Document.State.WAITING).exclude(error="").first()
+    return RunProgress(
+        documents=documents.count(),
+        documents_done=documents.exclude(state__in=Document.ACTIVE).count(),
+        chunks=chunks,
+        chunks_done=chunks - pending,
+        active=runs.active().count(),
+        notes=tuple(sorted({note for note in runs.values_list("note", flat=True) if note})),
+        retry_error=retried.error if retried else "",
+    )

@@ -42,7 +42,7 @@ class Command(BaseCommand):
 
 
 async def collect(question: Question, timings: Timings) -> dict[str, Any]:
-    """All events of one answer as one object."""
+    """Return the whole answer with its citations and timings, as --json prints it."""
     result: dict[str, Any] = {"answer": "", "citations": [], "timings": {}, "mode": ""}
     try:
         async with aclosing(answer(question, timings)) as events:
@@ -64,6 +64,7 @@ async def collect(question: Question, timings: Timings) -> dict[str, Any]:
 
 
 def readable(result: dict[str, Any]) -> str:
+    """Return the answer, its sources and the time of every stage for people."""
     notice = f"{EXTRACTIVE_NOTICE}\n\n" if result["mode"] == "extractive" and result["citations"] else ""
     sources = "\n".join(
         f"  [{c['number']}] {' › '.join(filter(None, [c['title'], c['section']]))}\n      {c['url']}"

@@ -1,4 +1,4 @@
-"""`manage.py evaluate`: how well questions with known answers are answered, per mode of search."""
+"""`manage.py evaluate`: how well retrieval finds known answers, per mode of search."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Command(BaseCommand):
         say = self.stderr.write if options["json"] else self.stdout.write
         try:
             queries, qrels = read_queries(options["queries"]), read_qrels(options["qrels"])
-            for mode, found in evaluate(queries, qrels, source=options["source"]):
-                figures[mode] = found
-                say(f"{mode:8}" + "".join(f"  {name} {value:g}" for name, value in found.items()))
+            for result in evaluate(queries, qrels, source=options["source"]):
+                figures[result.mode] = found = result.figures()
+                say(f"{result.mode:8}" + "".join(f"  {name} {value:g}" for name, value in found.items()))
         except (SearchError, IngestionError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:

@@ -42,6 +42,7 @@ class Command(BaseCommand):
 
 
 def shown(passage: Passage) -> str:
+    """Return a passage for people: its score, place and address, and the beginning of its text."""
     place = " › ".join(filter(None, [passage.title, passage.section]))
     text = " ".join(passage.text.split())
     excerpt = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"

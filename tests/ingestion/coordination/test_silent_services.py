@@ -18,8 +18,8 @@ from ingestion.coordination import circuit_breaker, heartbeat, redis_client
 from ingestion.exceptions import BufferUnavailable, VectorStoreUnavailable
 from ingestion.models import Collection
 from ingestion.pipeline.dispatcher import drain_wanted
-from ingestion.pipeline.report.alerts import troubles
-from ingestion.pipeline.report.status import status
+from ingestion.pipeline.report.alerts import alerts
+from ingestion.pipeline.report.status import Unavailable, status
 from ingestion.vector_store import store
 from ingestion.vector_store.store import VectorStore, open_store
 
@@ -80,8 +80,9 @@ def searched(db: None) -> Collection:
 def test_a_status_asks_a_silent_redis_once(silent_redis: SilentServer) -> None:
     now = status()
     assert len(silent_redis.connections) == 1
-    assert "Redis does not answer" in now["queues"]["error"]
-    assert "Redis does not answer" in now["troubles"][0]
+    assert isinstance(now.queues, Unavailable)
+    assert "Redis does not answer" in now.queues.error
+    assert "Redis does not answer" in now.alerts[0]
 
 
 def test_every_way_of_a_person_learns_of_it_from_the_first(silent_redis: SilentServer) -> None:
@@ -127,16 +128,16 @@ def test_a_redis_that_refuses_writes_is_the_trouble_in_its_own_words(
     clean_redis.sadd("embedder:places", "gone/cpu")  # whom a status forgets, which is a write
     clean_redis.config_set(setting, value)
     try:
-        (trouble,) = troubles()
+        (alert,) = alerts()
         now = status()
         with pytest.raises(BufferUnavailable, match=words):
             tasks.wake()
         heartbeat.note_job("dispatch")  # which nothing depends on
     finally:
         clean_redis.config_set(setting, mended)
-    assert words in trouble
-    assert "Redis takes no writes" in trouble
-    assert now["troubles"] == [trouble]
+    assert words in alert
+    assert "Redis takes no writes" in alert
+    assert now.alerts == (alert,)
 
 
 def test_a_silent_milvus_ends_a_request_in_time(silent_milvus: SilentServer) -> None:
@@ -191,7 +192,9 @@ def test_without_redis_a_question_asks_milvus_all_the_same(silent_redis: SilentS
 def test_a_status_tells_what_a_silent_milvus_did_not(
     silent_milvus: SilentServer, searched: Collection, clean_redis: redis.Redis
 ) -> None:
-    assert "Milvus does not answer" in status()["index"]["error"]
+    index = status().index
+    assert isinstance(index, Unavailable)
+    assert "Milvus does not answer" in index.error
     assert store.open_store(searched.name, 8, SECONDS).seconds == SECONDS
 
 

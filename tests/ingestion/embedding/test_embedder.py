@@ -142,14 +142,15 @@ def test_a_lone_surrogate_costs_one_character_and_no_other_text(model: Embedder)
 
 def test_a_word_of_megabytes_is_cut_before_the_tokenizer_sees_it(model: Embedder) -> None:
     cut = Tokeniser(model.tokenizer.backend_tokenizer, model.max_tokens)
-    real, seen = cut._tokenizer, []
+    real: Any = cut._tokenizer
+    seen: list[int] = []
 
     class Watched:
         def encode_batch_fast(self, texts: list[str]) -> Any:
             seen.extend(map(len, texts))
             return real.encode_batch_fast(texts)
 
-    cut._tokenizer = Watched()
+    cut._tokenizer = Watched()  # type: ignore[assignment]
     found = cut(["ab " * 2_000_000, "x" * 5_000_000])
     assert [len(ids) for ids in found] == [model.max_tokens, 3]
     assert max(seen) < 100 * model.max_tokens
@@ -312,7 +313,7 @@ def test_what_nobody_waits_for_any_more_is_not_computed(model: Embedder, monkeyp
     left = variant(model, batch_tokens=300, in_flight=4, lanes=2)
     results = left.embed_tokens(left.tokenise(["many words " * 100 for _ in range(20)]))
     next(results)
-    results.close()
+    results.close()  # type: ignore[attr-defined]
     go_on.set()
     left.lanes._pool.shutdown()
     assert len(computed) <= 4  # one taken, and one in each lane after it
@@ -566,7 +567,8 @@ def test_the_compiled_network_gives_the_same_vectors(model: Embedder, monkeypatc
 
     compile_it = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f, **k: compile_it(f, backend="eager", fullgraph=True, **k))
-    compiled = Network(Layers(model.network.layers.module, compiled=True), model.network.head, model.network.pooling)
+    layers: Any = model.network.layers
+    compiled = Network(Layers(layers.module, compiled=True), model.network.head, model.network.pooling)
     found = variant(model, batch_tokens=200, network=compiled).embed(TEXTS)
     assert_alike(found, model.embed(TEXTS))
 
@@ -740,7 +742,7 @@ def test_the_network_stays_where_it_was_put_when_flagembedding_lets_go(
         return move(module, *args, **options)
 
     monkeypatch.setattr(torch.nn.Module, "to", watched)
-    network = load_model.__wrapped__("cpu").network
+    network: Any = load_model.__wrapped__("cpu").network
     gc.collect()
     assert network.layers.weight.device.type == "cpu"
     assert moved == [()]

@@ -14,7 +14,7 @@ from ingestion.extraction.encoding import _usable, declared, decode
 from ingestion.extraction.html.main_content import PageIndex
 from ingestion.extraction.html.parser import parse
 from ingestion.fetching import responses, robots_txt, ssrf_guard
-from ingestion.fetching.fetcher import canonical
+from ingestion.fetching.urls import canonical
 from ingestion.sources.web import sitemap_parser
 from ingestion.sources.web.sitemap_parser import PAGES, SITEMAPS, Entry
 from tests.ingestion.extraction.test_encoding import CENTRAL, CYRILLIC, DANISH, JAPANESE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ingestion.extraction.extract import extract
-from ingestion.extraction.markdown import reader
+from ingestion.extraction.markdown import blocks, reader
 from ingestion.types import Extracted, Page
 from tests.support.growth import is_linear
 
@@ -231,7 +231,7 @@ def test_headings_of_the_same_words_take_time_in_proportion() -> None:
     """Each takes the first of the fragments that are left: in a list all others would move up."""
 
     def ask(size: int) -> None:
-        page = reader.Reader("", jsx=False)
+        page = blocks.Reader("", jsx=False)
         page._anchors["a"].extend(["x"] * size)
         assert [page.anchor_of("a") for _ in range(size + 1)] == ["x"] * size + [""]
 

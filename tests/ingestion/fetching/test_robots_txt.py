@@ -171,7 +171,12 @@ def test_of_24_000_rules_a_link_is_compared_with_those_that_may_be_meant(monkeyp
 
 def test_an_address_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[str] = []
-    monkeypatch.setattr(robots_paths, "_quote_path", lambda url: judged.append(url) or "/a")
+
+    def noted(url: str) -> str:
+        judged.append(url)
+        return "/a"
+
+    monkeypatch.setattr(robots_paths, "_quote_path", noted)
     rules = robots_txt.parse(b"User-agent: *\nDisallow: /*a$", "ours")
     assert [rules.allow("https://site.example/a") for _ in range(3)] == [False] * 3
     assert len(judged) == 1

@@ -32,7 +32,7 @@ def docs(tmp_path: Path) -> Path:
 
 
 def run(command: str, *arguments: object, failed: bool = False) -> list[dict[str, Any]]:
-    """The records of a command, which must end with the status that its records call for."""
+    """Return the records of a command, which must exit with 1 exactly when a document failed."""
     out = StringIO()
     status = None
     try:
@@ -138,7 +138,7 @@ def test_a_web_page_without_redis_says_what_to_start(monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Starts at most one process, without a database and with no service, and ends it."""
+    """Yield a list for processes that run without a database and services; end them afterwards."""
     started: list[subprocess.Popen[bytes]] = []
     yield started
     for process in started:

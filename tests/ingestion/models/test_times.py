@@ -14,8 +14,9 @@ from ingestion.coordination import heartbeat, locks, redis_client
 from ingestion.coordination.locks import DEVICE_LEASE_SECONDS, DeviceLease, hold
 from ingestion.models import Chunk, Collection, Document, Run, due_sources, open_sources
 from ingestion.pipeline import dispatcher
-from ingestion.pipeline.report.alerts import troubles
-from ingestion.pipeline.report.status import pause_of
+from ingestion.pipeline.report.alerts import alerts
+from ingestion.pipeline.report.status import pause_end
+from ingestion.pipeline.state.runs import start_due_runs
 from tests.support.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db
@@ -64,7 +65,7 @@ def test_a_listing_is_handed_out_again(step: timedelta) -> None:
 def test_a_retry_and_a_paused_source_do_not_wait_for_a_time_that_no_clock_of_ours_set(step: timedelta) -> None:
     source = make_source(paused_until=timezone.now() + step)
     document = make_document(source, next_attempt_at=timezone.now() + step)
-    assert pause_of(source) == ""
+    assert pause_end(source) is None
     assert dispatcher.start_documents() == ((document.pk, 0),)
 
 
@@ -90,9 +91,10 @@ def test_a_refresh_that_lies_further_ahead_than_its_interval_is_due(step: timede
     make_source("never", next_run_at=None)
     past = make_source("past", refresh_seconds=10**9, next_run_at=ahead(seconds=-1))
     assert set(due_sources()) == {late, past}
-    dispatcher.start_due_runs()
+    start_due_runs()
     late.refresh_from_db()
-    assert late.next_run_at is not None and late.next_run_at < ahead(seconds=3660)
+    assert late.next_run_at is not None
+    assert late.next_run_at < ahead(seconds=3660)
 
 
 def test_a_job_that_stands_still_is_seen_although_it_was_done_in_the_future(
@@ -104,7 +106,7 @@ def test_a_job_that_stands_still_is_seen_although_it_was_done_in_the_future(
     assert heartbeat.job_ages()["dispatch"] == pytest.approx(0, abs=60)
     monkeypatch.setattr(time, "time", lambda: now + 100)
     assert heartbeat.job_ages()["dispatch"] >= 90
-    assert any("Nothing has looked for work" in said for said in troubles())
+    assert any("Nothing has looked for work" in said for said in alerts())
 
 
 def test_rates_and_failures_from_the_future_do_not_count(clean_redis: redis.Redis) -> None:
@@ -150,19 +152,22 @@ def test_a_collection_that_was_retired_in_the_future_is_dropped_after_its_hour(c
     )
     assert drop_retired() == 0
     row.refresh_from_db()
-    assert row.retired_at is not None and row.retired_at <= timezone.now()
+    assert row.retired_at is not None
+    assert row.retired_at <= timezone.now()
 
 
 def test_the_longest_wait_bounds_what_a_host_may_ask_for(clean_redis: redis.Redis) -> None:
     from ingestion.exceptions import HostBusy
     from ingestion.pipeline.discover.list_source import list_later
-    from ingestion.pipeline.process.outcomes import wait_turn
+    from ingestion.pipeline.process.outcomes import wait_for_host
 
     run = Run.objects.create(source=make_source(), state=Run.State.LISTING)
     list_later(run, HostBusy("later", retry_after=86_400.0))
     run.refresh_from_db()
-    assert run.lease_until is not None and run.lease_until <= ahead(seconds=3600)
+    assert run.lease_until is not None
+    assert run.lease_until <= ahead(seconds=3600)
     document = make_document(make_source("b"), state=Document.State.FETCHING, attempts=1)
-    wait_turn(document, HostBusy("later", retry_after=86_400.0))
+    wait_for_host(document, HostBusy("later", retry_after=86_400.0))
     document.refresh_from_db()
-    assert document.next_attempt_at is not None and document.next_attempt_at <= ahead(seconds=3600)
+    assert document.next_attempt_at is not None
+    assert document.next_attempt_at <= ahead(seconds=3600)

@@ -7,13 +7,14 @@ import time
 import pytest
 import redis
 from django.test import Client
+from pytest_django import Settings
 
 from ingestion import tasks
 from ingestion.buffer import dead_letters
 from ingestion.coordination import circuit_breaker, heartbeat
 from ingestion.management.commands.status import lines
 from ingestion.models import Chunk
-from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.report.alerts import alerts
 from ingestion.pipeline.report.status import status
 from ingestion.pipeline.state.runs import start_run
 from tests.support.rows import make_chunk, make_document, make_source
@@ -25,7 +26,7 @@ def test_nothing_is_said_when_all_is_well(clean_redis: redis.Redis) -> None:
     start_run(make_source())
     heartbeat.note_job("dispatch")
     heartbeat.note_job("drain")
-    assert troubles() == []
+    assert alerts() == []
 
 
 def test_beats_jobs_note_when_they_were_done(clean_redis: redis.Redis, milvus_server: str) -> None:
@@ -41,30 +42,30 @@ def test_beats_jobs_note_when_they_were_done(clean_redis: redis.Redis, milvus_se
 @pytest.mark.parametrize(("job", "who"), [("dispatch", "beat and the CPU workers"), ("drain", "the index worker")])
 def test_a_job_that_stands_still_while_work_waits_is_named(
     clean_redis: redis.Redis,
-    settings,
+    settings: Settings,
     job: str,
-    who: str,  # type: ignore[no-untyped-def]
+    who: str,
 ) -> None:
     settings.EMBEDDINGS_FLUSH_SECONDS = settings.DISPATCH_SECONDS = 30
     clean_redis.hset(heartbeat.JOBS, job, time.time() - 80)
-    assert troubles() == []  # nothing is under way
+    assert alerts() == []  # nothing is under way
     run = start_run(make_source())
-    assert troubles() == []  # late, but not by three periods
+    assert alerts() == []  # late, but not by three periods
     clean_redis.hset(heartbeat.JOBS, job, time.time() - 100)
-    (said,) = troubles()
+    (said,) = alerts()
     assert who in said
     assert f"trouble    {said}" in lines(status())
     run.delete()
-    assert troubles() == []
+    assert alerts() == []
 
 
 def test_chunks_without_an_embedder_are_named(clean_redis: redis.Redis) -> None:
     make_chunk(make_document(make_source()), 0, state=Chunk.State.WAITING)
-    assert "1 chunks wait, and no embedding worker answers" in troubles()[0]
+    assert "1 chunks wait, and no embedding worker answers" in alerts()[0]
     heartbeat.report_state("here/cuda:0", state="idle")
-    assert troubles() == []
+    assert alerts() == []
     heartbeat.report_state("here/cuda:0", state="unhealthy", reason="Fell off the bus.")
-    assert troubles() == ["The embedder on here/cuda:0: Fell off the bus."]
+    assert alerts() == ["The embedder on here/cuda:0: Fell off the bus."]
 
 
 def test_an_outage_and_unusable_records_are_named_to_staff(clean_redis: redis.Redis, admin_client: Client) -> None:
@@ -75,13 +76,13 @@ def test_an_outage_and_unusable_records_are_named_to_staff(clean_redis: redis.Re
     assert "1 records could not be stored (384 dimensions)" in page
 
 
-def test_without_redis_that_is_the_trouble(settings) -> None:  # type: ignore[no-untyped-def]
+def test_without_redis_that_is_the_alert(settings) -> None:  # type: ignore[no-untyped-def]
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     from ingestion.coordination import redis_client
 
     redis_client.forget()
     try:
-        (said,) = troubles()
+        (said,) = alerts()
     finally:
         redis_client.forget()
     assert "Redis" in said

@@ -223,7 +223,7 @@ def test_a_million_keys_are_read_in_windows_that_are_half_full() -> None:
 def test_the_result_stands_on_the_collection(store: VectorStore) -> None:
     store.delete([indexed(rows=3)[0].key])
     Collection.objects.update(created_at=timezone.now() - timedelta(days=9))
-    auditing.scheduled()
+    auditing.audit_if_due()
     said = Collection.objects.get().audit
     assert {**NOTHING, "missing": 1, "repaired": 1}.items() <= said.items()
     assert said["at"].startswith(str(timezone.now().year))
@@ -233,7 +233,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> int:
     """How many audits Beat's job makes now."""
     made: list[bool] = []
     monkeypatch.setattr(auditing, "audit", lambda *, repair: made.append(repair))
-    auditing.scheduled()
+    auditing.audit_if_due()
     return len(made)
 
 
@@ -268,7 +268,7 @@ def test_a_fresh_index_is_audited_for_the_first_time_after_the_interval(
 def test_after_an_audit_the_next_look_makes_none(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
     indexed()
     Collection.objects.update(created_at=timezone.now() - timedelta(days=9))
-    auditing.scheduled()
+    auditing.audit_if_due()
     assert Collection.objects.get().audit
     assert looked(monkeypatch) == 0
 

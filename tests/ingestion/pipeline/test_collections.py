@@ -24,6 +24,7 @@ from ingestion.pipeline.index import rebuild
 from ingestion.pipeline.index.drain import drain
 from ingestion.pipeline.index.rebuild import fill
 from ingestion.pipeline.process import process_document
+from ingestion.pipeline.report.sentences import build_sentence
 from ingestion.pipeline.state import collections
 from ingestion.pipeline.state.collections import (
     adopt,
@@ -31,7 +32,6 @@ from ingestion.pipeline.state.collections import (
     change_wanted,
     drop_retired,
     embedder_is_current,
-    progress_sentence,
     written_store,
 )
 from ingestion.pipeline.state.fingerprints import embedding_digest
@@ -107,10 +107,11 @@ def test_a_new_model_is_built_beside_the_old_one_and_takes_its_place(document: D
     embed(5)
     drain()
     answers_from(1)
-    progress = build_progress() or {}
-    assert (progress["percent"], progress["chunks_left"]) == (41.7, 7)
-    assert progress["eta_seconds"] is not None
-    assert progress_sentence(progress).endswith(f": 41.7 %, 7 chunks left, about {progress['eta_seconds']} s")
+    progress = build_progress()
+    assert progress is not None
+    assert (progress.percent, progress.chunks_left) == (41.7, 7)
+    assert progress.eta_seconds is not None
+    assert build_sentence(progress).endswith(f": 41.7 %, 7 chunks left, about {progress.eta_seconds} s")
     work()
     answers_from(2)
     assert build_progress() is None
@@ -233,7 +234,8 @@ def test_other_processes_go_by_the_rows_whatever_their_settings(document: Docume
     adopt()
     choose(1)  # a web or CPU process that was not restarted; it adopts nothing
     written = Collection.objects.written()
-    assert written is not None and written.model == "/models/number-2"
+    assert written is not None
+    assert written.model == "/models/number-2"
     assert written_store().name == written.name
     assert change_wanted()
 
@@ -308,8 +310,10 @@ def test_a_model_that_fails_does_not_take_over(document: Document) -> None:
     Chunk.objects.filter(state=State.WAITING).update(state=State.FAILED, error="The model returned NaN")
     fill()
     answers_from(1)
-    note = (build_progress() or {})["note"]
-    assert "could not embed 12 chunks" in note and "The model returned NaN" in note
+    progress = build_progress()
+    assert progress is not None
+    assert "could not embed 12 chunks" in progress.note
+    assert "The model returned NaN" in progress.note
     choose(2)  # mended, and restarted
     assert work() == CHUNKS
     answers_from(2)
@@ -352,9 +356,10 @@ def test_a_refresh_goes_on_during_the_build(document: Document) -> None:
     other.refresh_from_db()
     run.refresh_from_db()
     assert (other.state, run.state) == (Document.State.INDEXED, Run.State.FINISHED)
-    progress = build_progress() or {}
-    assert progress["found_later"] == 1
-    assert "1 documents are found when it is done" in progress_sentence(progress)
+    progress = build_progress()
+    assert progress is not None
+    assert progress.found_later == 1
+    assert "1 documents are found when it is done" in build_sentence(progress)
     work()
     answers_from(2)
 

@@ -10,9 +10,9 @@ from pytest_django import Settings
 from ingestion.coordination import circuit_breaker
 from ingestion.models import Chunk, Collection, Document
 from ingestion.pipeline.index import completeness
-from ingestion.pipeline.index.audit import scheduled
+from ingestion.pipeline.index.audit import audit_if_due
 from ingestion.pipeline.index.completeness import audit_wanted, shortfall
-from ingestion.pipeline.report.alerts import troubles
+from ingestion.pipeline.report.alerts import alerts
 from ingestion.pipeline.state.collections import written_store
 from ingestion.vector_store import store as vector_store
 from ingestion.vector_store.store import VectorStore
@@ -38,14 +38,14 @@ def store(milvus_server: str, settings: Settings, monkeypatch: pytest.MonkeyPatc
 
 def test_an_index_that_holds_every_row_wants_no_audit(store: VectorStore) -> None:
     assert not audit_wanted()
-    assert shortfall() == "" and troubles() == []
+    assert shortfall() == "" and alerts() == []
 
 
 def test_a_dropped_collection_wants_an_audit_at_once_and_says_so(store: VectorStore) -> None:
     store.drop()
     assert audit_wanted()
     assert f"holds 0 of {ROWS} chunks" in shortfall()
-    assert troubles() == [shortfall()]
+    assert alerts() == [shortfall()]
 
 
 def test_a_collection_that_a_drain_made_anew_is_seen_to_be_empty(store: VectorStore) -> None:
@@ -64,7 +64,7 @@ def test_the_audit_is_asked_for_once_and_its_end_ends_the_trouble(store: VectorS
     store.drop()
     assert audit_wanted()
     assert not audit_wanted()
-    scheduled()
+    audit_if_due()
     assert shortfall() == ""
     assert Chunk.objects.filter(state=Chunk.State.WAITING).count() == ROWS
     assert not audit_wanted()

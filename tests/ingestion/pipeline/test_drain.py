@@ -28,8 +28,8 @@ from ingestion.exceptions import PermanentError
 from ingestion.models import Chunk, Collection, Document, Run
 from ingestion.pipeline.index import drain as indexing
 from ingestion.pipeline.index.drain import drain
-from ingestion.pipeline.report.alerts import troubles
-from ingestion.pipeline.report.status import status
+from ingestion.pipeline.report.alerts import alerts
+from ingestion.pipeline.report.status import Unavailable, status
 from ingestion.pipeline.state.collections import written_store
 from ingestion.types import EmbeddedChunk
 from ingestion.vector_store.rows import row_of
@@ -151,7 +151,7 @@ def test_milvus_down_keeps_everything_and_says_why_and_since_when(document: Docu
     assert "Milvus does not answer" in note
     assert "Since 20" in note
     assert embedding_queue.length() == 3
-    assert status()["index"]["error"] == note
+    assert status().index == Unavailable(note)
 
 
 def test_a_milvus_that_is_down_is_left_alone_until_the_pause_is_over(
@@ -190,7 +190,7 @@ def test_a_write_that_milvus_carries_out_after_its_time_was_up_does_not_outlive_
     monkeypatch.setattr(VectorStore, "_upsert", overdue)
     drain()
     monkeypatch.setattr(VectorStore, "_upsert", upsert)
-    document.chunks.all().remove()  # type: ignore[attr-defined]
+    document.chunks.all().remove()
     later(monkeypatch, circuit_breaker.FIRST_PAUSE_SECONDS)
     drain()
     late.pop()()
@@ -205,7 +205,7 @@ def test_what_a_drain_that_died_had_sent_does_not_outlive_its_row_either(documen
     claim = embedding_queue.claim(10)
     assert claim
     drain_died = [codec.unpack(record) for record in claim[1]]
-    document.chunks.all().remove()  # type: ignore[attr-defined]
+    document.chunks.all().remove()
     drain()
     written_store().upsert(drain_died)
     drain()
@@ -403,7 +403,7 @@ def test_what_a_drain_wrote_after_losing_its_turn_leaves_again_unless_a_row_want
     chunks = buffered(document, range(3))
     drain()
     Chunk.objects.filter(id=chunks[0].pk).delete()
-    embedding_queue.mark_unconfirmed(c.key for c in chunks)
+    embedding_queue.mark_unconfirmed([c.key for c in chunks])
     drain()
     assert written_store().existing([c.key for c in chunks]) == {chunks[1].key, chunks[2].key}
     assert embedding_queue.unconfirmed(10) == []
@@ -416,7 +416,7 @@ def test_what_two_drains_wrote_at_once_is_stored_once_in_the_end(document: Docum
     store = written_store()
     store.client.insert(store.name, [row_of(record(chunks[1]))])
     assert store.count() == 4
-    embedding_queue.mark_unconfirmed(c.key for c in chunks)
+    embedding_queue.mark_unconfirmed([c.key for c in chunks])
     drain()
     assert Chunk.objects.filter(state=Chunk.State.WAITING).count() == 3
     Chunk.objects.update(state=Chunk.State.BUFFERED, buffered_at=timezone.now())
@@ -429,7 +429,7 @@ def test_what_two_drains_wrote_at_once_is_stored_once_in_the_end(document: Docum
 def test_what_a_late_drain_wrote_alone_is_left_as_it_is(document: Document) -> None:
     chunks = buffered(document, range(3))
     drain()
-    embedding_queue.mark_unconfirmed(c.key for c in chunks)
+    embedding_queue.mark_unconfirmed([c.key for c in chunks])
     drain()
     assert set(Chunk.objects.values_list("state", flat=True)) == {Chunk.State.INDEXED}
 
@@ -452,7 +452,7 @@ def test_vectors_of_another_length_than_the_collections_are_buried_and_made_anew
     chunk = buffered(document, range(1))[0]
     drain()
     assert dead_letters.buried()[0].reason == "384 dimensions, where the collection has 1024"
-    assert any("1 records could not be stored (384 dimensions, where the collection has 1024)" in t for t in troubles())
+    assert any("1 records could not be stored (384 dimensions, where the collection has 1024)" in t for t in alerts())
     chunk.refresh_from_db()
     assert chunk.state == Chunk.State.WAITING
 
@@ -514,7 +514,7 @@ def test_threads_take_turns_as_before_when_a_drain_is_over(document: Document, m
     monkeypatch.setattr(VectorStore, "upsert", lambda *_: during.append(sys.getswitchinterval()))
     buffered(document, range(1))
     drain()
-    assert during == [pytest.approx(indexing.UNDIVIDED_SECONDS)]
+    assert during == [pytest.approx(indexing.SWITCH_INTERVAL_SECONDS)]
     assert sys.getswitchinterval() == before
 
 

@@ -25,11 +25,12 @@ from ingestion.exceptions import (
     VectorStoreUnavailable,
 )
 from ingestion.models import Chunk, Document, Run
-from ingestion.pipeline.embed import claims, push_vectors
+from ingestion.pipeline.embed import claims, device_health, push_vectors, time_slice
 from ingestion.pipeline.embed import embed_waiting as embedding
 from ingestion.pipeline.embed.embed_waiting import embed_waiting
 from ingestion.pipeline.embed.push_vectors import Embedded
 from ingestion.pipeline.embed.throughput import ThroughputMeter
+from ingestion.pipeline.embed.time_slice import TimeSlice
 from ingestion.pipeline.state.collections import adopt, written_store
 from ingestion.pipeline.state.fingerprints import embedding_digest
 from ingestion.types import EmbeddedChunk
@@ -46,7 +47,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "GAUGE", ThroughputMeter())
+    monkeypatch.setattr(time_slice, "METER", ThroughputMeter())
 
 
 @pytest.fixture
@@ -86,8 +87,8 @@ def attempts() -> set[int]:
 
 
 def windows_of(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = claims.fresh
-    monkeypatch.setattr(claims, "fresh", lambda room: fresh(min(room, most)))
+    fresh = claims.claim_fresh
+    monkeypatch.setattr(claims, "claim_fresh", lambda room: fresh(min(room, most)))
 
 
 # --- What goes well -----------------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ def test_the_next_window_is_claimed_and_tokenised_while_one_computes(
 def test_whoever_drains_hears_of_every_delivery_and_not_of_its_absence(
     documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "PUSH_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(time_slice, "PUSH_EVERY_SECONDS", 0.0)
     model.batch = 4
     seen: list[int] = []
     embed_waiting(delivered=lambda: seen.append(embedding_queue.length()))
@@ -150,7 +151,7 @@ def test_whoever_drains_hears_of_every_delivery_and_not_of_its_absence(
 def test_finished_batches_are_delivered_while_the_next_one_computes(
     documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "PUSH_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(time_slice, "PUSH_EVERY_SECONDS", 0.0)
     model.batch = 4
     arrived: list[int] = []
 
@@ -171,7 +172,7 @@ def test_an_embedder_that_is_faster_than_its_feed_waits_a_moment_for_more_and_st
     documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each look finds one chunk, as if one had come meanwhile."""
-    fresh, feed = claims.fresh, embedding.Slice.feed
+    fresh, claim_ahead = claims.claim_fresh, TimeSlice.claim_ahead
     claimed: list[int] = []
     looks: list[float] = []  # by the worker's own clock: a busy machine may take its time between clock and claim
 
@@ -179,16 +180,16 @@ def test_an_embedder_that_is_faster_than_its_feed_waits_a_moment_for_more_and_st
         claimed.append(room)
         return fresh(1)
 
-    def look(work: embedding.Slice) -> bool:
+    def look(work: TimeSlice) -> bool:
         before = len(claimed)
-        found = feed(work)
-        looks.extend([work.looked] if len(claimed) > before else [])
+        found = claim_ahead(work)
+        looks.extend([work.looked_at] if len(claimed) > before else [])
         return found
 
-    monkeypatch.setattr(claims, "fresh", claim)
-    monkeypatch.setattr(embedding.Slice, "feed", look)
+    monkeypatch.setattr(claims, "claim_fresh", claim)
+    monkeypatch.setattr(TimeSlice, "claim_ahead", look)
     monkeypatch.setattr(embedding, "TIME_SLICE_SECONDS", 1000.0)
-    monkeypatch.setattr(embedding, "PUSH_EVERY_SECONDS", 0.3)
+    monkeypatch.setattr(time_slice, "PUSH_EVERY_SECONDS", 0.3)
     delivered, deliver = [], push_vectors.deliver
 
     def note(finished: Sequence[Embedded], **how: Any) -> None:
@@ -199,7 +200,7 @@ def test_an_embedder_that_is_faster_than_its_feed_waits_a_moment_for_more_and_st
     embed_waiting()
     assert states() == {Chunk.State.BUFFERED}
     assert len(looks) == 13
-    assert all(after - before >= embedding.LINGER_SECONDS for before, after in pairwise(looks))
+    assert all(after - before >= time_slice.LINGER_SECONDS for before, after in pairwise(looks))
     assert len(delivered) > 2
 
 
@@ -218,8 +219,8 @@ def test_a_time_slice_ends_with_nothing_in_its_hands_and_says_that_more_waits(
 ) -> None:
     windows_of(4, monkeypatch)
     monkeypatch.setattr(embedding, "TIME_SLICE_SECONDS", 0.3)
-    monkeypatch.setattr(embedding, "LEAST_TOKENS", 0)
-    monkeypatch.setattr(embedding, "AHEAD_SECONDS", 0)
+    monkeypatch.setattr(time_slice, "LEAST_TOKENS", 0)
+    monkeypatch.setattr(time_slice, "AHEAD_SECONDS", 0)
     model.before_batch = lambda texts: time.sleep(0.4)
     assert embed_waiting()
     assert not claims.mine().exists()
@@ -233,10 +234,10 @@ def test_a_time_slice_ends_with_nothing_in_its_hands_and_says_that_more_waits(
 def test_a_small_source_does_not_wait_for_a_large_one(model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
     make_documents("large", pages=10, chunks=20)
     small = make_documents("small", pages=2, chunks=5)
-    monkeypatch.setattr(embedding, "LEAST_TOKENS", 20)
-    monkeypatch.setattr(embedding, "TYPICAL_CHUNK_TOKENS", 1)
+    monkeypatch.setattr(time_slice, "LEAST_TOKENS", 20)
+    monkeypatch.setattr(time_slice, "TYPICAL_CHUNK_TOKENS", 1)
     monkeypatch.setattr(model, "batch", 1000)
-    monkeypatch.setattr(embedding, "WINDOW_SECONDS", 0.0)
+    monkeypatch.setattr(time_slice, "WINDOW_SECONDS", 0.0)
     embed_waiting()
     order = [r.document_id for r in pushed()]
     last_of_small = max(n for n, document in enumerate(order) if document in {d.pk for d in small})
@@ -384,7 +385,7 @@ def test_when_redis_fails_at_a_push_everything_goes_back_and_the_reason_is_shown
 def test_a_worker_with_another_model_than_the_index_is_filled_with_does_nothing(
     documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "embedder_is_current", lambda row: False)
+    monkeypatch.setattr(time_slice, "embedder_is_current", lambda row: False)
     assert not embed_waiting()
     assert embedding_queue.length() == 0
     assert "another model" in Run.objects.get().note
@@ -412,7 +413,7 @@ def test_sigterm_lets_the_batch_finish_and_hands_the_rest_back_without_an_attemp
     def stopped_in_the_first(texts: list[str]) -> None:
         if len(model.batches) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-            assert embedding._stop_asked.wait(20)
+            assert time_slice.stop_asked.wait(20)
             time.sleep(0.6)  # longer than the main thread takes to notice it
 
     model.before_batch = stopped_in_the_first
@@ -491,7 +492,7 @@ def test_what_a_broken_window_had_finished_is_delivered_and_all_else_in_hand_is_
     windows_of(6, monkeypatch)
     model.batch = 3
     claimed = threading.Event()
-    fresh = claims.fresh
+    fresh = claims.claim_fresh
 
     def noting(room: int) -> list[Chunk]:
         chunks = fresh(room)
@@ -504,7 +505,7 @@ def test_what_a_broken_window_had_finished_is_delivered_and_all_else_in_hand_is_
             claimed.wait(20)
             raise RuntimeError("no more")
 
-    monkeypatch.setattr(claims, "fresh", noting)
+    monkeypatch.setattr(claims, "claim_fresh", noting)
     model.before_batch = fails_from_the_second_on
     with pytest.raises(RuntimeError):
         embed_waiting()
@@ -544,11 +545,11 @@ def test_suspects_go_alone_and_the_innocent_ones_first() -> None:
     Chunk.objects.filter(id__in=ids[100:120]).update(attempts=2)
     Chunk.objects.filter(id__in=ids[120:123]).update(attempts=3)
     sizes = []
-    while group := claims.suspects():
+    while group := claims.claim_suspects():
         sizes.append((len(group), {chunk.attempts for chunk in group}))
         Chunk.objects.filter(id__in=[chunk.pk for chunk in group]).update(state=Chunk.State.BUFFERED)
     assert sizes == [(64, {2}), (36, {2}), (8, {3}), (8, {3}), (4, {3}), (1, {4}), (1, {4}), (1, {4})]
-    assert len(claims.fresh(1000)) == 77
+    assert len(claims.claim_fresh(1000)) == 77
 
 
 def test_a_failure_of_the_device_is_kept_on_the_rows_and_raised(documents: list[Document], model: FakeEmbedder) -> None:
@@ -571,7 +572,7 @@ def test_a_device_that_fails_three_times_in_ten_minutes_is_left_alone_for_a_whil
     assert "failed 3 times" in Run.objects.get().note
     assert "illegal memory access" in Run.objects.get().note
     assert heartbeat.workers()[0]["state"] == "unhealthy"
-    monkeypatch.setattr(embedding, "FIRST_REST_SECONDS", 0.0)
+    monkeypatch.setattr(device_health, "FIRST_REST_SECONDS", 0.0)
     monkeypatch.setattr(embedding, "load_model", lambda device: model)
     embed_waiting()
     assert embedding_queue.length() == 12
@@ -582,7 +583,7 @@ def test_failures_of_long_ago_do_not_count(monkeypatch: pytest.MonkeyPatch) -> N
     for _ in range(3):
         heartbeat.note_failure(device.device_id(), "CUDA error")
     monkeypatch.setattr(heartbeat, "FAILURE_SECONDS", 0)
-    assert not embedding.resting()
+    assert not device_health.is_resting()
 
 
 # --- What is told of it -------------------------------------------------------------------------------------
@@ -591,7 +592,7 @@ def test_failures_of_long_ago_do_not_count(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_worker_says_how_it_does(
     documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "BEAT_SECONDS", 0.0)
+    monkeypatch.setattr(time_slice, "REPORT_SECONDS", 0.0)
     said: list[dict[str, object]] = []
     say = heartbeat.report_state
 
@@ -624,21 +625,21 @@ def test_a_worker_that_died_is_not_listed(clean_redis: redis.Redis) -> None:
     assert not clean_redis.smembers("embedder:places")
 
 
-def test_the_gauge_counts_waiting_between_slices_only_while_work_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_meter_counts_waiting_between_slices_only_while_work_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    gauge = ThroughputMeter()
+    meter = ThroughputMeter()
 
     def work(seconds: float, *, more: bool) -> None:
-        gauge.start()
+        meter.start()
         now[0] += seconds
-        gauge.add(chunks=1, tokens=100, computing=seconds)
-        gauge.stop(more=more)
+        meter.add(chunks=1, tokens=100, computing=seconds)
+        meter.stop(more=more)
 
     work(5.0, more=True)
     now[0] += 5.0
     work(10.0, more=False)
     now[0] += 20.0
     work(5.0, more=False)
-    assert gauge.figures() == {"tokens_per_second": 12.0, "busy": 0.8}
-    assert gauge.rate() == 15.0
+    assert meter.figures() == {"tokens_per_second": 12.0, "busy": 0.8}
+    assert meter.rate() == 15.0

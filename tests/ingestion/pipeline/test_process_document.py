@@ -69,8 +69,8 @@ def test_unchanged_bytes_are_not_extracted_again(source: Source, monkeypatch: py
     run = ingest(source)
     assert Document.objects.get().state == Document.State.UNCHANGED
     figures = summary([run.pk])
-    assert (figures["unchanged"], figures["embedded"]) == (1, 0)
-    assert figures["reused"] == figures["chunks"] > 0
+    assert (figures.unchanged, figures.embedded) == (1, 0)
+    assert figures.reused == figures.chunks > 0
 
 
 def test_one_changed_paragraph_embeds_only_its_chunks(source: Source, folder: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_deleted_file_is_gone_with_its_chunks(source: Source, folder: Path) ->
     gone = Document.objects.get(url__endswith="other.md")
     assert gone.state == Document.State.GONE
     assert set(gone.chunks.values_list("state", flat=True)) == {Chunk.State.REMOVING}
-    assert summary([run.pk])["gone"] == 1
+    assert summary([run.pk]).gone == 1
 
 
 def bad_bytes(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -106,11 +107,11 @@ def states(source: Source) -> dict[str, int]:
 
 
 def test_an_unchanged_site_with_etags_costs_requests_only(site: Site, source: Source) -> None:
-    assert summary([ingest(source).pk])["indexed"] == 21
+    assert summary([ingest(source).pk]).indexed == 21
     figures = summary([ingest(source).pk])
-    assert (figures["unchanged"], figures["embedded"]) == (21, 0)
-    assert figures["saved"]["pages"] == {"304": 21}
-    assert figures["saved"]["tokens"] > 0
+    assert (figures.unchanged, figures.embedded) == (21, 0)
+    assert figures.saved.pages == {"304": 21}
+    assert figures.saved.tokens > 0
 
 
 def test_a_run_keeps_its_figures_when_a_later_run_takes_its_documents(site: Site, source: Source) -> None:
@@ -127,7 +128,7 @@ def test_without_etags_equal_bytes_are_not_read_again(
     site.etags = False
     ingest(source)
     monkeypatch.setattr(process_document, "extract", lambda page: pytest.fail("extracted again"))
-    assert summary([ingest(source).pk])["saved"]["pages"] == {"bytes": 21}
+    assert summary([ingest(source).pk]).saved.pages == {"bytes": 21}
 
 
 def test_equal_text_in_other_bytes_is_not_cut_again(
@@ -136,8 +137,8 @@ def test_equal_text_in_other_bytes_is_not_cut_again(
     ingest(source)
     site.pages = {url: f"{page}<!-- built today -->" for url, page in site.pages.items()}
     monkeypatch.setattr(process_document, "chunk", lambda *a, **k: pytest.fail("cut again"))
-    assert summary([ingest(source).pk])["saved"]["pages"] == {"text": 21}
-    assert summary([ingest(source).pk])["saved"]["pages"] == {"304": 21}
+    assert summary([ingest(source).pk]).saved.pages == {"text": 21}
+    assert summary([ingest(source).pk]).saved.pages == {"304": 21}
 
 
 def test_a_listed_version_that_is_stored_spares_the_request(
@@ -150,7 +151,7 @@ def test_a_listed_version_that_is_stored_spares_the_request(
     site.versions[HOME] = "2026-11-02"
     figures = summary([ingest(source).pk])
     assert site.asked == [HOME]
-    assert figures["saved"]["pages"] == {"listing": 20, "304": 1}
+    assert figures.saved.pages == {"listing": 20, "304": 1}
 
 
 def test_dates_that_lie_are_not_trusted_again(site: Site, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,8 +172,8 @@ def test_one_edited_paragraph_embeds_few_chunks(site: Site, source: Source) -> N
     ingest(source)
     site.pages[f"{HOME}page3"] = html("page3", "An edited paragraph. " * 20)
     figures = summary([ingest(source).pk])
-    assert (figures["indexed"], figures["unchanged"]) == (1, 20)
-    assert 1 <= figures["embedded"] <= 3
+    assert (figures.indexed, figures.unchanged) == (1, 20)
+    assert 1 <= figures.embedded <= 3
 
 
 def test_a_deleted_page_answers_until_a_second_run_confirms_it(site: Site, source: Source) -> None:
@@ -260,7 +261,7 @@ def test_five_addresses_of_one_text_are_one_document(site: Site, source: Source)
     assert rows.filter(state=Document.State.DUPLICATE, duplicate_of=original, chunk_count=0).count() == 4
     assert Chunk.objects.filter(document__in=rows).values("document").distinct().count() == 1
     figures = summary([ingest(source).pk])
-    assert (figures["duplicates"], figures["embedded"]) == (4, 0)
+    assert (figures.duplicates, figures.embedded) == (4, 0)
 
 
 def test_a_duplicate_stands_for_itself_when_its_original_changes(site: Site, source: Source) -> None:
@@ -369,7 +370,7 @@ def test_a_page_with_more_links_than_are_looked_at_is_remarked(
 def test_a_calendar_without_end_is_cut_off_and_remarked(bound: int, taken: int, site: Site, source: Source) -> None:
     Source.objects.update(max_alike=bound)
     days = [f"{HOME}calendar/2026/{n:02}" for n in range(10)]
-    site.pages = {HOME: html("Home", links=days)} | {day: html(day) for day in days}
+    site.pages = {HOME: html("Home", links=days), **{day: html(day) for day in days}}
     run = ingest(source)
     assert Document.objects.count() == 1 + taken
     assert any("More than 3 pages" in words for words in run.remarks) == (bound == 3)
@@ -458,7 +459,7 @@ def test_while_a_long_listing_is_written_others_get_to_write(
     run = start_run(source)
     Run.objects.lease_for_listing(until=timezone.now())
     gaps: list[bool] = []
-    monkeypatch.setattr(list_source.time, "sleep", lambda seconds: gaps.append(connection.in_atomic_block))
+    monkeypatch.setattr(time, "sleep", lambda seconds: gaps.append(connection.in_atomic_block))
     assert list_run(run.pk)
     assert gaps == [False] * 4
 

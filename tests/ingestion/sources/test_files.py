@@ -518,7 +518,12 @@ def test_folders_that_may_be_entered_and_not_listed_do_not_hide_a_file(open_fold
 def test_where_the_system_refuses_links_by_a_flag_that_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(nofollow, "NOFOLLOW_ANY", 1 << 29)
-    monkeypatch.setattr(nofollow.os, "open", lambda path, flags: asked.append(flags) or 0)
+
+    def noted(path: object, flags: int) -> int:
+        asked.append(flags)
+        return 0
+
+    monkeypatch.setattr(os, "open", noted)
     nofollow.open_nofollow(tmp_path / "a.md", os.O_NONBLOCK)
     assert asked == [os.O_NONBLOCK | 1 << 29]
 

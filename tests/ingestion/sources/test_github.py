@@ -584,11 +584,11 @@ def test_an_answer_of_something_else_is_tried_again(hub: GitHub, kind: str, body
 @pytest.mark.parametrize("kind", ["commit", "tree", "archive"])
 def test_a_spent_allowance_is_waited_for_by_all_and_nothing_is_lost(hub: GitHub, impatient: None, kind: str) -> None:
     hub.repository("o/r").commit(FILES)
-    hub.spent_at = kind
+    hub.spent_at, hub.spent_seconds = kind, 6.0  # time enough for a busy machine to ask again in
     with pytest.raises(Throttled) as throttled:
         paths()
         fetch(hub, "README.md")
-    assert 0 < (throttled.value.retry_after or 0) <= 2.5
+    assert 0 < (throttled.value.retry_after or 0) <= 8
     asked = len(hub.calls)
     with pytest.raises(HostBusy):
         source.list_documents(spec("github:o/other"))

@@ -14,7 +14,7 @@ import pytest
 
 from ingestion.exceptions import AddressRefused, FetchFailed, HostBusy, PageGone, PageRefused, UnsupportedContent
 from ingestion.fetching import politeness
-from ingestion.sources.web import sitemap, sitemap_parser
+from ingestion.sources.web import crawler, sitemap, sitemap_parser
 from ingestion.sources.web.sitemap_parser import FEED, PAGES, SITEMAPS, Entry
 from ingestion.types import CrawlPolicy, Listed, Listing, SourceSpec
 from tests.support.local_site import LocalSite
@@ -389,7 +389,7 @@ def test_it_stops_in_the_middle_of_a_list_whose_addresses_take_long(
         reading._until = 0.0
         return False
 
-    monkeypatch.setattr(sitemap.crawler, "is_forbidden", judged_slowly)
+    monkeypatch.setattr(crawler, "is_forbidden", judged_slowly)
     reading.read([site.url("/sitemap.xml")])
     assert list(reading.documents) == [site.url("/a")]
     assert not reading.complete

@@ -1,7 +1,7 @@
-"""Which processes of the embedded stack end again and again, and what they said last.
+"""Which processes of the embedded stack end again and again, and what they wrote last.
 
-In: each end, from ``stack``. Out: a small file in DATA_DIR, replaced in one step, that any process can read: the
-status, the admin and ``/readyz`` name what stands in it. It says nothing once its stack has ended.
+In: each end of a process, from ``stack``. Out: a small file in DATA_DIR, replaced in one step, that any process can
+read; the status, the admin and ``/readyz`` show what it says. A file whose stack has ended counts as empty.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-FILE = "processes.json"
-LOCK = "up.lock"
-# So many ends within this time are a trouble; one restart now and then is what supervision is for.
-ENDS = 3
+STATE_FILE = "processes.json"
+LOCK_FILE = "up.lock"
+# A process is reported when it ended this often within this time. One restart now and then is what supervision is for.
+ENDS_REPORTED = 3
 WITHIN_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
-class Unsteady:
+class UnstableProcess:
     """A process that keeps ending."""
 
     name: str
@@ -36,22 +36,30 @@ class Unsteady:
         return f"The process {self.name} ended {self.ends} times within {minutes} ({self.cause}).{said}"
 
 
-class Register:
-    """What the supervisor keeps. Times are those of the monotonic clock, which nobody sets back."""
+class RestartLog:
+    """The supervisor's record of ends. Times are those of the monotonic clock, which nobody sets back."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
+        self.path = folder / STATE_FILE
         self.ends: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=100))
         self.last: dict[str, tuple[str, str]] = {}
-        self.written: list[Unsteady] | None = None
+        self.written: list[UnstableProcess] | None = None
 
     def note(self, name: str, cause: str, last_words: str) -> None:
+        """Record that the process has ended now; ``publish`` writes it."""
         self.ends[name].append(time.monotonic())
         self.last[name] = (cause, last_words)
 
     def publish(self) -> None:
-        """Write what has changed since the last time. A full disk must not stop the stack."""
-        found = self.unsteady()
+        """Write the file if it would differ from what was written last.
+
+        A full disk must not stop the stack: then the next call tries again.
+        """
+        since = time.monotonic() - WITHIN_SECONDS
+        counted = {name: sum(at > since for at in ends) for name, ends in self.ends.items()}
+        found = [
+            UnstableProcess(name, n, *self.last[name]) for name, n in sorted(counted.items()) if n >= ENDS_REPORTED
+        ]
         if found == self.written:
             return
         fresh = self.path.with_suffix(".new")
@@ -60,16 +68,11 @@ class Register:
             fresh.replace(self.path)
             self.written = found
 
-    def unsteady(self) -> list[Unsteady]:
-        since = time.monotonic() - WITHIN_SECONDS
-        counted = {name: sum(at > since for at in ends) for name, ends in self.ends.items()}
-        return [Unsteady(name, n, *self.last[name]) for name, n in sorted(counted.items()) if n >= ENDS]
 
-
-def unsteady_processes(folder: Path) -> list[Unsteady]:
-    """Return what the stack that runs on this folder says; nothing where none runs, or the file cannot be read."""
+def unstable_processes(folder: Path) -> list[UnstableProcess]:
+    """Return what the stack that runs on this folder reports; nothing where none runs, or the file cannot be read."""
     try:
-        found = [Unsteady(**each) for each in json.loads((folder / FILE).read_text())]
+        found = [UnstableProcess(**each) for each in json.loads((folder / STATE_FILE).read_text())]
     except (OSError, ValueError, TypeError):
         return []
     return found if found and stack_runs(folder) else []
@@ -78,7 +81,7 @@ def unsteady_processes(folder: Path) -> list[Unsteady]:
 def stack_runs(folder: Path) -> bool:
     """Return whether a living supervisor holds the folder's lock."""
     try:
-        with (folder / LOCK).open("r") as lock:
+        with (folder / LOCK_FILE).open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

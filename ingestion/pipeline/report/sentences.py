@@ -1,0 +1,31 @@
+"""Sentences that `manage.py` and the admin share, made from the figures of runs and collections."""
+
+from __future__ import annotations
+
+from ingestion.models import Document
+from ingestion.pipeline.state.collections import BuildProgress
+from ingestion.pipeline.state.runs import Savings
+
+LAYERS = {
+    Document.Layer.LISTING: "by the listing",
+    Document.Layer.NOT_MODIFIED: "by the server's 304",
+    Document.Layer.BYTES: "by equal bytes",
+    Document.Layer.TEXT: "by equal text",
+}
+
+
+def savings_sentence(saved: Savings) -> str:
+    """Return what a refresh did not have to do; empty when that is nothing."""
+    pages = ", ".join(f"{n} {LAYERS[Document.Layer(layer)]}" for layer, n in sorted(saved.pages.items()))
+    parts = [f"unchanged pages: {pages}"] if pages else []
+    parts += [f"{saved.vectors_copied} vectors of equal texts"] if saved.vectors_copied else []
+    parts += [f"about {saved.embedding_seconds} s of embedding"] if saved.embedding_seconds else []
+    return "; ".join(parts)
+
+
+def build_sentence(progress: BuildProgress) -> str:
+    """Return how far the collection is that is being built, and why it is not used yet."""
+    parts = [f"{progress.collection}: {progress.percent} %, {progress.chunks_left} chunks left"]
+    parts += [f"about {progress.eta_seconds} s"] if progress.eta_seconds else []
+    parts += [f"{progress.found_later} documents are found when it is done"] if progress.found_later else []
+    return ", ".join(parts) + (f". {progress.note}" if progress.note else "")

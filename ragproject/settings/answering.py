@@ -1,0 +1,54 @@
+"""Questions and answers: the language model, and what readers may ask for at once."""
+
+from __future__ import annotations
+
+from environs import validate
+
+from ragproject.settings.locations import env
+
+LLM_BASE_URL = env.text(
+    "LLM_BASE_URL", "", "OpenAI-compatible server, as `http://127.0.0.1:11434/v1`; empty: answers are extracts."
+)
+LLM_API_KEY = env.text("LLM_API_KEY", "", "The server's key, if it needs one.", secret=True)
+LLM_MODEL = env.text("LLM_MODEL", "", "The model's name at that server.")
+LLM_MAX_TOKENS = env.integer("LLM_MAX_TOKENS", 700, "Tokens of an answer at most.")
+LLM_TIMEOUT_SECONDS = env.number("LLM_TIMEOUT_SECONDS", 60.0, "Wait for the language model.")
+# Characters of passages that the language model is given; 12 000 are about 3 000 tokens of English, which
+# leaves room for the answer in a window of 4 096.
+LLM_CONTEXT_CHARS = env.integer(
+    "LLM_CONTEXT_CHARS",
+    12_000,
+    "Characters of passages that the language model is given.",
+    validate=validate.Range(500, 1_000_000),
+)
+ANSWER_PASSAGES = env.integer(
+    "ANSWER_PASSAGES", 5, "Passages that an answer is made of.", validate=validate.Range(1, 20)
+)
+QUESTION_MAX_CHARS = env.integer("QUESTION_MAX_CHARS", 2000, "Characters of a question at most.")
+# What is embedded of a question: its first so many tokens, about 190 words of English. Time grows with them, 50 ms on
+# two cores with the stand-in.
+QUESTION_MAX_TOKENS = env.integer(
+    "QUESTION_MAX_TOKENS", 256, "Tokens of a question that are embedded.", validate=validate.Range(8, 8192)
+)
+# In one web process. A client is an IPv4 address or an IPv6 network of /64.
+QUESTIONS_WAITING_PER_CLIENT = env.integer(
+    "QUESTIONS_WAITING_PER_CLIENT",
+    16,
+    "Questions of one client that may wait for the model, per web process.",
+    validate=validate.Range(1),
+)
+QUESTIONS_WAITING = env.integer(
+    "QUESTIONS_WAITING",
+    128,
+    "Questions of all clients that may wait for the model, per web process.",
+    validate=validate.Range(1),
+)
+LLM_ANSWERS_PER_CLIENT = env.integer(
+    "LLM_ANSWERS_PER_CLIENT", 8, "Answers being written for one client at once.", validate=validate.Range(1)
+)
+LLM_ANSWERS = env.integer("LLM_ANSWERS", 64, "Answers being written at once.", validate=validate.Range(1))
+# Requests of any kind; each may hold a thread and a connection to the database.
+OPEN_REQUESTS_PER_CLIENT = env.integer(
+    "OPEN_REQUESTS_PER_CLIENT", 64, "Requests of one client open at once.", validate=validate.Range(1)
+)
+OPEN_REQUESTS = env.integer("OPEN_REQUESTS", 256, "Requests open at once.", validate=validate.Range(1))

@@ -1,0 +1,46 @@
+"""The buffer, the index, and how waiting documents are handed out."""
+
+from __future__ import annotations
+
+from environs import validate
+
+from ragproject.settings.locations import env
+
+EMBEDDINGS_KEY = env.text("EMBEDDINGS_KEY", "embeddings", "Name of the list of embeddings in Redis.")
+EMBEDDINGS_FLUSH_SECONDS = env.number(
+    "EMBEDDINGS_FLUSH_SECONDS", 60.0, "How often the list is drained into Milvus; at a run's end at once."
+)
+# Rows of one upsert; 1 000 rows of 1 024 dimensions and 1.5 KB of text are about 6 MB, far below
+# Milvus' 64 MB message limit.
+EMBEDDINGS_BATCH_ROWS = env.integer(
+    "EMBEDDINGS_BATCH_ROWS", 1000, "Rows of one upsert into Milvus.", validate=validate.Range(1, 5000)
+)
+# The embedder pauses at this and goes on at half of it: 14 000 records at most, 5 to 10 s of Milvus' writes that a
+# small source stands behind.
+EMBEDDINGS_MAX_BYTES = env.integer(
+    "EMBEDDINGS_MAX_BYTES", 64 * 1024 * 1024, "Size of the list in Redis at which embedding pauses."
+)
+
+# An audit compares the index with the rows, key by key, and repairs both: 15 s for 100 000 chunks on two busy cores.
+AUDIT_SECONDS = env.number(
+    "AUDIT_SECONDS",
+    86_400.0,
+    "How often the index is compared with the rows and mended; at once when chunks are missing.",
+    validate=validate.Range(60),
+)
+# How often an audit may become due: the time of the last one stands in the database, Beat stores none.
+AUDIT_LOOK_SECONDS = 60.0
+
+DISPATCH_SECONDS = env.number("DISPATCH_SECONDS", 2.0, "How often waiting work is handed out.")
+MAX_DOCUMENTS_IN_FLIGHT = env.integer("MAX_DOCUMENTS_IN_FLIGHT", 64, "Documents handed out at a time.")
+MAX_CHUNKS_WAITING = env.integer("MAX_CHUNKS_WAITING", 20_000, "Chunks waiting for the model at which fetching pauses.")
+RETRY_SECONDS = env.number("RETRY_SECONDS", 5.0, "First pause after a passing trouble; doubled each time.")
+MAX_ATTEMPTS = env.integer(
+    "MAX_ATTEMPTS", 4, "Attempts at a document before it counts as failed.", validate=validate.Range(1, 20)
+)
+LEASE_SECONDS = env.integer(
+    "LEASE_SECONDS", 60, "A claimed chunk or a document that nobody works on is handed out again after this."
+)
+PAGE_TIME_LIMIT_SECONDS = env.integer("PAGE_TIME_LIMIT_SECONDS", 90, "Time limit of one page in a CPU worker.")
+# A listing may read a hundred sitemaps, one after the other.
+LIST_TIME_LIMIT_SECONDS = env.integer("LIST_TIME_LIMIT_SECONDS", 300, "Time limit of listing a source.")

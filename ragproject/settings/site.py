@@ -1,0 +1,154 @@
+"""The web site: hosts and proxies, Django's applications and middleware, logins, the database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import django_stubs_ext
+from environs import validate
+
+from ragproject.settings.locations import DATA_DIR, DATABASE_URL, env
+from ragproject.settings.secret_key import read_secret_key
+
+django_stubs_ext.monkeypatch()  # ModelAdmin[Source] and the like, which mypy needs, work at run time too
+
+DEBUG = env.flag("DEBUG", False, "Show details of errors to visitors; never in production.")
+SECRET_KEY = env.text(
+    "SECRET_KEY",
+    "",
+    "Key that Django signs sessions with.",
+    default_in_words="made on first use in DATA_DIR",
+    secret=True,
+) or read_secret_key(DATA_DIR / "secret_key")
+ALLOWED_HOSTS = env.items(
+    "ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"], "Host names that the site may be called by.", convert=str
+)
+CSRF_TRUSTED_ORIGINS: list[str] = env.items(
+    "CSRF_TRUSTED_ORIGINS", [], "Origins whose forms are accepted, as `https://docs.example.org`.", convert=str
+)
+BEHIND_HTTPS = env.flag("BEHIND_HTTPS", False, "A proxy ends TLS: secure cookies, redirect and HSTS.")
+WEB_HOST = env.text("WEB_HOST", "127.0.0.1", "Address that the web server of `up` listens on.")
+WEB_PORT = env.integer(
+    "WEB_PORT", 8000, "Port that the web server of `up` listens on.", validate=validate.Range(1, 65535)
+)
+# Addresses or networks whose X-Forwarded-For is believed; everybody else could write into it what they like.
+TRUSTED_PROXIES: list[str] = env.items(
+    "TRUSTED_PROXIES", [], "Addresses or networks whose `X-Forwarded-For` is believed.", convert=str
+)
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "servestatic.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "axes",
+    "ingestion",
+    "search",
+]
+
+MIDDLEWARE = [
+    "search.api.errors.json_errors",
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+ROOT_URLCONF = "ragproject.urls"
+ASGI_APPLICATION = "ragproject.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = env.text("TIME_ZONE", "UTC", "Time zone of the pages and the admin.")
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+SERVESTATIC_USE_FINDERS = True
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS else None
+SECURE_REFERRER_POLICY = "same-origin"
+
+# Wrong passwords within LOGIN_LOCK_SECONDS that lock an account for one address, an address, and an account for
+# addresses that are new to it; see ``logins``. 50 a quarter of an hour are 4 800 guesses a day, from any number of
+# addresses.
+LOGIN_LOCK_SECONDS = env.integer(
+    "LOGIN_LOCK_SECONDS",
+    900,
+    "How long wrong passwords count; `manage.py axes_reset_ip` and `axes_reset_username` unlock.",
+    validate=validate.Range(1, 86_400),
+)
+LOGIN_FAILURES_PER_PAIR = env.integer(
+    "LOGIN_FAILURES_PER_PAIR", 5, "Wrong passwords that lock an account for one address.", validate=validate.Range(1)
+)
+LOGIN_FAILURES_PER_ADDRESS = env.integer(
+    "LOGIN_FAILURES_PER_ADDRESS",
+    20,
+    "Wrong passwords that lock an address for all accounts.",
+    validate=validate.Range(1),
+)
+LOGIN_FAILURES_PER_ACCOUNT = env.integer(
+    "LOGIN_FAILURES_PER_ACCOUNT",
+    50,
+    "Wrong passwords that lock an account for addresses new to it.",
+    validate=validate.Range(1),
+)
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_HANDLER = "ragproject.logins.LoginLimits"
+AXES_LOCKOUT_CALLABLE = "ragproject.logins.locked_page"
+AXES_CLIENT_STR_CALLABLE = "ragproject.logins.described"
+AXES_CLIENT_IP_CALLABLE = "ragproject.clients.client_of"
+AXES_COOLOFF_TIME = timedelta(seconds=LOGIN_LOCK_SECONDS)
+AXES_FAILURE_LIMIT = 1  # the handler counts 1 when any of the limits is reached
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # what a successful login forgets
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+DATABASES: dict[str, dict[str, Any]] = {"default": env.database("DATABASE_URL", DATABASE_URL)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # What several writing processes need: a write-ahead log, transactions that lock at their start, and up to 60 s of
+    # waiting for the lock.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 60,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
