@@ -63,16 +63,12 @@ def detect_kind(target: str) -> str:
         raise SourceError(f"The target is empty; {ACCEPTED}.")
     if scheme is None or scheme[0].lower() == "file:" or Path(text).exists():
         return "jsonl" if text.lower().endswith((".jsonl", ".ndjson")) else "files"
-    if scheme[0].lower() in ("http:", "https:"):
-        return _kind_of_address(text)
     if scheme[0].lower() == "github:":
         return "github"
-    raise SourceError(f"{text!r} is of no known kind; {ACCEPTED}.")
-
-
-def _kind_of_address(url: str) -> str:
+    if scheme[0].lower() not in ("http:", "https:"):
+        raise SourceError(f"{text!r} is of no known kind; {ACCEPTED}.")
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(text)
     except ValueError:
         return "website"  # its normalise says what is wrong with it
     if parts.hostname in ("github.com", "www.github.com") and parts.path.strip("/").count("/") >= 1:

@@ -131,7 +131,8 @@ def failures_translated() -> Iterator[None]:
     try:
         yield
     except failures() as error:
-        if is_missing(error):
+        code = code_of(error)
+        if code == COLLECTION_NOT_FOUND or (code in UNSPECIFIC_CODES and _has_word(error, MISSING_WORDS)):
             raise CollectionMissing(
                 f"Milvus at {settings.MILVUS_URI} does not have the collection ({_reason_of(error)}). It is made anew, "
                 "and its chunks are embedded again."
@@ -142,12 +143,6 @@ def failures_translated() -> Iterator[None]:
                 "that it runs and that MILVUS_URI is right; vectors wait in Redis until it is back."
             ) from error
         raise PermanentError(f"Milvus refused the request: {error}") from error
-
-
-def is_missing(error: Exception) -> bool:
-    """Return whether Milvus says that it does not have the collection."""
-    code = code_of(error)
-    return code == COLLECTION_NOT_FOUND or (code in UNSPECIFIC_CODES and _has_word(error, MISSING_WORDS))
 
 
 def is_unavailable(error: Exception) -> bool:

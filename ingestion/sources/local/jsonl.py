@@ -90,7 +90,7 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
 def _documents(spec: SourceSpec, path: Path) -> Iterator[Listed]:
     with _corpus(path) as corpus:
         yield from islice(corpus.documents(spec), spec.max_pages or None)
-        corpus.require_unchanged()
+        _require_unchanged(path, corpus.file, corpus.state)
 
 
 # --- One line -----------------------------------------------------------------------------------------
@@ -180,10 +180,10 @@ class _Corpus:
     """An open file with its index."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
-        self._path, self._file = path, file
-        self._state = stamp(os.fstat(file.fileno()))
+        self._path, self.file = path, file
+        self.state = stamp(os.fstat(file.fileno()))
         self._faults = f"jsonl:{_quoted(path.name)}?line="
-        self.index = _index(path, self._state)
+        self.index = _index(path, self.state)
 
     def documents(self, spec: SourceSpec) -> Iterator[Listed]:
         """Yield the lines that the globs let through, and those that cannot be used."""
@@ -219,18 +219,14 @@ class _Corpus:
             except UnsupportedContent as fault:
                 raise SourceError(f"{self._path} is no JSON-lines file. {fault}") from fault
 
-    def require_unchanged(self) -> None:
-        """Raise FetchFailed when the file was written since it was opened."""
-        _require_unchanged(self._path, self._file, self._state)
-
     def _filled_lines(self) -> Iterator[tuple[int, bytes]]:
         lines = ((number, self._line(number)) for number in range(1, len(self.index.starts)))
         return ((number, line) for number, line in lines if line.strip())
 
     def _line(self, number: int) -> bytes:
         start, end = self.index.starts[number - 1 : number + 1].tolist()
-        self._file.seek(start)
-        return self._file.read(min(end - start, settings.FETCH_MAX_BYTES + 1))
+        self.file.seek(start)
+        return self.file.read(min(end - start, settings.FETCH_MAX_BYTES + 1))
 
     def _parsed(self, number: int, line: bytes) -> tuple[str, Record]:
         """Return the address and the record of a line. Raise UnsupportedContent with the line's number."""

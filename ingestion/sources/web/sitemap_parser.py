@@ -96,21 +96,18 @@ def _pieces(file: BinaryIO, name: str) -> Iterator[bytes]:
         yield piece
 
 
-def _encoding(start: bytes) -> str:
-    """Return UTF-8, as the protocol demands, unless the start of the file shows another encoding that does occur."""
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    declared = DECLARED.match(start.removeprefix(codecs.BOM_UTF8).lstrip())
-    name = declared[1].decode().lower() if declared else ""
-    return name if WESTERN.fullmatch(name) else "utf-8-sig"
-
-
 # --- Characters to entries ------------------------------------------------------------------------------
 
 
 def _parse(pieces: Iterator[bytes], name: str) -> Iterator[Entry]:
     start = next(pieces, b"")
-    texts: Iterator[str] = codecs.iterdecode(chain([start], pieces), _encoding(start), "replace")
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    else:  # UTF-8, as the protocol demands, unless the file declares another encoding that does occur
+        declared = DECLARED.match(start.removeprefix(codecs.BOM_UTF8).lstrip())
+        encoding = declared[1].decode().lower() if declared else ""
+        encoding = encoding if WESTERN.fullmatch(encoding) else "utf-8-sig"
+    texts: Iterator[str] = codecs.iterdecode(chain([start], pieces), encoding, "replace")
     first = next(filter(None, map(str.lstrip, texts)), "")
     texts = chain([first], texts)
     if HTML.match(first):
