@@ -18,7 +18,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from ingestion.coordination import redis_client
 from ingestion.embedding.embedder import resolve_dtype
 from ingestion.exceptions import AddressRefused, BufferUnavailable, ModelError
-from ingestion.fetching.ssrf_guard import judge
+from ingestion.fetching.ssrf_guard import check_address
 from ragproject.settings import socket_path
 
 # sockaddr_un holds 108 bytes on Linux and 104 elsewhere, with a zero at the end.
@@ -105,7 +105,7 @@ def check_socket_paths(**kwargs: Any) -> list[CheckMessage]:
 def check_guard(**kwargs: Any) -> list[CheckMessage]:
     """Refuse a fetcher that would reach the service that hands out a cloud machine's credentials."""
     try:
-        judge(METADATA_SERVICE, 80)
+        check_address(METADATA_SERVICE, 80)
     except AddressRefused:
         return []
     hint = "This program was changed; nothing may be fetched with it."

@@ -16,13 +16,13 @@
     │   └── BadRecord             a record in the buffer cannot be read
     └── TransientError            worth another try later
         ├── FetchFailed           time-out, reset, 5xx
-        │   └── Throttled         429, 503 or a spent allowance: the whole host is to be left alone
-        ├── HostBusy              our own manners: this host's turn comes later
+        │   └── Throttled         429, 503 or a spent rate limit: the whole host is to be left alone
+        ├── HostBusy              our own pace: no request may go to this host yet
         ├── BufferUnavailable     Redis does not answer
-        ├── DeviceFailed          the device answers nothing more in this process
-        ├── LeaseLost             what was to be done alone is another process' by now
+        ├── DeviceFailed          the device cannot be used any more in this process
+        ├── LeaseLost             a lock was not renewed in time, and another process may have it
         └── VectorStoreUnavailable  Milvus does not answer
-            └── CollectionMissing   it answers, and does not have the collection (any more)
+            └── CollectionMissing   Milvus answers, but does not have the collection
 
 Every message says which address or id it is about and what to do.
 """
@@ -35,43 +35,43 @@ class IngestionError(Exception):
 
 
 class PermanentError(IngestionError):
-    """Trying again cannot help."""
+    """A failure that trying again cannot help."""
 
 
 class SourceError(PermanentError):
-    """The source's target is missing, empty or not of a known kind."""
+    """A source whose target is missing, empty or not of a known kind."""
 
 
 class AddressRefused(PermanentError):
-    """Policy forbids the connection: private network, port, scheme or robots.txt."""
+    """An address that policy forbids: private network, port, scheme or robots.txt."""
 
 
 class PageGone(PermanentError):
-    """The server says that the page does not exist (404, 410)."""
+    """A page that does not exist, as the server says (404, 410)."""
 
 
 class PageRefused(PermanentError):
-    """The server denies the page (401, 403, another 4xx, endless redirects), or file permissions do."""
+    """A page that the server denies (401, 403, another 4xx, endless redirects), or that file permissions do."""
 
 
 class UnsupportedContent(PermanentError):
-    """Nothing to index: a binary, an unknown format, or no text."""
+    """A document with nothing to index: a binary, an unknown format, or no text."""
 
 
 class ErrorPage(UnsupportedContent):
-    """A page that looks like an error, a login or an empty shell; it never replaces good text."""
+    """A page that looks like an error, a login or an empty shell of scripts; it never replaces good text."""
 
 
 class ModelError(PermanentError):
-    """The embedding model is missing, damaged or of another dimension."""
+    """An embedding model that is missing, damaged or of another dimension."""
 
 
 class DeviceTaken(PermanentError):
-    """Another embedding worker uses the device."""
+    """A device that another embedding worker uses."""
 
 
 class ChunkTooLarge(PermanentError):
-    """One text alone exhausts the device's memory; ``position`` is its place among those handed over."""
+    """One text alone exhausts the device's memory; ``position`` is its index among those handed over."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -79,11 +79,11 @@ class ChunkTooLarge(PermanentError):
 
 
 class BadRecord(PermanentError):
-    """A buffered record cannot be decoded or does not fit the collection."""
+    """A buffered record that cannot be decoded or does not fit the collection."""
 
 
 class TransientError(IngestionError):
-    """Worth another try; ``retry_after`` is the server's own wish in seconds, if it said one."""
+    """A failure that is worth another try, after ``retry_after`` seconds if the server said so."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -91,15 +91,15 @@ class TransientError(IngestionError):
 
 
 class FetchFailed(TransientError):
-    """The page could not be fetched this time."""
+    """A page that could not be fetched this time."""
 
 
 class Throttled(FetchFailed):
-    """The server wants to be left alone for ``retry_after`` seconds, whatever the page."""
+    """A server that wants to be left alone for ``retry_after`` seconds, whatever the page."""
 
 
 class HostBusy(TransientError):
-    """This host's next turn comes in ``retry_after`` seconds. Nobody's fault, and no attempt."""
+    """A host that has no free slot; one is reserved in ``retry_after`` seconds. This does not count as an attempt."""
 
 
 class BufferUnavailable(TransientError):
@@ -107,11 +107,11 @@ class BufferUnavailable(TransientError):
 
 
 class DeviceFailed(TransientError):
-    """The device answers nothing more in this process; a new one may use it."""
+    """A device that this process cannot use any more; a new process may."""
 
 
 class LeaseLost(TransientError):
-    """This process was stopped for longer than its lease; another one goes on with the work."""
+    """A lock that this process lost by not renewing it in time; another process goes on with the work."""
 
 
 class VectorStoreUnavailable(TransientError):
@@ -119,4 +119,4 @@ class VectorStoreUnavailable(TransientError):
 
 
 class CollectionMissing(VectorStoreUnavailable):
-    """Milvus answers and does not have the collection: the next drain makes it anew, an audit fills it."""
+    """Milvus does not have the collection: the next drain creates it, and an audit fills it."""

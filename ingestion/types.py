@@ -1,4 +1,4 @@
-"""What the stages hand to one another: frozen dataclasses, nothing else.
+"""The frozen dataclasses that stages hand to one another.
 
 A stage receives one of these and returns another; no stage sees a database row.
 """
@@ -18,7 +18,7 @@ IndexArray = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class CrawlPolicy:
-    """How the hosts of a source are to be treated; None means the settings' defaults."""
+    """How fast requests may go to the hosts of a source; None stands for the settings' defaults."""
 
     delay_seconds: float | None = None  # between the starts of two requests to one host
     connections: int | None = None  # requests in flight to one host; 0: no bound
@@ -34,13 +34,16 @@ class SourceSpec:
     exclude: tuple[str, ...] = ()
     max_pages: int = 0
     max_depth: int = 0
-    manners: CrawlPolicy = CrawlPolicy()
+    crawl_policy: CrawlPolicy = CrawlPolicy()
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A document that a source names before it is fetched. ``version`` changes with its content (a
-    sitemap's lastmod, a blob's SHA); while it is the stored one, nothing is fetched."""
+    """A document that a source names, before it is fetched.
+
+    ``version`` changes with the document's content (a sitemap's lastmod, a blob's SHA); while it equals the stored one,
+    nothing is fetched.
+    """
 
     url: str
     version: str = ""
@@ -48,8 +51,11 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a source holds now. ``complete``: nothing else belongs to it, so that links are not followed
-    and what is not named is gone. ``notes`` tell staff what was left out and why."""
+    """The documents that a source holds now.
+
+    ``complete`` means that nothing else belongs to the source, so that links are not followed and documents that are
+    not listed are gone. ``notes`` tell staff what was left out and why.
+    """
 
     documents: Iterable[Listed]
     complete: bool = False
@@ -58,7 +64,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What a server said of the version that is stored; either may be empty."""
+    """The validators that a server sent with the stored version of a page; either may be empty."""
 
     etag: str = ""
     last_modified: str = ""
@@ -68,9 +74,8 @@ class Validators:
 class Page:
     """One fetched document as bytes.
 
-    ``url`` is the final address (after redirects); ``content_type`` is a bare media type in
-    lower case; ``charset`` is what the transport declared, or an empty string; ``title`` is what
-    the source calls the document, if it says so.
+    ``url`` is the final address (after redirects); ``content_type`` is a bare media type in lower case; ``charset`` is
+    the one that the transport declared, or ""; ``title`` is the one that the source gives the document, or "".
     """
 
     url: str
@@ -84,12 +89,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """A page as Markdown; ``links`` are absolute addresses found in it, in order, without fragments,
-    without the page's own translations and without those that nobody is meant to follow.
+    """A page as Markdown.
 
-    ``anchors`` maps a heading path (``"Models › Fields"``) to the fragment that leads there;
-    ``canonical`` is the absolute address that the page names as its own, if it names one; a page that
-    is not ``indexable`` asks to be left out of answers.
+    ``links`` are the absolute addresses in it, in order, without fragments, without the page's own translations and
+    without links marked nofollow. ``anchors`` maps a heading path (``"Models › Fields"``) to the fragment that leads
+    there; ``canonical`` is the absolute address that the page names as its own, or ""; a page that is not ``indexable``
+    asks to be left out of answers.
     """
 
     title: str
@@ -102,8 +107,11 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class TextChunk:
-    """``markdown[start:end] == text``; ``heading`` is the path joined by " › "; ``tokens`` counts the
-    text as the model will see it, heading path included."""
+    """A chunk of a document's Markdown before it is embedded: ``markdown[start:end] == text``.
+
+    ``heading`` is the heading path joined by " › "; ``tokens`` counts the text as the model will see it, heading path
+    included.
+    """
 
     text: str
     start: int
@@ -115,7 +123,7 @@ class TextChunk:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Dense: (dimension,) float32, unit length. Sparse: token ids (uint32) and weights (float32)."""
+    """The vectors of a text: dense (dimension,) float32 of unit length; sparse token ids uint32, weights float32."""
 
     dense: FloatArray
     indices: IndexArray
@@ -124,8 +132,11 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """An embedding model: a folder or hub id, how a text's vector is taken from its tokens ("cls" or "mean"), and
-    the vector's length."""
+    """An embedding model.
+
+    ``path`` is a folder or hub id, ``pooling`` ("cls" or "mean") says how the vector of a text is made from those of
+    its tokens, and ``dimension`` is its length.
+    """
 
     path: str
     pooling: str
@@ -134,8 +145,10 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedChunk:
-    """What travels through the Redis list: everything that Milvus stores of one chunk, and the name of the collection
-    that it was made for (empty: whichever is written)."""
+    """A chunk with its vectors and everything else that Milvus stores of it, as it travels through the buffer.
+
+    ``collection`` is the name of the one that it was made for, or "" for whichever is written.
+    """
 
     key: str
     chunk_id: int
@@ -169,5 +182,5 @@ Json = dict[str, Any]
 
 
 def embedding_text(heading: str, text: str) -> str:
-    """What the model reads of a chunk: its heading path, a blank line, its text."""
+    """Return what the model reads of a chunk: its heading path, a blank line, its text."""
     return f"{heading}\n\n{text}" if heading else text

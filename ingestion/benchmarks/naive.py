@@ -52,7 +52,7 @@ def prepare(**_: Any) -> None:
 def page(sitemap: str, url: str) -> None:
     """Take one document from its address to its rows in Milvus, and count it."""
     try:
-        written = ingest(SourceSpec("sitemap", sitemap, manners=CrawlPolicy(0, 0)), url)
+        written = ingest(SourceSpec("sitemap", sitemap, crawl_policy=CrawlPolicy(0, 0)), url)
         connect().hincrby(FIGURES, "chunks", written)
     except Exception:
         connect().hincrby(FIGURES, "failed")

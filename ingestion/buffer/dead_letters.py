@@ -1,7 +1,7 @@
-"""Records that cannot be stored, kept with the reason for a person to look at: `manage.py deadletters`.
+"""Records that cannot be stored, kept with the reason for a person to look at: ``manage.py deadletters``.
 
-Burying one twice keeps one; the oldest give way beyond KEPT. Their chunks are not lost: the drain sends a row whose
-record did not arrive to the embedder again.
+A record that is buried twice for the same reason is kept once; the oldest are dropped beyond KEPT. Their chunks are not
+lost: the drain sends a chunk whose record did not arrive to the embedder again.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import msgpack
+import msgspec
 from django.conf import settings
 
-from ingestion.buffer.codec import decoded
+from ingestion.buffer import codec
 from ingestion.coordination.redis_client import available
 from ingestion.exceptions import BadRecord
 
@@ -23,7 +23,7 @@ KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """``key`` is its chunk's, if that can be read."""
+    """A record that cannot be stored; ``key`` is that of its chunk, or "" when it cannot be read."""
 
     reason: str
     key: str
@@ -32,33 +32,31 @@ class DeadLetter:
 
 
 def bury(record: bytes, reason: str) -> None:
+    """Keep a record with the reason why it cannot be stored."""
     with available() as client:
         keep = client.pipeline(transaction=True)
-        keep.zadd(redis_key(), {msgpack.packb((reason, record)): time.time()}, nx=True)
+        keep.zadd(redis_key(), {msgspec.msgpack.encode((reason, record)): time.time()}, nx=True)
         keep.zremrangebyrank(redis_key(), 0, -KEPT - 1)
         keep.execute()
 
 
 def buried() -> list[DeadLetter]:
-    """Oldest first."""
+    """Return all dead letters, oldest first."""
     with available() as client:
-        return [letter_of(entry, at) for entry, at in client.zrange(redis_key(), 0, -1, withscores=True)]
-
-
-def letter_of(entry: bytes, buried_at: float) -> DeadLetter:
-    reason, record = msgpack.unpackb(entry)
-    return DeadLetter(reason, key_of(record), len(record), datetime.fromtimestamp(buried_at, UTC))
-
-
-def key_of(record: bytes) -> str:
-    try:
-        return str(decoded(record)[2])
-    except BadRecord:
-        return ""
+        entries = client.zrange(redis_key(), 0, -1, withscores=True)
+    letters = []
+    for entry, buried_at in entries:
+        reason, record = _unpack(entry)
+        try:
+            key = codec.decode(record).key
+        except BadRecord:
+            key = ""
+        letters.append(DeadLetter(reason, key, len(record), datetime.fromtimestamp(buried_at, UTC)))
+    return letters
 
 
 def reasons() -> dict[str, int]:
-    """How many records for each reason, most frequent first."""
+    """Return how many records there are for each reason, the most frequent reason first."""
     return dict(Counter(letter.reason for letter in buried()).most_common())
 
 
@@ -68,22 +66,26 @@ def count() -> int:
 
 
 def requeue() -> int:
-    """Put all of them at the end of the list again, for one more try. Returns how many."""
+    """Put all records at the end of the buffer again, for one more try. Return how many there were."""
     with available() as client:
         entries = client.zrange(redis_key(), 0, -1)
         for entry in entries:
             back = client.pipeline(transaction=True)
-            back.rpush(settings.EMBEDDINGS_KEY, msgpack.unpackb(entry)[1])
+            back.rpush(settings.EMBEDDINGS_KEY, _unpack(entry)[1])
             back.zrem(redis_key(), entry)
             back.execute()
         return len(entries)
 
 
 def drop() -> int:
-    """Forget all of them. Returns how many."""
+    """Delete all records. Return how many there were."""
     with available() as client:
         number, _ = client.pipeline(transaction=True).zcard(redis_key()).delete(redis_key()).execute()
         return int(number)
+
+
+def _unpack(entry: bytes) -> tuple[str, bytes]:
+    return msgspec.msgpack.decode(entry, type=tuple[str, bytes])
 
 
 def redis_key() -> str:

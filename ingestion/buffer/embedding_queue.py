@@ -1,8 +1,8 @@
-"""The Redis list between the embedder and Milvus: push, claim, confirm. What a record is, ``codec`` says.
+"""The buffer, a Redis list between the embedder and Milvus: push, claim, confirm. ``codec`` defines its records.
 
-``claim`` moves records, in order and atomically, from the list to a list of their own, whose name is remembered;
-``confirm`` deletes exactly that list. A claim is never changed, so whoever finds one left by a drain that died
-can simply process it again. Redis may lose everything at any time: the rows say what has to be embedded anew.
+``claim`` moves records, in order and atomically, from the list to a list of their own, whose name is kept; ``confirm``
+deletes exactly that list. A claim is never changed, so that a drain can process a claim again that another one left
+when it died. Redis may lose everything at any time: the rows in the database say what has to be embedded again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ingestion.types import EmbeddedChunk
 
 # 256 values per RPUSH reach 85 000 values/s on loopback, one by one 8 600.
 PUSH_VALUES = 256
-# Of one claim, which a drain holds in memory as records, as chunks and as Milvus' message.
+# The size of one claim, which a drain holds in memory as records, as chunks and as Milvus' message.
 CLAIM_BYTES = 8 * 1024 * 1024
 
 # The first record is popped, because Redis lets a script that has begun to write go on when its memory is full: a drain
@@ -49,7 +49,7 @@ return moved
 
 
 def push(chunks: Sequence[EmbeddedChunk]) -> None:
-    """Append records in order."""
+    """Append the records of chunks to the buffer, in order. Raise BadRecord when one cannot be packed."""
     records = [pack(c) for c in chunks]
     with available() as client:
         for start in range(0, len(records), PUSH_VALUES):
@@ -57,8 +57,11 @@ def push(chunks: Sequence[EmbeddedChunk]) -> None:
 
 
 def claim(rows: int, *, besides: Container[str] = ()) -> tuple[str, list[bytes]] | None:
-    """Up to ``rows`` records of about CLAIM_BYTES under a claim's name, oldest first; a dead drain's claims come before
-    new records, and those ``besides`` are in the caller's hands already. None when nothing waits."""
+    """Claim up to ``rows`` records, of about CLAIM_BYTES together, oldest first.
+
+    Return the claim's name and its records, or None when nothing waits. The claims that a dead drain left come before
+    new records; ``besides`` names the claims that the caller holds already.
+    """
     with available() as client:
         for name in claims(client):
             if name in besides:
@@ -66,35 +69,32 @@ def claim(rows: int, *, besides: Container[str] = ()) -> tuple[str, list[bytes]]
             if left := client.lrange(name, 0, -1):
                 return name, left
             client.lrem(claims_key(), 0, name)
-        return claim_new(client, rows)
-
-
-def claim_new(client: Any, rows: int) -> tuple[str, list[bytes]] | None:
-    name = f"{settings.EMBEDDINGS_KEY}:claim:{uuid.uuid4().hex}"
-    records = client.eval(CLAIM, 3, settings.EMBEDDINGS_KEY, claims_key(), name, rows, CLAIM_BYTES)
-    return (name, records) if records else None
+        name = f"{settings.EMBEDDINGS_KEY}:claim:{uuid.uuid4().hex}"
+        records = client.eval(CLAIM, 3, settings.EMBEDDINGS_KEY, claims_key(), name, rows, CLAIM_BYTES)
+        return (name, records) if records else None
 
 
 def claims(client: Any) -> list[str]:
-    """Names of unconfirmed claims, oldest first."""
+    """Return the names of the claims that are not confirmed, oldest first."""
     return [name.decode() for name in client.lrange(claims_key(), 0, -1)]
 
 
 def claimed() -> list[bytes]:
-    """The records in claims: while no drain is at it, what one that died may have sent."""
+    """Return all records in claims: while no drain works, those that a dead one may have sent to Milvus."""
     with available() as client:
         return [record for name in claims(client) for record in client.lrange(name, 0, -1)]
 
 
 def confirm(name: str) -> None:
-    """Forget a claim whose records Milvus has and the rows say so. (No transaction: Redis refuses those, whatever is in
-    them, when its memory is full. A name without records is nobody's trouble.)"""
+    """Delete a claim whose records are in Milvus and whose rows are marked as indexed."""
+    # No transaction: Redis refuses those, whatever is in them, when its memory is full. If only the first command
+    # succeeds, a name without records is left, which does no harm.
     with available() as client:
         client.pipeline(transaction=False).delete(name).lrem(claims_key(), 0, name).execute()
 
 
 def length() -> int:
-    """Records in the list and in claims."""
+    """Return how many records the list and the claims hold."""
     with available() as client:
         asked = client.pipeline(transaction=False)
         for name in (settings.EMBEDDINGS_KEY, *claims(client)):
@@ -103,7 +103,7 @@ def length() -> int:
 
 
 def size_bytes() -> int:
-    """What the list and the claims take of Redis' memory, by its own count of every record: 4 ms for 256 MiB."""
+    """Return how many bytes the list and the claims take in Redis, which counts every record: 4 ms for 256 MiB."""
     with available() as client:
         asked = client.pipeline(transaction=False)
         for name in (settings.EMBEDDINGS_KEY, *claims(client)):
@@ -112,7 +112,10 @@ def size_bytes() -> int:
 
 
 def is_full() -> bool:
-    """From the cap on until half of it is free again, so that the embedder works in long stretches."""
+    """Return whether the embedder has to wait.
+
+    That is from EMBEDDINGS_MAX_BYTES on until half of it is free again, so that the embedder works in long stretches.
+    """
     size, full = size_bytes(), f"{settings.EMBEDDINGS_KEY}:full"
     with available() as client:
         if size >= settings.EMBEDDINGS_MAX_BYTES:
@@ -123,19 +126,20 @@ def is_full() -> bool:
 
 
 def mark_unconfirmed(keys: Collection[str]) -> None:
-    """Remember keys that a drain may have written or deleted after it lost its turn: nobody else looks at them."""
+    """Keep keys that a drain may have written or deleted in Milvus after it lost its lock, to be checked later."""
     if keys:
         with available() as client:
             client.sadd(unconfirmed_key(), *keys)
 
 
 def unconfirmed(most: int) -> list[str]:
+    """Return up to ``most`` unconfirmed keys."""
     with available() as client:
         return [key.decode() for key in client.srandmember(unconfirmed_key(), most)]
 
 
 def clear_unconfirmed(keys: Sequence[str]) -> None:
-    """These have been looked at."""
+    """Forget unconfirmed keys that have been checked."""
     with available() as client:
         client.srem(unconfirmed_key(), *keys)
 

@@ -1,1 +1,1 @@
-"""What processes agree on through Redis: locks, heartbeats, and whether a service is out of order."""
+"""State that processes share through Redis: locks, heartbeats, and whether Milvus is out of reach."""

@@ -1,4 +1,4 @@
-"""How many messages wait in Celery's queues."""
+"""The lengths of Celery's queues."""
 
 from __future__ import annotations
 

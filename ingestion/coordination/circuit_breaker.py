@@ -1,12 +1,12 @@
-"""What all processes know of Milvus being out of reach: since when, why, and when it is tried again.
+"""The circuit breaker in front of Milvus: since when it is out of reach, why, and when it is tried again.
 
-The first pause is short, each further one twice as long up to a bound, so that a Milvus that is down costs one
-attempt a minute and one that restarts is found within seconds. When Milvus answers again it is left alone once more: it
-may still carry out what its clients have given up on, and a write that comes after the deletion of its row would stay
-for ever. Kept in Redis; losing it costs one attempt.
+All processes share it through Redis; losing it costs one attempt. The first pause is short, each further one twice as
+long up to a bound, so that a Milvus that is down costs one attempt a minute and one that restarts is found within
+seconds. When Milvus answers again, there is one more pause: it may still carry out requests that its clients have given
+up on, and a write that comes after the deletion of its row would stay for ever.
 
-Those who ask for a person (a question, a page of the admin) wait in ``interactive``: the first learns within its own
-deadline that Milvus is silent, the others for a few seconds from the first.
+Requests for a person (a question, a page of the admin) run inside ``interactive``: the first one finds out within its
+own time-out that Milvus is silent, and for a few seconds the others fail at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from time import time
 
-import msgpack
+import msgspec
 from django.conf import settings
 
 from ingestion.coordination.redis_client import available
@@ -27,14 +27,17 @@ FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
 # A Milvus that had been stopped carried out what had waited within the second.
 SETTLE_SECONDS = 5.0
-# After somebody found Milvus silent, nobody asks it for a person.
+# After a request for a person found Milvus silent, further ones fail at once for this long.
 QUESTION_PAUSE_SECONDS = 5.0
 SETTLES = "Milvus answers again, and first finishes what it was sent before."
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreaker:
-    """Times are seconds since 1970. ``answered``: this is its last pause. ``failed``: when an attempt failed last."""
+    """What is known about Milvus being out of reach. Times are seconds since 1970.
+
+    ``answered`` means that this is the last pause; ``failed`` is the time of the last failed attempt.
+    """
 
     since: float
     pause: float
@@ -44,11 +47,11 @@ class CircuitBreaker:
     failed: float = 0.0
 
     def failed_lately(self) -> bool:
-        """Whether a person's question would most likely wait in vain."""
+        """Return whether a request for a person would most likely wait for nothing."""
         return not self.answered and 0 <= time() - self.failed < QUESTION_PAUSE_SECONDS
 
     def pauses(self) -> bool:
-        """Whether to leave Milvus alone. A time out of all bounds, from a clock that was wrong, does not count."""
+        """Return whether Milvus is to be left alone now; a pause beyond all bounds, from a wrong clock, is ignored."""
         return 0 < self.next_try - time() <= LONGEST_PAUSE_SECONDS
 
     def __str__(self) -> str:
@@ -56,32 +59,38 @@ class CircuitBreaker:
 
 
 def current() -> CircuitBreaker | None:
+    """Return what is known about Milvus being out of reach, or None when nothing is wrong."""
     with available() as client:
-        noted = client.get(redis_key())
-    return CircuitBreaker(*msgpack.unpackb(noted)) if noted else None
+        stored = client.get(redis_key())
+    return CircuitBreaker(*msgspec.msgpack.decode(stored)) if stored else None
 
 
 def note(reason: str) -> CircuitBreaker:
-    """Milvus failed just now: wait, twice as long as before."""
+    """Record that Milvus failed just now, and return the pause that follows: twice as long as the one before."""
     now, before = time(), current()
     pause = min(2 * before.pause, LONGEST_PAUSE_SECONDS) if before else FIRST_PAUSE_SECONDS
-    return kept(CircuitBreaker(before.since if before else now, pause, now + pause, reason, failed=now))
+    return _store(CircuitBreaker(before.since if before else now, pause, now + pause, reason, failed=now))
 
 
 def note_question(reason: str) -> None:
-    """Milvus failed a person just now. The drain looks for itself, soon, and its pauses are its own: questions that
-    fail one after the other must not keep it away."""
+    """Record that Milvus failed a request for a person just now.
+
+    This does not lengthen the pauses of the drain: questions that fail one after the other must not keep it away.
+    """
     known = current()
     if known and not known.answered:
-        kept(replace(known, failed=time()))
+        _store(replace(known, failed=time()))
     else:
         note(reason)
 
 
 @contextmanager
 def interactive() -> Iterator[None]:
-    """Ask Milvus for a person inside: at once VectorStoreUnavailable while it is known to be silent, and what is found
-    here is told to all processes. Without Redis each finds out by itself."""
+    """Run a request to Milvus for a person inside, and record its failure for all processes.
+
+    Raise VectorStoreUnavailable at once while Milvus is known to be silent. Without Redis each process finds that out
+    by itself.
+    """
     known = None
     with suppress(BufferUnavailable):
         known = current()
@@ -98,24 +107,24 @@ def interactive() -> Iterator[None]:
 
 
 def answered() -> CircuitBreaker | None:
-    """Milvus answered just now. The pause that this begins, or None when there is nothing to wait for any more."""
+    """Record that Milvus answered just now. Return the last pause when it begins, or None when all is well again."""
     before = current()
     if before is None or before.answered:
         over()
         return None
-    return kept(CircuitBreaker(before.since, FIRST_PAUSE_SECONDS, time() + SETTLE_SECONDS, SETTLES, answered=True))
-
-
-def kept(outage: CircuitBreaker) -> CircuitBreaker:
-    with available() as client:
-        client.set(redis_key(), msgpack.packb(astuple(outage)))
-    return outage
+    return _store(CircuitBreaker(before.since, FIRST_PAUSE_SECONDS, time() + SETTLE_SECONDS, SETTLES, answered=True))
 
 
 def over() -> None:
-    """Nothing is known to be wrong."""
+    """Forget that anything was wrong."""
     with available() as client:
         client.delete(redis_key())
+
+
+def _store(known: CircuitBreaker) -> CircuitBreaker:
+    with available() as client:
+        client.set(redis_key(), msgspec.msgpack.encode(astuple(known)))
+    return known
 
 
 def redis_key() -> str:
@@ -123,4 +132,5 @@ def redis_key() -> str:
 
 
 def clock(seconds: float) -> str:
+    """Return a time in seconds since 1970 as a person reads it, in UTC."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

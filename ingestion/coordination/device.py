@@ -1,4 +1,4 @@
-"""The name of this worker's device, by which its lease, its claims and its heartbeats are known."""
+"""The name of this worker's device, which its lease, its claims and its heartbeats carry."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Locks that all processes share: a token in Redis with a life time, renewed while the holder works.
+"""Locks that all processes share: a token in Redis with a lease, which the holder renews while it works.
 
-A holder that dies loses its lock after that time. One that was stopped for longer learns of it at its next ``renew``
+A holder that dies loses its lock when the lease ends. One that was stopped for longer learns that at its next ``renew``
 and must not go on, because another process may have begun.
 
 Raises BufferUnavailable when Redis does not answer, LeaseLost and DeviceTaken as said below.
@@ -27,23 +27,23 @@ from ingestion.exceptions import BufferUnavailable, DeviceTaken, LeaseLost
 
 logger = logging.getLogger(__name__)
 
-# A lock that has more than its full time left, and this, was set before the clock was set back.
+# A lock that has more left than its full lease and this was taken before the clock was set back.
 CLOCK_MS = 1000
-# A worker that was killed leaves its device locked this long; one that is merely slow to renew has three more tries.
+# A worker that was killed leaves its device locked this long; one that is slow to renew has three more tries.
 DEVICE_LEASE_SECONDS = 20.0
 DEVICE_RENEW_SECONDS = 5.0
 DEVICE_LOOK_SECONDS = 0.5
 
 
 class Lease:
-    """A lock in hand, which ``hold`` yields. Threads may share it."""
+    """A lock that this process holds, as ``hold`` yields it. Threads may share it."""
 
     def __init__(self, name: str, lock: Any) -> None:
         self.name = name
         self.lock = lock
 
     def renew(self) -> None:
-        """Start the lock's life time anew. Raise LeaseLost when another process may have it."""
+        """Start the lease anew. Raise LeaseLost when another process may have the lock."""
         try:
             with available():
                 self.lock.reacquire()
@@ -53,7 +53,7 @@ class Lease:
 
 @contextmanager
 def hold(name: str, *, seconds: float) -> Iterator[Lease | None]:
-    """Yield a lease that is given back at the end, or None when another process has it."""
+    """Yield a lock that is released at the end, or None when another process has it."""
     lock = named(name, seconds=seconds)
     if not acquire(lock):
         yield None
@@ -66,7 +66,7 @@ def hold(name: str, *, seconds: float) -> Iterator[Lease | None]:
 
 
 def once_in(seconds: float, name: str) -> bool:
-    """Return True to one caller in ``seconds``, over all processes: a lock that nobody gives back."""
+    """Return True to one caller in ``seconds``, over all processes: a lock that nobody releases."""
     return acquire(named(name, seconds=seconds))
 
 
@@ -78,8 +78,8 @@ def named(name: str, *, seconds: float) -> Any:
 def acquire(lock: Any, token: str | None = None) -> bool:
     """Take a lock if it is free, without waiting. Return whether it was.
 
-    Redis ends a key by the time of day, so that a dead holder's lock outlives its time by as much as the clock was set
-    back. Its rest is shortened to one full time: a holder that lives renews it before that.
+    Redis ends a key by the time of day, so that a dead holder's lock lasts longer than its lease by as much as the
+    clock was set back. The rest is then shortened to one lease: a holder that lives renews it before that.
     """
     with available() as client:
         if lock.acquire(blocking=False, token=token):
@@ -104,7 +104,7 @@ class DeviceLease:
         self._lock: Any = None
 
     def acquire(self) -> None:
-        """Wait as long as a dead holder's lease can last. Raise DeviceTaken when a living one has the device."""
+        """Wait until a dead holder's lease ends, and take the device. Raise DeviceTaken when the holder lives."""
         deadline = time.monotonic() + DEVICE_LEASE_SECONDS + DEVICE_RENEW_SECONDS
         warned = False
         while not self.try_acquire():
@@ -116,12 +116,13 @@ class DeviceLease:
             time.sleep(DEVICE_LOOK_SECONDS)
 
     def try_acquire(self) -> bool:
+        """Take the device if it is free. Return whether it was."""
         with available() as client:
             self._lock = client.lock(self.key, timeout=DEVICE_LEASE_SECONDS, thread_local=False)
         return acquire(self._lock, self._token)
 
     def renew(self) -> bool:
-        """Return whether the device is still ours. A lease that vanished with Redis' memory is taken again."""
+        """Start the lease anew and return whether the device is still ours; a lease that Redis lost is taken again."""
         with available():
             try:
                 return bool(self._lock.reacquire())
@@ -129,6 +130,7 @@ class DeviceLease:
                 return self.try_acquire()
 
     def release(self) -> None:
+        """Give the device back."""
         with available():
             try:
                 self._lock.release()
@@ -136,11 +138,13 @@ class DeviceLease:
                 logger.warning("the lease on %s had ended already", self.device)
 
     def holder(self) -> str:
+        """Return which process has the device and since when, for messages."""
         with available() as client:
             token = json.loads(client.get(self.key) or "{}")
         return f"process {token.get('pid', '?')}, since {token.get('since', 'just now')}"
 
     def refusal(self) -> str:
+        """Return the message that the device is in use and what to do."""
         return (
             f"{self.device} is in use by another embedding worker ({self.holder()}). One model fits one device: "
             "end that worker, or give this one a device of its own (EMBED_DEVICE=cuda:1)."

@@ -1,10 +1,10 @@
-"""The process's client of Redis, for the list of vectors and for the manners that all processes share.
+"""The process's Redis client, for the buffer and for the state that processes share.
 
-Raises BufferUnavailable when Redis does not answer or refuses writes; nothing else is known of what is kept there.
+Raises BufferUnavailable when Redis does not answer or refuses writes. It does not know what is kept there.
 
-A process that answers a person (a page, a command) waits ``SERVICE_TIMEOUT_SECONDS`` for Redis, once, and then does
-not ask again for a moment: a page asks a dozen things, and a Redis that accepts connections and never answers would
-cost the time-out for each. Workers and Beat are patient: nobody waits for them, and to do work again costs more.
+A process that answers a person (a page, a command) waits ``SERVICE_TIMEOUT_SECONDS`` for Redis once, and then does not
+ask again for a moment: a page asks a dozen things, and a Redis that accepts connections and never answers would cost
+the time-out for each. Workers and Beat are patient: nobody waits for them, and doing work again costs more.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from redis.retry import Retry
 
 from ingestion.exceptions import BufferUnavailable
 
-# Queues, unacknowledged messages and manners need the rest; when Redis is full, no message can be sent at all.
+# Queues, unacknowledged messages and shared state need the rest; when Redis is full, no message can be sent at all.
 VECTORS_SHARE = 0.7
-# What a worker waits for an answer and for a connection, and how often it tries again.
+# How long a worker waits for an answer and for a connection, and how often it tries again.
 PATIENT_SECONDS, PATIENT_CONNECT_SECONDS, PATIENT_RETRIES = 10.0, 5.0, 3
-# After Redis was silent an impatient process does not ask for this long.
+# After Redis was silent, a process that is not patient does not ask again for this long.
 SILENCE_SECONDS = 5.0
 # How Redis begins its refusals of writes: a disk or a memory that is full, a replica, too few replicas.
 REFUSALS = ("MISCONF", "OOM", "READONLY", "NOREPLICAS", "MASTERDOWN")
@@ -35,7 +35,7 @@ WRITE_PROBE = "write-probe"
 
 
 class Silence(NamedTuple):
-    """What a process noticed when Redis did not answer: until when it does not ask again, and why."""
+    """The time (by ``monotonic``) until which a process does not ask Redis again, and why."""
 
     until: float
     reason: str
@@ -56,7 +56,7 @@ def be_patient(**_: Any) -> None:
 
 
 def forget() -> None:
-    """Connect anew, and ask at once."""
+    """Forget the connection and that Redis was silent, so that the next use connects again."""
     global _silence
     _silence = None
     connect.cache_clear()
@@ -64,12 +64,12 @@ def forget() -> None:
 
 @functools.cache
 def connect() -> Any:
-    """Return the process's client; every time-out is explicit so that a hung Redis never hangs us.
+    """Return the process's client; every time-out is explicit, so that a Redis that hangs does not hang us.
 
-    (Any: redis-py's annotations speak for its asynchronous client in the same breath.)
+    The type is Any because redis-py's annotations cover its asynchronous client, too.
     """
     seconds = settings.SERVICE_TIMEOUT_SECONDS
-    # A Unix socket cannot lose its other end unseen, and redis-py refuses the option there.
+    # A Unix socket cannot lose its other end unnoticed, and redis-py refuses the option there.
     keepalive = {} if settings.REDIS_URL.startswith("unix:") else {"socket_keepalive": True}
     return redis.Redis.from_url(
         settings.REDIS_URL,
@@ -83,34 +83,27 @@ def connect() -> Any:
 
 @contextmanager
 def available() -> Iterator[Any]:
-    """Yield the client, with Redis' own errors turned into BufferUnavailable."""
+    """Yield the client, and turn Redis' own errors into BufferUnavailable."""
+    global _silence
     if _silence and monotonic() < _silence.until:
         raise BufferUnavailable(_silence.reason)
     try:
         yield connect()
     except (redis.ConnectionError, redis.TimeoutError) as error:
         reason = f"Redis does not answer as it should ({error}). Check that it runs; the work goes on when it is back."
-        note_silence(reason)
+        if not _patient:
+            _silence = Silence(monotonic() + SILENCE_SECONDS, reason)
         raise BufferUnavailable(reason) from error
     except redis.ResponseError as error:
-        if not refuses_writes(error):
+        # redis-py has a class for two of the refusals; the others are told by the word that they begin with, except
+        # in a script's error, where it stands further on.
+        known = isinstance(error, redis.exceptions.OutOfMemoryError | redis.exceptions.ReadOnlyError)
+        if not known and not any(word in str(error) for word in REFUSALS):
             raise
         raise BufferUnavailable(
             f"Redis takes no writes ({error}). Look at its disk, its memory and its log; the work goes on when it "
             "takes them again."
         ) from error
-
-
-def note_silence(reason: str) -> None:
-    global _silence
-    if not _patient:
-        _silence = Silence(monotonic() + SILENCE_SECONDS, reason)
-
-
-def refuses_writes(error: redis.ResponseError) -> bool:
-    """Redis-py has a class for two of them; the others are told by a word, the first one except in a script's error."""
-    known = isinstance(error, redis.exceptions.OutOfMemoryError | redis.exceptions.ReadOnlyError)
-    return known or any(word in str(error) for word in REFUSALS)
 
 
 def require_writes() -> None:
@@ -120,7 +113,7 @@ def require_writes() -> None:
 
 
 def memory_trouble() -> str:
-    """Why this Redis must not hold queues and vectors; empty when it may, or will not say."""
+    """Return why this Redis must not hold queues and vectors; "" when it may, or does not tell."""
     with available() as client:
         try:
             memory = client.info("memory")

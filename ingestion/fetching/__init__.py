@@ -1,1 +1,1 @@
-"""URL → page or file, politely and never into our own network. ``fetcher`` is the only door to the outside."""
+"""URL -> page or file: at the pace that hosts allow, and never from our own network. ``fetcher`` is the interface."""

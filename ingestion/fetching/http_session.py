@@ -1,9 +1,8 @@
-"""The connections that the fetcher uses: judged by ``netguard``, and ended by one deadline.
+"""The HTTP session that the fetcher uses: checked by ``ssrf_guard``, and bounded by one deadline.
 
-``session()`` is a requests session whose every connection, fresh or kept, is judged before it is used.
-Inside ``with Deadline(url, seconds)`` look-ups and connecting take no longer than is left, all connections of
-this context are shut down when the time is up, and the outcome becomes FetchFailed. Only ``fetcher`` imports
-this.
+``session()`` returns a session of ``requests`` that checks every connection, new or kept, before it is used. Inside
+``with Deadline(url, seconds)`` look-ups and connecting take no longer than is left, all connections of this context are
+shut down when the time is over, and the outcome becomes FetchFailed. Only ``fetcher`` imports this.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from ingestion.fetching import ssrf_guard
 
 
 class Deadline:
-    """Ends one fetch when its time is up, by shutting its connections down.
+    """The time limit of one fetch, which shuts the fetch's connections down when the time is over.
 
-    The time-outs of ``requests`` bound a single read, so that a server which drips a byte a second holds a
-    worker for hours. A connection shut down in the middle of the headers looks like an empty page, so
-    the outcome is replaced, whatever it was.
+    The time-outs of ``requests`` bound a single read, so that a server which sends a byte a second holds a worker for
+    hours. A connection that is shut down in the middle of the headers looks like an empty page; therefore the outcome
+    is replaced by FetchFailed, whatever it was.
     """
 
     def __init__(self, url: str, seconds: float) -> None:
@@ -61,20 +60,25 @@ class Deadline:
         if self._token is not None:
             _deadline.reset(self._token)
         with self._lock:
-            self._close_twins()
-        self.judge()
+            while self._sockets:
+                self._sockets.pop().close()
+        self.raise_if_over()
 
-    def judge(self) -> None:
-        """Raise FetchFailed when the time is up."""
+    def raise_if_over(self) -> None:
+        """Raise FetchFailed when the time is over."""
         if self._expired:
             raise FetchFailed(f"{self._url} took longer than {self._seconds:g} s; it will be tried again")
 
     def left(self) -> float:
+        """Return how many seconds are left."""
         return max(0.0, self._end - time.monotonic())
 
     def watch(self, sock: socket.socket) -> None:
-        """Remember a twin of ``sock``: the original is detached when TLS wraps it, and a closed
-        file number may be another connection's by the time the timer fires."""
+        """Shut ``sock`` down, too, when the time is over.
+
+        Keep a duplicate of its descriptor: the original is detached when TLS wraps it, and a closed descriptor's number
+        may belong to another connection by the time the timer fires.
+        """
         with self._lock:
             self._sockets.append(socket.socket(fileno=os.dup(sock.fileno())))
             if self._expired:
@@ -86,23 +90,14 @@ class Deadline:
             self._shut_down()
 
     def _shut_down(self) -> None:
-        for twin in self._sockets:
+        for sock in self._sockets:
             try:
-                twin.shutdown(socket.SHUT_RDWR)
-            except OSError:  # the server was first
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:  # the server closed it first
                 continue
-
-    def _close_twins(self) -> None:
-        while self._sockets:
-            self._sockets.pop().close()
 
 
 _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
-
-
-def _seconds_left() -> float:
-    deadline = _deadline.get()
-    return deadline.left() if deadline else float(settings.FETCH_TIMEOUT_SECONDS)
 
 
 def _watch(sock: socket.socket) -> None:
@@ -110,20 +105,22 @@ def _watch(sock: socket.socket) -> None:
         deadline.watch(sock)
 
 
-# --- requests, with our connections in it ---------------------------------------------------------------
+# --- A session of requests that uses checked connections ------------------------------------------------
 
 
 class _GuardedConnection(HTTPConnection):
-    """Connects through netguard, and judges a kept connection again before it is used again."""
+    """A connection that ``ssrf_guard`` makes, and checks again each time it is used again."""
 
     def _new_conn(self) -> socket.socket:
-        sock = ssrf_guard.connect(self._dns_host, self.port, timeout=_seconds_left())
+        deadline = _deadline.get()
+        seconds = deadline.left() if deadline else float(settings.FETCH_TIMEOUT_SECONDS)
+        sock = ssrf_guard.connect(self._dns_host, self.port, timeout=seconds)
         _watch(sock)
         return sock
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
-            ssrf_guard.judge(self.sock.getpeername()[0], self.port)
+            ssrf_guard.check_address(self.sock.getpeername()[0], self.port)
             _watch(self.sock)
         super().request(*args, **kwargs)
 
@@ -141,23 +138,26 @@ class _TLSPool(HTTPSConnectionPool):
 
 
 class _GuardedAdapter(HTTPAdapter):
-    def __init__(self, trusted: SSLContext) -> None:
-        self._trusted = trusted
+    def __init__(self, context: SSLContext) -> None:
+        self._context = context
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, ssl_context=self._trusted)
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Nothing to follow: ``requests`` prepares the next request even when it is told not to send it, and
-        reads and unpacks the whole body of the redirect for that."""
+        """Return None, as if there were no redirects: ``fetcher`` follows them.
+
+        Otherwise ``requests`` would prepare the next request even though it is told not to send it, and read and unpack
+        the whole body of the redirect for that.
+        """
 
 
 def session() -> requests.Session:
-    """One per process. Without cookies, and deaf to proxies and netrc of the environment."""
+    """Return the process's session, without cookies, and without the proxies and netrc of the environment."""
     return _session(settings.FETCH_CA_BUNDLE)
 
 
@@ -166,14 +166,14 @@ def _session(ca_bundle: str) -> requests.Session:
     guarded = _Session()
     guarded.trust_env = False
     guarded.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _GuardedAdapter(_trusting(ca_bundle))
+    adapter = _GuardedAdapter(_ssl_context(ca_bundle))
     guarded.mount("http://", adapter)
     guarded.mount("https://", adapter)
     return guarded
 
 
-def _trusting(ca_bundle: str) -> SSLContext:
-    """``requests`` adds the public authorities itself; an operator's own stand beside them."""
+def _ssl_context(ca_bundle: str) -> SSLContext:
+    """Return a context that trusts the operator's own authorities; ``requests`` adds the public ones itself."""
     context = create_urllib3_context()
     if ca_bundle:
         context.load_verify_locations(cafile=ca_bundle)

@@ -1,7 +1,7 @@
 """An HTTP response -> Page, file or error: status, type, size and encoding of what a server sent.
 
-In: a response whose body is unread. Out: all of the body, decoded, or an error; a body that ends early, grows
-beyond its cap or unpacks out of proportion is never handed on. Only ``fetcher`` imports this.
+In: a response whose body is unread. Out: the whole body, decompressed, or an error; a body that ends early, is larger
+than allowed or unpacks out of proportion is never handed on.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ CERTIFICATE_FAULT = re.compile(r"certificate verify failed: ([^(\"']+)")
 
 
 def page(url: str, response: requests.Response, content_types: Collection[str], max_bytes: int) -> Page:
-    judge_status(url, response)
+    """Return the page in a response. Empty ``content_types`` accept any text."""
+    raise_for_status(url, response)
     declared = response.headers.get("Content-Type", "")
     content_type = declared.partition(";")[0].strip().lower()
     if content_types and content_type not in content_types:
@@ -60,7 +61,7 @@ def page(url: str, response: requests.Response, content_types: Collection[str], 
             f"{url} has the content type {content_type or '(none)'}; accepted are {', '.join(sorted(content_types))}"
         )
     body = b"".join(_pieces(url, response, max_bytes))
-    if not content_types or _is_text(content_type):
+    if not content_types or content_type in READABLE or content_type.startswith("text/"):
         refuse_binary(url, body)
     return Page(
         url=url,
@@ -73,8 +74,8 @@ def page(url: str, response: requests.Response, content_types: Collection[str], 
 
 
 def save(url: str, response: requests.Response, path: Path, max_bytes: int) -> None:
-    """Write the body beside ``path`` and give it the name once it is whole."""
-    judge_status(url, response)
+    """Write the body to a temporary file beside ``path`` and rename it once it is whole."""
+    raise_for_status(url, response)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         part = Path(file.name)
         try:
@@ -88,14 +89,14 @@ def save(url: str, response: requests.Response, path: Path, max_bytes: int) -> N
 
 
 def refuse_binary(name: str, body: bytes) -> None:
-    """Raise UnsupportedContent when the first KiB is no text, whatever its type claims to be."""
+    """Raise UnsupportedContent when the first KiB of ``body`` is not text, whatever its media type says."""
     start = body[:SNIFF_BYTES]
     if start.startswith(BINARY_STARTS) or (b"\0" in start and not start.startswith(UTF16_MARKS)):
         raise UnsupportedContent(f"{name} is a binary file; only text can be indexed, so exclude it")
 
 
 def reason(error: Exception) -> str:
-    """Which kind of failure, without the library's text, which may hold addresses."""
+    """Return the kind of a failure in words of our own: the library's text may hold addresses."""
     if isinstance(error, requests.exceptions.SSLError):
         fault = CERTIFICATE_FAULT.search(str(error))
         return f"TLS failed ({fault[1].strip() if fault else 'no common protocol or a broken handshake'})"
@@ -106,34 +107,40 @@ def reason(error: Exception) -> str:
     return "the connection broke"
 
 
-# --- What the server says of the answer ---------------------------------------------------------------
+# --- Status and headers -------------------------------------------------------------------------------
 
 
-def judge_status(url: str, response: requests.Response) -> None:
+def raise_for_status(url: str, response: requests.Response) -> None:
+    """Raise the error that a status other than 200 stands for, with the time that the server asks for."""
     status = response.status_code
     if status == 200:
         return
     if status in (404, 410):
         raise PageGone(f"{url} does not exist (HTTP {status})")
-    wish = _wish(response)
-    if status in THROTTLING_STATUSES or (status == 403 and wish is not None):
-        raise Throttled(f"{url} asks for fewer requests (HTTP {status}); it will be tried again", retry_after=wish)
+    pause = _requested_pause(response)
+    if status in THROTTLING_STATUSES or (status == 403 and pause is not None):
+        raise Throttled(f"{url} asks for fewer requests (HTTP {status}); it will be tried again", retry_after=pause)
     if status >= 500 or status in RETRY_STATUSES:
-        raise FetchFailed(f"{url} answered HTTP {status}; it will be tried again", retry_after=wish)
+        raise FetchFailed(f"{url} answered HTTP {status}; it will be tried again", retry_after=pause)
     if status in (401, 403):
         raise PageRefused(f"{url} needs a permission that this crawler lacks (HTTP {status}); open it or exclude it")
     raise PageRefused(f"{url} answered HTTP {status}, which gives no page; check the address or exclude it")
 
 
-def _wish(response: requests.Response) -> float | None:
-    """For how long the server wants to be left alone, if it says so in either of two ways."""
-    wishes = [_retry_after(response.headers.get("Retry-After", "")), _until_reset(response)]
-    said = [wish for wish in wishes if wish is not None]
-    return min(max(said), MAX_RETRY_AFTER_SECONDS) if said else None
+def _requested_pause(response: requests.Response) -> float | None:
+    """Return for how many seconds the server wants to be left alone, or None if it does not say."""
+    pauses = []
+    if (seconds := _retry_after(response.headers.get("Retry-After", ""))) is not None:
+        pauses.append(seconds)
+    # A spent allowance as GitHub and many others report it: nothing remains until a point in time.
+    reset = response.headers.get("X-RateLimit-Reset", "")
+    if response.headers.get("X-RateLimit-Remaining", "") == "0" and reset.isdecimal():
+        pauses.append(max(float(reset) - time.time(), 0.0))
+    return min(max(pauses), MAX_RETRY_AFTER_SECONDS) if pauses else None
 
 
 def _retry_after(text: str) -> float | None:
-    """Seconds or a date; None when it is neither."""
+    """Return the seconds until the time in a Retry-After header (seconds or a date), or None if it is neither."""
     text = text.strip()
     if text.isdecimal():
         return float(text)
@@ -145,16 +152,8 @@ def _retry_after(text: str) -> float | None:
     return max(wait.total_seconds(), 0.0)
 
 
-def _until_reset(response: requests.Response) -> float | None:
-    """A spent allowance as GitHub and many others tell it: nothing remains until a point in time."""
-    reset = response.headers.get("X-RateLimit-Reset", "")
-    if response.headers.get("X-RateLimit-Remaining", "") != "0" or not reset.isdecimal():
-        return None
-    return max(float(reset) - time.time(), 0.0)
-
-
 def _charset(content_type: str) -> str:
-    """What the header names first. A quoted value is one value, whatever stands in it."""
+    """Return the first charset that the header names, or "". A quoted value is one value, whatever it contains."""
     values = (
         value.strip("\"'").lower() for name, value in PARAMETER.findall(content_type) if name.lower() == "charset"
     )
@@ -165,32 +164,35 @@ def _charset(content_type: str) -> str:
 
 
 def _pieces(url: str, response: requests.Response, max_bytes: int) -> Iterator[bytes]:
-    """The unpacked body; a declared length above the cap is refused before the first byte."""
+    """Yield the decompressed body. Raise UnsupportedContent when it is too large, if possible before the first byte."""
     declared = response.headers.get("Content-Length", "")
-    _judge_size(url, int(declared) if declared.isdecimal() and len(declared) < 20 else 0, max_bytes)
+    _check_size(url, int(declared) if declared.isdecimal() and len(declared) < 20 else 0, max_bytes)
     size = 0
     for piece in _unpacked(url, response):
         size += len(piece)
-        _judge_size(url, size, max_bytes)
-        _judge_ratio(url, size, response.raw.tell())
+        _check_size(url, size, max_bytes)
+        _check_ratio(url, size, response.raw.tell())
         yield piece
 
 
-def _judge_size(url: str, size: int, max_bytes: int) -> None:
+def _check_size(url: str, size: int, max_bytes: int) -> None:
     if size > max_bytes:
         raise UnsupportedContent(
             f"{url} is larger than {max_bytes} bytes; exclude it or raise the limit (FETCH_MAX_BYTES for pages)"
         )
 
 
-def _judge_ratio(url: str, size: int, received: int) -> None:
+def _check_ratio(url: str, size: int, received: int) -> None:
     if size > RATIO_FREE_BYTES and size > MAX_RATIO * received:
         raise UnsupportedContent(f"{url} unpacks to more than {MAX_RATIO} times its size; exclude it")
 
 
 def _unpacked(url: str, response: requests.Response) -> Iterator[bytes]:
-    """Unpacked here, because urllib3 takes a packed body that ends early for a whole one, hands on a coding
-    that it does not know as it is, and obeys a server that says it packed five times."""
+    """Return the decompressed body in pieces.
+
+    urllib3's own decompression takes a body that ends early for a whole one, hands on an unknown coding as it is, and
+    decompresses as many times as the server says.
+    """
     packed: Iterator[bytes] = response.raw.stream(READ_BYTES, decode_content=False)
     codings = [coding.strip().lower() for coding in response.headers.get("Content-Encoding", "").split(",")]
     codings = [coding for coding in codings if coding not in ("", "identity")]
@@ -202,16 +204,19 @@ def _unpacked(url: str, response: requests.Response) -> Iterator[bytes]:
 
 
 def _inflated(url: str, packed: Iterator[bytes]) -> Iterator[bytes]:
-    """gzip of one or several members, zlib, or bare deflate; what follows the end is ignored, as browsers do."""
+    """Yield the content of gzip of one or several members, zlib, or bare deflate.
+
+    What follows the end is ignored, as browsers do.
+    """
     stream = None
     try:
         for piece in packed:
-            stream = stream or zlib.decompressobj(_window(piece))
+            stream = stream or zlib.decompressobj(_window_bits(piece))
             while piece:
                 yield stream.decompress(piece, READ_BYTES)
                 piece = stream.unconsumed_tail
                 if stream.eof and stream.unused_data.startswith(GZIP_START):
-                    piece, stream = stream.unused_data, zlib.decompressobj(_window(GZIP_START))
+                    piece, stream = stream.unused_data, zlib.decompressobj(_window_bits(GZIP_START))
             if stream.eof and not GZIP_START.startswith(stream.unused_data):
                 return
         yield stream.flush() if stream else b""
@@ -221,12 +226,8 @@ def _inflated(url: str, packed: Iterator[bytes]) -> Iterator[bytes]:
         raise FetchFailed(f"{url}: the compressed body ended before it was complete; it will be tried again")
 
 
-def _window(start: bytes) -> int:
-    """The argument of zlib for what starts like this: with the header of gzip or zlib, or with none."""
+def _window_bits(start: bytes) -> int:
+    """Return zlib's argument ``wbits`` for data that begins like this: with the header of gzip or zlib, or without."""
     is_zlib = start[0] & 0x0F == 8 and (len(start) == 1 or int.from_bytes(start[:2]) % 31 == 0)
     has_header = is_zlib or GZIP_START.startswith(start[:2])
     return 32 + zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
-
-
-def _is_text(content_type: str) -> bool:
-    return content_type in READABLE or content_type.startswith("text/")

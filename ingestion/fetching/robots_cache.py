@@ -1,9 +1,8 @@
-"""Which robots.txt a site has: fetched once for all processes, kept in Redis for an hour.
+"""The robots.txt of each site, fetched once for all processes and kept in Redis for an hour.
 
-In: an address and the function that fetches. Out: ``Rules``. A site without a robots.txt (any 4xx) allows
-everything; one that cannot be had (5xx, time-out) is remembered as a failure for a while, so that its pages share one
-attempt. Each process keeps the rules that it parsed and looks into Redis again every minute. Only
-``politeness`` imports this.
+In: an address and the function that fetches. Out: ``Rules``. A site without a robots.txt (any 4xx) allows everything;
+an unreachable one (5xx, time-out) is remembered as a failure for a while, so that its pages share one attempt. Each
+process keeps the rules that it parsed and looks into Redis again every minute. Only ``politeness`` imports this.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from ingestion.types import Page
 KEEP_SECONDS = 3600.0  # RFC 9309 allows a day; a site owner who closes a folder waits an hour at most
 RECHECK_SECONDS = 60.0
 MAX_SITES = 1000  # some KB each
-# While another process fetches it, which takes one round trip to the site.
+# Until it is asked for again while another process fetches it, which takes one round trip to the site.
 WAIT_SECONDS = 0.5
 RULES, FAILURE = b"r", b"f"  # the first byte of what is kept
 
@@ -45,12 +44,15 @@ _known: dict[tuple[str, str], _Known] = {}
 
 
 def rules_of(url: str, *, fetch: Callable[[str], Page]) -> Rules:
-    """Raises FetchFailed while the robots.txt of ``url``'s site cannot be had, HostBusy while somebody fetches it."""
+    """Return the rules of ``url``'s site.
+
+    Raise FetchFailed while its robots.txt is unreachable, and HostBusy while another process fetches it.
+    """
     parts = urlsplit(url)
     site, agent = f"{parts.scheme}://{parts.netloc}", robots_txt.product_token(settings.USER_AGENT)
     known = _known.pop((site, agent), None)
     if known is None or known.until <= time.monotonic():
-        known = _current(site, agent, known) or _ask(site, agent, fetch)
+        known = _kept(site, agent, known) or _fetch_once(site, agent, fetch)
     if len(_known) >= MAX_SITES:
         _known.pop(next(iter(_known)))
     _known[site, agent] = known
@@ -60,43 +62,44 @@ def rules_of(url: str, *, fetch: Callable[[str], Page]) -> Rules:
 
 
 def forget() -> None:
+    """Drop the rules that this process keeps."""
     _known.clear()
 
 
-def _current(site: str, agent: str, known: _Known | None = None) -> _Known | None:
-    """What Redis has of a site, parsed anew only where it has changed."""
+def _kept(site: str, agent: str, known: _Known | None = None) -> _Known | None:
+    """Return what Redis keeps for a site, parsed again only if it differs from ``known``."""
     with redis_client.available() as client:
         kept, left = client.pipeline().get(_key(site)).pttl(_key(site)).execute()
     if not kept:
         return None
     digest = hashlib.sha256(kept).digest()
-    rules = known.rules if known and known.digest == digest else _parsed(kept, agent, site)
+    rules = known.rules if known and known.digest == digest else _parse(kept, agent, site)
     failure = kept[1:].decode() if kept.startswith(FAILURE) else ""
     seconds = left / 1000 if failure else min(left / 1000, RECHECK_SECONDS)
     return _Known(digest, rules, failure, time.monotonic() + seconds)
 
 
-def _parsed(kept: bytes, agent: str, site: str) -> Rules:
+def _parse(kept: bytes, agent: str, site: str) -> Rules:
     return robots_txt.parse(kept[1:] if kept.startswith(RULES) else b"", agent, site)
 
 
-def _ask(site: str, agent: str, fetch: Callable[[str], Page]) -> _Known:
-    """Fetch it, keep it for all, and tell the host's pace of its crawl-delay."""
+def _fetch_once(site: str, agent: str, fetch: Callable[[str], Page]) -> _Known:
+    """Fetch a site's robots.txt, unless another process just did, keep it for all, and set the host's crawl-delay."""
     with hold(f"robots.txt of {site}", seconds=2 * settings.FETCH_TIMEOUT_SECONDS) as lease:
         if lease is None:
             raise HostBusy(f"{site}: another process fetches its robots.txt", retry_after=WAIT_SECONDS)
-        known = _current(site, agent)
+        known = _kept(site, agent)
         if known is None:
-            kept, seconds = _fetched(site, fetch)
+            kept, seconds = _fetch(site, fetch)
             with redis_client.available() as client:
                 client.set(_key(site), kept, px=round(seconds * 1000))
-            known = _current(site, agent) or _Known(b"", _parsed(kept, agent, site), "", 0.0)
-        host_throttle.ask_for_delay(host_throttle.host_of(site), known.rules.crawl_delay)
+            known = _kept(site, agent) or _Known(b"", _parse(kept, agent, site), "", 0.0)
+        host_throttle.set_crawl_delay(host_throttle.host_of(site), known.rules.crawl_delay)
     return known
 
 
-def _fetched(site: str, fetch: Callable[[str], Page]) -> tuple[bytes, float]:
-    """What to keep of a site's robots.txt, and for how many seconds."""
+def _fetch(site: str, fetch: Callable[[str], Page]) -> tuple[bytes, float]:
+    """Return the bytes to keep for a site, and for how many seconds."""
     try:
         return RULES + fetch(f"{site}/robots.txt").body[: robots_txt.MAX_BYTES + 1], KEEP_SECONDS
     except (PageGone, PageRefused, UnsupportedContent):

@@ -1,8 +1,9 @@
-"""The rules of a robots.txt for one crawler -> whether an address is allowed, fast for however many rules.
+"""The rules of a robots.txt for one crawler -> whether an address is allowed, fast for any number of rules.
 
-In: Protego's rules, whose spelling of addresses and order (the longest pattern decides, then "allow") are kept. Out: a
-verdict per address. Protego tries all patterns with a ``*`` one after another: of 24 000, which fit into half a
-megabyte, that takes 69 ms a link. Here a pattern is tried only on an address that holds its rarest piece.
+In: Protego's rules, whose escaping of addresses and whose order (the longest pattern decides, then "allow") are kept.
+Out: yes or no for each address. Protego tries all patterns with a ``*`` one after another: for 24 000 of them, which
+fit into half a megabyte, that takes 69 ms a link. Here a pattern is tried only on an address that contains its rarest
+piece.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ from urllib.parse import urlsplit
 from protego import Protego
 from protego._utils import _quote_path
 
-# Of a piece its last characters are looked up, since each length costs one look-up per character of an address.
+# The last characters of a piece are its key, since each length of keys costs one look-up per character of an address.
 KEY_CHARS = 6
-# Pieces of patterns that are compared with one address. No site's own rules come near: that takes hundreds of
-# patterns made of the same pieces. What a file asks beyond this is not known, and then the address is left alone.
+# Pieces of patterns that are compared with one address. No site's own rules come near: that takes hundreds of patterns
+# made of the same pieces. An address that would need more comparisons counts as forbidden.
 MAX_PIECES = 2000
 
 
 class Pattern(NamedTuple):
-    """A pattern with ``*``: what stands between the stars, and whether the address ends with the last piece."""
+    """A pattern with ``*``: the pieces between the stars, and whether the address ends with the last piece."""
 
     pieces: tuple[str, ...]
     is_end: bool
 
     def matches(self, path: str) -> bool:
+        """Return whether ``path`` holds all pieces in their order."""
         first, *between, last = self.pieces
         if not path.startswith(first):
             return False
@@ -45,7 +47,7 @@ class Pattern(NamedTuple):
 
 
 class Paths:
-    """Rules are known by their rank: the matching rule of the lowest rank decides."""
+    """The path rules of one crawler, known by their rank: the matching rule of the lowest rank decides."""
 
     def __init__(self, rules: Protego, agent: str) -> None:
         found = rules._get_matching_rule_set(agent)
@@ -56,7 +58,8 @@ class Paths:
         patterns: dict[Pattern, int] = {}
         for rank, (_, text) in enumerate(ordered):
             if "*" in text:
-                patterns.setdefault(_pattern(text), rank)
+                pieces = re.sub(r"\*+", "*", text.removesuffix("$")).split("*")
+                patterns.setdefault(Pattern(tuple(pieces), text.endswith("$")), rank)
             elif text.endswith("$"):
                 self._whole.setdefault(text[:-1], rank)
             else:
@@ -66,11 +69,14 @@ class Paths:
         self._key_lengths = sorted(set(map(len, self._by_key)))
 
     def allow(self, url: str) -> bool:
+        """Return whether the rules allow ``url``."""
         if "/robots.txt" in url and urlsplit(url).path == "/robots.txt":
             return True
         path, left = _quote_path(url), MAX_PIECES
-        best = min(self._plain(path), default=len(self._allows))
-        for rank, pattern in self._candidates(path):
+        best = min(self._without_star(path), default=len(self._allows))
+        # Patterns whose rarest piece the path contains, in the order of their ranks.
+        keys = {path[at : at + size] for size in self._key_lengths for at in range(len(path) - size + 1)}
+        for rank, pattern in heapq.merge(*(self._by_key[key] for key in keys & self._by_key.keys())):
             left -= len(pattern.pieces)
             if rank > best:
                 break
@@ -80,24 +86,16 @@ class Paths:
                 best = rank
         return best == len(self._allows) or self._allows[best]
 
-    def _plain(self, path: str) -> Iterator[int]:
-        """The ranks of the rules without a star that match."""
+    def _without_star(self, path: str) -> Iterator[int]:
+        """Yield the ranks of the matching rules that have no star."""
         if path in self._whole:
             yield self._whole[path]
         beginnings = (path[:length] for length in self._prefix_lengths)
         yield from (self._prefixes[beginning] for beginning in beginnings if beginning in self._prefixes)
 
-    def _candidates(self, path: str) -> Iterator[tuple[int, Pattern]]:
-        """Patterns whose rarest piece the path holds, best first."""
-        keys = {path[at : at + size] for size in self._key_lengths for at in range(len(path) - size + 1)}
-        return heapq.merge(*(self._by_key[key] for key in keys & self._by_key.keys()))
-
-
-def _pattern(text: str) -> Pattern:
-    return Pattern(tuple(re.sub(r"\*+", "*", text.removesuffix("$")).split("*")), text.endswith("$"))
-
 
 def _by_rarest_piece(patterns: dict[Pattern, int]) -> dict[str, list[tuple[int, Pattern]]]:
+    """Return the patterns with their ranks under the key that the fewest other patterns have."""
     keys = {pattern: {piece[-KEY_CHARS:] for piece in pattern.pieces} for pattern in patterns}
     common = Counter(chain.from_iterable(keys.values()))
     found: dict[str, list[tuple[int, Pattern]]] = {}

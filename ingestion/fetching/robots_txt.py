@@ -1,8 +1,8 @@
 """The text of a robots.txt -> what it lets us fetch, how slowly, and which sitemaps it names.
 
-In: bytes of any kind and the name of a crawler. Out: ``Rules``; never an error. Grouping is that of RFC 9309,
-with the tolerance of Google's parser (misspelled fields, a blank instead of the colon); how rules are spelled and
-ordered is Protego's affair, ``robots_paths`` compares them. Only ``politeness`` imports this.
+In: bytes of any kind and the name of a crawler. Out: ``Rules``; never an error. Lines are grouped by RFC 9309, with the
+tolerance of Google's parser (misspelled fields, a blank instead of the colon). Protego normalises and orders the rules,
+and ``robots_paths`` compares them with an address.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ingestion.fetching.robots_paths import Paths
 MAX_BYTES = 512 * 1024  # RFC 9309 asks for 500 KiB at least
 MAX_CRAWL_DELAY_SECONDS = 60.0  # longer ones are mistakes: 600 pages would take a day
 MAX_SITEMAPS = 100
-# Navigation is the same on every page. About 3 MB.
-VERDICTS_REMEMBERED = 10_000
+# Answers that a process keeps, because the navigation is the same on every page. About 3 MB.
+ANSWERS_CACHED = 10_000
 
 FIELD = re.compile(
     r"""[\s\udc80-\udcff]*(?: (?P<agent>user[-\ ]?agent)
@@ -33,64 +33,64 @@ FIELD = re.compile(
 # "FooBot/1.2", "FooBot 1.2" and "FooBot*" all name FooBot.
 TOKEN = re.compile(r"\*|[\w.-]+")
 LINE_END = re.compile(r"\r\n|\r|\n")
-# What Python takes for the end of a line, and the web does not.
+# Characters that Python takes for the end of a line, and the web does not.
 OTHER_LINE_ENDS = re.compile(r"[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 NOT_UTF8 = re.compile(r"[\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What one robots.txt says to one crawler."""
+    """The rules of one robots.txt for one crawler."""
 
     paths: Paths
     crawl_delay: float
     sitemaps: tuple[str, ...]
 
     def allow(self, url: str) -> bool:
-        return _verdict(self.paths, url)
+        """Return whether the crawler may fetch ``url``, an address of the site."""
+        return _allow(self.paths, url)
 
 
-@lru_cache(maxsize=VERDICTS_REMEMBERED)
-def _verdict(paths: Paths, url: str) -> bool:
+@lru_cache(maxsize=ANSWERS_CACHED)
+def _allow(paths: Paths, url: str) -> bool:
     return paths.allow(url)
 
 
 def parse(body: bytes, agent: str, site: str = "") -> Rules:
-    """The rules for ``agent``, a product token, or for everybody when it is not named."""
-    lines = LINE_END.split(_text(body))
-    found = [match for line in lines if (match := FIELD.match(line))]
-    kept = list(_groups_for(agent.lower(), found))
-    named = f"user-agent: {agent.lower()}" in kept
+    """Return the rules for ``agent``, a product token, or those for everybody when it is not named.
+
+    ``site`` is the address that relative addresses of sitemaps refer to.
+    """
+    if len(body) > MAX_BYTES:  # whole lines only: half a rule at the cut could forbid or allow too much
+        body = body[:MAX_BYTES].rpartition(b"\n")[0]
+    text = OTHER_LINE_ENDS.sub(lambda match: quote(match[0]), body.decode("utf-8-sig", "surrogateescape"))
+    fields = [match for line in LINE_END.split(text) if (match := FIELD.match(line))]
+    kept = list(_groups_for(agent.lower(), fields))
+    name = agent.lower() if f"user-agent: {agent.lower()}" in kept else "*"
     rules = Protego.parse("\n".join(kept))
-    asked = agent.lower() if named else "*"
-    delay = min(rules.crawl_delay(asked) or 0.0, MAX_CRAWL_DELAY_SECONDS)
-    return Rules(Paths(rules, asked), delay, tuple(_sitemaps(found, site)))
+    delay = min(rules.crawl_delay(name) or 0.0, MAX_CRAWL_DELAY_SECONDS)
+    named = (NOT_UTF8.sub(_escaped, match["value"]).strip() for match in fields if match["sitemap"])
+    sitemaps = dict.fromkeys(_absolute(site, address) for address in named if address)
+    on_the_web = [url for url in sitemaps if url.startswith(("http://", "https://"))]
+    return Rules(Paths(rules, name), delay, tuple(on_the_web[:MAX_SITEMAPS]))
 
 
 def product_token(user_agent: str) -> str:
-    """What a robots.txt calls the sender of this User-Agent header."""
+    """Return the name by which a robots.txt calls the sender of this User-Agent header."""
     match = TOKEN.match(user_agent)
     return match[0] if match else ""
 
 
-def _text(body: bytes) -> str:
-    """Whole lines only: half a rule at the cut could forbid or allow too much."""
-    if len(body) > MAX_BYTES:
-        body = body[:MAX_BYTES].rpartition(b"\n")[0]
-    text = body.decode("utf-8-sig", "surrogateescape")
-    return OTHER_LINE_ENDS.sub(lambda match: quote(match[0]), text)
-
-
 def _escaped(byte: re.Match[str]) -> str:
-    """A byte that is no UTF-8 as an address has it: /caf\xe9 is /caf%E9."""
+    r"""Return a byte that is not UTF-8 as an address holds it: /caf\xe9 is /caf%E9."""
     return f"%{ord(byte[0]) - 0xDC00:02X}"
 
 
 def _groups_for(agent: str, found: list[re.Match[str]]) -> Iterator[str]:
-    """The lines of the groups that speak to ``agent`` or to everybody.
+    """Yield the lines of the groups for ``agent`` and of those for everybody.
 
-    Left to Protego, other crawlers' rules cost memory: 250 KB of names above 250 KB of rules are
-    5 * 10^8 pairs. It also ends a group at a field that it does not know, and takes "Foo Bar" for a name.
+    In Protego, the rules for other crawlers would cost memory: 250 KB of names above 250 KB of rules are 5 * 10^8
+    pairs. It also ends a group at a field that it does not know, and takes "Foo Bar" for a name.
     """
     ours = naming = False
     for match in found:
@@ -104,12 +104,6 @@ def _groups_for(agent: str, found: list[re.Match[str]]) -> Iterator[str]:
             naming = False
             if ours:
                 yield f"{match['rule']}: {NOT_UTF8.sub(_escaped, match['value'])}"
-
-
-def _sitemaps(found: list[re.Match[str]], site: str) -> Iterator[str]:
-    named = (NOT_UTF8.sub(_escaped, match["value"]).strip() for match in found if match["sitemap"])
-    addresses = dict.fromkeys(_absolute(site, name) for name in named if name)
-    yield from [url for url in addresses if url.startswith(("http://", "https://"))][:MAX_SITEMAPS]
 
 
 def _absolute(site: str, name: str) -> str:

@@ -1,14 +1,16 @@
-"""Which addresses may be connected to: the one gate for every connection to the outside.
+"""Protection against server-side request forgery: decides which addresses may be connected to, and connects.
 
-In: an address with a port, or a host name. Out: nothing or a connected socket. Public addresses on
-``FETCH_PORTS`` pass. Networks in ``FETCH_PRIVATE_NETWORKS``, the operator's allow-list, pass on any
-port, because intranets serve documentation on odd ones; link-local addresses, cloud metadata services
-and multicast never pass. This machine's own addresses count as private, whatever they are. An IPv6 address that
-carries an IPv4 address is judged by both.
+In: an address with a port, or a host name. Out: nothing or a connected socket; AddressRefused, or FetchFailed when no
+address answers. Every connection to the outside comes through here.
 
-``connect`` resolves a name once, judges every address it got and connects to one of those very
-addresses, so that a second answer of the resolver cannot lead elsewhere. Messages name the class of the
-refusal and never the resolved address, which would let a reader map the inner network.
+Public addresses on ``FETCH_PORTS`` are allowed. Networks in ``FETCH_PRIVATE_NETWORKS``, the operator's allow-list, are
+allowed on any port, because intranets serve documentation on odd ones; link-local addresses, cloud metadata services
+and multicast are never allowed. This machine's own addresses count as private, whatever they are. Of an IPv6 address
+that carries an IPv4 address, both are checked.
+
+``connect`` resolves a name once, checks every address that it got and connects to one of those very addresses, so that
+a second answer of the resolver cannot lead elsewhere. Messages name the class of a refused address and never the
+address itself, which would let a reader map the inner network.
 """
 
 from __future__ import annotations
@@ -23,12 +25,11 @@ from django.conf import settings
 
 from ingestion.exceptions import AddressRefused, FetchFailed
 from ingestion.fetching import dns
-from ingestion.fetching.dns import Resolved
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# Not even the operator's list opens these: they hand credentials to whoever runs on the machine.
+# Not even the operator's list allows these: they hand credentials to whoever runs on the machine.
 METADATA_NETWORKS = (
     ip_network("169.254.0.0/16"),  # link-local, with the metadata service of most clouds
     ip_network("fe80::/10"),
@@ -52,33 +53,43 @@ SPECIAL_NETWORKS = (
 IPV4_TAILS = (ip_network("::/96"), ip_network("::ffff:0:0:0/96"), ip_network("64:ff9b::/96"))
 
 
-def judge(address: str, port: int) -> None:
-    """Raise AddressRefused unless a connection to ``address`` on ``port`` is allowed."""
-    ip = _unmapped(ip_address(address.partition("%")[0]))  # "fe80::1%eth0" ends in a zone
-    for each in (ip, *_carried(ip)):
-        _judge_address(each)
+def check_address(address: str, port: int) -> None:
+    """Raise AddressRefused unless a connection to the IP address ``address`` on ``port`` is allowed."""
+    ip = ip_address(address.partition("%")[0])  # "fe80::1%eth0" ends in a zone
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped  # ::ffff:10.0.0.1 is a way of writing 10.0.0.1, which is where the packets go
+    for each in (ip, *_embedded_ipv4(ip)):
+        _check_ip(each)
     if port not in settings.FETCH_PORTS and not _is_listed(ip):
         raise AddressRefused(f"port {port} is not one of FETCH_PORTS ({', '.join(map(str, settings.FETCH_PORTS))})")
 
 
 def connect(host: str, port: int, *, timeout: float) -> socket.socket:
-    """A socket connected within ``timeout`` seconds to an address that was judged."""
+    """Return a socket that is connected to an allowed address of ``host``.
+
+    Raise AddressRefused when any of its addresses is not allowed, FetchFailed when none answers within ``timeout``
+    seconds.
+    """
     end = time.monotonic() + timeout
     resolved = dns.resolve(host, port, timeout=timeout)
     for *_, target in resolved:
-        _judge_target(host, str(target[0]), port)
-    return _connect_to_any(host, resolved, end)
+        try:
+            check_address(str(target[0]), port)
+        except AddressRefused as refusal:
+            raise AddressRefused(f"{host}: {refusal}") from None
+    failure = OSError("no address answered")
+    # In the resolver's order; a silent address leaves time for those after it.
+    for left, (family, kind, protocol, _, target) in zip(range(len(resolved), 0, -1), resolved, strict=True):
+        try:
+            return _open(family, kind, protocol, target, timeout=max(0.1, (end - time.monotonic()) / left))
+        except OSError as error:
+            failure = error
+    reason = os.strerror(failure.errno) if failure.errno else str(failure)
+    raise FetchFailed(f"{host}: no connection ({reason})") from failure
 
 
-def _unmapped(ip: Address) -> Address:
-    """::ffff:10.0.0.1 is a way of writing 10.0.0.1, which is where the packets go."""
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
-        return ip.ipv4_mapped
-    return ip
-
-
-def _carried(ip: Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address carries and a gateway may forward to."""
+def _embedded_ipv4(ip: Address) -> list[IPv4Address]:
+    """Return the IPv4 addresses that an IPv6 address carries and that a gateway may forward to."""
     if isinstance(ip, IPv4Address):
         return []
     found = [ip.sixtofour, *(ip.teredo or ())]
@@ -87,15 +98,14 @@ def _carried(ip: Address) -> list[IPv4Address]:
     return [address for address in found if address is not None]
 
 
-def _judge_address(ip: Address) -> None:
+def _check_ip(ip: Address) -> None:
     if any(ip in network for network in METADATA_NETWORKS):
         raise AddressRefused("link-local addresses and cloud metadata services are never fetched")
     if ip.is_multicast:
         raise AddressRefused("multicast addresses are never fetched")
     if not (_is_public(ip) or _is_listed(ip)):
-        raise AddressRefused(
-            f"{_class_of(ip)} addresses are refused; an operator can allow networks in FETCH_PRIVATE_NETWORKS"
-        )
+        kind = "loopback" if ip.is_loopback or ip.is_unspecified else "private" if ip.is_private else "reserved"
+        raise AddressRefused(f"{kind} addresses are refused; an operator can allow networks in FETCH_PRIVATE_NETWORKS")
     if _is_own(ip) and not _is_listed(ip):
         raise AddressRefused("this machine's own addresses are refused; allow them in FETCH_PRIVATE_NETWORKS")
 
@@ -107,12 +117,12 @@ def _is_public(ip: Address) -> bool:
 
 
 def _is_own(ip: Address) -> bool:
-    """Whether the packets would stay here: the kernel then answers from the very address. (Nothing is sent.)"""
+    """Return whether ``ip`` belongs to this machine: the kernel would then send from that address. Nothing is sent."""
     try:
         with socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
             probe.connect((str(ip), 9))
             return ip_address(probe.getsockname()[0]) == ip
-    except OSError:  # no way there
+    except OSError:  # no route
         return False
 
 
@@ -123,31 +133,6 @@ def _is_listed(ip: Address) -> bool:
 @cache
 def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ip_network(text, strict=False) for text in texts)
-
-
-def _class_of(ip: Address) -> str:
-    if ip.is_loopback or ip.is_unspecified:
-        return "loopback"
-    return "private" if ip.is_private else "reserved"
-
-
-def _judge_target(host: str, address: str, port: int) -> None:
-    try:
-        judge(address, port)
-    except AddressRefused as refusal:
-        raise AddressRefused(f"{host}: {refusal}") from None
-
-
-def _connect_to_any(host: str, resolved: list[Resolved], end: float) -> socket.socket:
-    """Try the addresses in the resolver's order; a silent one leaves time for those after it."""
-    failure = OSError("no address answered")
-    for left, (family, kind, protocol, _, target) in zip(range(len(resolved), 0, -1), resolved, strict=True):
-        try:
-            return _open(family, kind, protocol, target, timeout=max(0.1, (end - time.monotonic()) / left))
-        except OSError as error:
-            failure = error
-    reason = os.strerror(failure.errno) if failure.errno else str(failure)
-    raise FetchFailed(f"{host}: no connection ({reason})") from failure
 
 
 def _open(family: int, kind: int, protocol: int, target: tuple[object, ...], *, timeout: float) -> socket.socket:

@@ -95,7 +95,7 @@ class Source(models.Model):
             exclude=tuple(self.exclude),
             max_pages=self.page_bound(),
             max_depth=self.max_depth,
-            manners=CrawlPolicy(self.delay_seconds, self.connections),
+            crawl_policy=CrawlPolicy(self.delay_seconds, self.connections),
         )
 
 

@@ -1,8 +1,8 @@
-"""One module per kind of source, one contract.
+"""The kinds of sources: a module for each, all with one contract.
 
-A kind names the documents that it holds now, says which links of a page lead to more of them, and
-fetches one. Its module is registered in ``KINDS`` under the name that a Source row stores; the
-functions here find the module and call it.
+A kind lists the documents that a source holds now, says which links of a page lead to more of them, and fetches one.
+Its module is registered in ``KINDS`` under the name that a Source row stores; the functions here find the module and
+call it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ACCEPTED = (
 
 
 class Kind(Protocol):
-    """What the module of a kind offers."""
+    """The functions of a kind's module."""
 
     def normalise(self, target: str) -> str: ...
 
@@ -49,32 +49,28 @@ KINDS: dict[str, Kind] = {
     "uploads": uploads,
 }
 
-# Kinds whose documents come all at once, and how to get them: ``(spec) -> None``.
+# Kinds whose documents are downloaded all at once, and the function that does it: ``(spec) -> None``.
 BULK = {"github": github.prepare}
-# Kinds that keep something on this machine, and how to delete it: ``(target) -> None``.
+# Kinds that keep files on this machine, and the function that deletes them: ``(target) -> None``.
 KEEPERS = {"uploads": uploads.remove}
 
 
 def detect_kind(target: str) -> str:
-    """The kind of source that ``target`` is written like; whether it exists is for ``normalise``."""
+    """Return the kind of source that a target is written like; ``normalise`` checks whether it exists."""
     text = target.strip()
     scheme = SCHEME.match(text)
     if not text:
         raise SourceError(f"The target is empty; {ACCEPTED}.")
     if scheme is None or scheme[0].lower() == "file:" or Path(text).exists():
         return "jsonl" if text.lower().endswith((".jsonl", ".ndjson")) else "files"
-    if scheme[0].lower() in ("http:", "https:"):
-        return _kind_of_address(text)
     if scheme[0].lower() == "github:":
         return "github"
-    raise SourceError(f"{text!r} is of no known kind; {ACCEPTED}.")
-
-
-def _kind_of_address(url: str) -> str:
+    if scheme[0].lower() not in ("http:", "https:"):
+        raise SourceError(f"{text!r} is of no known kind; {ACCEPTED}.")
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(text)
     except ValueError:
-        return "website"  # whose normalise says what is wrong with it
+        return "website"  # its normalise says what is wrong with it
     if parts.hostname in ("github.com", "www.github.com") and parts.path.strip("/").count("/") >= 1:
         return "github"
     if parts.path.lower().endswith("/llms.txt"):
@@ -83,33 +79,35 @@ def _kind_of_address(url: str) -> str:
 
 
 def normalise(kind: str, target: str) -> str:
-    """The one spelling of a target: an absolute path, or a canonical address."""
+    """Return the normalised target: an absolute path, or a canonical address. Raise SourceError or AddressRefused."""
     return _module(kind).normalise(target.strip())
 
 
 def list_documents(spec: SourceSpec) -> Listing:
-    """What the source holds now, named one at a time."""
+    """Return the documents that a source holds now."""
     return _module(spec.kind).list_documents(spec)
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
-    """Those of a page's links that are documents of the source, once each."""
+    """Return those of a page's links that are documents of the source, once each."""
     return _module(spec.kind).follow(spec, page_url, links)
 
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page | None:
-    """One document, or None while it is the version that ``known`` describes; refuses an address that is
-    not the source's."""
+    """Fetch one document, or return None while it is the version that ``known`` describes.
+
+    Raise AddressRefused for an address that does not belong to the source.
+    """
     return _module(spec.kind).fetch(spec, url, known)
 
 
 def prepare(spec: SourceSpec) -> None:
-    """Get what many documents share, which may take longer than a single document may."""
+    """Download what many documents share, which may take longer than a single document may."""
     BULK[spec.kind](spec)
 
 
 def forget(spec: SourceSpec) -> None:
-    """Delete what is kept on this machine for a source that is no more."""
+    """Delete what is kept on this machine for a source that was deleted."""
     if spec.kind in KEEPERS:
         KEEPERS[spec.kind](spec.target)
 

@@ -1,4 +1,4 @@
 """The Milvus collection.
 
-``store`` is the door, ``client`` speaks pymilvus and names its errors, ``rows`` says what is stored.
+``store`` is the interface, ``client`` speaks pymilvus and tells its failures apart, ``rows`` defines what is stored.
 """

@@ -1,4 +1,4 @@
-"""Embedded chunks -> rows as Milvus stores them, in parts that it takes; its answers -> vectors and hits."""
+"""Embedded chunks -> rows as Milvus stores them, in parts of a size that it accepts; its answers -> vectors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ingestion.types import EmbeddedChunk, Hit, Vectors
+from ingestion.types import EmbeddedChunk, Vectors
 
 # Milvus counts VARCHAR in bytes and refuses more than 65 535.
 TEXT_BYTES = 65_535
@@ -18,6 +18,7 @@ OUTPUT_FIELDS = ["key", "document_id", "source_id", "url", "title", "heading", "
 
 
 def row_of(chunk: EmbeddedChunk, *, sparse: bool = True) -> dict[str, Any]:
+    """Return the row of a chunk, with its texts cut to the lengths of the columns; without ``sparse``, dense-only."""
     row = {
         "key": chunk.key,
         "source_id": chunk.source_id,
@@ -35,10 +36,12 @@ def row_of(chunk: EmbeddedChunk, *, sparse: bool = True) -> dict[str, Any]:
 
 
 def sparse_of(vectors: Vectors) -> dict[int, float]:
+    """Return the sparse vector as pymilvus takes it: token id to weight."""
     return dict(zip(vectors.indices.tolist(), vectors.weights.tolist(), strict=True))
 
 
 def vectors_of(row: dict[str, Any]) -> Vectors:
+    """Return the vectors of a row that Milvus answered; a dense-only row has an empty sparse vector."""
     weights = row.get("sparse", {})
     return Vectors(
         np.asarray(row["dense"], np.float32),
@@ -48,11 +51,12 @@ def vectors_of(row: dict[str, Any]) -> Vectors:
 
 
 def cut(text: str, size: int) -> str:
-    """The longest beginning of ``text`` of at most ``size`` bytes in UTF-8."""
+    """Return the longest beginning of ``text`` that has at most ``size`` bytes in UTF-8."""
     return text.encode(errors="replace")[:size].decode(errors="ignore")
 
 
 def parts_by_bytes(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows in lists of at most about UPSERT_BYTES each, in order."""
     part: list[dict[str, Any]] = []
     size = 0
     for row in rows:
@@ -64,8 +68,3 @@ def parts_by_bytes(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
         size += weight
     if part:
         yield part
-
-
-def hit_of(row: dict[str, Any]) -> Hit:
-    entity = row["entity"]
-    return Hit(score=float(row["distance"]), **{f: entity[f] for f in OUTPUT_FIELDS})

@@ -1,15 +1,15 @@
-"""The Milvus collection: schema, upsert, delete, search. The only door to Milvus.
+"""The Milvus collection: schema, upsert, delete, search. The only module through which Milvus is used.
 
-Rows are keyed by the chunk's deterministic key, so writing twice changes nothing; only ``upsert`` is
-used, never ``insert``, and never a flush. Works with Milvus Lite's server, Standalone and Distributed. Before
-version 2.4 Milvus knew no sparse vectors: a collection made there is dense-only, and searches in it are too.
+The primary key of a row is the chunk's deterministic key, so that writing twice changes nothing; only ``upsert`` is
+used, never ``insert``, and never a flush. It works with Milvus Lite's server, Standalone and Distributed. Milvus before
+version 2.4 has no sparse vectors: a collection made there is dense-only, and searches in it are too.
 
-Reads by key and counts are Strong: they see every write acknowledged before them, and wait for it. Searches have
-the collection's level, Bounded: a row written in the last seconds may be missing, a deleted one may still be found
-(which is why hits are checked against the rows of the database).
+Reads by key and counts have the consistency level Strong: they see every write acknowledged before them, and wait for
+it. Searches have the collection's level, Bounded: a row written in the last seconds may be missing, and a deleted one
+may still be found (which is why hits are checked against the rows of the database).
 
-Errors: VectorStoreUnavailable when Milvus does not answer or will not take writes just now; PermanentError with
-Milvus' own words when it refuses the request.
+Errors: VectorStoreUnavailable when Milvus does not answer or takes no writes just now, CollectionMissing when it does
+not have the collection; PermanentError with Milvus' own words when it refuses the request.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from ingestion.exceptions import VectorStoreUnavailable
 from ingestion.types import EmbeddedChunk, Hit, Vectors
 from ingestion.vector_store.client import (
     CONNECT_SECONDS,
+    code_of,
     connect,
     failures,
+    failures_translated,
     import_without_pandas,
     is_overdue,
     is_unavailable,
     library,
-    unavailable_named,
 )
 from ingestion.vector_store.rows import (
     HEADING_BYTES,
@@ -41,7 +42,6 @@ from ingestion.vector_store.rows import (
     TEXT_BYTES,
     TITLE_BYTES,
     URL_BYTES,
-    hit_of,
     parts_by_bytes,
     row_of,
     sparse_of,
@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 
 class Entry(NamedTuple):
-    """What a stored row says of itself."""
+    """The identifying fields of a stored row."""
 
     key: str
     source_id: int
@@ -66,15 +66,15 @@ class Entry(NamedTuple):
 
 # Reciprocal rank fusion's constant, from Cormack, Clarke and Buettcher, SIGIR 2009.
 RRF_K = 60
-# Each side of a hybrid search offers this many candidates, however few are asked for.
+# The dense and the sparse side of a hybrid search each offer this many candidates, however few are asked for.
 CANDIDATES = 50
 # A thousand rows are written in 0.3-0.9 s; a server that compacts may take several times that.
 TIMEOUT_SECONDS = 30.0
-# Bytes of vectors or keys that one query asks for. Milvus answers messages of up to 64 MB, but pymilvus makes
-# Python numbers of them, of eight times the size.
+# Bytes of vectors or keys that one query asks for. Milvus answers with messages of up to 64 MB, but pymilvus turns them
+# into Python numbers of eight times the size.
 ANSWER_BYTES = 4 * 1024 * 1024
 KEY_BYTES = 32
-# Nothing else is ever stored, and only this may become part of an expression.
+# No other key is ever stored, and only such a key may become part of an expression.
 KEY = re.compile(r"[A-Za-z0-9_-]{1,32}")
 SPARSE_TERMS = 256  # distinct tokens of a long chunk
 SPARSE_SINCE = (2, 4)
@@ -84,8 +84,10 @@ MODES = ("hybrid", "dense", "sparse")
 
 
 class VectorStore:
-    """One collection. Share one between threads: the client's channel is thread-safe. A request takes ``seconds`` at
-    most (TIMEOUT_SECONDS), and so does a connection."""
+    """One collection. Threads may share it: the client's channel is thread-safe.
+
+    A request takes ``seconds`` at most, by default TIMEOUT_SECONDS, and a connection no longer than that.
+    """
 
     def __init__(self, name: str, dimension: int, seconds: float | None = None) -> None:
         self.name = name
@@ -94,6 +96,7 @@ class VectorStore:
 
     @functools.cached_property
     def client(self) -> MilvusClient:
+        """Connect and return the client."""
         return connect(min(self.seconds, CONNECT_SECONDS))
 
     def ensure(self) -> None:
@@ -102,15 +105,18 @@ class VectorStore:
 
     @functools.cached_property
     def sparse(self) -> bool:
-        """Whether the collection holds sparse vectors; of one that is yet to be made, whether it will."""
+        """Return whether the collection holds sparse vectors or, while there is none, whether a new one would."""
         return self._call(self._sparse)
 
     def exists(self) -> bool:
+        """Return whether Milvus has the collection."""
         return bool(self._call(lambda: self.client.has_collection(self.name, timeout=self.seconds)))
 
     def upsert(self, chunks: Sequence[EmbeddedChunk]) -> int:
-        """Write rows; the last of equal keys wins. Returns how many Milvus acknowledged: all of them, otherwise
-        VectorStoreUnavailable."""
+        """Write the rows of chunks; the last of equal keys wins. Return how many there were.
+
+        Raise VectorStoreUnavailable when Milvus did not acknowledge all of them.
+        """
         rows = list({c.key: row_of(c, sparse=self.sparse) for c in chunks}.values())
         for part in parts_by_bytes(rows):
             if (taken := self._call(partial(self._upsert, part))) != len(part):
@@ -124,27 +130,30 @@ class VectorStore:
             self._call(lambda: self.client.delete(self.name, ids=wanted, timeout=self.seconds))
 
     def count(self) -> int:
-        """Rows that a query sees (Strong; ``count(*)``, since ``num_entities`` lags behind deletes)."""
+        """Return how many rows there are (Strong; by ``count(*)``, since ``num_entities`` lags behind deletes)."""
         return int(self._query("", ["count(*)"])[0]["count(*)"])
 
     def existing(self, keys: Sequence[str]) -> set[str]:
-        """Which of ``keys`` are stored (Strong). Any number; each query asks for a bounded part of them."""
+        """Return which of ``keys``, any number of them, are stored (Strong; in queries of bounded size)."""
         return {row["key"] for row in self._rows(keys, ["key"], row_bytes=KEY_BYTES)}
 
     def vectors(self, keys: Sequence[str]) -> dict[str, Vectors]:
-        """The stored vectors of those ``keys`` that are there (Strong). Any number, likewise."""
+        """Return the vectors of those of ``keys``, any number of them, that are stored (Strong)."""
         fields = ["key", "dense", *(["sparse"] if self.sparse else [])]
         rows = self._rows(keys, fields, row_bytes=KEY_BYTES + 4 * self.dimension + 8 * SPARSE_TERMS)
         return {row["key"]: vectors_of(row) for row in rows}
 
     def keys(self, source_id: int | None = None) -> Iterator[str]:
-        """Every stored key, ascending, each once; streamed, so that a million takes no more memory than a thousand."""
+        """Yield every stored key, of one source if it is given, in ascending order and once each.
+
+        The keys are streamed, so that a million takes no more memory than a thousand.
+        """
         return (entry.key for entry in self.entries(source_id))
 
     def entries(self, source_id: int | None = None) -> Iterator[Entry]:
-        """What every row says of itself, in ascending order of the keys; streamed like ``keys``.
+        """Yield the entry of every row, in ascending order of the keys; streamed like ``keys``.
 
-        A window of keys that holds too many is halved at a key in its middle: that needs neither an order of the
+        A window of keys that holds too many is divided at a key in its middle: that needs neither an order of the
         answers nor evenly spread keys.
         """
         bounds = [*first_bounds(self.count()), None]
@@ -159,61 +168,59 @@ class VectorStore:
             windows += [(middle, high), (low, middle)]
 
     def copies(self, keys: Sequence[str]) -> int:
-        """Rows stored under these keys: more than there are keys when one is stored twice."""
+        """Return how many rows have one of these keys: more than there are keys when one is stored twice."""
         if not keys:
             return 0
         return int(self._query(f"key in {json.dumps(list(keys))}", ["count(*)"])[0]["count(*)"])
 
     def drop(self) -> None:
-        """Remove the whole collection; no error when there is none."""
+        """Delete the whole collection; it is no error when there is none."""
         self._call(lambda: self.client.drop_collection(self.name, timeout=self.seconds))
 
     def search(self, query: Vectors, *, limit: int, mode: str = "hybrid", source_ids: Sequence[int] = ()) -> list[Hit]:
-        """The best ``limit`` rows, best first (Bounded). ``mode`` is "hybrid", "dense" or "sparse"; a hybrid score
-        is a fused rank (up to 2 / 61), the others are inner products. A dense-only collection is searched by
-        dense vectors whatever the mode."""
+        """Return the best ``limit`` rows, of certain sources if they are given, best first (Bounded).
+
+        ``mode`` is "hybrid", "dense" or "sparse"; a hybrid score is a fused rank (up to 2 / 61), the others are inner
+        products. A dense-only collection is searched by dense vectors whatever the mode.
+        """
         mode = mode if self.sparse else "dense"
         where = f"source_id in {[int(i) for i in source_ids]}" if source_ids else ""
         found = self._call(lambda: self._search(query, limit, mode, where))
-        return [hit_of(row) for row in found]
+        return [
+            Hit(score=float(row["distance"]), **{name: row["entity"][name] for name in OUTPUT_FIELDS}) for row in found
+        ]
 
     def _ensure(self) -> None:
         if not self.client.has_collection(self.name, timeout=self.seconds):
-            self._create()
+            kinds = library().DataType
+            schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.add_field("key", kinds.VARCHAR, is_primary=True, max_length=32)
+            schema.add_field("source_id", kinds.INT64)
+            schema.add_field("document_id", kinds.INT64)
+            schema.add_field("position", kinds.INT64)
+            for field, size in (("url", URL_BYTES), ("title", TITLE_BYTES), ("heading", HEADING_BYTES)):
+                schema.add_field(field, kinds.VARCHAR, max_length=size)
+            schema.add_field("text", kinds.VARCHAR, max_length=TEXT_BYTES)
+            schema.add_field("dense", kinds.FLOAT_VECTOR, dim=self.dimension)
+            index = self.client.prepare_index_params()
+            index.add_index("dense", index_type="AUTOINDEX", metric_type="IP")
+            if self._sparse():
+                schema.add_field("sparse", kinds.SPARSE_FLOAT_VECTOR)
+                index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+            self.client.create_collection(self.name, schema=schema, index_params=index, timeout=self.seconds)
         self.client.load_collection(self.name, timeout=self.seconds)
 
     def _sparse(self) -> bool:
-        if not self.client.has_collection(self.name, timeout=self.seconds):
-            return knows_sparse(self._version())
-        description = self.client.describe_collection(self.name, timeout=self.seconds)
-        return any(field["name"] == "sparse" for field in description["fields"])
-
-    def _version(self) -> str:
-        """Empty where the server does not tell: Milvus Lite."""
+        if self.client.has_collection(self.name, timeout=self.seconds):
+            description = self.client.describe_collection(self.name, timeout=self.seconds)
+            return any(field["name"] == "sparse" for field in description["fields"])
         try:
-            return str(self.client.get_server_version(timeout=self.seconds))
+            return knows_sparse(str(self.client.get_server_version(timeout=self.seconds)))
         except failures() as error:
-            if is_unavailable(error) and "UNIMPLEMENTED" not in str(error):
+            # Milvus Lite does not tell its version, which is a current one; an unavailable server is asked again.
+            if is_unavailable(error) and code_of(error) != "UNIMPLEMENTED":
                 raise
-            return ""
-
-    def _create(self) -> None:
-        kinds = library().DataType
-        schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("key", kinds.VARCHAR, is_primary=True, max_length=32)
-        schema.add_field("source_id", kinds.INT64)
-        schema.add_field("document_id", kinds.INT64)
-        schema.add_field("position", kinds.INT64)
-        for field, size in (("url", URL_BYTES), ("title", TITLE_BYTES), ("heading", HEADING_BYTES)):
-            schema.add_field(field, kinds.VARCHAR, max_length=size)
-        schema.add_field("text", kinds.VARCHAR, max_length=TEXT_BYTES)
-        schema.add_field("dense", kinds.FLOAT_VECTOR, dim=self.dimension)
-        index = self.client.prepare_index_params()
-        index.add_index("dense", index_type="AUTOINDEX", metric_type="IP")
-        if self._sparse():
-            schema.add_field("sparse", kinds.SPARSE_FLOAT_VECTOR)
-            index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        self.client.create_collection(self.name, schema=schema, index_params=index, timeout=self.seconds)
+            return True
 
     def _upsert(self, rows: list[dict[str, Any]]) -> int:
         answer = self.client.upsert(self.name, rows, timeout=self.seconds)
@@ -239,7 +246,7 @@ class VectorStore:
         return rows
 
     def _window(self, low: str | None, high: str | None, source_id: int | None) -> list[Entry]:
-        """Rows with low <= key < high, at most WINDOW_ROWS, in order. None: no bound."""
+        """Return at most WINDOW_ROWS rows with low <= key < high, in order; None is no bound."""
         terms = [f"key >= {json.dumps(low or '')}"]
         terms += [f"key < {json.dumps(high)}"] if high is not None else []
         terms += [f"source_id == {int(source_id)}"] if source_id is not None else []
@@ -268,44 +275,44 @@ class VectorStore:
         return list(found[0])
 
     def _call(self, request: Callable[[], T]) -> T:
-        """Run a request; after a restart of Milvus connect and load once more, then give up. What took too long
-        is not tried again."""
+        """Run a request; when Milvus is unavailable, connect and load once more and run it a second time.
+
+        A request that took too long is not repeated.
+        """
         started = monotonic()
-        with unavailable_named():
+        with failures_translated():
             try:
                 return request()
             except failures() as error:
                 overdue = is_overdue(error) or monotonic() - started > min(self.seconds, CONNECT_SECONDS) / 2
                 if not is_unavailable(error) or overdue:
                     raise
-                self._reconnect()
+                self.close()  # the next use of the client connects again
+                if self.client.has_collection(self.name, timeout=min(self.seconds, CONNECT_SECONDS)):
+                    self.client.load_collection(self.name, timeout=self.seconds)
                 return request()
 
-    def _reconnect(self) -> None:
-        self.close()
-        if self.client.has_collection(self.name, timeout=min(self.seconds, CONNECT_SECONDS)):
-            self.client.load_collection(self.name, timeout=self.seconds)
-
     def close(self) -> None:
+        """Close the connection; the next request opens another one."""
         if client := self.__dict__.pop("client", None):
             client.close()
 
 
 def knows_sparse(version: str) -> bool:
-    """By the server's word; one that says nothing readable is taken to be current."""
+    """Return whether a server of this version has sparse vectors; one without a readable version is current."""
     found = re.match(r"v?(\d+)\.(\d+)", version)
     return found is None or (int(found[1]), int(found[2])) >= SPARSE_SINCE
 
 
 def first_bounds(rows: int) -> list[str]:
-    """Where to begin so that evenly spread hexadecimal keys come in windows that are half full."""
+    """Return the lower bounds of windows that are about half full when ``rows`` hexadecimal keys are evenly spread."""
     digits = 0
     while rows > 16**digits * WINDOW_ROWS // 2:
         digits += 1
-    return ["", *(f"{n:0{digits}x}" for n in range(1, 16**digits))]
+    return ["", *(f"{number:0{digits}x}" for number in range(1, 16**digits))]
 
 
 @functools.cache
 def open_store(name: str, dimension: int, seconds: float | None = None) -> VectorStore:
-    """Return the process's handle on a collection whose requests take ``seconds`` at most, or TIMEOUT_SECONDS."""
+    """Return the process's VectorStore for a collection, whose requests take ``seconds`` at most."""
     return VectorStore(name, dimension, seconds)

@@ -25,7 +25,7 @@ from django.conf import settings
 
 from tests.support.local_site import Handler, LocalSite
 
-TODO, LEFT, MANNERS, VISITORS, STOP = (f"polite:{name}" for name in ("todo", "left", "manners", "visitors", "stop"))
+TODO, LEFT, POLICY, VISITORS, STOP = (f"polite:{name}" for name in ("todo", "left", "policy", "visitors", "stop"))
 
 
 class BusySite:
@@ -81,7 +81,7 @@ def start(*, processes: int, redis_url: str, timeout: float = 20.0) -> list[subp
 
 def ask(client: Any, urls: list[str], *, delay: float, connections: int) -> None:
     client.set(LEFT, len(urls))
-    client.hset(MANNERS, mapping={"delay": delay, "connections": connections})
+    client.hset(POLICY, mapping={"delay": delay, "connections": connections})
     client.zadd(TODO, dict.fromkeys(urls, 0.0))
 
 
@@ -115,10 +115,10 @@ def _visit(client: Any, url: str) -> None:
     from ingestion.fetching import fetcher, politeness
     from ingestion.types import CrawlPolicy
 
-    manners = CrawlPolicy(float(client.hget(MANNERS, "delay")), int(client.hget(MANNERS, "connections")))
+    policy = CrawlPolicy(float(client.hget(POLICY, "delay")), int(client.hget(POLICY, "connections")))
     client.hset(VISITORS, url, os.getpid())
     try:
-        fetcher.fetch(url, turn=lambda hop: politeness.turn(hop, manners, token=url))
+        fetcher.fetch(url, slot=lambda hop: politeness.slot(hop, policy, token=url))
     except TransientError as error:
         client.zadd(TODO, {url: time.time() + (error.retry_after or 0.1)})
         client.incr(f"polite:{type(error).__name__}")

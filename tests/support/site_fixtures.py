@@ -26,8 +26,8 @@ def site(loopback_allowed: None) -> Iterator[LocalSite]:
 
 
 @pytest.fixture
-def forgetful_manners(clean_redis: object) -> Iterator[None]:
-    """What was learnt of hosts ends with the test; the next one's site may have the same port."""
+def forgotten_hosts(clean_redis: object) -> Iterator[None]:
+    """Forget what was learnt about hosts before and after the test; the next one's site may have the same port."""
     politeness.forget()
     yield
     politeness.forget()

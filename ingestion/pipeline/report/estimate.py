@@ -73,7 +73,7 @@ def estimate(spec: SourceSpec) -> Estimate:
     pages = min(len(known), spec.max_pages or len(known))
     tokens = round(pages * sum(page.tokens for page in samples) / len(samples))
     # Fetching and embedding run side by side, so the slower one decides.
-    delay = settings.CRAWL_DELAY_SECONDS if spec.manners.delay_seconds is None else spec.manners.delay_seconds
+    delay = settings.CRAWL_DELAY_SECONDS if spec.crawl_policy.delay_seconds is None else spec.crawl_policy.delay_seconds
     fetching = pages * delay if spec.kind in Source.WEB else 0.0
     embedding = tokens / (embedding_rate() or ASSUMED_TOKENS_PER_SECOND)
     first = samples[0].extracted

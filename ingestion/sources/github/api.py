@@ -1,11 +1,11 @@
 """GitHub's REST API, as far as a source needs it: a ref's commit, a commit's tree, an archive, a single blob.
 
-In: a repository and a name. Out: what the API says, or an error that says what to do about it. A spent allowance
-raises Throttled, which makes every worker leave the API alone until it is renewed. ``GITHUB_TOKEN`` is sent to
-``GITHUB_API_URL`` and never beyond: archives come from another host, which the API names in a redirect.
+In: a repository and a name. Out: the API's answer, or an error that says what to do. A spent rate limit raises
+Throttled, which makes every worker leave the API alone until the limit is reset. ``GITHUB_TOKEN`` is sent to
+``GITHUB_API_URL`` and never to another host: archives come from one that the API names in a redirect.
 
-robots.txt, which is about crawling a site's pages, does not apply to an API that is made to be called; the
-allowance of calls does. Nothing is kept here.
+robots.txt is about crawling a site's pages and does not apply to an API that is made to be called; its rate limit does.
+Nothing is kept here.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ T = TypeVar("T")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 STATUS = re.compile(r"HTTP (\d{3})")
 QUERY = re.compile(r"\?[^\s;,)]+")
-# 45 000 entries. Python holds the text and its bytes at once, beside at most as much for the entries that are
-# documents: a worker stays below 150 MB. For a larger repository the archive itself is the list.
+# 45 000 entries. Python holds the text and its bytes at once, and at most as much again for the entries that are
+# documents: a worker stays below 150 MB. For a larger repository the archive itself is listed.
 MAX_TREE_BYTES = 16 * 1024 * 1024
 FILE_MODES = {"100644", "100755", "100664"}  # neither links (120000) nor submodules (160000)
 SUBMODULE = "160000"
-# GitHub's limits on bursts may answer 403 without a word on when to come back, like a lack of rights; its manual
-# asks to wait for a minute then (docs.github.com/rest, "Exceeding the rate limit").
+# GitHub's limits on bursts may answer 403 without saying when to come back, like a lack of rights; its manual asks to
+# wait for a minute then (docs.github.com/rest, "Exceeding the rate limit").
 FORBIDDEN = 403
 SECONDARY_LIMIT_SECONDS = 60.0
 ADVICE = {
@@ -59,7 +59,7 @@ ADVICE = {
 
 
 class Head(NamedTuple):
-    """The commit that a ref leads to, and the validator of that answer."""
+    """The commit that a ref points to, and the ETag of that answer."""
 
     commit: str
     etag: str = ""
@@ -67,7 +67,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document, or with an empty ``sha`` a submodule; ``size`` in bytes."""
+    """A document of a commit, or with an empty ``sha`` a submodule; ``size`` is in bytes."""
 
     path: str
     sha: str
@@ -76,15 +76,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """``name`` is owner/repo."""
+    """A repository, whose ``name`` is owner/repo."""
 
     name: str
-    manners: CrawlPolicy
+    policy: CrawlPolicy
 
     # --- Calls ----------------------------------------------------------------------------------------
 
     def head(self, ref: str, *, known: Head | None = None) -> Head:
-        """Where a ref leads; with a token it costs nothing to ask while it is still the known commit."""
+        """Return the commit that a ref points to; with a token, asking is free while it still is the known commit."""
         request = partial(fetcher.fetch_if_changed, known=Validators(etag=known.etag if known else ""))
         accept = "application/vnd.github.sha"  # in JSON a commit comes with the changes it made, which may be MBs
         page = self._ask(request, f"commits/{quote(ref, safe='')}", accept=accept)
@@ -96,7 +96,7 @@ class Repository:
         return known
 
     def tree(self, commit: str) -> list[Entry] | None:
-        """The documents and submodules of a commit; None when there are too many for one answer."""
+        """Return the documents and submodules of a commit, or None when there are too many for one answer."""
         request = partial(fetcher.fetch, max_bytes=MAX_TREE_BYTES)
         try:
             return _entries(self._ask(request, f"git/trees/{commit}?recursive=1"))
@@ -104,7 +104,7 @@ class Repository:
             return None
 
     def download(self, commit: str, path: Path) -> None:
-        """Save the repository at a commit as a tar.gz archive: one call, whatever it holds."""
+        """Save the repository at a commit as a tar.gz archive, in one call."""
         try:
             self._save(f"tarball/{commit}", path, "*/*", max_bytes=settings.GITHUB_MAX_ARCHIVE_BYTES)
         except UnsupportedContent as error:
@@ -114,36 +114,44 @@ class Repository:
             ) from error
 
     def download_blob(self, sha: str, path: Path) -> None:
-        """Save one file: for what the repository keeps out of its archives."""
+        """Save one file, which the repository keeps out of its archives."""
         self._save(f"git/blobs/{sha}", path, "application/vnd.github.raw+json", max_bytes=settings.FETCH_MAX_BYTES)
 
     # --- Requests -------------------------------------------------------------------------------------
 
     def _ask(self, request: Callable[..., T], path: str, *, accept: str = "application/vnd.github+json") -> T:
-        turn, headers = self._turn(path), _headers(accept)
+        slot, headers = self._slot(path), _headers(accept)
         with self._explained():
-            return request(self._url(path), permit=_permit, turn=turn, content_types=(), headers=headers)
+            return request(self._url(path), check_url=_check_url, slot=slot, content_types=(), headers=headers)
 
     def _save(self, path: str, file: Path, accept: str, *, max_bytes: int) -> None:
-        """The API may answer with a redirect to wherever archives are; netguard judges that host like any other."""
-        turn, headers = self._turn(path), _headers(accept)
+        """Save an answer; the API may redirect to another host, which ``ssrf_guard`` checks like any other."""
+        slot, headers = self._slot(path), _headers(accept)
         with self._explained():
-            fetcher.download(self._url(path), file, turn=turn, headers=headers, max_bytes=max_bytes)
+            fetcher.download(self._url(path), file, slot=slot, headers=headers, max_bytes=max_bytes)
 
     def _url(self, path: str) -> str:
         return f"{settings.GITHUB_API_URL.rstrip('/')}/repos/{self.name}/{path}"
 
-    def _turn(self, path: str) -> fetcher.Turn:
-        return partial(politeness.turn, manners=self.manners, token=self._url(path))
+    def _slot(self, path: str) -> fetcher.Slot:
+        return partial(politeness.slot, policy=self.policy, token=self._url(path))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """The errors of single pages become those of a source. A document is not gone because its
-        repository is, and an address may hold a passing token, which is nobody's business."""
+        """Turn the errors of a page into those of the repository, without the queries of addresses.
+
+        A document is not gone because its repository is, and a query may hold a temporary token.
+        """
         try:
             yield
         except PageGone as error:
-            raise SourceError(f"{self.name}: {_absence()}") from error
+            why = (
+                "GITHUB_TOKEN may not read it" if settings.GITHUB_TOKEN else "it is private and GITHUB_TOKEN is not set"
+            )
+            raise SourceError(
+                f"{self.name}: the repository or the ref does not exist (HTTP 404), or {why}; "
+                "a slash within a ref is written %2F"
+            ) from error
         except PageRefused as error:
             raise _refusal(self.name, error) from error
         except AddressRefused as error:
@@ -156,13 +164,14 @@ class Repository:
 
 
 def html_url() -> str:
-    """Where people read what the API speaks of: github.com, or the site of a GitHub Enterprise."""
+    """Return the site where people read the repositories: github.com, or that of a GitHub Enterprise."""
     parts = urlsplit(settings.GITHUB_API_URL)
     path = parts.path.rstrip("/").removesuffix("/api/v3")
     return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}{path}"
 
 
 def is_document(path: str) -> bool:
+    """Return whether a file has a format that can be read."""
     return PurePosixPath(path).suffix.lower() in FORMATS
 
 
@@ -171,15 +180,10 @@ def _headers(accept: str) -> dict[str, str]:
     return headers | ({"Authorization": f"Bearer {settings.GITHUB_TOKEN}"} if settings.GITHUB_TOKEN else {})
 
 
-def _permit(url: str) -> None:
-    """A repository that was renamed is found by a redirect within the API."""
+def _check_url(url: str) -> None:
+    """Raise AddressRefused outside the API, within which a redirect leads to a repository that was renamed."""
     if urlsplit(url).netloc != urlsplit(settings.GITHUB_API_URL).netloc:
         raise AddressRefused(f"{url} is not on the host of GITHUB_API_URL; correct the setting")
-
-
-def _absence() -> str:
-    private = "GITHUB_TOKEN may not read it" if settings.GITHUB_TOKEN else "it is private and GITHUB_TOKEN is not set"
-    return f"the repository or the ref does not exist (HTTP 404), or {private}; a slash within a ref is written %2F"
 
 
 def _refusal(name: str, error: PageRefused) -> SourceError | FetchFailed:
@@ -207,7 +211,10 @@ def _entries(page: Page) -> list[Entry] | None:
 
 
 def _entry(found: dict[str, Any]) -> Any:
-    """Makes an entry of an entry while the text is read, so that those of no use never pile up."""
+    """Return the Entry of a JSON object of a tree, or None when it is of no use, so that such objects never pile up.
+
+    The outermost object, which holds the tree, is returned as it is.
+    """
     if "tree" in found:
         return found
     mode, path = found.get("mode"), found.get("path", "")

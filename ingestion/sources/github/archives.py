@@ -1,10 +1,10 @@
 """A repository's archive (tar.gz) -> its documents in a folder.
 
-In: a file on disk, as a forge makes it: one folder at the top, the repository inside. Out: those regular files
-that are wanted, at their paths in the repository. Links, devices and files above the bound are passed over.
-An archive is read once, from its start to its end, in pieces: memory grows neither with its size nor with
-the number of its files. What leads out of the folder, is damaged, or unpacks out of proportion raises
-FetchFailed or SourceError, and the folder is then to be thrown away.
+In: a file on disk, as GitHub makes it: one folder at the top, the repository inside. Out: those regular files that are
+wanted, at their paths in the repository. Links, devices and files above the size limit are skipped. An archive is read
+once, from its start to its end, in pieces: memory grows neither with its size nor with the number of its files. An
+archive that leads out of the folder, is damaged, or unpacks out of proportion raises FetchFailed or SourceError, and
+the folder is then to be deleted.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ DAMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """In bytes: of all files together, and of one."""
+    """The most bytes that all files together may have, and that one may have."""
 
     total: int
     file: int
 
 
 def unpack(archive: Path, folder: Path, *, wanted: Callable[[str], bool], bounds: Bounds) -> None:
-    """Write the wanted files below ``folder``, which is made."""
+    """Write the wanted files below ``folder``, which is created. ``wanted`` is asked with each path."""
     folder.mkdir(parents=True)
     with _opened(archive) as unpacked:
         for path, size in _bounded(_files(unpacked, wanted), bounds):
@@ -58,12 +58,12 @@ def unpack(archive: Path, folder: Path, *, wanted: Callable[[str], bool], bounds
 
 
 def git_hash(body: bytes) -> str:
-    """The name that git gives to a file's content."""
+    """Return the hash by which git names a file's content."""
     return hashlib.sha1(b"blob %d\0%b" % (len(body), body), usedforsecurity=False).hexdigest()
 
 
 def is_plain(path: str) -> bool:
-    """Whether a path stays below where it starts, wherever that is."""
+    """Return whether a relative path stays below its start."""
     return "\0" not in path and {"", ".", ".."}.isdisjoint(path.split("/"))
 
 
@@ -75,6 +75,7 @@ class _Unpacked:
         self.tell = file.tell
 
     def read(self, size: int) -> bytes:
+        """Return the next ``size`` bytes or fewer. Raise when one read or all together would be too large."""
         if size > MAX_READ_BYTES:
             raise ValueError(f"a name of {size} bytes")
         piece = self._file.read(size)
@@ -83,7 +84,7 @@ class _Unpacked:
         return piece
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """The next ``size`` bytes, all of them."""
+        """Yield the next ``size`` bytes in pieces. Raise EOFError when there are fewer."""
         while size > 0:
             piece = self.read(min(size, COPY_BYTES))
             if not piece:
@@ -92,12 +93,12 @@ class _Unpacked:
             yield piece
 
     def seek(self, position: int) -> None:
-        """Pass over what nobody wants, piece by piece, so that a bomb is noticed on the way."""
+        """Skip to a later position, piece by piece, so that a decompression bomb is noticed on the way."""
         for _ in self.pieces(position - self.tell()):
             continue
 
     def finish(self) -> None:
-        """Read what follows the last file: gzip's checksum stands at the very end."""
+        """Read to the very end, where gzip's checksum is."""
         while self.read(COPY_BYTES):
             continue
 
@@ -115,19 +116,18 @@ def _opened(archive: Path) -> Iterator[_Unpacked]:
 
 
 def _files(unpacked: _Unpacked, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
-    """Paths below the archive's top folder, and sizes; what follows in ``unpacked`` is the file's content."""
+    """Yield the path below the archive's top folder and the size of each wanted file.
+
+    The file's content then comes next in ``unpacked``.
+    """
     with tarfile.open(fileobj=unpacked, mode="r:") as tar:  # type: ignore[call-overload]
         while (member := tar.next()) is not None:
             tar.members.clear()  # it remembers every file that it has passed: 100 MB for 100 000
             path = member.name.partition("/")[2]
             if member.isreg() and not member.issparse() and wanted(path):
-                yield _judged(path), member.size
-
-
-def _judged(path: str) -> str:
-    if not is_plain(path):
-        raise ValueError(f"it holds the path {path[:200]!r}")
-    return path
+                if not is_plain(path):
+                    raise ValueError(f"it holds the path {path[:200]!r}")
+                yield path, member.size
 
 
 def _bounded(files: Iterator[tuple[str, int]], bounds: Bounds) -> Iterator[tuple[str, int]]:

@@ -1,13 +1,13 @@
 """A folder or a single file as a source; documents are ``file://`` addresses of text, notebook and PDF files.
 
-Hidden entries, unknown formats and whatever lies outside the folder are passed over; linked folders
-are not entered (what they show inside the folder is found at its own place). Only regular files are ever
-opened, and no link is followed that took somebody's place after a path was judged: neither that of the folder, which
-was judged when the source was saved, nor of anything in it. Globs apply to the path relative to the folder.
+Hidden entries, unknown formats and whatever lies outside the folder are skipped; linked folders are not entered (what
+they lead to inside the folder is found at its own path). Only regular files are ever opened, and a symbolic link that
+replaced something after its path was checked is not followed: neither in place of the folder, which was checked when
+the source was saved, nor of anything in it. Globs apply to the path relative to the folder.
 
-A document's version is its size and times: naming 10 000 files with it takes 0.5 s, reading and
-hashing them 3.5 s, and that before the cost of a task for each. No program can set a file's change time
-(ctime) back, so that new content with the old size and modification time is noticed all the same.
+A document's version is made of its size and times: listing 10 000 files with it takes 0.5 s, reading and hashing them
+3.5 s, and that before the cost of a task for each. No program can set a file's change time (ctime) back, so that new
+content with the old size and modification time is noticed all the same.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ingestion.exceptions import (
 from ingestion.fetching.responses import refuse_binary
 from ingestion.fetching.urls import MAX_URL_CHARS
 from ingestion.sources.globs import wanted
-from ingestion.sources.local.unlinked import descriptor
+from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 PDF = "application/pdf"
@@ -70,8 +70,8 @@ EXAMPLES = 3  # names in a note; staff look at the folder for the rest
 
 
 def normalise(target: str) -> str:
-    """The absolute path of an existing folder, or of a file of a known format."""
-    path = existing(target)
+    """Return the absolute path of an existing folder, or of a file of a known format. Raise SourceError."""
+    path = existing_path(target)
     if path.is_file():
         content_type_of(path.name, error=SourceError)
     elif not path.is_dir():
@@ -80,32 +80,36 @@ def normalise(target: str) -> str:
 
 
 def list_documents(spec: SourceSpec) -> Listing:
+    """Return the files of the folder, or the single file."""
     normalise(spec.target)
-    root = saved(spec.target)
+    root = saved_path(spec.target)
     if root.is_file():
-        return Listing(documents=(Listed(address(str(root)), version(str(root))),), complete=True)
-    return list_folder(spec, root, address)
+        return Listing(documents=(Listed(file_url(str(root)), file_version(str(root))),), complete=True)
+    return list_folder(spec, root, file_url)
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
-    """Files are found by listing, never by their links."""
+    """Return nothing: files are found by listing, never by links."""
     return []
 
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
-    """The file as it is now; ``known`` says nothing of files."""
-    root = saved(spec.target)
-    path = real(url)
+    """Return the file as it is now; ``known`` is ignored."""
+    root = saved_path(spec.target)
+    path = real_path(url)
     if not url.startswith("file:") or not path.is_relative_to(root):
         raise AddressRefused(f"{url} lies outside {spec.target}; add its folder as a source of its own")
     return read_page(root, path, url)
 
 
-# --- Also for other kinds that keep files ------------------------------------------------------------------
+# --- Paths, also for other kinds that keep files --------------------------------------------------------
 
 
-def existing(target: str) -> Path:
-    """The absolute path that ``target`` names, in letters that a row can store."""
+def existing_path(target: str) -> Path:
+    """Return the absolute path, without links, of an existing file or folder. Raise SourceError.
+
+    The path is valid Unicode, so that a row can store it.
+    """
     try:
         path = (_from_uri(target) if target.startswith("file:") else Path(target)).expanduser().resolve()
         str(path).encode()
@@ -116,17 +120,19 @@ def existing(target: str) -> Path:
     return path
 
 
-def saved(target: str) -> Path:
-    """The path of a source, which had no links when it was saved. Where one has taken its place, or that of a folder
-    above it, the source would hold what nobody allowed."""
-    path = real(target)
+def saved_path(target: str) -> Path:
+    """Return the path of a source, which had no links when it was saved. Raise SourceError when it has some now.
+
+    A link in place of the folder, or of one above it, would add files to the source that nobody allowed.
+    """
+    path = real_path(target)
     if path != (_from_uri(target) if target.startswith("file:") else Path(target)):
-        raise SourceError(f"{target} leads to {shown(path)} by now; undo that, or make that a source of its own.")
+        raise SourceError(f"{target} leads to {printable(path)} by now; undo that, or make that a source of its own.")
     return path
 
 
-def real(target: str) -> Path:
-    """The path without its links; one that leads in circles stays as it is, and is no file."""
+def real_path(target: str) -> Path:
+    """Return a path without its links; one whose links form a loop stays as it is, and is no file."""
     try:
         return Path(os.path.realpath(_from_uri(target) if target.startswith("file:") else target))
     except ValueError as error:
@@ -134,75 +140,79 @@ def real(target: str) -> Path:
 
 
 def list_folder(spec: SourceSpec, root: Path, name: Callable[[str], str]) -> Listing:
-    """The documents below ``root`` in the order of their paths; ``name`` makes a path an address."""
+    """Return the documents below ``root`` in the order of their paths; ``name`` turns a path into an address."""
     walk = _Walk(spec, str(root), name)
     cap = spec.max_pages or None
     paths = list(islice(walk.documents(), cap and cap + 1))
     return Listing(
-        documents=(Listed(name(path), version(path)) for path in paths[:cap]),
+        documents=(Listed(name(path), file_version(path)) for path in paths[:cap]),
         complete=not walk.unreadable,
         notes=tuple(walk.notes(capped=cap is not None and len(paths) > cap)),
     )
 
 
 def read_page(root: Path, path: Path, url: str) -> Page:
-    """A document below ``root`` as a page; ``path`` is free of links."""
+    """Return a document below ``root`` as a page; ``path`` has no links."""
     content_type = content_type_of(path.name, error=UnsupportedContent)
     with opened(path, absence=partial(_absence, root, path)) as file:
-        body = content(path, file)
+        body = read_unchanged(path, file)
     if content_type == PDF:
-        _refuse_other_than_pdf(path, body)
+        if b"%PDF-" not in body[:PDF_MARK_BYTES]:
+            raise UnsupportedContent(f"{printable(path)} is no PDF although its name says so; rename or exclude it")
     else:
-        refuse_binary(shown(path), body)
+        refuse_binary(printable(path), body)
     if content_type == "text/plain" and RST.search(body[:SNIFF_BYTES]):
         content_type = "text/x-rst"
     return Page(url=url, body=body, content_type=content_type)
 
 
 def content_type_of(name: str, *, error: type[SourceError | UnsupportedContent]) -> str:
+    """Return the media type by a file's name. Raise ``error`` for an unknown format."""
     content_type = FORMATS.get(PurePath(name).suffix.lower())
     if content_type is None:
-        raise error(f"{shown(name)} has no accepted format; accepted are {' '.join(FORMATS)}.")
+        raise error(f"{printable(name)} has no accepted format; accepted are {' '.join(FORMATS)}.")
     return content_type
 
 
 @contextmanager
 def opened(path: Path, *, absence: Callable[[], IngestionError]) -> Iterator[BinaryIO]:
-    """A regular file, open for reading. Should a pipe or a link take its place, or that of a folder above it, in the
-    last moment, opening neither waits nor follows."""
+    """Yield a regular file, open for reading. Raise the error that ``absence`` makes when there is none.
+
+    Should a pipe or a link replace it, or a folder above it, at the last moment, opening neither waits nor follows.
+    """
     try:
         if not path.is_file():
             raise absence()
-        with os.fdopen(descriptor(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with os.fdopen(open_nofollow(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise FetchFailed(f"{shown(path)} has become something else than a file; it will be tried again")
+                raise FetchFailed(f"{printable(path)} has become something else than a file; it will be tried again")
             yield file
     except PermissionError as error:
-        raise PageRefused(f"{shown(path)} may not be read; give the worker's user the right to") from error
+        raise PageRefused(f"{printable(path)} may not be read; give the worker's user the right to") from error
     except OSError as error:
-        raise FetchFailed(f"{shown(path)} cannot be read ({error.strerror}); it will be tried again") from error
+        raise FetchFailed(f"{printable(path)} cannot be read ({error.strerror}); it will be tried again") from error
 
 
-def content(path: Path, file: BinaryIO) -> bytes:
-    """The whole file, unless it changes meanwhile."""
+def read_unchanged(path: Path, file: BinaryIO) -> bytes:
+    """Return the whole file. Raise FetchFailed when it changes meanwhile, UnsupportedContent when it is too large."""
     before = os.fstat(file.fileno())
     if before.st_size > settings.FETCH_MAX_BYTES:
         raise UnsupportedContent(
-            f"{shown(path)} is larger than {settings.FETCH_MAX_BYTES} bytes; exclude it or raise FETCH_MAX_BYTES"
+            f"{printable(path)} is larger than {settings.FETCH_MAX_BYTES} bytes; exclude it or raise FETCH_MAX_BYTES"
         )
     body = file.read(before.st_size)
     if stamp(os.fstat(file.fileno())) != stamp(before):
-        raise FetchFailed(f"{shown(path)} was written while it was read; it will be tried again")
+        raise FetchFailed(f"{printable(path)} was written while it was read; it will be tried again")
     return body
 
 
 def stamp(status: os.stat_result) -> str:
-    """Differs whenever the content may differ."""
+    """Return a text that differs whenever the content may differ."""
     return f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
 
 
-def version(path: str) -> str:
-    """The stamp of a file that has settled; empty asks for it to be read."""
+def file_version(path: str) -> str:
+    """Return the stamp of a file, or "" (it has to be read) when it changed so recently that it may change again."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -211,12 +221,13 @@ def version(path: str) -> str:
     return stamp(status) if changed < time.time_ns() - SETTLED_NS else ""
 
 
-def address(path: str) -> str:
+def file_url(path: str) -> str:
+    """Return the ``file://`` address of an absolute path."""
     return f"file://{quote_from_bytes(os.fsencode(path))}"
 
 
-def shown(path: str | Path) -> str:
-    """A path for messages; names may hold any bytes, while rows and logs hold text."""
+def printable(path: str | Path) -> str:
+    """Return a path for messages; names may hold any bytes, while rows and logs hold text."""
     return os.fsencode(path).decode(errors="replace")
 
 
@@ -224,72 +235,68 @@ def shown(path: str | Path) -> str:
 
 
 class _Walk:
-    """One look at a folder, and what could not be seen."""
+    """One pass over a folder, with the paths that had to be left out."""
 
     def __init__(self, spec: SourceSpec, root: str, name: Callable[[str], str]) -> None:
         self.unreadable: list[str] = []
-        self._unnamable: list[str] = []
+        self._too_long: list[str] = []
         self._spec, self._root, self._name = spec, root, name
 
     def documents(self) -> Iterator[str]:
-        """Paths, holding one folder's names per level."""
+        """Yield the paths of documents in order, while the names of one folder per level are held."""
         waiting = [(self._root, True)]
         while waiting:
             path, is_folder = waiting.pop()
-            if not self._is_namable(path, is_folder):
-                self._unnamable.append(path)
+            # What lies below a folder has a longer address than the folder's own bytes.
+            if len(os.fsencode(path) if is_folder else self._name(path)) > MAX_URL_CHARS:
+                self._too_long.append(path)
             elif is_folder:
                 waiting += self._entries(path)
             else:
                 yield path
 
     def notes(self, *, capped: bool) -> Iterator[str]:
+        """Yield sentences that say what was left out."""
         if capped:
             yield f"Only the first {self._spec.max_pages} documents are taken (max_pages)."
         if self.unreadable:
             yield f"Folders that cannot be read are left out, and nothing is removed: {_some(self.unreadable)}."
-        if self._unnamable:
-            yield f"Addresses above {MAX_URL_CHARS} characters are left out: {_some(self._unnamable)}."
-
-    def _is_namable(self, path: str, is_folder: bool) -> bool:
-        """What lies below a folder has a longer address than the folder's own bytes."""
-        return len(os.fsencode(path) if is_folder else self._name(path)) <= MAX_URL_CHARS
+        if self._too_long:
+            yield f"Addresses above {MAX_URL_CHARS} characters are left out: {_some(self._too_long)}."
 
     def _entries(self, folder: str) -> list[tuple[str, bool]]:
-        """The folders (True) and documents of a folder, last first."""
+        """Return the folders (True) and documents of a folder, last first."""
         try:
-            found = list(self._ours(folder))
+            return sorted(self._scan(folder), reverse=True)
         except OSError:
             self.unreadable.append(folder)
             return []
-        return sorted(found, reverse=True)
 
-    def _ours(self, folder: str) -> Iterator[tuple[str, bool]]:
-        opened_folder = descriptor(Path(folder))
+    def _scan(self, folder: str) -> Iterator[tuple[str, bool]]:
+        descriptor = open_nofollow(Path(folder))
         try:
-            with os.scandir(opened_folder) as entries:
+            with os.scandir(descriptor) as entries:
                 for entry in entries:
                     path, is_folder = str(Path(folder, entry.name)), entry.is_dir(follow_symlinks=False)
                     if not entry.name.startswith(".") and (is_folder or self._is_document(entry, path)):
                         yield path, is_folder
         finally:
-            os.close(opened_folder)
+            os.close(descriptor)
 
     def _is_document(self, entry: os.DirEntry[str], path: str) -> bool:
-        return (
-            PurePath(entry.name).suffix.lower() in FORMATS
-            and wanted(self._spec, path.removeprefix(self._root).lstrip("/"))
-            and (entry.is_file(follow_symlinks=False) or (entry.is_symlink() and self._leads_to_ours(path)))
-        )
-
-    def _leads_to_ours(self, link: str) -> bool:
-        target = real(link)
-        return target.is_relative_to(self._root) and target.is_file()
+        if PurePath(entry.name).suffix.lower() not in FORMATS:
+            return False
+        if not wanted(self._spec, path.removeprefix(self._root).lstrip("/")):
+            return False
+        if entry.is_file(follow_symlinks=False):
+            return True
+        target = real_path(path) if entry.is_symlink() else None
+        return target is not None and target.is_relative_to(self._root) and target.is_file()
 
 
 def _some(paths: list[str]) -> str:
     more = f" and {len(paths) - EXAMPLES} more" if len(paths) > EXAMPLES else ""
-    return ", ".join(shown(path)[:200] for path in paths[:EXAMPLES]) + more
+    return ", ".join(printable(path)[:200] for path in paths[:EXAMPLES]) + more
 
 
 # --- Reading ------------------------------------------------------------------------------------------
@@ -299,13 +306,11 @@ def _from_uri(url: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path)))
 
 
-def _refuse_other_than_pdf(path: Path, body: bytes) -> None:
-    if b"%PDF-" not in body[:PDF_MARK_BYTES]:
-        raise UnsupportedContent(f"{shown(path)} is no PDF although its name says so; rename or exclude it")
-
-
 def _absence(root: Path, path: Path) -> PageGone | FetchFailed:
-    """A folder that vanished as a whole is a disk not mounted rather than documents deleted."""
+    """Return the error for a file that is not there.
+
+    When its whole folder vanished, a disk is not mounted rather than the document deleted.
+    """
     if path != root and not root.is_dir():
-        return FetchFailed(f"{shown(root)} is not there; mount it or delete the source")
-    return PageGone(f"{shown(path)} does not exist any more, or is no regular file")
+        return FetchFailed(f"{printable(root)} is not there; mount it or delete the source")
+    return PageGone(f"{printable(path)} does not exist any more, or is no regular file")

@@ -1,12 +1,12 @@
 """A JSON-lines file as a source: one document per line, ``{"_id", "title", "text", "url"}``.
 
 A document's address is the line's ``url`` when that is a web address and no earlier line has it, else
-``jsonl:<file name>#<_id>``. A line without text stands for its title (as BEIR's corpora have it); other keys are
-ignored. A line that cannot be used is listed under ``jsonl:<file name>?line=<number>``, and fetching it
-says what is wrong. Globs apply to the ``url``, or to the ``_id`` of lines without one.
+``jsonl:<file name>#<_id>``. The text of a line without text is its title (as in BEIR's corpora); other keys are
+ignored. A line that cannot be used is listed under ``jsonl:<file name>?line=<number>``, and fetching it says what is
+wrong. Globs apply to the ``url``, or to the ``_id`` of lines without one.
 
-One line of a large file is found through an index of byte offsets, which each process builds when it
-first needs it and again when the file has changed: 20 to 32 bytes per line, whatever the lines hold.
+One line of a large file is found through an index of byte offsets, which each process builds when it first needs it and
+again when the file has changed: 20 to 32 bytes per line, whatever the lines hold.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from django.conf import settings
 from ingestion.exceptions import FetchFailed, SourceError, UnsupportedContent
 from ingestion.fetching.urls import MAX_URL_CHARS
 from ingestion.sources.globs import wanted
-from ingestion.sources.local.files import existing, opened, saved, stamp
+from ingestion.sources.local.files import existing_path, opened, saved_path, stamp
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 Integers = npt.NDArray[np.int64]
 LineNumbers = npt.NDArray[np.int32]
 
 LINK = re.compile(r"https?://[^\s\\<>\"]+", re.IGNORECASE)
-# A heading, a fence, or a link that leads somewhere: none of them stands in plain prose.
+# A heading, a fence, or a link with a target: none of them occurs in plain prose.
 MARKDOWN = re.compile(r"^(?:#{1,6} +\S|```|~~~)|\]\((?:https?:|/|\.|#)", re.MULTILINE)
-NOT_IN_TITLES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # the text's own are the extractor's business
+NOT_IN_TITLES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # those in the text are removed by the extractor
 SNIFF_CHARS = 64 * 1024  # a text whose first 64 Ki characters show no markup is read as plain text
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def normalise(target: str) -> str:
-    """The absolute path of an existing file."""
-    path = existing(target)
+    """Return the absolute path of an existing, uncompressed file. Raise SourceError."""
+    path = existing_path(target)
     if not path.is_file():
         raise SourceError(f"{path} is no file; give the path of a file with one JSON object per line.")
     if path.suffix.lower() in COMPRESSED:
@@ -58,10 +58,11 @@ def normalise(target: str) -> str:
 
 
 def list_documents(spec: SourceSpec) -> Listing:
+    """Return the lines of the file. Raise SourceError when none of them can be used."""
     normalise(spec.target)
-    path = saved(spec.target)
+    path = saved_path(spec.target)
     with _corpus(path) as corpus:
-        corpus.refuse_useless()
+        corpus.require_usable()
         filled = corpus.index.filled
     capped = spec.max_pages and filled > spec.max_pages
     notes = (f"Only the first {spec.max_pages} of {filled} lines are taken (max_pages).",) if capped else ()
@@ -69,13 +70,13 @@ def list_documents(spec: SourceSpec) -> Listing:
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
-    """Lines are found by listing, never by their links."""
+    """Return nothing: lines are found by listing, never by links."""
     return []
 
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
-    """The line as it is now; ``known`` says nothing of lines."""
-    with _corpus(saved(spec.target)) as corpus:
+    """Return the line as it is now; ``known`` is ignored."""
+    with _corpus(saved_path(spec.target)) as corpus:
         record = corpus.find(url)
     return Page(
         url=url,
@@ -89,7 +90,7 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
 def _documents(spec: SourceSpec, path: Path) -> Iterator[Listed]:
     with _corpus(path) as corpus:
         yield from islice(corpus.documents(spec), spec.max_pages or None)
-        corpus.refuse_changed()
+        _require_unchanged(path, corpus.file, corpus.state)
 
 
 # --- One line -----------------------------------------------------------------------------------------
@@ -97,8 +98,7 @@ def _documents(spec: SourceSpec, path: Path) -> Iterator[Listed]:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A usable line. ``key`` is the address that its ``_id`` gives it, ``link`` its web address; one of them
-    may be empty."""
+    """A usable line. ``key`` is the address made from its ``_id``, ``link`` its web address; one of them may be ""."""
 
     name: str
     key: str
@@ -108,10 +108,11 @@ class Record:
 
 
 def parse(file_name: str, line: bytes) -> Record:
-    """Raises UnsupportedContent with what is wrong with the line."""
+    """Return the record of a line. Raise UnsupportedContent with what is wrong with it."""
     entry = _object(line)
-    title, text = " ".join(NOT_IN_TITLES.sub(" ", _words(entry, "title")).split()), _words(entry, "text")
-    name, link = _identifier(entry), entry.get("url")
+    title, text = " ".join(NOT_IN_TITLES.sub(" ", _text(entry, "title")).split()), _text(entry, "text")
+    given, link = entry.get("_id"), entry.get("url")
+    name = str(given) if isinstance(given, str | int) and not isinstance(given, bool) else ""
     is_link = isinstance(link, str) and len(link) <= MAX_URL_CHARS and LINK.fullmatch(link) and link.isprintable()
     if not name and not is_link:
         raise UnsupportedContent("it has neither an _id (a text or a whole number) nor a url (http:// or https://)")
@@ -141,16 +142,11 @@ def _object(line: bytes) -> dict[str, object]:
     return entry
 
 
-def _words(entry: dict[str, object], key: str) -> str:
+def _text(entry: dict[str, object], key: str) -> str:
     value = entry.get(key)
     if value is not None and not isinstance(value, str):
         raise UnsupportedContent(f"its {key} is no text but {type(value).__name__}")
     return value or ""
-
-
-def _identifier(entry: dict[str, object]) -> str:
-    value = entry.get("_id")
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def _quoted(text: str) -> str:
@@ -162,8 +158,11 @@ def _quoted(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Index:
-    """Where each line starts (and the file ends), how many hold something, and the lines by the hashes of
-    their addresses, sorted by hash, then number. Lines count from 1, as in an editor."""
+    """The lines of a file, counted from 1.
+
+    ``starts`` are the byte offsets of the lines and of the file's end, ``filled`` is the number of lines that are not
+    blank. ``numbers`` are the lines by the ``hashes`` of their addresses, sorted by hash, then by number.
+    """
 
     starts: Integers
     filled: int
@@ -171,7 +170,7 @@ class Index:
     numbers: LineNumbers
 
     def candidates(self, address: str) -> LineNumbers:
-        """The lines that may have this address, in order."""
+        """Return the numbers of the lines that may have this address, in order."""
         key = np.int64(hash(address))
         first, last = np.searchsorted(self.hashes, key, "left"), np.searchsorted(self.hashes, key, "right")
         return self.numbers[first:last]
@@ -181,15 +180,16 @@ class _Corpus:
     """An open file with its index."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
-        self._path, self._file = path, file
-        self._state = stamp(os.fstat(file.fileno()))
+        self._path, self.file = path, file
+        self.state = stamp(os.fstat(file.fileno()))
         self._faults = f"jsonl:{_quoted(path.name)}?line="
-        self.index = _index(path, self._state)
+        self.index = _index(path, self.state)
 
     def documents(self, spec: SourceSpec) -> Iterator[Listed]:
+        """Yield the lines that the globs let through, and those that cannot be used."""
         for number, line in self._filled_lines():
             try:
-                address, record = self._judged(number, line)
+                address, record = self._parsed(number, line)
             except UnsupportedContent:
                 yield Listed(f"{self._faults}{number}")
                 continue
@@ -197,25 +197,27 @@ class _Corpus:
                 yield Listed(address, hashlib.blake2b(line.strip(), digest_size=16).hexdigest())
 
     def find(self, url: str) -> Record:
-        """Raises UnsupportedContent with the reason when it is the address of a line that cannot be used."""
-        for number in self._lines_named(url):
-            address, record = self._judged(number, self._line(number))
+        """Return the record at an address. Raise UnsupportedContent with the reason when its line cannot be used."""
+        suffix = url.removeprefix(self._faults)  # the number of a line that cannot be used
+        if suffix == url:
+            numbers = self.index.candidates(url).tolist()
+        else:
+            numbers = [int(suffix)] if suffix.isdecimal() and 0 < int(suffix) < len(self.index.starts) else []
+        for number in numbers:
+            address, record = self._parsed(number, self._line(number))
             if address == url:
                 return record
         raise FetchFailed(
             f"{url} is not in {self._path} as it is now; the source's next run finds out what became of it"
         )
 
-    def refuse_useless(self) -> None:
-        """Raise SourceError when lines there are, and not one can be used."""
+    def require_usable(self) -> None:
+        """Raise SourceError when there are lines and none can be used."""
         if self.index.filled and not self.index.hashes.size:
             try:
-                self._judged(*next(self._filled_lines()))
+                self._parsed(*next(self._filled_lines()))
             except UnsupportedContent as fault:
                 raise SourceError(f"{self._path} is no JSON-lines file. {fault}") from fault
-
-    def refuse_changed(self) -> None:
-        _refuse_changed(self._path, self._file, self._state)
 
     def _filled_lines(self) -> Iterator[tuple[int, bytes]]:
         lines = ((number, self._line(number)) for number in range(1, len(self.index.starts)))
@@ -223,16 +225,11 @@ class _Corpus:
 
     def _line(self, number: int) -> bytes:
         start, end = self.index.starts[number - 1 : number + 1].tolist()
-        self._file.seek(start)
-        return self._file.read(min(end - start, settings.FETCH_MAX_BYTES + 1))
+        self.file.seek(start)
+        return self.file.read(min(end - start, settings.FETCH_MAX_BYTES + 1))
 
-    def _lines_named(self, url: str) -> Iterator[int]:
-        number = url.removeprefix(self._faults)
-        if number != url:
-            return iter([int(number)] if number.isdecimal() and 0 < int(number) < len(self.index.starts) else [])
-        return map(int, self.index.candidates(url))
-
-    def _judged(self, number: int, line: bytes) -> tuple[str, Record]:
+    def _parsed(self, number: int, line: bytes) -> tuple[str, Record]:
+        """Return the address and the record of a line. Raise UnsupportedContent with the line's number."""
         try:
             record = parse(self._path.name, line)
             return self._address(number, record), record
@@ -250,7 +247,7 @@ class _Corpus:
         return record.key
 
     def _first(self, address: str) -> int:
-        """The first line with this address, which some line has."""
+        """Return the number of the first line with this address; there is one."""
         found = self.index.candidates(address)
         if len(found) == 1:
             return int(found[0])
@@ -266,7 +263,7 @@ def _corpus(path: Path) -> Iterator[_Corpus]:
 # Four files of 100 000 lines take 10 MB.
 @lru_cache(maxsize=4)
 def _index(path: Path, state: str) -> Index:
-    """One pass over the file: 1.2 s for 100 000 lines of 1.5 KB."""
+    """Read the file once and return its index: 1.2 s for 100 000 lines of 1.5 KB."""
     starts, filled, hashes, numbers = array("q"), 0, array("q"), array("i")
     with opened(path, absence=partial(_absence, path)) as file:
         for start, line in _lines(file):
@@ -276,13 +273,13 @@ def _index(path: Path, state: str) -> Index:
             hashes.extend(map(hash, known))
             numbers.extend(len(starts) for _ in known)
         starts.append(file.tell())
-        _refuse_changed(path, file, state)
+        _require_unchanged(path, file, state)
     order = np.argsort(np.asarray(hashes), kind="stable")
     return Index(np.asarray(starts), filled, np.asarray(hashes)[order], np.asarray(numbers)[order])
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Each line and where it starts; one that is too long to be read comes as its beginning."""
+    """Yield the byte offset and the bytes of each line; of a line that is too long, only its beginning."""
     limit, start = settings.FETCH_MAX_BYTES + 1, 0
     while line := file.readline(limit):
         yield start, line
@@ -299,11 +296,11 @@ def _addresses(file_name: str, line: bytes) -> list[str]:
     return [address for address in (record.key, record.link) if address]
 
 
-def _refuse_changed(path: Path, file: BinaryIO, state: str) -> None:
+def _require_unchanged(path: Path, file: BinaryIO, state: str) -> None:
     if stamp(os.fstat(file.fileno())) != state:
         raise FetchFailed(f"{path} was written while it was read; it will be tried again")
 
 
 def _absence(path: Path) -> FetchFailed:
-    """A file that vanished says nothing of its lines; the next listing does."""
+    """Return the error for a file that is not there: it may come back, so that its lines are not gone."""
     return FetchFailed(f"{path} is not there; put it back or delete the source")

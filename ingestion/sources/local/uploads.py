@@ -1,9 +1,9 @@
 """Files that staff upload, kept in a folder of their own below ``DATA_DIR/uploads``; the target is its name.
 
-Documents are ``upload:<folder>/<path>`` addresses, so that the data can be moved. Web and workers must see the same
-``DATA_DIR``. A zip archive is unpacked, archives inside it are not. What has no accepted format is left out;
-an archive that is damaged, encrypted, or too much of something is refused as a whole. Nothing is put into the
-folder before all of an upload has been read.
+Documents are ``upload:<folder>/<path>`` addresses, so that the data can be moved. The web server and the workers must
+see the same ``DATA_DIR``. A zip archive is unpacked, archives inside it are not. Files without an accepted format are
+left out; an archive that is damaged, encrypted, or beyond a limit is refused as a whole. Nothing is put into the folder
+before the whole upload has been read.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from django.utils.text import slugify
 
 from ingestion.exceptions import AddressRefused, SourceError, UnsupportedContent
 from ingestion.sources.local import files
-from ingestion.sources.local.unlinked import descriptor
+from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listing, Page, SourceSpec, Validators
 
 FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 ARCHIVE = ".zip"
 MAX_ENTRIES = 10_000  # Java's whole API reference has 9 000 pages
-# Deflate reaches 1032:1. Generated HTML compresses up to 40:1; more than 200:1 is a trap, or nothing to read.
+# Deflate reaches 1032:1. Generated HTML compresses up to 40:1; more than 200:1 is a bomb, or nothing to read.
 MAX_RATIO = 200
-RATIO_FROM_BYTES = 64 * 1024  # a small archive of a repetitive log is no trap: 12 MB at the most
-# LZMA's header names the memory that unpacking takes, up to 4 GB; what makes archives by default uses these two.
+RATIO_FROM_BYTES = 64 * 1024  # a small archive of a repetitive log is no bomb: 12 MB at the most
+# LZMA's header says how much memory unpacking takes, up to 4 GB; common programs use these two by default.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 0x1
 UTF8_NAME = 0x800
 # An entry takes about 130 bytes of an archive's directory, which is read at once, and each becomes an object.
 MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
-# What zipfile raises on files that are broken, or made to be.
+# What zipfile raises for damaged files, whether by accident or on purpose.
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError)
 MAX_NAME_BYTES = 200  # file systems allow 255; the rest is for "-2" and the like
 READ_BYTES = 1024 * 1024
@@ -58,14 +58,14 @@ NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\ud800-\udfff\u202a-\u202e
 
 @dataclass
 class Stored:
-    """What became of an upload; ``left_out`` says of each file that was not taken why."""
+    """The result of an upload; ``left_out`` has a sentence for each file that was not stored."""
 
     added: int = 0
     replaced: int = 0
     left_out: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
-        """For a person; an archive may hold thousands of pictures."""
+        """Return the result in words, with some examples: an archive may hold thousands of pictures."""
         counts = f"{self.added} added, {self.replaced} replaced, {len(self.left_out)} left out."
         more = f" … and {len(self.left_out) - EXAMPLES} more." if len(self.left_out) > EXAMPLES else ""
         return " ".join([counts, *self.left_out[:EXAMPLES]]) + more
@@ -75,13 +75,14 @@ class Stored:
 
 
 def normalise(target: str) -> str:
-    """The name of a folder of uploads, which ``new_folder`` makes."""
+    """Return the name of a folder of uploads, as ``new_folder`` makes it. Raise SourceError for any other."""
     if not FOLDER.fullmatch(target):
         raise SourceError(f"{target!r} is no folder of uploads; upload the files in the admin, which names it.")
     return target
 
 
 def list_documents(spec: SourceSpec) -> Listing:
+    """Return the files in the source's folder."""
     root = _root(normalise(spec.target))
     if root.is_symlink():
         raise SourceError(f"{root} is a link by now; put the folder of the uploads back in its place.")
@@ -91,14 +92,14 @@ def list_documents(spec: SourceSpec) -> Listing:
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
-    """Files are found by listing, never by their links."""
+    """Return nothing: files are found by listing, never by links."""
     return []
 
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
-    """The file as it is now; ``known`` says nothing of files."""
+    """Return the file as it is now; ``known`` is ignored."""
     root, prefix = _root(normalise(spec.target)), f"upload:{spec.target}/"
-    path = files.real(f"{root}/{os.fsdecode(unquote_to_bytes(url.removeprefix(prefix)))}")
+    path = files.real_path(f"{root}/{os.fsdecode(unquote_to_bytes(url.removeprefix(prefix)))}")
     if not url.startswith(prefix) or not path.is_relative_to(root):
         raise AddressRefused(f"{url} is no file of {spec.target}; ingest its source again")
     return files.read_page(root, path, url)
@@ -108,29 +109,35 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
 
 
 def new_folder(name: str) -> str:
-    """A free target for a source of this name."""
+    """Return a free target for a source of this name."""
     return f"{slugify(name)[:60].strip('-_').replace('_', '-') or 'files'}-{secrets.token_hex(4)}"
 
 
 def store(target: str, uploads: Iterable[UploadedFile[Any]], *, replace_all: bool = False) -> Stored:
-    """Put files into the folder, unpacking archives; a file of the same name is replaced, with
-    ``replace_all`` everything is. Raises SourceError, and nothing is changed, when that cannot be done."""
+    """Put files into the source's folder and unpack archives. Return what was done.
+
+    A file of the same name is replaced, with ``replace_all`` everything. When that cannot be done, raise SourceError
+    and change nothing.
+    """
     root = _root(normalise(target))
-    with _workshop() as workshop:
-        intake = _Intake(workshop / "new")
+    with _temporary_folder() as temporary:
+        intake = _Intake(temporary / "new")
         for upload in uploads:
             intake.take(upload)
         if not intake.names:
             raise SourceError(f"Nothing was stored. {' '.join(intake.left_out) or 'Choose at least one file.'}")
-        if replace_all:
-            return _swap(intake, root, workshop / "old")
-        return _merge(intake, root)
+        if not replace_all:
+            return _merge(intake, root)
+        with suppress(FileNotFoundError):
+            root.rename(temporary / "old")
+        intake.folder.rename(root)
+        return Stored(added=len(intake.names), left_out=intake.left_out)
 
 
 def remove(target: str) -> None:
-    """Delete the folder; at once out of the way, even if deleting is interrupted."""
-    with _workshop() as workshop, suppress(FileNotFoundError):
-        _root(normalise(target)).rename(workshop / "old")
+    """Delete a source's folder, which is renamed first and thus gone even if deleting is interrupted."""
+    with _temporary_folder() as temporary, suppress(FileNotFoundError):
+        _root(normalise(target)).rename(temporary / "old")
 
 
 def _root(target: str) -> Path:
@@ -138,8 +145,8 @@ def _root(target: str) -> Path:
 
 
 @contextmanager
-def _workshop() -> Iterator[Path]:
-    """A folder beside the others that goes when the work is done; its name can be no target's."""
+def _temporary_folder() -> Iterator[Path]:
+    """Yield a folder beside those of sources and delete it afterwards; its name can be no target's."""
     path = _root(f".{secrets.token_hex(8)}")
     try:
         path.mkdir(parents=True)
@@ -148,31 +155,25 @@ def _workshop() -> Iterator[Path]:
         raise SourceError(f"The files cannot be stored ({error.strerror}); look at the disk of DATA_DIR.") from error
     finally:
         shutil.rmtree(path, ignore_errors=True)
-        _clear_abandoned(path.parent)
+        _delete_abandoned(path.parent)
 
 
-def _clear_abandoned(folder: Path) -> None:
-    for workshop in folder.glob(".*"):
+def _delete_abandoned(folder: Path) -> None:
+    for temporary in folder.glob(".*"):
         with suppress(FileNotFoundError):
-            if workshop.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-                shutil.rmtree(workshop, ignore_errors=True)
-
-
-def _swap(intake: _Intake, root: Path, old: Path) -> Stored:
-    with suppress(FileNotFoundError):
-        root.rename(old)
-    intake.folder.rename(root)
-    return Stored(added=len(intake.names), left_out=intake.left_out)
+            if temporary.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _merge(intake: _Intake, root: Path) -> Stored:
+    """Move the files of an upload to their places, one after the other."""
     done = Stored(left_out=intake.left_out)
     for name in intake.names:
         target = root / name
         try:
             existed = target.is_file()
             _move(intake.folder / name, target)
-        except OSError as error:  # a folder or a link where a file or a folder is to stand
+        except OSError as error:  # a folder or a link in the place of a file or a folder
             done.left_out.append(f"{name}: {error.strerror}; rename it.")
             continue
         done.replaced += existed
@@ -181,10 +182,10 @@ def _merge(intake: _Intake, root: Path) -> Stored:
 
 
 def _move(file: Path, target: Path) -> None:
-    """Into exactly this folder, whatever links lie about."""
-    if files.real(str(target.parent)) == target.parent:
+    """Move a file to exactly this path, without following any link."""
+    if files.real_path(str(target.parent)) == target.parent:
         target.parent.mkdir(parents=True, exist_ok=True)
-    folder = descriptor(target.parent)
+    folder = open_nofollow(target.parent)
     try:
         os.replace(file, target.name, dst_dir_fd=folder)
     finally:
@@ -198,7 +199,7 @@ class Readable(Protocol):
 
 
 class _Intake:
-    """Files of one upload under safe names in a folder of their own."""
+    """The files of one upload, stored under safe names in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -209,6 +210,7 @@ class _Intake:
         folder.mkdir()
 
     def take(self, upload: UploadedFile[Any]) -> None:
+        """Store an uploaded file, or the files of an archive. Raise SourceError when the archive or the size is bad."""
         name = upload.name or "file"
         if PurePosixPath(name).suffix.lower() == ARCHIVE:
             self._unpack(name, upload)
@@ -216,14 +218,21 @@ class _Intake:
             self._keep(name, upload)
 
     def _unpack(self, name: str, upload: UploadedFile[Any]) -> None:
-        with _readable_archive(name, upload) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            _judge(name, entries)
-            for entry in entries:
-                self._take_entry(archive, entry)
+        try:
+            with zipfile.ZipFile(_Bounded(upload)) as archive:
+                entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+                _check_archive(name, entries)
+                for entry in entries:
+                    self._take_entry(archive, entry)
+        except DAMAGE as error:
+            raise SourceError(f"{name} is damaged or no zip archive ({error}); make it anew.") from error
 
     def _take_entry(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-        name = _entry_name(entry)
+        name = entry.filename
+        if not entry.flag_bits & UTF8_NAME:
+            # zipfile reads names without the UTF-8 flag as code page 437; most of them are UTF-8 all the same.
+            with suppress(UnicodeError):
+                name = name.encode("cp437").decode()
         if stat.S_ISLNK(entry.external_attr >> 16):
             self.left_out.append(f"{name[:200]!r} is a link, not a file.")
             return
@@ -232,7 +241,7 @@ class _Intake:
 
     def _keep(self, name: str, file: Readable) -> None:
         try:
-            safe = self._free(safe_name(name))
+            safe = self._unused(safe_name(name))
             files.content_type_of(safe, error=UnsupportedContent)
             self._write(safe, file)
         except UnsupportedContent as error:
@@ -255,13 +264,13 @@ class _Intake:
                     )
                 stored.write(piece)
 
-    def _free(self, name: str) -> str:
-        """The name, or name-2, name-3 … when other files of this upload have it."""
-        path, taken = PurePosixPath(name), name
-        while taken in self.names:
+    def _unused(self, name: str) -> str:
+        """Return the name, or name-2, name-3 … when other files of this upload have it."""
+        path, unused = PurePosixPath(name), name
+        while unused in self.names:
             self._copies[name] += 1
-            taken = str(path.with_name(f"{path.stem}-{self._copies[name] + 1}{path.suffix}"))
-        return taken
+            unused = str(path.with_name(f"{path.stem}-{self._copies[name] + 1}{path.suffix}"))
+        return unused
 
 
 # --- Archives -----------------------------------------------------------------------------------------
@@ -275,22 +284,17 @@ class _Bounded:
         self.seek, self.tell, self.seekable, self.close = file.seek, file.tell, file.seekable, file.close
 
     def read(self, size: int = -1) -> bytes:
+        """Return the next ``size`` bytes or fewer. Raise SourceError when that is more than a directory may have."""
         if size > MAX_DIRECTORY_BYTES:
             raise SourceError(f"{self._file.name} has a directory of {size} bytes; divide the archive.")
         return bytes(self._file.read(size))
 
 
-@contextmanager
-def _readable_archive(name: str, upload: UploadedFile[Any]) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(_Bounded(upload)) as archive:
-            yield archive
-    except DAMAGE as error:
-        raise SourceError(f"{name} is damaged or no zip archive ({error}); make it anew.") from error
+def _check_archive(name: str, entries: list[zipfile.ZipInfo]) -> None:
+    """Raise SourceError for an archive beyond a limit, before anything is unpacked.
 
-
-def _judge(name: str, entries: list[zipfile.ZipInfo]) -> None:
-    """Refuse an archive before anything is unpacked; what it declares, zipfile holds it to."""
+    The sizes that it declares are enough: zipfile does not unpack more than them.
+    """
     if len(entries) > MAX_ENTRIES:
         raise SourceError(f"{name} holds more than {MAX_ENTRIES} files; divide it.")
     if any(entry.flag_bits & ENCRYPTED for entry in entries):
@@ -302,29 +306,19 @@ def _judge(name: str, entries: list[zipfile.ZipInfo]) -> None:
         raise SourceError(f"{name} would unpack to more than {MAX_RATIO} times its size; upload its files instead.")
 
 
-def _entry_name(entry: zipfile.ZipInfo) -> str:
-    """Names without the mark of UTF-8 are read as code page 437; most of them are UTF-8 all the same."""
-    if entry.flag_bits & UTF8_NAME:
-        return entry.filename
-    try:
-        return entry.filename.encode("cp437").decode()
-    except UnicodeError:
-        return entry.filename
-
-
 def safe_name(name: str) -> str:
-    """A relative path of ordinary names; raises UnsupportedContent for one that leads elsewhere or is hidden."""
+    """Return a name as a safe relative path. Raise UnsupportedContent if it leads elsewhere or is hidden."""
     text = unicodedata.normalize("NFC", NOT_IN_NAMES.sub("", name.replace("\\", "/")))
     parts = [part.strip() for part in text.split("/") if part.strip() not in ("", ".")]
     if text.startswith("/") or ".." in parts or not parts:
         raise UnsupportedContent(f"{name[:200]!r} leads out of its folder; rename it.")
     if any(part.startswith(".") or part == "__MACOSX" for part in parts):
-        raise UnsupportedContent(f"{files.shown(text[:200])} is hidden.")
+        raise UnsupportedContent(f"{files.printable(text[:200])} is hidden.")
     return "/".join([*map(_short, parts[:-1]), _short(parts[-1])])
 
 
 def _short(part: str) -> str:
-    """Within what file systems allow, its suffix kept."""
+    """Return a name cut to the length that file systems allow, with its suffix."""
     path = PurePosixPath(part)
     room = MAX_NAME_BYTES - len(path.suffix.encode())
     if room <= 0 or len(part.encode()) <= MAX_NAME_BYTES:

@@ -1,8 +1,8 @@
 """Requests to a site on behalf of a source: inside its scope, by robots.txt, at the pace its host allows.
 
-In: a source and an address. Out: a page, a file on disk, or an error of the tree in ``exceptions``. Every
-redirect is judged like the address that led to it. HostBusy passes through, but for the few requests of a
-listing, which wait for their turn: a listing that began anew each time would never get to its second file.
+In: a source and an address. Out: a page, a file on disk, or an error of the tree in ``exceptions``. Every redirect is
+checked like the address that led to it. HostBusy is passed on, except from the few requests of a listing, which wait
+for their slot: a listing that began anew each time would never get to its second file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from ingestion.exceptions import AddressRefused, HostBusy, TransientError
 from ingestion.fetching import fetcher, politeness
-from ingestion.sources.web.url_scope import as_in_source, scope_of
+from ingestion.sources.web.url_scope import normalise_in_source, scope_of
 from ingestion.types import Page, SourceSpec, Validators
 
 T = TypeVar("T")
@@ -27,38 +27,43 @@ robots_file = partial(fetcher.fetch, content_types=())
 
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page | None:
-    """One page under its final address as the source spells it; None while it is the known version."""
+    """Fetch one page under its final address in the source's form. Return None while it is the known version."""
     page = fetcher.fetch_if_changed(
-        url, known=known, permit=partial(permit, spec), turn=lambda hop: politeness.turn(hop, spec.manners, token=url)
+        url,
+        known=known,
+        check_url=partial(require_allowed, spec),
+        slot=lambda hop: politeness.slot(hop, spec.crawl_policy, token=url),
     )
-    return page and replace(page, url=as_in_source(spec, page.url))
+    return page and replace(page, url=normalise_in_source(spec, page.url))
 
 
 def download(spec: SourceSpec, url: str, path: Path, *, max_bytes: int) -> str:
-    """Save what any address of the source's host answers. Returns the final address."""
+    """Save the file at any address of the source's host. Return its final address."""
     hops = [url]
 
-    def permit_hop(hop: str) -> None:
-        _permit_host(spec, hop)
+    def check_hop(hop: str) -> None:
+        if not scope_of(spec).has_host_of(hop):
+            raise AddressRefused(f"{hop} lies on another host than {spec.target}; add it as a source of its own")
+        _require_robots(hop)
         hops.append(hop)
 
     fetcher.download(
         url,
         path,
-        permit=permit_hop,
-        turn=lambda hop: politeness.turn(hop, spec.manners, token=url),
+        check_url=check_hop,
+        slot=lambda hop: politeness.slot(hop, spec.crawl_policy, token=url),
         max_bytes=max_bytes,
     )
     return hops[-1]
 
 
 def sitemaps(url: str) -> tuple[str, ...]:
-    """What the site's robots.txt names."""
+    """Return the sitemaps that the site's robots.txt names."""
     return patiently(partial(politeness.sitemaps, url, fetch=robots_file))
 
 
 def patiently(request: Callable[[], T]) -> T:
-    """Make a request of a listing, waiting in the worker while the host is busy."""
+    """Make a request of a listing, and wait in the worker while the host is busy, up to PATIENCE_SECONDS."""
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -70,29 +75,23 @@ def patiently(request: Callable[[], T]) -> T:
             time.sleep(wait)
 
 
-def permit(spec: SourceSpec, url: str) -> None:
-    """Refuse an address that the source does not cover or whose site wants to be left alone there."""
+def require_allowed(spec: SourceSpec, url: str) -> None:
+    """Raise AddressRefused for an address that the source does not cover or that robots.txt forbids."""
     if not scope_of(spec).holds(url):
         raise AddressRefused(
             f"{url} lies outside {spec.target}; if the documentation has moved there, make it the target"
         )
-    _permit_robots(url)
+    _require_robots(url)
 
 
 def is_forbidden(url: str) -> bool:
-    """Whether robots.txt is known to forbid an address; while it cannot be had, the visit itself will tell."""
+    """Return whether robots.txt forbids an address; while it is unreachable, the request itself will find out."""
     try:
         return not politeness.allowed(url, fetch=robots_file)
     except TransientError:
         return False
 
 
-def _permit_host(spec: SourceSpec, url: str) -> None:
-    if not scope_of(spec).has_host_of(url):
-        raise AddressRefused(f"{url} lies on another host than {spec.target}; add it as a source of its own")
-    _permit_robots(url)
-
-
-def _permit_robots(url: str) -> None:
+def _require_robots(url: str) -> None:
     if not politeness.allowed(url, fetch=robots_file):
         raise AddressRefused(f"robots.txt forbids {url}; ask the site's owner or exclude it")

@@ -1,8 +1,8 @@
 """A sitemap as a source: its documents are the pages of its own host that it names.
 
-The target is the address of a sitemap, of an index of sitemaps, of a feed, or of a robots.txt that names
-them. Pages on other hosts are left out. A list that was read to its end names everything that the source
-holds; what could not be read, or is over a limit, is told in the notes, and the list is not complete.
+The target is the address of a sitemap, of an index of sitemaps, of a feed, or of a robots.txt that names them. Pages on
+other hosts are left out. A listing that was read to its end names everything that the source holds; otherwise the notes
+say what could not be read or exceeds a limit, and the listing is not complete.
 """
 
 from __future__ import annotations
@@ -17,36 +17,43 @@ from urllib.parse import urlsplit
 
 from ingestion.exceptions import AddressRefused, HostBusy, IngestionError, UnsupportedContent
 from ingestion.sources.web import crawler, sitemap_parser
-from ingestion.sources.web.url_scope import as_in_source, joined, objection, spelled
+from ingestion.sources.web.url_scope import exclusion_reason, normalise_in_source, normalise_url, resolve_link
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 MAX_FILES = 100
 MAX_DEPTH = 3  # an index of indexes of lists
 # Addresses held at once; 100 000 of 100 characters are about 35 MB.
 MAX_DOCUMENTS = 100_000
-MAX_NOTES = 5  # of files that could not be read; a hundred would hide the rest
+MAX_NOTES = 5  # about files that could not be read; a hundred would hide the rest
 MAX_EXAMPLE_CHARS = 200
 READING_SECONDS = 45.0  # half of what a task has by default
 
 
 def normalise(target: str) -> str:
-    return spelled(target)
+    """Return the normalised address of the sitemap."""
+    return normalise_url(target)
 
 
 def list_documents(spec: SourceSpec) -> Listing:
-    """Raises when nothing could be read, so that the listing is tried again or fails with its reason."""
-    reading = Reading(spec).read(_roots(spec))
+    """Return the pages that the sitemaps name. Raise the first error when nothing could be read."""
+    roots: Sequence[str] = [spec.target]
+    if urlsplit(spec.target).path == "/robots.txt":
+        roots = crawler.sitemaps(spec.target)
+        if not roots:
+            raise UnsupportedContent(f"{spec.target} names no sitemap; give the sitemap's address, or the site's")
+    reading = Reading(spec).read(roots)
     if not reading.documents and reading.errors:
         raise reading.errors[0]
-    return Listing(listed(reading.documents), complete=reading.complete, notes=reading.notes())
+    return Listing(listed_documents(reading.documents), complete=reading.complete, notes=reading.notes())
 
 
-def listed(documents: Mapping[str, str]) -> list[Listed]:
+def listed_documents(documents: Mapping[str, str]) -> list[Listed]:
+    """Return documents, given as address to version, for a listing."""
     return [Listed(url, version) for url, version in documents.items()]
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
-    """The sitemap names what belongs to the source; links add nothing."""
+    """Return nothing: the sitemap names all pages of the source."""
     return []
 
 
@@ -54,28 +61,22 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page 
     return crawler.fetch(spec, url, known)
 
 
-def _roots(spec: SourceSpec) -> Sequence[str]:
-    if urlsplit(spec.target).path != "/robots.txt":
-        return [spec.target]
-    named = crawler.sitemaps(spec.target)
-    if not named:
-        raise UnsupportedContent(f"{spec.target} names no sitemap; give the sitemap's address, or the site's")
-    return named
-
-
 def bound_note(pages: int) -> str:
+    """Return the note that a source has more pages than it may have."""
     return f"The source's bound of {pages} pages is reached (max_pages)."
 
 
 class Reading:
-    """What a set of sitemaps names, as far as it has been read. ``errors`` are files that could not be read;
-    after one, or at a limit, it is not ``complete``."""
+    """The pages that a set of sitemaps names, as far as it has been read.
+
+    ``errors`` are those of files that could not be read; after one, or at a limit, the reading is not ``complete``.
+    """
 
     def __init__(self, spec: SourceSpec) -> None:
         self.spec = spec
         self.documents: dict[str, str] = {}  # address: version
         self.errors: list[IngestionError] = []
-        self._limits: dict[str, None] = {}  # in their order, once each
+        self._limits: dict[str, None] = {}  # notes in their order, once each
         self._left_out: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
         self._seen: set[str] = set()
@@ -86,10 +87,11 @@ class Reading:
 
     @property
     def complete(self) -> bool:
+        """Return whether all files were read to their end."""
         return not self.errors and not self._limits
 
     def read(self, files: Iterable[str]) -> Reading:
-        """Read these files and what they name, level by level."""
+        """Read these files and those that they name, level by level. Return this reading."""
         level = list(files)
         for _ in range(MAX_DEPTH):
             level = [child for file in level for child in self._children(file)]
@@ -98,7 +100,7 @@ class Reading:
         return self
 
     def notes(self, *, silent: Collection[str] = ()) -> tuple[str, ...]:
-        """What was left out and why, in sentences; ``silent`` are reasons that go without saying."""
+        """Return sentences that say what was left out and why; ``silent`` are reasons not to mention."""
         counted = (
             f"{number} addresses {reason} are left out, for example {self._examples[reason]}."
             for reason, number in self._left_out.items()
@@ -112,38 +114,29 @@ class Reading:
     # --- One file -------------------------------------------------------------------------------------
 
     def _children(self, address: str) -> list[str]:
-        """Read one file; returns the sitemaps that it names."""
+        """Read one file. Return the addresses of the sitemaps that it names."""
         children: list[str] = []
         try:
-            url = self._opened(address)
-            if url:
+            url = normalise_in_source(self.spec, address)
+            if url not in self._seen and not self._is_over():
+                self._seen.add(url)
+                self._files += 1
                 self._read_file(url, children)
         except HostBusy:
             if self._files <= 1:
-                raise  # nothing is lost by starting again when it is our turn
+                raise  # nothing is lost by starting again when the host has a free slot
             self._has_stopped = True
             self._limits[f"{address} and what follows is left out: the host is too busy just now."] = None
         except IngestionError as error:
             self.errors.append(error)
         return children
 
-    def _opened(self, address: str) -> str:
-        """The spelling of a file's address that is to be read now; empty when it is not."""
-        url = as_in_source(self.spec, address)
-        if url in self._seen or self._is_over():
-            return ""
-        self._seen.add(url)
-        self._files += 1
-        return url
-
     def _is_over(self) -> bool:
-        if self._has_stopped:
-            return True
-        if self._files >= MAX_FILES:
+        """Return whether no further file may be read, and note why."""
+        if not self._has_stopped and self._files >= MAX_FILES:
             self._limits[f"Only the first {MAX_FILES} sitemaps are read; the rest is left out."] = None
-        else:
-            return self._is_late()
-        return True
+            return True
+        return self._has_stopped or self._is_late()
 
     def _is_late(self) -> bool:
         late = time.monotonic() > self._until
@@ -163,35 +156,33 @@ class Reading:
                     return
 
     def _take(self, entry: sitemap_parser.Entry, file: str, children: list[str]) -> bool:
-        """Sort one entry in. False: there is no room, or no time, for more."""
+        """Add one entry of ``file``. Return False when there is no room, or no time, for more entries."""
         if self._is_late():
             return False
-        address = joined(file, entry.address)
+        address = resolve_link(file, entry.address)
         if entry.kind == sitemap_parser.SITEMAPS:
             if len(children) <= MAX_FILES:
                 children.append(address)
             return True
         if entry.kind == sitemap_parser.FEED:
             self._limits[f"{file} is a feed, which names the latest pages only; older ones are kept."] = None
-        return self._take_page(address, entry.version)
-
-    def _take_page(self, address: str, version: str) -> bool:
-        url, reason = self._judged(address)
+        url, reason = self._checked(address)
         if reason:
             self._left_out[reason] += 1
             self._examples.setdefault(reason, address[:MAX_EXAMPLE_CHARS])
         elif len(self.documents) < self._room or url in self.documents:
-            self.documents[url] = version
+            self.documents[url] = entry.version
         else:
             self._has_stopped = True
             self._limits[bound_note(self._room)] = None
             return False
         return True
 
-    def _judged(self, address: str) -> tuple[str, str]:
+    def _checked(self, address: str) -> tuple[str, str]:
+        """Return the normalised address, and why it is left out or ""."""
         try:
-            url = as_in_source(self.spec, address)
+            url = normalise_in_source(self.spec, address)
         except AddressRefused:
             return "", "that are no web addresses"
-        reason = objection(self.spec, url)
+        reason = exclusion_reason(self.spec, url)
         return url, reason or ("that robots.txt forbids" if crawler.is_forbidden(url) else "")

@@ -1,10 +1,9 @@
 """One sitemap file -> its entries: XML, a feed (RSS, Atom), or text with one address a line; gzip or not.
 
-In: a file on disk. Out: entries in their order, one at a time, so that memory does not grow with the file.
-Names of elements count without their namespace, which sitemaps often have wrong; only children of an entry
-count, which keeps the addresses of pictures and videos apart. A file that cannot be read to its end gives
-what came before, then raises UnsupportedContent. Entities are never expanded: a file that has a document
-type is refused.
+In: a file on disk. Out: entries in their order, one at a time, so that memory does not grow with the file. Element
+names are compared without their namespace, which is often wrong in sitemaps; only children of an entry count, which
+leaves out the addresses of pictures and videos. A file that cannot be read to its end yields the entries before the
+fault and then raises UnsupportedContent. Entities are never expanded: a file with a document type is refused.
 """
 
 from __future__ import annotations
@@ -50,7 +49,10 @@ LASTMOD = re.compile(r"(\d{4}-\d\d-\d\d)([T ]\d\d:\d\d[\d:.,]*\s*(?:Z|[+-]\d\d:?
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``kind``: PAGES, SITEMAPS (the address of another file) or FEED (a page, of a list of the latest)."""
+    """One address in a sitemap file.
+
+    ``kind`` is PAGES, SITEMAPS (the address is that of another file) or FEED (a page in a list of the latest ones).
+    """
 
     kind: str
     address: str
@@ -58,10 +60,10 @@ class Entry:
 
 
 def read(path: Path, name: str) -> Iterator[Entry]:
-    """The entries of the file that was found at the address ``name``."""
+    """Yield the entries of a file, which came from the address ``name``. Raise UnsupportedContent where it is wrong."""
     try:
         with path.open("rb") as file:
-            yield from _bounded(_parsed(_pieces(_unpacked(file), name), name), name)
+            yield from _bounded(_parse(_pieces(_unpacked(file), name), name), name)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UnsupportedContent(f"{name} is damaged (gzip: {error})") from error
 
@@ -77,7 +79,7 @@ def _bounded(entries: Iterable[Entry], name: str) -> Iterator[Entry]:
 
 
 def _unpacked(file: BinaryIO) -> BinaryIO:
-    """Whatever the file's name is: servers that unpack on the way, and those that do not, both lie."""
+    """Return the decompressed file, told by its first bytes: neither its name nor the server's headers are reliable."""
     packed = file.read(2) == GZIP_START
     file.seek(0)
     return gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[return-value]
@@ -94,28 +96,18 @@ def _pieces(file: BinaryIO, name: str) -> Iterator[bytes]:
         yield piece
 
 
-def _characters(pieces: Iterable[bytes], encoding: str) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-    for piece in pieces:
-        yield decoder.decode(piece)
-    yield decoder.decode(b"", final=True)
-
-
-def _encoding(start: bytes) -> str:
-    """UTF-8, as the protocol demands, unless the start of the file shows another that does occur."""
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    declared = DECLARED.match(start.removeprefix(codecs.BOM_UTF8).lstrip())
-    name = declared[1].decode().lower() if declared else ""
-    return name if WESTERN.fullmatch(name) else "utf-8-sig"
-
-
 # --- Characters to entries ------------------------------------------------------------------------------
 
 
-def _parsed(pieces: Iterator[bytes], name: str) -> Iterator[Entry]:
+def _parse(pieces: Iterator[bytes], name: str) -> Iterator[Entry]:
     start = next(pieces, b"")
-    texts = _characters(chain([start], pieces), _encoding(start))
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    else:  # UTF-8, as the protocol demands, unless the file declares another encoding that does occur
+        declared = DECLARED.match(start.removeprefix(codecs.BOM_UTF8).lstrip())
+        encoding = declared[1].decode().lower() if declared else ""
+        encoding = encoding if WESTERN.fullmatch(encoding) else "utf-8-sig"
+    texts: Iterator[str] = codecs.iterdecode(chain([start], pieces), encoding, "replace")
     first = next(filter(None, map(str.lstrip, texts)), "")
     texts = chain([first], texts)
     if HTML.match(first):
@@ -124,7 +116,7 @@ def _parsed(pieces: Iterator[bytes], name: str) -> Iterator[Entry]:
 
 
 def _lines(texts: Iterable[str], name: str) -> Iterator[Entry]:
-    """One address a line. What does not begin with one is no sitemap; later lines that are none are passed over."""
+    """Yield one entry a line. The first line must be an address; later lines that are none are skipped."""
     lines = filter(None, map(str.strip, _cut(texts)))
     first = next(lines, "")
     if not ADDRESS.match(first):
@@ -156,22 +148,22 @@ def _elements(texts: Iterable[str], name: str) -> Iterator[Entry]:
 
 
 def _well_formed(texts: Iterable[str]) -> Iterator[str]:
-    """Mend what generators of sitemaps get wrong most: bare ampersands and control characters."""
+    """Repair what generators of sitemaps get wrong most: bare ampersands and control characters."""
     rest = ""
     for text in texts:
         text = rest + text
         cut = UNFINISHED_REFERENCE.search(text)
         text, rest = (text[: cut.start()], text[cut.start() :]) if cut else (text, "")
-        yield _mended(text)
-    yield _mended(rest)
+        yield _repaired(text)
+    yield _repaired(rest)
 
 
-def _mended(text: str) -> str:
+def _repaired(text: str) -> str:
     return BARE_AMPERSAND.sub("&amp;", NOT_IN_XML.sub("", text))
 
 
 class _Reader:
-    """Expat's callbacks: collects the fields of the one entry that is open, and nothing else."""
+    """Expat's callbacks, which collect the fields of the one entry that is open, and nothing else."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -188,15 +180,18 @@ class _Reader:
         self._parser.CharacterDataHandler = self._text
 
     def feed(self, text: str) -> None:
+        """Parse the next piece of the file."""
         self._parser.Parse(text, False)
         self._fed += len(text.encode())
         if self._fed - self._parser.CurrentByteIndex > MAX_TAG_BYTES:
             raise UnsupportedContent(f"{self._name} has a tag of more than {MAX_TAG_BYTES} bytes; it is no sitemap")
 
     def close(self) -> None:
+        """Parse the end of the file."""
         self._parser.Parse("", True)
 
     def taken(self) -> list[Entry]:
+        """Return the entries that were completed since the last call."""
         found, self._found = self._found, []
         return found
 
@@ -206,19 +201,16 @@ class _Reader:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         tag = tag.rpartition(":")[2].lower()
         self._open.append(tag)
-        self._judge_place(tag)
+        if len(self._open) == 1 and tag not in ROOTS:
+            raise UnsupportedContent(f"{self._name} is no sitemap: its outermost element is <{tag[:40]}>")
+        if len(self._open) > MAX_NESTING:
+            raise UnsupportedContent(f"{self._name} nests more than {MAX_NESTING} elements; it is no sitemap")
         if tag in ENTRIES and not self._entry_depth:
             self._entry_depth, self._fields = len(self._open), {}
         elif tag == "link" and self._in_entry() and attributes.get("rel", "alternate") == "alternate":
             self._fields.setdefault("href", attributes.get("href", ""))
         if tag in FIELDS and self._in_entry() and "href" not in attributes:
             self._fields[tag] = ""
-
-    def _judge_place(self, tag: str) -> None:
-        if len(self._open) == 1 and tag not in ROOTS:
-            raise UnsupportedContent(f"{self._name} is no sitemap: its outermost element is <{tag[:40]}>")
-        if len(self._open) > MAX_NESTING:
-            raise UnsupportedContent(f"{self._name} nests more than {MAX_NESTING} elements; it is no sitemap")
 
     def _text(self, text: str) -> None:
         field = self._open[-1]
@@ -232,7 +224,7 @@ class _Reader:
         self._open.pop()
 
     def _in_entry(self) -> bool:
-        """Whether a child of an entry is open, rather than an entry or what a picture of it holds."""
+        """Return whether a direct child of an entry is open, rather than the entry or a child of its pictures."""
         return bool(self._entry_depth) and len(self._open) == self._entry_depth + 1
 
     def _entry(self, kind: str) -> Iterator[Entry]:
@@ -244,8 +236,10 @@ class _Reader:
 
 
 def version_of(lastmod: str) -> str:
-    """A date by which a change can be told. A day without the time of day cannot while it lasts: the page may
-    change again before it is over, wherever on Earth that is."""
+    """Return a lastmod by which a change can be recognised, or "".
+
+    A date without the time of day is none as long as the day lasts anywhere on Earth: the page may change again.
+    """
     found = LASTMOD.fullmatch(lastmod.strip())
     if not found:
         return ""

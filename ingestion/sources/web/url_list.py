@@ -1,9 +1,9 @@
 """A list of page addresses as a source: a text file, on disk or on the web, with one address per line.
 
-Blank lines and lines that begin with ``#`` are passed over, bullets and what follows `` #`` too. In a file with
-Markdown links (llms.txt) the links are taken, relative ones from the list's own address, and prose is passed
-over. Each address is a document; links on the pages are not followed, and redirects only within their
-host. A line that cannot be used is listed under ``line:<number>?<its text>``, and fetching it says what is wrong.
+Blank lines and lines that begin with ``#`` are skipped, and so are bullets and comments after `` #``. In a file with
+Markdown links (llms.txt) the links are taken, relative to the list's own address, and prose is skipped. Each address is
+a document; links on the pages are not followed, and redirects only within their host. A line that cannot be used is
+listed under ``line:<number>?<its text>``, and fetching it says what is wrong.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ingestion.fetching import fetcher, politeness
 from ingestion.fetching.responses import refuse_binary
 from ingestion.fetching.urls import MAX_URL_CHARS, canonical
 from ingestion.sources.globs import wanted
-from ingestion.sources.local.files import FORMATS, content, existing, opened, saved
+from ingestion.sources.local.files import FORMATS, existing_path, opened, read_unchanged, saved_path
 from ingestion.sources.web import crawler
-from ingestion.sources.web.url_scope import spelled
+from ingestion.sources.web.url_scope import normalise_url
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
-# Somebody who lists a PDF wants it read; crawls pass over them.
+# Somebody who lists a PDF wants it read; crawls skip them.
 CONTENT_TYPES = frozenset({*FORMATS.values(), "application/xhtml+xml"})
 WEB = re.compile(r"https?:", re.IGNORECASE)
 # Each stops at what may begin the next match, so that no input makes it quadratic.
@@ -36,18 +36,22 @@ BAD_LINE = re.compile(r"line:(\d+)\?(.*)", re.DOTALL)
 
 
 def normalise(target: str) -> str:
-    """A canonical web address, or the absolute path of an existing file."""
+    """Return the canonical address of a list on the web, or the absolute path of an existing file."""
     if WEB.match(target):
         return canonical(target)
-    path = existing(target)
+    path = existing_path(target)
     if not path.is_file():
         raise SourceError(f"{path} is no file; give a text file with one address per line, or its web address.")
     return str(path)
 
 
 def list_documents(spec: SourceSpec) -> Listing:
+    """Return all addresses of the list. Raise SourceError when it holds nothing but lines that cannot be used."""
     found = list(dict.fromkeys(_documents(spec)))
-    _refuse_useless(spec, found)
+    bad_lines = [bad for bad in map(BAD_LINE.fullmatch, found) if bad]
+    if bad_lines and len(bad_lines) == len(found):  # thousands of bad lines and no address are another kind of file
+        number, text = bad_lines[0].groups()
+        raise SourceError(f"{spec.target} names no address. Line {number}: {_fault(spec, unquote(text))}")
     cap = spec.max_pages or len(found)
     capped = len(found) > cap
     return Listing(
@@ -58,19 +62,20 @@ def list_documents(spec: SourceSpec) -> Listing:
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
-    """The list says it all."""
+    """Return nothing: the list names all pages of the source."""
     return []
 
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page | None:
+    """Fetch one page of the list, or return None while it is the known version."""
     bad = BAD_LINE.fullmatch(url)
     if bad:
         raise UnsupportedContent(f"Line {bad[1]} of {spec.target} is left out: {_fault(spec, unquote(bad[2]))}")
     return fetcher.fetch_if_changed(
         url,
         known=known,
-        permit=partial(_permit, spec, url),
-        turn=lambda hop: politeness.turn(hop, spec.manners, token=url),
+        check_url=partial(_require_allowed, spec, url),
+        slot=lambda hop: politeness.slot(hop, spec.crawl_policy, token=url),
         content_types=CONTENT_TYPES,
     )
 
@@ -90,34 +95,23 @@ def _documents(spec: SourceSpec) -> Iterator[str]:
                 yield address
 
 
-def _refuse_useless(spec: SourceSpec, found: list[str]) -> None:
-    """Thousands of bad lines and no address are another kind of file."""
-    if found and all(map(BAD_LINE.fullmatch, found)):
-        bad = BAD_LINE.fullmatch(found[0])
-        raise SourceError(
-            f"{spec.target} names no address. Line {bad[1]}: {_fault(spec, unquote(bad[2]))}" if bad else ""
-        )
-
-
 def _references(line: str, *, has_links: bool) -> list[str]:
-    """What a line names, right or wrong; nothing when it is a comment or prose."""
+    """Return the addresses that a line gives, right or wrong; none when it is a comment or prose."""
     if not line or line.startswith("#"):
         return []
     linked = MARKDOWN_LINK.findall(line)
     text = COMMENT.sub("", BULLET.sub("", line))
-    if linked or has_links and not WEB.match(text):
-        return [reference for reference in linked if _leads_to_page(reference)]
+    if linked or (has_links and not WEB.match(text)):
+        # Neither fragments of the list itself nor links of other schemes, such as mail.
+        pages = (reference for reference in linked if not reference.startswith("#"))
+        return [page for page in pages if WEB.match(page) or ":" not in page.split("/")[0]]
     return [text.strip("<>")]
 
 
-def _leads_to_page(reference: str) -> bool:
-    """Not to a place in the list itself, nor to mail."""
-    return not reference.startswith("#") and (WEB.match(reference) is not None or ":" not in reference.split("/")[0])
-
-
 def _address(spec: SourceSpec, reference: str) -> str:
+    """Return the normalised address of a reference, or "" when it is none."""
     try:
-        return spelled(_absolute(spec, reference))
+        return normalise_url(_absolute(spec, reference))
     except AddressRefused:
         return ""
 
@@ -130,43 +124,37 @@ def _absolute(spec: SourceSpec, reference: str) -> str:
 
 
 def _fault(spec: SourceSpec, reference: str) -> str:
+    """Return what is wrong with a reference."""
     try:
-        spelled(_absolute(spec, reference))
+        normalise_url(_absolute(spec, reference))
     except AddressRefused as fault:
         return str(fault)
     return f"{reference!r}… is longer than {MAX_URL_CHARS} characters"
 
 
 def _read(spec: SourceSpec) -> str:
-    body = _download(spec) if WEB.match(spec.target) else _load(spec)
+    if WEB.match(spec.target):
+        request = partial(
+            fetcher.fetch,
+            spec.target,
+            check_url=partial(_require_allowed, spec, spec.target),
+            slot=lambda hop: politeness.slot(hop, spec.crawl_policy, token=spec.target),
+            content_types=("text/plain", "text/markdown", "text/x-markdown"),
+        )
+        body = crawler.patiently(request).body
+    else:
+        normalise(spec.target)
+        path = saved_path(spec.target)
+        absence = partial(FetchFailed, f"{path} is not there; put it back or delete the source")
+        with opened(path, absence=absence) as file:
+            body = read_unchanged(path, file)
+        refuse_binary(str(path), body)
     encoding = "utf-16" if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     return body.decode(encoding, "replace")
 
 
-def _load(spec: SourceSpec) -> bytes:
-    normalise(spec.target)
-    path = saved(spec.target)
-    with opened(path, absence=partial(FetchFailed, f"{path} is not there; put it back or delete the source")) as file:
-        body = content(path, file)
-    refuse_binary(str(path), body)
-    return body
-
-
-def _download(spec: SourceSpec) -> bytes:
-    request = partial(
-        fetcher.fetch,
-        spec.target,
-        permit=partial(_permit, spec, spec.target),
-        turn=lambda hop: politeness.turn(hop, spec.manners, token=spec.target),
-        content_types=("text/plain", "text/markdown", "text/x-markdown"),
-    )
-    return crawler.patiently(request).body
-
-
-# --- Requests -----------------------------------------------------------------------------------------
-
-
-def _permit(spec: SourceSpec, url: str, hop: str) -> None:
+def _require_allowed(spec: SourceSpec, url: str, hop: str) -> None:
+    """Raise AddressRefused for a redirect of ``url`` to another host, and for what robots.txt forbids."""
     if urlsplit(hop).hostname != urlsplit(url).hostname:
         raise AddressRefused(f"{url} redirects to another host; list {hop} instead")
-    crawler.permit(spec, hop)
+    crawler.require_allowed(spec, hop)

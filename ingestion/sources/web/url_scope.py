@@ -1,8 +1,8 @@
-"""Which addresses are documents of a source on the web, and which of them are the same document.
+"""URL rules of sources on the web: which addresses are documents of a source, and which are the same document.
 
-Pure judgements: an address and a source in, an address, a reason or a template out; nothing is requested.
-A website is what lies on its target's host below the target's path up to the last slash; a sitemap may
-name all pages of its host. http and https are one site, spelled like the target; ``www.`` is another host.
+In: an address and a source. Out: an address, a reason or a template; nothing is requested. A website holds what lies on
+its target's host below the target's path up to the last slash; a sitemap may name all pages of its host. http and https
+are one site, written like the target; ``www.`` is another host.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MAX_QUERY_PARAMETERS = 4  # more are filters and calendars, which multiply witho
 MAX_REPEATED_SEGMENT = 3  # /a/a/a may be a package of that name; a relative link gone wrong adds one each time
 MAX_REPEATED_CYCLE = 2  # /a/b/a/b happens (a module's tests), a third round does not
 MAX_SEGMENTS = 30  # Java's reference, which is deep, has 12
-# Navigation is the same on every page: a link seen before costs 3 µs instead of 200. About 5 MB.
-LINKS_REMEMBERED = 10_000
+# The navigation is the same on every page: a link seen before costs 3 µs instead of 200. About 5 MB.
+LINKS_CACHED = 10_000
 
-# Parameters that tell where a reader came from. Not ``ref`` and ``source``: they also choose what is shown.
+# Parameters that say where a reader came from. Not ``ref`` and ``source``: they also select what is shown.
 TRACKING = re.compile(
     r"utm_\w+|_ga|_gl|gclid|gclsrc|dclid|gbraid|wbraid|fbclid|msclkid|yclid|twclid|ttclid|igshid|li_fat_id|mc_[ce]id"
     r"|mkt_tok|srsltid|s_kwcid|wickedid|_openstat|_hsenc|_hsmi|__hs\w+|hsctatracking|vero_id|oly_(anon|enc)_id",
@@ -35,7 +35,7 @@ TRACKING = re.compile(
 SESSION = re.compile(
     r"phpsessid|jsessionid|aspsessionid\w*|asp\.net_sessionid|cfid|cftoken|oscsid|zenid", re.IGNORECASE
 )
-# Names that also mean a section or a style; they are a session's only with a value like one.
+# Names that also mean a section or a style; they name a session only where the value looks like one.
 SESSION_PERHAPS = re.compile(r"sid|s|session|session_?id|sess_?id", re.IGNORECASE)
 SESSION_VALUE = re.compile(r"(?=[^&]*\d)[0-9a-z_-]{16,}", re.IGNORECASE)
 SESSION_IN_PATH = re.compile(
@@ -46,7 +46,7 @@ INDEX_FILE = re.compile(r"/(?:index|default)\.[a-z]{3,5}$", re.IGNORECASE)
 
 # Copies of the pages' sources and lists of links, which Sphinx writes beside the pages themselves.
 GENERATED = re.compile(r"/_sources/|/(?:genindex(?:-[^/]*)?|py-modindex)(?:\.html|/)?$")
-# Named rather than fetched and refused: each spared request is a round trip to somebody else's server.
+# Told by their names rather than fetched and refused: each request saved is a round trip to somebody else's server.
 # fmt: off
 BINARY_SUFFIXES = frozenset(
     {
@@ -69,79 +69,86 @@ class Scope:
     prefix: str
 
     def has_host_of(self, url: str) -> bool:
+        """Return whether ``url`` lies on the source's host."""
         return self.host in ("", urlsplit(url).netloc)
 
     def holds(self, url: str) -> bool:
+        """Return whether ``url`` lies on the source's host and below its path."""
         return self.has_host_of(url) and urlsplit(url).path.startswith(self.prefix)
 
 
 @lru_cache(maxsize=256)
 def scope_of(spec: SourceSpec) -> Scope:
+    """Return the part of the web that a source covers."""
     if spec.kind == "urls":
         return Scope("", "", "/")
-    target = urlsplit(spelled(spec.target))
+    target = urlsplit(normalise_url(spec.target))
     prefix = "/" if spec.kind == "sitemap" else target.path.rpartition("/")[0] + "/"
     return Scope(target.scheme, target.netloc, prefix)
 
 
-# --- One spelling ---------------------------------------------------------------------------------------
+# --- Normalisation --------------------------------------------------------------------------------------
 
 
-def spelled(url: str) -> str:
-    """The one spelling of a web address, without what only tracks its readers; raises AddressRefused."""
+def normalise_url(url: str) -> str:
+    """Return the canonical form of a URL without tracking and session parameters. Raise AddressRefused."""
     address = canonical(url)
     if "?" not in address and not SESSION_IN_PATH.search(address):
         return address
     parts = urlsplit(address)
-    kept = "&".join(piece for piece in parts.query.split("&") if piece and not _is_ballast(piece))
+    kept = "&".join(piece for piece in parts.query.split("&") if piece and not _is_tracking(piece))
     path = SESSION_IN_PATH.sub("", parts.path)
     return canonical(urlunsplit((parts.scheme, parts.netloc, path, kept, "")))
 
 
-def _is_ballast(parameter: str) -> bool:
+def _is_tracking(parameter: str) -> bool:
     name, _, value = parameter.partition("=")
     if TRACKING.fullmatch(name) or SESSION.fullmatch(name):
         return True
     return bool(SESSION_PERHAPS.fullmatch(name) and SESSION_VALUE.fullmatch(value))
 
 
-def joined(base: str, link: str) -> str:
-    """``link`` as a page at ``base`` means it; what cannot be read stays as it is, for ``spelled`` to refuse."""
+def resolve_link(base: str, link: str) -> str:
+    """Return the absolute address of a link on the page ``base``.
+
+    A malformed one is returned as it is, for ``normalise_url`` to refuse.
+    """
     try:
         return urljoin(base, link.strip())
     except ValueError:
         return link
 
 
-def as_in_source(spec: SourceSpec, url: str) -> str:
-    """``url`` as the source spells it: http and https of the source's host are one."""
-    address, scope = spelled(url), scope_of(spec)
+def normalise_in_source(spec: SourceSpec, url: str) -> str:
+    """Return the normalised ``url`` with the scheme of the source's target, if it lies on the source's host."""
+    address, scope = normalise_url(url), scope_of(spec)
     if not scope.host or not scope.has_host_of(address):
         return address
     return f"{scope.scheme}:{address.partition(':')[2]}"
 
 
-@lru_cache(maxsize=LINKS_REMEMBERED)
+@lru_cache(maxsize=LINKS_CACHED)
 def document_of(spec: SourceSpec, link: str) -> str:
-    """The address of the document that a link leads to; empty when that is none of the source's."""
+    """Return the address of the document that a link leads to, or "" when it is not one of the source's."""
     try:
-        address = as_in_source(spec, link)
+        address = normalise_in_source(spec, link)
     except AddressRefused:
         return ""
-    return "" if objection(spec, address) else address
+    return "" if exclusion_reason(spec, address) else address
 
 
-# --- What is a document ---------------------------------------------------------------------------------
+# --- Which addresses are documents ----------------------------------------------------------------------
 
 
-def objection(spec: SourceSpec, url: str) -> str:
-    """Why an address, spelled as in the source, is not one of its documents; empty when it is."""
+def exclusion_reason(spec: SourceSpec, url: str) -> str:
+    """Return why an address, normalised in the source, is not one of its documents, or "" when it is."""
     scope, parts = scope_of(spec), urlsplit(url)
     if not scope.has_host_of(url):
         return "on another host"
     if not scope.holds(url):
         return f"outside {scope.prefix}"
-    if _is_no_page(parts.path):
+    suffix = PurePosixPath(parts.path.rpartition("/")[2]).suffix.lower()
+    if suffix in BINARY_SUFFIXES or GENERATED.search(parts.path):
         return "of files that are no pages"
     if is_trap(url, below=scope.prefix):
         return "that look generated without end"
@@ -149,20 +156,15 @@ def objection(spec: SourceSpec, url: str) -> str:
     return "" if wanted(spec, url, below, below.removeprefix(scope.prefix)) else "that the globs do not want"
 
 
-def _is_no_page(path: str) -> bool:
-    return PurePosixPath(path.rpartition("/")[2]).suffix.lower() in BINARY_SUFFIXES or bool(GENERATED.search(path))
-
-
 def is_trap(url: str, *, below: str = "/") -> bool:
-    """Whether an address looks like one of an endless number: filters combined, or a path that repeats."""
+    """Return whether an address looks like one of an endless number: combined filters, or a path that repeats.
+
+    Only segments below the path ``below`` count.
+    """
     parts = urlsplit(url)
     if parts.query.count("&") >= MAX_QUERY_PARAMETERS:
         return True
     segments = [segment for segment in parts.path.removeprefix(below).split("/") if segment]
-    return _repeats(segments)
-
-
-def _repeats(segments: list[str]) -> bool:
     if len(segments) > MAX_SEGMENTS or max(Counter(segments).values(), default=0) > MAX_REPEATED_SEGMENT:
         return True
     longest = len(segments) // (MAX_REPEATED_CYCLE + 1)
@@ -170,7 +172,7 @@ def _repeats(segments: list[str]) -> bool:
 
 
 def _cycles(segments: list[str], size: int) -> bool:
-    """Whether ``size`` segments stand there three times in a row."""
+    """Return whether a sequence of ``size`` segments occurs three times in a row."""
     in_a_row = 0
     for here, there in zip(segments, segments[size:], strict=False):
         in_a_row = in_a_row + 1 if here == there else 0
@@ -183,10 +185,10 @@ def _cycles(segments: list[str], size: int) -> bool:
 
 
 def canonical_in_scope(spec: SourceSpec, url: str, named: str) -> str:
-    """The address that the page at ``url`` counts as when it names ``named`` as canonical.
+    """Return the address that counts for the page at ``url`` when it names ``named`` as its canonical address.
 
-    Believed only within the source, and not where sites commonly get it wrong: every page naming the
-    start page, and every page of a series naming the first.
+    That is ``named`` only if it lies within the source, and not where sites commonly get it wrong: when every page
+    names the start page, or every page of a series names the first.
     """
     address = document_of(spec, named) if named and scope_of(spec).host else ""
     if not address or _page_number(address) != _page_number(url):
@@ -195,7 +197,7 @@ def canonical_in_scope(spec: SourceSpec, url: str, named: str) -> str:
 
 
 def _is_start(spec: SourceSpec, url: str) -> bool:
-    starts = {scope_of(spec).prefix, "/", _folder(urlsplit(as_in_source(spec, spec.target)).path)}
+    starts = {scope_of(spec).prefix, "/", _folder(urlsplit(normalise_in_source(spec, spec.target)).path)}
     return _folder(urlsplit(url).path) in starts
 
 
@@ -208,9 +210,11 @@ def _page_number(url: str) -> list[str]:
     return [value for name, _, value in pairs if PAGE_NUMBER.fullmatch(name)]
 
 
-def same_place(url: str) -> str:
-    """A key that is equal for /a, /a/ and /a/index.html: most sites serve one page for them, but not all,
-    so that this may compare lists and must not merge documents."""
+def comparison_key(url: str) -> str:
+    """Return a key that is equal for /a, /a/ and /a/index.html.
+
+    Most sites serve one page for them, but not all: the key may compare lists and must not merge documents.
+    """
     parts = urlsplit(url)
     return f"{parts.netloc}{_folder(parts.path).rstrip('/')}?{parts.query}"
 
@@ -218,7 +222,7 @@ def same_place(url: str) -> str:
 # --- Templates ------------------------------------------------------------------------------------------
 
 MAX_TEMPLATE_CHARS = 300  # the column that counts them
-# 5.2, v1.0.1, 4.2.x, 2024.1: a version is a place of its own, with as many pages as any.
+# 5.2, v1.0.1, 4.2.x, 2024.1: each version has its own pages, as many as any other.
 VERSION = re.compile(
     r"v?\d+(?:\.\d+)*(?:\.(?:\d+|x))(?:-?(?:a|b|rc|alpha|beta|dev|post)\.?\d*)?(?:\.html?)?", re.IGNORECASE
 )
@@ -231,8 +235,11 @@ NUMBER = re.compile(r"\d+")
 
 
 def template(url: str) -> str:
-    """The address with its variable parts replaced, the same for all pages of one generator; empty when
-    nothing in it varies. A site may have hundreds of one template; thousands are a calendar or a filter."""
+    """Return the address with its variable parts replaced, or "" when it has none.
+
+    All pages of one generator have the same template. A site may have hundreds of pages of one template; thousands are
+    a calendar or a filter.
+    """
     parts = urlsplit(url)
     path = "/".join(map(_variable_parts, parts.path.split("/")))
     query = _query_template(parts.query)
@@ -248,8 +255,11 @@ def _variable_parts(text: str) -> str:
 
 
 def _query_template(query: str) -> str:
-    """A lone parameter may be the page's name (?title=Setup), so that its words stay. Several are filters: with
-    six of them there are 209 ways to choose up to four, and each way would be a template of its own."""
+    """Return the template of a query string.
+
+    A lone parameter may be the page's name (?title=Setup), so that its words stay. Several are filters: with six of
+    them there are 209 ways to choose up to four, and each would be a template of its own.
+    """
     name, _, value = query.partition("=")
     if "&" in query:
         return "{}"

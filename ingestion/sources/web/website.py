@@ -1,8 +1,8 @@
 """A website as a source: its first page, and what belongs to it on the same host below the same path.
 
-A sitemap that names what the first page links to is the list of the site. Otherwise its pages are a start
-beside the first one, and links are followed. A redirect is held to the scope and to robots.txt like any
-link; what is a page of the source at all is for ``addresses`` to say.
+A sitemap that names what the first page links to is the listing of the site. Otherwise its pages are starting points
+besides the first page, and links are followed. A redirect must lie within the scope and be allowed by robots.txt, like
+any link; ``url_scope`` says which addresses are pages of the source.
 """
 
 from __future__ import annotations
@@ -15,40 +15,42 @@ from urllib.parse import urljoin
 
 from ingestion.exceptions import FetchFailed, IngestionError, TransientError
 from ingestion.sources.web import crawler
-from ingestion.sources.web.sitemap import Reading, bound_note, listed
+from ingestion.sources.web.sitemap import Reading, bound_note, listed_documents
 from ingestion.sources.web.url_scope import (
-    as_in_source,
+    comparison_key,
     document_of,
-    joined,
-    same_place,
+    normalise_in_source,
+    normalise_url,
+    resolve_link,
     scope_of,
-    spelled,
 )
 from ingestion.types import Listing, Page, SourceSpec, Validators
 
-# Beside the first page. A sitemap with fewer is no list of a documentation: Read the Docs names versions only.
+# Besides the first page. A sitemap with fewer does not list a documentation: Read the Docs names versions only.
 LEAST_PAGES = 5
-# First pages link to an odd page that sitemaps leave out, such as an index or a licence: one in so many.
+# Of the links on a first page one in so many may be missing in the sitemap, such as an index or a licence.
 MAY_LACK_ONE_IN = 10
-# Links of one page that are looked at, in their order; each costs 0.2 ms. Python's index of everything has 17 000.
+# Links of one page that are followed, in their order; each costs 0.2 ms. Python's index of everything has 17 000.
 MAX_LINKS = 20_000
 HTML = ("text/html", "application/xhtml+xml")
 
 
 def normalise(target: str) -> str:
-    return spelled(target)
+    """Return the normalised address of the first page."""
+    return normalise_url(target)
 
 
 def list_documents(spec: SourceSpec) -> Listing:
-    start = as_in_source(spec, spec.target)
-    pages, notes, is_whole = {start: ""}, list[str](), True
+    """Return the first page and those that sitemaps name; complete when these cover the first page's links."""
+    start = normalise_in_source(spec, spec.target)
+    pages, notes, is_complete = {start: ""}, list[str](), True
     links = cache(partial(_links_of, spec, start))
     for reading in _readings(spec, start, notes):
         pages |= reading.documents
         notes += reading.notes(silent=[f"outside {scope_of(spec).prefix}"])
-        is_whole &= reading.complete
+        is_complete &= reading.complete
         if reading.documents and len(pages) > LEAST_PAGES and _covers(pages, links(), notes):
-            return _listing(spec, pages, notes, complete=is_whole)
+            return _listing(spec, pages, notes, complete=is_complete)
     return _listing(spec, pages, notes, complete=False)
 
 
@@ -56,10 +58,11 @@ def _listing(spec: SourceSpec, pages: dict[str, str], notes: list[str], *, compl
     bounded = dict(islice(pages.items(), spec.max_pages or None))
     if len(bounded) < len(pages):
         notes.append(bound_note(spec.max_pages))
-    return Listing(listed(bounded), complete=complete and bounded == pages, notes=tuple(dict.fromkeys(notes)))
+    return Listing(listed_documents(bounded), complete=complete and bounded == pages, notes=tuple(dict.fromkeys(notes)))
 
 
 def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
+    """Return those of a page's links that are other documents of the source and allowed by robots.txt, once each."""
     found = dict.fromkeys(document_of(spec, link) for link in links[:MAX_LINKS])
     return [url for url in found if url and url != page_url and not crawler.is_forbidden(url)]
 
@@ -68,11 +71,11 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page 
     return crawler.fetch(spec, url, known)
 
 
-# --- The sitemap as a list ------------------------------------------------------------------------------
+# --- The sitemap as a listing ---------------------------------------------------------------------------
 
 
 def _readings(spec: SourceSpec, start: str, notes: list[str]) -> Iterator[Reading]:
-    """What robots.txt names; then the places where generators of documentation and of sites write one."""
+    """Yield the sitemaps that robots.txt names, then those at the paths where generators usually write one."""
     try:
         named = crawler.sitemaps(start)
     except FetchFailed as error:
@@ -81,22 +84,18 @@ def _readings(spec: SourceSpec, start: str, notes: list[str]) -> Iterator[Readin
     if named:
         yield Reading(spec).read(named)
     usual = dict.fromkeys(urljoin(start, path) for path in ("sitemap.xml", "/sitemap.xml"))
-    for place in list(usual)[: 1 if named else 2]:
-        if place not in named:
-            yield _guessed(spec, place)
-
-
-def _guessed(spec: SourceSpec, place: str) -> Reading:
-    """Nobody said that there is a sitemap here, so that only passing trouble is worth a note."""
-    reading = Reading(spec).read([place])
-    reading.errors = [error for error in reading.errors if reading.documents or isinstance(error, TransientError)]
-    return reading
+    for address in list(usual)[: 1 if named else 2]:
+        if address not in named:
+            reading = Reading(spec).read([address])
+            # Nothing says that there is a sitemap at this address, so that only errors that pass are worth a note.
+            reading.errors = [e for e in reading.errors if reading.documents or isinstance(e, TransientError)]
+            yield reading
 
 
 def _covers(pages: Collection[str], links: frozenset[str], notes: list[str]) -> bool:
-    """Whether the sitemap's pages are those that the first page links to."""
-    places = set(map(same_place, pages))
-    unnamed = sorted(link for link in links if same_place(link) not in places)
+    """Return whether the sitemaps name the pages that the first page links to; if not, add a note."""
+    named = set(map(comparison_key, pages))
+    unnamed = sorted(link for link in links if comparison_key(link) not in named)
     if links and len(unnamed) <= len(links) // MAY_LACK_ONE_IN:
         return True
     if unnamed:
@@ -108,7 +107,7 @@ def _covers(pages: Collection[str], links: frozenset[str], notes: list[str]) -> 
 
 
 def _links_of(spec: SourceSpec, start: str) -> frozenset[str]:
-    """The documents that the first page links to; none when it cannot be read, which its own visit will tell."""
+    """Return the documents that the first page links to; none when it cannot be read, which its own fetch reports."""
     try:
         page = crawler.patiently(partial(crawler.fetch, spec, start))
     except IngestionError:
@@ -119,16 +118,16 @@ def _links_of(spec: SourceSpec, start: str) -> frozenset[str]:
 
 
 def _hrefs(page: Page) -> Iterator[str]:
-    """Addresses of a page's links, but for its translations and what nobody is meant to follow."""
+    """Yield the addresses of a page's links, except its translations and links marked nofollow."""
     from bs4 import BeautifulSoup  # only workers that read pages need it
     from bs4.filter import SoupStrainer
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of XHTML, which is read as HTML on purpose
         tree = BeautifulSoup(page.body, "lxml", from_encoding="utf-8", parse_only=SoupStrainer(["base", "link", "a"]))
-    base = joined(page.url, next((str(tag["href"]) for tag in tree.find_all("base", href=True)), ""))
-    translations = {joined(base, str(tag["href"])) for tag in tree.find_all("link", href=True, hreflang=True)}
+    base = resolve_link(page.url, next((str(tag["href"]) for tag in tree.find_all("base", href=True)), ""))
+    translations = {resolve_link(base, str(tag["href"])) for tag in tree.find_all("link", href=True, hreflang=True)}
     for tag in tree.find_all("a", href=True):
-        address = joined(base, str(tag["href"]))
+        address = resolve_link(base, str(tag["href"]))
         if address not in translations and "nofollow" not in tag.get_attribute_list("rel"):
             yield address

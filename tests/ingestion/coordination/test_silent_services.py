@@ -94,7 +94,8 @@ def test_every_way_of_a_person_learns_of_it_from_the_first(silent_redis: SilentS
 
 def test_the_admin_shows_its_sources_and_saves_without_redis(silent_redis: SilentServer, admin_client: Client) -> None:
     page = admin_client.get("/admin/ingestion/source/")
-    assert page.status_code == 200 and b"Redis does not answer" in page.content
+    assert page.status_code == 200
+    assert b"Redis does not answer" in page.content
     assert len(silent_redis.connections) == 1
 
 
@@ -134,7 +135,8 @@ def test_a_redis_that_refuses_writes_is_the_trouble_in_its_own_words(
         heartbeat.note_job("dispatch")  # which nothing depends on
     finally:
         clean_redis.config_set(setting, mended)
-    assert words in alert and "Redis takes no writes" in alert
+    assert words in alert
+    assert "Redis takes no writes" in alert
     assert now.alerts == (alert,)
 
 
@@ -155,11 +157,14 @@ def test_questions_do_not_prolong_the_pause_that_the_drain_keeps(
 ) -> None:
     circuit_breaker.note_question("Milvus does not answer.")
     first = circuit_breaker.current()
-    assert first is not None and first.pauses()
+    assert first is not None
+    assert first.pauses()
     monkeypatch.setattr("ingestion.coordination.circuit_breaker.time", lambda: first.next_try + 1)
     circuit_breaker.note_question("again")
     now = circuit_breaker.current()
-    assert now is not None and now.failed_lately() and not now.pauses()
+    assert now is not None
+    assert now.failed_lately()
+    assert not now.pauses()
 
 
 def test_the_drain_is_sent_to_look_as_soon_as_the_pause_is_over(

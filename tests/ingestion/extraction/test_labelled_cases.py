@@ -138,7 +138,7 @@ def test_it_converts_pages() -> None:
 
 # --- w3lib: addresses -----------------------------------------------------------------------------------
 
-# The name server decides about a name of digits, and netguard about its answer.
+# The name server decides about a name of digits, and ssrf_guard about its answer.
 NAMES_OF_DIGITS = {"http://192.168.0.256", "http://192.168.0.0.0"}
 
 
@@ -331,7 +331,7 @@ def test_all_addresses_that_advocate_forbids_are_refused_here() -> None:
     assert forbidden <= set(ADVOCATE)
     for address in forbidden:
         with pytest.raises(AddressRefused):
-            ssrf_guard.judge(address, 80)
+            ssrf_guard.check_address(address, 80)
 
 
 def test_all_networks_that_advocate_forbids_are_refused_here() -> None:
@@ -344,5 +344,5 @@ def test_all_addresses_that_advocate_allows_are_let_through_here() -> None:
     allowed = judged("assertTrue") - {"127.0.0.1"}  # by a list
     assert allowed <= set(ACCEPTABLE)
     for address in allowed:
-        ssrf_guard.judge(address, 80)
+        ssrf_guard.check_address(address, 80)
     assert allowed

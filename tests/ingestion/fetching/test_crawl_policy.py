@@ -49,7 +49,7 @@ def test_four_processes_share_one_bound_and_all_pages_arrive(site: LocalSite, cl
 def test_four_processes_keep_their_requests_apart(site: LocalSite, clean_redis: Any) -> None:
     busy = BusySite(site, 40, seconds=0.0)
     fetch_all(clean_redis, busy.urls, delay=DELAY, connections=4)
-    # A process that was not scheduled right after its turn came arrives late, and the next one seems early; over ten
+    # A process that was not scheduled right after its slot came arrives late, and the next one seems early; over ten
     # requests that evens out.
     windows = [later - earlier for earlier, later in zip(busy.times, busy.times[10:], strict=False)]
     assert min(windows) > 0.6 * 10 * DELAY
@@ -64,7 +64,7 @@ def test_a_storm_of_refusals_slows_all_of_them_and_then_they_finish(site: LocalS
     assert min(at for at in busy.times if at > busy.storm_at + 0.3) - busy.storm_at > 1.5
 
 
-def test_the_turn_of_a_killed_process_is_free_after_a_while(site: LocalSite, clean_redis: Any) -> None:
+def test_the_slot_of_a_killed_process_is_free_after_a_while(site: LocalSite, clean_redis: Any) -> None:
     released = threading.Event()
     stuck = site.answer("/stuck", lambda handler: handler.reply() if released.wait(20) else None)
     polite_processes.ask(clean_redis, [stuck], delay=0.0, connections=1)

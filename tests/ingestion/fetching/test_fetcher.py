@@ -258,7 +258,7 @@ def test_it_asks_for_permission_before_every_hop(site: LocalSite) -> None:
             raise AddressRefused("not there")
 
     with pytest.raises(AddressRefused, match="not there"):
-        fetcher.fetch(chain(site, 3), permit=permit)
+        fetcher.fetch(chain(site, 3), check_url=permit)
     assert asked == [site.url("/0"), site.url("/1"), site.url("/2")]
     assert site.paths == ["/0", "/1"]
 

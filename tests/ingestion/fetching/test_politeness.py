@@ -27,7 +27,7 @@ from ingestion.types import CrawlPolicy
 from tests.settings import free_port
 
 T = TypeVar("T")
-STATE, SLOTS = (f"{host_throttle.PREFIX}:{{docs.example:80}}:{part}" for part in ("host", "slots"))
+STATE, RESERVATIONS = (f"{host_throttle.PREFIX}:{{docs.example:80}}:{part}" for part in ("host", "reservations"))
 URL = "http://docs.example/a"
 SLOW = CrawlPolicy(delay_seconds=5.0, connections=0)
 NARROW = CrawlPolicy(delay_seconds=0.0, connections=2)
@@ -48,18 +48,18 @@ def defaults(settings: Settings, clean_redis: Any, monkeypatch: pytest.MonkeyPat
 
 
 class Elsewhere:
-    """A request of another process, which knows nothing of the turns of this one."""
+    """A request of another process, which knows nothing of the slots of this one."""
 
-    def __init__(self, url: str = URL, manners: CrawlPolicy = SLOW) -> None:
+    def __init__(self, url: str = URL, policy: CrawlPolicy = SLOW) -> None:
         self._context = contextvars.Context()
-        self._turn = politeness.turn(url, manners)
-        self._context.run(self._turn.__enter__)
+        self._slot = politeness.slot(url, policy)
+        self._context.run(self._slot.__enter__)
         under_way.append(self)
 
     def end(self, error: Exception | None = None) -> None:
         under_way.remove(self)
         with suppress(*([type(error)] if error else [])):
-            self._context.run(self._turn.__exit__, type(error) if error else None, error, None)
+            self._context.run(self._slot.__exit__, type(error) if error else None, error, None)
 
 
 under_way: list[Elsewhere] = []
@@ -69,15 +69,15 @@ def elsewhere(work: Callable[[], T]) -> T:
     return contextvars.Context().run(work)
 
 
-def go(url: str = URL, manners: CrawlPolicy = SLOW, token: str = "", error: Exception | None = None) -> None:
-    with suppress(*([type(error)] if error else [])), politeness.turn(url, manners, token=token):
+def go(url: str = URL, policy: CrawlPolicy = SLOW, token: str = "", error: Exception | None = None) -> None:
+    with suppress(*([type(error)] if error else [])), politeness.slot(url, policy, token=token):
         if error:
             raise error
 
 
-def wait(url: str = URL, manners: CrawlPolicy = SLOW, token: str = "") -> float:
+def wait(url: str = URL, policy: CrawlPolicy = SLOW, token: str = "") -> float:
     """For how long the caller is sent away."""
-    with pytest.raises(HostBusy) as busy, politeness.turn(url, manners, token=token):
+    with pytest.raises(HostBusy) as busy, politeness.slot(url, policy, token=token):
         pass
     assert busy.value.retry_after is not None
     return busy.value.retry_after
@@ -89,7 +89,7 @@ def later(client: Any, seconds: float) -> None:
         if key.endswith(b":host"):
             for field in {b"last", b"pause", b"event"} & set(client.hkeys(key)):
                 client.hincrbyfloat(key, field, past)
-        elif key.endswith((b":leases", b":slots")):
+        elif key.endswith((b":leases", b":reservations")):
             for member in client.zrange(key, 0, -1):
                 client.zincrby(key, past, member)
 
@@ -115,7 +115,7 @@ def test_it_lets_it_go_when_the_time_has_come(clean_redis: Any) -> None:
 
 def test_what_is_left_of_a_wait_is_slept_when_it_is_short(clean_redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With seconds for the hundredths that are short in truth: a busy machine takes those between two lines."""
-    monkeypatch.setattr(politeness, "NAP_SECONDS", 4.5)
+    monkeypatch.setattr(politeness, "MAX_WAIT_SECONDS", 4.5)
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     go()
@@ -152,7 +152,7 @@ def test_a_reservation_that_nobody_comes_for_lapses(clean_redis: Any) -> None:
         wait(token=name)
     later(clean_redis, 15 + host_throttle.GRACE_SECONDS + 1)
     go(token="new")
-    assert clean_redis.zcard(SLOTS) == 0
+    assert clean_redis.zcard(RESERVATIONS) == 0
 
 
 def test_whoever_comes_after_a_late_one_keeps_the_distance(clean_redis: Any) -> None:
@@ -168,7 +168,7 @@ def test_whoever_comes_after_a_late_one_keeps_the_distance(clean_redis: Any) -> 
 def test_nothing_is_reserved_more_than_half_a_minute_ahead(clean_redis: Any) -> None:
     go()
     assert [wait(token=str(n)) for n in range(10)][-1] == about(35)
-    assert clean_redis.zcard(SLOTS) == 6
+    assert clean_redis.zcard(RESERVATIONS) == 6
 
 
 def test_a_gap_between_reservations_is_used(clean_redis: Any) -> None:
@@ -176,7 +176,7 @@ def test_a_gap_between_reservations_is_used(clean_redis: Any) -> None:
     wait(token="a"), wait(token="b"), wait(token="c")  # at 5, 10 and 15
     later(clean_redis, 5)
     go(token="a")
-    clean_redis.zrem(SLOTS, "b")
+    clean_redis.zrem(RESERVATIONS, "b")
     assert wait(token="new") == about(5)
 
 
@@ -189,8 +189,8 @@ def test_hosts_and_ports_have_their_own_pace_and_schemes_do_not() -> None:
 
 
 def test_the_settings_say_what_a_source_leaves_open(settings: Settings) -> None:
-    go(manners=CrawlPolicy())
-    assert wait(manners=CrawlPolicy()) == about(5)
+    go(policy=CrawlPolicy())
+    assert wait(policy=CrawlPolicy()) == about(5)
     settings.CRAWL_CONNECTIONS = 1
     _busy = Elsewhere("http://b.example/", CrawlPolicy())
     assert wait("http://b.example/", CrawlPolicy(delay_seconds=0.0)) < 1
@@ -198,8 +198,8 @@ def test_the_settings_say_what_a_source_leaves_open(settings: Settings) -> None:
 
 
 def test_a_crawl_delay_makes_it_slower_but_never_faster() -> None:
-    host_throttle.ask_for_delay("docs.example:80", 12.0)
-    host_throttle.ask_for_delay("quick.example:80", 1.0)
+    host_throttle.set_crawl_delay("docs.example:80", 12.0)
+    host_throttle.set_crawl_delay("quick.example:80", 1.0)
     go()
     go("http://quick.example/")
     assert wait() == about(12)
@@ -210,34 +210,34 @@ def test_a_crawl_delay_makes_it_slower_but_never_faster() -> None:
 
 
 def test_it_bounds_the_requests_in_flight() -> None:
-    first, _second = Elsewhere(manners=NARROW), Elsewhere(manners=NARROW)
-    wait(manners=NARROW, token="x")
+    first, _second = Elsewhere(policy=NARROW), Elsewhere(policy=NARROW)
+    wait(policy=NARROW, token="x")
     first.end()
-    go(manners=NARROW, token="x")
+    go(policy=NARROW, token="x")
 
 
 def test_no_bound_is_no_bound() -> None:
-    assert [Elsewhere(manners=CROWD) for _ in range(50)]
+    assert [Elsewhere(policy=CROWD) for _ in range(50)]
 
 
-def test_a_failure_gives_the_turn_back() -> None:
+def test_a_failure_gives_the_slot_back() -> None:
     for error in (FetchFailed("reset"), PageGone("404"), AddressRefused("no"), ValueError("a bug")):
-        go(manners=ALONE, error=error)
-    go(manners=ALONE)
+        go(policy=ALONE, error=error)
+    go(policy=ALONE)
 
 
-def test_the_turn_of_a_killed_worker_ends_by_itself(clean_redis: Any) -> None:
-    _killed = Elsewhere(manners=NARROW), Elsewhere(manners=NARROW)
+def test_the_slot_of_a_killed_worker_ends_by_itself(clean_redis: Any) -> None:
+    _killed = Elsewhere(policy=NARROW), Elsewhere(policy=NARROW)
     later(clean_redis, 20)
-    wait(manners=NARROW, token="x")  # it may still be at it, the deadline of a fetch is 20 s
+    wait(policy=NARROW, token="x")  # it may still be at it, the deadline of a fetch is 20 s
     later(clean_redis, 11)
-    go(manners=NARROW, token="x")
+    go(policy=NARROW, token="x")
 
 
 def test_nobody_comes_back_sooner_than_a_slow_host_can_answer(clean_redis: Any) -> None:
     clean_redis.hset(STATE, "duration", 3000)
-    _busy = Elsewhere(manners=NARROW), Elsewhere(manners=NARROW)
-    assert [wait(manners=NARROW, token=name) for name in "ab"] == [about(1.5), about(3)]
+    _busy = Elsewhere(policy=NARROW), Elsewhere(policy=NARROW)
+    assert [wait(policy=NARROW, token=name) for name in "ab"] == [about(1.5), about(3)]
 
 
 # --- Back-off -----------------------------------------------------------------------------------------
@@ -258,8 +258,8 @@ def throttle(client: Any, times: int) -> list[float]:
     """Each time as soon as it may."""
     waits = []
     for _ in range(times):
-        go(manners=NARROW, error=Throttled("429"))
-        waits.append(wait(manners=NARROW))
+        go(policy=NARROW, error=Throttled("429"))
+        waits.append(wait(policy=NARROW))
         later(client, waits[-1] + 1)
     return waits
 
@@ -272,7 +272,7 @@ def test_it_doubles_its_patience_up_to_a_quarter_of_an_hour(clean_redis: Any) ->
 
 def test_a_success_makes_it_begin_anew(clean_redis: Any) -> None:
     throttle(clean_redis, 4)
-    go(manners=NARROW)
+    go(policy=NARROW)
     assert throttle(clean_redis, 1) == [about(2)]
 
 
@@ -283,16 +283,16 @@ def test_its_pauses_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_requests_in_flight_that_are_refused_together_count_once() -> None:
-    for request in [Elsewhere(manners=CROWD) for _ in range(8)]:
+    for request in [Elsewhere(policy=CROWD) for _ in range(8)]:
         request.end(Throttled("429"))
     assert wait() == about(2)
 
 
 def test_an_answer_to_an_older_request_does_not_end_the_pause_or_the_streak(clean_redis: Any) -> None:
-    old = Elsewhere(manners=NARROW)
-    go(manners=NARROW, error=Throttled("429"))
+    old = Elsewhere(policy=NARROW)
+    go(policy=NARROW, error=Throttled("429"))
     old.end()
-    assert wait(manners=NARROW) == about(2)
+    assert wait(policy=NARROW) == about(2)
     later(clean_redis, 3)
     assert throttle(clean_redis, 1) == [about(4)]
 
@@ -302,25 +302,25 @@ def test_a_pause_drops_what_was_reserved(clean_redis: Any) -> None:
     wait(token="a")
     request.end(Throttled("503", retry_after=60.0))
     assert wait(token="a") == about(60)
-    assert clean_redis.zcard(SLOTS) == 0
+    assert clean_redis.zcard(RESERVATIONS) == 0
 
 
 def test_a_host_that_breaks_off_three_times_is_given_a_rest(clean_redis: Any) -> None:
     for _ in range(2):
-        go(manners=CROWD, error=FetchFailed("reset"))
+        go(policy=CROWD, error=FetchFailed("reset"))
         later(clean_redis, 0.1)
-    go(manners=CROWD)
+    go(policy=CROWD)
     for _ in range(3):
         later(clean_redis, 0.1)
-        go(manners=CROWD, error=FetchFailed("reset"))
-    assert wait(manners=CROWD) == about(1)
+        go(policy=CROWD, error=FetchFailed("reset"))
+    assert wait(policy=CROWD) == about(1)
 
 
 @pytest.mark.parametrize("error", [PageGone("404"), AddressRefused("no"), ValueError("a bug of ours")])
 def test_what_is_not_the_hosts_fault_is_not_held_against_it(error: Exception) -> None:
     for _ in range(10):
-        go(manners=CROWD, error=error)
-    go(manners=CROWD)
+        go(policy=CROWD, error=error)
+    go(policy=CROWD)
 
 
 # --- Redirects ----------------------------------------------------------------------------------------
@@ -330,44 +330,44 @@ def test_the_target_of_a_redirect_waits_where_it_is(monkeypatch: pytest.MonkeyPa
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     two = CrawlPolicy(delay_seconds=1.5, connections=1)
-    with politeness.turn(URL, two), politeness.turn("http://docs.example/b", two):
+    with politeness.slot(URL, two), politeness.slot("http://docs.example/b", two):
         assert slept[-1] == about(1.5)
-        elsewhere(lambda: wait(manners=two))
+        elsewhere(lambda: wait(policy=two))
 
 
 def test_a_redirect_passes_those_who_wait() -> None:
     two = CrawlPolicy(delay_seconds=0.05, connections=1)
-    with politeness.turn(URL, two):
-        [elsewhere(lambda name=name: wait(manners=SLOW, token=name)) for name in "abcd"]  # type: ignore[misc]
-        with politeness.turn("http://docs.example/b", two):
+    with politeness.slot(URL, two):
+        [elsewhere(lambda name=name: wait(policy=SLOW, token=name)) for name in "abcd"]  # type: ignore[misc]
+        with politeness.slot("http://docs.example/b", two):
             pass
 
 
-def test_one_that_would_wait_long_goes_at_once_and_the_next_turn_comes_the_later() -> None:
-    with politeness.turn(URL, SLOW), politeness.turn("http://docs.example/b", SLOW):
+def test_one_that_would_wait_long_goes_at_once_and_the_next_slot_comes_the_later() -> None:
+    with politeness.slot(URL, SLOW), politeness.slot("http://docs.example/b", SLOW):
         pass
     assert wait() == about(10)
 
 
-def test_a_redirect_to_another_host_takes_a_turn_there_and_frees_the_one_here() -> None:
-    with politeness.turn(URL, ALONE), politeness.turn("http://b.example/", ALONE):
-        elsewhere(lambda: go(manners=ALONE))
+def test_a_redirect_to_another_host_takes_a_slot_there_and_frees_the_one_here() -> None:
+    with politeness.slot(URL, ALONE), politeness.slot("http://b.example/", ALONE):
+        elsewhere(lambda: go(policy=ALONE))
         elsewhere(lambda: wait("http://b.example/", ALONE))
     go("http://b.example/", ALONE)
 
 
 def test_only_the_host_that_refuses_is_left_alone() -> None:
-    with suppress(Throttled), politeness.turn(URL, NARROW), politeness.turn("http://b.example/", NARROW):
+    with suppress(Throttled), politeness.slot(URL, NARROW), politeness.slot("http://b.example/", NARROW):
         raise Throttled("429", retry_after=100.0)
-    go(manners=NARROW)
+    go(policy=NARROW)
     assert wait("http://b.example/", NARROW) == about(100)
 
 
-def test_a_redirect_into_a_host_that_is_left_alone_keeps_no_turn() -> None:
+def test_a_redirect_into_a_host_that_is_left_alone_keeps_no_slot() -> None:
     go("http://b.example/", error=Throttled("429", retry_after=60.0))
-    with pytest.raises(HostBusy), politeness.turn(URL, ALONE), politeness.turn("http://b.example/", ALONE):
+    with pytest.raises(HostBusy), politeness.slot(URL, ALONE), politeness.slot("http://b.example/", ALONE):
         pass
-    go(manners=ALONE)
+    go(policy=ALONE)
 
 
 # --- Redis --------------------------------------------------------------------------------------------
@@ -377,7 +377,7 @@ def test_without_redis_nothing_is_fetched(settings: Settings) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     redis_client.forget()
     host_throttle._script.cache_clear()
-    with pytest.raises(BufferUnavailable, match="Redis does not answer"), politeness.turn(URL, SLOW):
+    with pytest.raises(BufferUnavailable, match="Redis does not answer"), politeness.slot(URL, SLOW):
         pass
 
 
@@ -385,7 +385,7 @@ def test_without_redis_nothing_is_fetched(settings: Settings) -> None:
 def test_a_page_that_is_there_is_not_lost_with_redis(
     settings: Settings, error: IngestionError | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with suppress(Throttled), politeness.turn(URL, SLOW):
+    with suppress(Throttled), politeness.slot(URL, SLOW):
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
         redis_client.forget()
         if error:
@@ -398,14 +398,14 @@ def test_what_it_keeps_in_redis_does_not_stay_for_ever(clean_redis: Any) -> None
     wait(token="a")
     _held = Elsewhere("http://b.example/", NARROW)
     go("http://c.example/", error=Throttled("429"))
-    host_throttle.ask_for_delay("d.example:80", 3.0)
+    host_throttle.set_crawl_delay("d.example:80", 3.0)
     kept = clean_redis.keys("*")
     assert len(kept) == 6
     assert all(0 < clean_redis.pttl(key) <= 86_400_000 for key in kept)
 
 
 def test_it_does_not_mind_that_redis_forgot_everything(clean_redis: Any) -> None:
-    with politeness.turn(URL, SLOW):
+    with politeness.slot(URL, SLOW):
         clean_redis.flushall()
         clean_redis.script_flush()
     go()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import itertools
 import random
 import socket
 import ssl
@@ -103,25 +104,26 @@ def test_a_compressed_body_that_ends_early_is_no_page(site: LocalSite, pack: Any
 
 def test_it_counts_bytes_after_unpacking_them(site: LocalSite, settings: Settings) -> None:
     settings.FETCH_MAX_BYTES = 500_000
-    assert len(body := gzip.compress(LONG)) < settings.FETCH_MAX_BYTES
+    body = gzip.compress(LONG)
+    assert len(body) < settings.FETCH_MAX_BYTES
     with pytest.raises(UnsupportedContent, match="larger than 500000 bytes"):
         fetcher.fetch(site.page("/", body, Content_Encoding="gzip"))
 
 
 def test_a_page_that_unpacks_out_of_all_proportion_is_refused(site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
-    judge = responses._judge_ratio
+    check = responses._check_ratio
 
     def remember(url: str, size: int, received: int) -> None:
         taken.append(size)
-        judge(url, size, received)
+        check(url, size, received)
 
-    monkeypatch.setattr(responses, "_judge_ratio", remember)
+    monkeypatch.setattr(responses, "_check_ratio", remember)
     bomb = gzip.compress(bytes(9 * MIB))
     with pytest.raises(UnsupportedContent, match="200 times its size"):
         fetcher.fetch(site.page("/", bomb, Content_Encoding="gzip"))
     assert taken[-1] < 4 * MIB
-    assert max(later - earlier for earlier, later in zip(taken, taken[1:], strict=False)) <= responses.READ_BYTES
+    assert max(later - earlier for earlier, later in itertools.pairwise(taken)) <= responses.READ_BYTES
 
 
 def test_a_page_that_repeats_itself_is_no_bomb(site: LocalSite) -> None:
@@ -248,7 +250,7 @@ def test_no_retry_after_makes_it_fail() -> None:
         assert seconds is None or seconds >= 0
 
 
-# --- Headers, turns and permissions on the way --------------------------------------------------------
+# --- Headers, slots and checks on the way -------------------------------------------------------------
 
 
 def test_it_sends_what_the_caller_adds_and_takes_no_other_coding(site: LocalSite) -> None:
@@ -272,34 +274,34 @@ def test_headers_go_to_the_first_origin_only_and_never_again(site: LocalSite) ->
         ]
 
 
-def test_every_request_has_its_turn_and_that_of_a_target_lies_inside(site: LocalSite) -> None:
+def test_every_request_has_its_slot_and_that_of_a_target_lies_inside(site: LocalSite) -> None:
     told: list[str] = []
 
     @contextmanager
-    def turn(url: str) -> Iterator[None]:
+    def slot(url: str) -> Iterator[None]:
         told.append(f"enter {url[-2:]}")
         yield
         told.append(f"leave {url[-2:]}")
 
     site.page("/b", PAGE)
-    fetcher.fetch(site.page("/a", status=302, Location="/b"), turn=turn)
+    fetcher.fetch(site.page("/a", status=302, Location="/b"), slot=slot)
     assert told == ["enter /a", "enter /b", "leave /b", "leave /a"]
 
 
 def test_a_host_that_is_busy_is_not_asked(site: LocalSite) -> None:
-    def turn(url: str) -> AbstractContextManager[None]:
+    def slot(url: str) -> AbstractContextManager[None]:
         raise HostBusy("later", retry_after=1.0)
 
     with pytest.raises(HostBusy):
-        fetcher.fetch(site.page("/a", PAGE), turn=turn)
+        fetcher.fetch(site.page("/a", PAGE), slot=slot)
     assert site.seen == []
 
 
-def test_the_turn_sees_what_became_of_the_request(site: LocalSite) -> None:
+def test_the_slot_sees_what_became_of_the_request(site: LocalSite) -> None:
     seen: list[type[BaseException]] = []
 
     @contextmanager
-    def turn(url: str) -> Iterator[None]:
+    def slot(url: str) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
@@ -312,17 +314,17 @@ def test_the_turn_sees_what_became_of_the_request(site: LocalSite) -> None:
 
     for url in (site.page("/a", status=429), site.page("/b", status=404), site.answer("/c", cut)):
         with pytest.raises((Throttled, PageGone, FetchFailed)):
-            fetcher.fetch(url, turn=turn)
+            fetcher.fetch(url, slot=slot)
     assert seen == [Throttled, PageGone, FetchFailed]
 
 
-def test_the_turn_learns_that_the_time_was_up(site: LocalSite, settings: Settings) -> None:
+def test_the_slot_learns_that_the_time_was_up(site: LocalSite, settings: Settings) -> None:
     """To ``requests`` headers that were cut off are a page without a body."""
     settings.FETCH_TIMEOUT_SECONDS = 0.3
     seen: list[str] = []
 
     @contextmanager
-    def turn(url: str) -> Iterator[None]:
+    def slot(url: str) -> Iterator[None]:
         try:
             yield
         except FetchFailed as error:
@@ -334,7 +336,7 @@ def test_the_turn_learns_that_the_time_was_up(site: LocalSite, settings: Setting
         handler.drip(b"X-Slow: " + b"y" * 30)
 
     with pytest.raises(FetchFailed):
-        fetcher.fetch(site.answer("/", drip), turn=turn)
+        fetcher.fetch(site.answer("/", drip), slot=slot)
     assert "took longer than 0.3 s" in seen[0]
 
 
@@ -482,8 +484,8 @@ def trusted(authority: trustme.CA, settings: Settings, tmp_path: Path) -> Iterat
 def test_an_operators_own_authority_is_trusted_beside_the_public_ones(secure_site: LocalSite) -> None:
     assert fetcher.fetch(secure_site.url(host="localhost")).body == PAGE
     assert fetcher.fetch(secure_site.url(host="localhost")).body == PAGE
-    public = http_session._trusting("").cert_store_stats()["x509_ca"]
-    assert http_session._trusting("").verify_mode is ssl.CERT_REQUIRED
+    public = http_session._ssl_context("").cert_store_stats()["x509_ca"]
+    assert http_session._ssl_context("").verify_mode is ssl.CERT_REQUIRED
     assert public == 0  # requests adds them to each connection
 
 

@@ -269,7 +269,7 @@ def test_it_names_the_sitemaps(clean: Any) -> None:
 def test_its_crawl_delay_counts_for_all(clean: Any, settings: Settings) -> None:
     settings.USER_AGENT = "docs-of-ours/2.0"
     politeness.allowed("http://example.com/a", fetch=lambda url: given_rules(RULES))
-    with pytest.raises(HostBusy) as busy, politeness.turn("http://example.com/a", CrawlPolicy(0.0, 0)):
+    with pytest.raises(HostBusy) as busy, politeness.slot("http://example.com/a", CrawlPolicy(0.0, 0)):
         pass
     assert busy.value.retry_after == pytest.approx(3, abs=0.5)  # robots.txt was the first request
 
@@ -340,7 +340,7 @@ def test_while_one_process_asks_the_others_are_sent_away(clean: Any) -> None:
     assert politeness.allowed("http://example.com/b", fetch=slow)
 
 
-def test_a_turn_that_does_not_come_leaves_the_question_to_the_next(clean: Any) -> None:
+def test_a_slot_that_does_not_come_leaves_the_question_to_the_next(clean: Any) -> None:
     def busy(url: str) -> Page:
         raise HostBusy("later", retry_after=3.0)
 
@@ -349,9 +349,9 @@ def test_a_turn_that_does_not_come_leaves_the_question_to_the_next(clean: Any) -
     assert politeness.allowed("http://example.com/a", fetch=lambda url: given_rules(RULES))
 
 
-def test_robots_txt_takes_a_turn_like_any_page(site: LocalSite, settings: Settings) -> None:
+def test_robots_txt_takes_a_slot_like_any_page(site: LocalSite, settings: Settings) -> None:
     settings.CRAWL_DELAY_SECONDS = 5.0
-    with politeness.turn(site.url("/a")):
+    with politeness.slot(site.url("/a")):
         pass
     with pytest.raises(HostBusy):
         politeness.allowed(site.url("/a"), fetch=fetch)

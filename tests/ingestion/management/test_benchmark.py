@@ -231,7 +231,7 @@ def test_the_naive_pipeline_takes_one_page_the_whole_way(  # type: ignore[no-unt
     naive.store.cache_clear()
     with LocalSite() as site:
         url = site.page("/a.html", b"<title>A</title><main><h1>A</h1><p>A page about models.</p></main>")
-        written = naive.ingest(SourceSpec("sitemap", site.url("/sitemap.xml"), manners=CrawlPolicy(0, 0)), url)
+        written = naive.ingest(SourceSpec("sitemap", site.url("/sitemap.xml"), crawl_policy=CrawlPolicy(0, 0)), url)
     assert written == open_store(naive.QUEUE, settings.EMBED_DIMENSION).count() > 0
     assert all(clean_redis.hexists(naive.FIGURES, stage) for stage in naive.STAGES)
 

@@ -59,11 +59,11 @@ def test_a_dry_run_of_nothing_fails_and_says_why_but_looks_at_the_others(folder:
     assert good["pages"] == 30
 
 
-def test_options_of_manners_are_stored_with_the_source() -> None:
+def test_the_crawl_policy_is_stored_with_the_source() -> None:
     ingest("https://docs.example.org/", "--delay", 2.5, "--connections", 1)
     source = Source.objects.get()
     assert (source.delay_seconds, source.connections) == (2.5, 1)
-    assert source.spec().manners.delay_seconds == 2.5
+    assert source.spec().crawl_policy.delay_seconds == 2.5
 
 
 def test_a_person_accepts_that_pages_are_missing(tmp_path: Path) -> None:

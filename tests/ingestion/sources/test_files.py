@@ -19,8 +19,8 @@ from ingestion.exceptions import (
     SourceError,
     UnsupportedContent,
 )
-from ingestion.sources.local import files, unlinked
-from ingestion.sources.local.unlinked import descriptor
+from ingestion.sources.local import files, nofollow
+from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listed, SourceSpec
 
 RST = b"======\nModels\n======\n\nA model maps to a table.\n"
@@ -458,12 +458,12 @@ def twin_of(trap: Path, path: Path) -> Path:
 def test_a_link_put_in_place_after_a_source_was_saved_is_not_followed(trap: Path, swapped: str) -> None:
     spec, path = spec_of(trap / "above/docs"), trap / "above/docs/part/a.md"
     replace_by_link(trap / "above" / swapped, twin_of(trap, trap / "above" / swapped))
-    with pytest.raises((AddressRefused, SourceError), match="leads to|outside"):
+    with pytest.raises((AddressRefused, SourceError), match=r"leads to|outside"):
         files.fetch(spec, path.as_uri())
     if "part" in swapped:
         assert list(files.list_documents(spec).documents) == []
     else:
-        with pytest.raises(SourceError, match="leads to .* by now"):
+        with pytest.raises(SourceError, match=r"leads to .* by now"):
             files.list_documents(spec)
 
 
@@ -475,9 +475,9 @@ def test_a_link_put_in_place_between_judging_and_opening_is_not_followed(
 
     def swap_first(path: Path, flags: int = os.O_RDONLY) -> int:
         replace_by_link(trap / "above" / swapped, twin_of(trap, trap / "above" / swapped))
-        return descriptor(path, flags)
+        return open_nofollow(path, flags)
 
-    monkeypatch.setattr(files, "descriptor", swap_first)
+    monkeypatch.setattr(files, "open_nofollow", swap_first)
     with pytest.raises(FetchFailed, match=r"a\.md cannot be read"):
         files.fetch(spec, path.as_uri())
 
@@ -491,9 +491,9 @@ def test_a_link_put_in_place_while_a_folder_is_listed_is_not_entered(
     def swap_first(path: Path, flags: int = os.O_RDONLY) -> int:
         if path == place and not place.is_symlink():
             replace_by_link(place, twin_of(trap, place))
-        return descriptor(path, flags)
+        return open_nofollow(path, flags)
 
-    monkeypatch.setattr(files, "descriptor", swap_first)
+    monkeypatch.setattr(files, "open_nofollow", swap_first)
     listing = files.list_documents(spec)
     assert (list(listing.documents), listing.complete) == ([], False)
 
@@ -517,14 +517,14 @@ def test_folders_that_may_be_entered_and_not_listed_do_not_hide_a_file(open_fold
 
 def test_where_the_system_refuses_links_by_a_flag_that_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(unlinked, "NO_LINK_ON_THE_WAY", 1 << 29)
+    monkeypatch.setattr(nofollow, "NOFOLLOW_ANY", 1 << 29)
 
     def noted(path: object, flags: int) -> int:
         asked.append(flags)
         return 0
 
     monkeypatch.setattr(os, "open", noted)
-    unlinked.descriptor(tmp_path / "a.md", os.O_NONBLOCK)
+    nofollow.open_nofollow(tmp_path / "a.md", os.O_NONBLOCK)
     assert asked == [os.O_NONBLOCK | 1 << 29]
 
 

@@ -57,8 +57,8 @@ def hub(settings: Settings, tmp_path: Path, clean_redis: object) -> Iterator[Git
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings that do not wait for their turn, and a host that is asked again after short pauses."""
     monkeypatch.setattr(crawler, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.THROTTLED, BackOff(first=0.2, longest=1.0, free=0))
-    monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.FAULT, BackOff(first=0.0, longest=0.0, free=9))
+    monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.THROTTLED, BackOff(first=0.2, longest=1.0, tolerated=0))
+    monkeypatch.setitem(host_throttle.BACK_OFF, Outcome.FAULT, BackOff(first=0.0, longest=0.0, tolerated=9))
 
 
 def spec(target: str = "github:o/r", **options: object) -> SourceSpec:
@@ -85,7 +85,7 @@ def fetch(hub: GitHub, path: str, target: str = "github:o/r") -> Page:
 
 
 def attempts(action: Callable[[], Page]) -> Page:
-    """Like a worker that gives a document back and takes it up again when its turn has come."""
+    """Like a worker that gives a document back and takes it up again when its slot has come."""
     while True:
         try:
             return action()
@@ -545,7 +545,7 @@ def test_it_says_what_to_do_about_a_refusal(hub: GitHub, status: int, advice: st
 def test_a_bare_403_may_be_a_limit_on_bursts_and_is_tried_again(hub: GitHub) -> None:
     hub.repository("o/r").commit(FILES)
     hub.answer_once("commit", 403)
-    with pytest.raises(FetchFailed, match="may not read.*fewer calls") as error:
+    with pytest.raises(FetchFailed, match=r"may not read.*fewer calls") as error:
         paths()
     assert error.value.retry_after == 60.0
     hub.answer_once("archive", 403)

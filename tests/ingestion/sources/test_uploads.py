@@ -16,7 +16,7 @@ from pytest_django import Settings
 from ingestion.admin.upload_form import UploadForm
 from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, UnsupportedContent
 from ingestion.sources.local import files, uploads
-from ingestion.sources.local.unlinked import descriptor
+from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import SourceSpec
 
 GUIDE = "guide"
@@ -129,7 +129,7 @@ def test_an_upload_above_the_cap_is_refused_and_changes_nothing(settings: Settin
     store(file("a.md", b"old"))
     settings.UPLOAD_MAX_BYTES = 10
     store(file("fits.md", b"x" * 10))
-    with pytest.raises(SourceError, match="larger than 10 bytes .* UPLOAD_MAX_BYTES"):
+    with pytest.raises(SourceError, match=r"larger than 10 bytes .* UPLOAD_MAX_BYTES"):
         store(file("a.md", b"newer"), file("b.md", b"x" * 6))
     assert body_of("a.md") == b"old"
     assert [path.name for path in data.iterdir()] == [GUIDE]
@@ -140,7 +140,7 @@ def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(SourceError, match="No space left on device.*DATA_DIR"):
+    with pytest.raises(SourceError, match=r"No space left on device.*DATA_DIR"):
         store(file("a.md"))
 
 
@@ -399,9 +399,9 @@ def test_a_link_put_in_place_between_judging_and_opening_is_not_followed(
     def swap_first(path: Path, flags: int = os.O_RDONLY) -> int:
         swapped.rename(data / "old")
         swapped.symlink_to(outside / place)
-        return descriptor(path, flags)
+        return open_nofollow(path, flags)
 
-    monkeypatch.setattr(files, "descriptor", swap_first)
+    monkeypatch.setattr(files, "open_nofollow", swap_first)
     with pytest.raises(FetchFailed, match="cannot be read"):
         uploads.fetch(spec(), f"upload:{GUIDE}/part/a.md")
 
@@ -418,10 +418,10 @@ def test_nothing_is_stored_through_a_link(
 
     def swap_first(path: Path, flags: int = os.O_RDONLY) -> int:
         swap()
-        return descriptor(path, flags)
+        return open_nofollow(path, flags)
 
     if late:
-        monkeypatch.setattr(uploads, "descriptor", swap_first)
+        monkeypatch.setattr(uploads, "open_nofollow", swap_first)
     else:
         swap()
     stored = store(archive(("part/a.md" if late else "part/deep/a.md", b"new")))

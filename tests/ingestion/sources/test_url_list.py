@@ -243,25 +243,25 @@ def test_a_missing_page_is_gone_and_a_broken_site_is_tried_later(site: LocalSite
 
 
 def test_every_request_waits_for_its_turn(site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns: list[tuple[str, CrawlPolicy, str]] = []
+    slots: list[tuple[str, CrawlPolicy, str]] = []
 
     @contextmanager
-    def turn(url: str, manners: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> Iterator[None]:
-        turns.append((url, manners, token))
+    def slot(url: str, policy: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> Iterator[None]:
+        slots.append((url, policy, token))
         yield
 
-    monkeypatch.setattr(politeness, "turn", turn)
-    manners = CrawlPolicy(delay_seconds=7)
+    monkeypatch.setattr(politeness, "slot", slot)
+    policy = CrawlPolicy(delay_seconds=7)
     site.page("/b", b"<p>x")
     old = site.page("/a", status=302, Location="/b")
-    url_list.fetch(spec_of("list.txt", manners=manners), old)
-    assert [given for given in turns if "robots" not in given[0]] == [
-        (old, manners, old),
-        (site.url("/b"), manners, old),
+    url_list.fetch(spec_of("list.txt", crawl_policy=policy), old)
+    assert [given for given in slots if "robots" not in given[0]] == [
+        (old, policy, old),
+        (site.url("/b"), policy, old),
     ]
     target = site.page("/list.txt", b"https://h.example/", Content_Type="text/plain")
-    listed(spec_of(target, manners=manners))
-    assert turns[-1] == (target, manners, target)
+    listed(spec_of(target, crawl_policy=policy))
+    assert slots[-1] == (target, policy, target)
 
 
 def test_the_pages_lead_to_nothing_by_their_links() -> None:

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from ingestion.exceptions import AddressRefused
 from ingestion.sources.web.url_scope import (
-    as_in_source,
     canonical_in_scope,
+    comparison_key,
     document_of,
+    exclusion_reason,
     is_trap,
-    objection,
-    same_place,
-    spelled,
+    normalise_in_source,
+    normalise_url,
     template,
 )
 from ingestion.types import SourceSpec
@@ -59,22 +59,50 @@ def website(target: str = "https://h.example/docs/", **options: object) -> Sourc
     ],
 )
 def test_an_address_has_one_spelling(url: str, same: str) -> None:
-    assert spelled(url) == same
+    assert normalise_url(url) == same
 
 
 PIECES = st.sampled_from(
-    ["/", "a", "..", ".", ";jsessionid=1", "(S(lit3py55t21z5v55vlm25s55))", "?", "&", "=", "utm_x=1", "sid=" + HEX]
-    + ["%2e", "%", "%zz", "#", "é", "\\", " ", "{n}", "5.2", ";", "//", "2024-01-02", ":", "@", "[", "]", "\x00"]
+    [
+        "/",
+        "a",
+        "..",
+        ".",
+        ";jsessionid=1",
+        "(S(lit3py55t21z5v55vlm25s55))",
+        "?",
+        "&",
+        "=",
+        "utm_x=1",
+        "sid=" + HEX,
+        "%2e",
+        "%",
+        "%zz",
+        "#",
+        "é",
+        "\\",
+        " ",
+        "{n}",
+        "5.2",
+        ";",
+        "//",
+        "2024-01-02",
+        ":",
+        "@",
+        "[",
+        "]",
+        "\x00",
+    ]
 )
 
 
 @given(st.one_of(st.lists(PIECES, max_size=14).map("".join), st.text(max_size=60)))
 def test_spelling_twice_changes_nothing_and_only_refuses(rest: str) -> None:
     try:
-        once = spelled(f"https://h.example/docs/{rest}")
+        once = normalise_url(f"https://h.example/docs/{rest}")
     except AddressRefused:
         return
-    assert spelled(once) == once
+    assert normalise_url(once) == once
     assert template(once) == template(once)
     assert document_of(website(), once) in ("", once)
     assert not is_trap(once) or not document_of(website("https://h.example/"), once)
@@ -82,12 +110,12 @@ def test_spelling_twice_changes_nothing_and_only_refuses(rest: str) -> None:
 
 @pytest.mark.parametrize("target", ["http://h.example/docs/", "https://h.example/docs/"])
 def test_http_and_https_of_a_host_are_one_page_spelled_like_the_target(target: str) -> None:
-    pages = {as_in_source(website(target), f"{scheme}://h.example/docs/a") for scheme in ("http", "https")}
+    pages = {normalise_in_source(website(target), f"{scheme}://h.example/docs/a") for scheme in ("http", "https")}
     assert pages == {f"{target}a"}
 
 
 def test_another_host_keeps_its_scheme() -> None:
-    assert as_in_source(website(), "http://other.example/a") == "http://other.example/a"
+    assert normalise_in_source(website(), "http://other.example/a") == "http://other.example/a"
 
 
 def test_places_compare_without_slash_and_index_file() -> None:
@@ -97,9 +125,9 @@ def test_places_compare_without_slash_and_index_file() -> None:
         "https://h.example/a/index.html",
         "https://h.example/a/Default.aspx",
     )
-    assert len(set(map(same_place, pages))) == 1
-    assert same_place("https://h.example/a?x=1") != same_place("https://h.example/a")
-    assert same_place("https://h.example/aindex.html") != same_place("https://h.example/a")
+    assert len(set(map(comparison_key, pages))) == 1
+    assert comparison_key("https://h.example/a?x=1") != comparison_key("https://h.example/a")
+    assert comparison_key("https://h.example/aindex.html") != comparison_key("https://h.example/a")
 
 
 # --- What is a document -------------------------------------------------------------------------------
@@ -192,8 +220,8 @@ def test_globs_may_match_the_address_its_path_or_what_lies_below_the_source() ->
 
 def test_a_sitemap_may_name_pages_of_its_whole_host() -> None:
     spec = SourceSpec(kind="sitemap", target="https://h.example/docs/sitemap.xml")
-    assert objection(spec, "https://h.example/blog/a") == ""
-    assert objection(spec, "https://other.example/docs/a") == "on another host"
+    assert exclusion_reason(spec, "https://h.example/blog/a") == ""
+    assert exclusion_reason(spec, "https://other.example/docs/a") == "on another host"
 
 
 # --- Canonical addresses ------------------------------------------------------------------------------

@@ -16,13 +16,13 @@ from ingestion.sources.web.url_scope import template
 from ingestion.types import CrawlPolicy, Listed, Listing, SourceSpec, Validators
 from tests.support.local_site import Handler, LocalSite
 
-pytestmark = pytest.mark.usefixtures("forgetful_manners")
+pytestmark = pytest.mark.usefixtures("forgotten_hosts")
 
 PAGES = [f"/docs/{name}" for name in ("a", "b", "c", "d", "e", "f")]
 
 
 def spec_of(target: str, **options: object) -> SourceSpec:
-    quick = {"manners": CrawlPolicy(delay_seconds=0.0, connections=0), "max_pages": 5000}
+    quick = {"crawl_policy": CrawlPolicy(delay_seconds=0.0, connections=0), "max_pages": 5000}
     return SourceSpec(kind="website", target=target, **{**quick, **options})  # type: ignore[arg-type]
 
 
@@ -336,7 +336,7 @@ def test_it_fetches_what_robots_txt_allows(site: LocalSite) -> None:
     page = website.fetch(spec, url)
     assert page is not None
     assert page.body == b"<p>hello"
-    with pytest.raises(AddressRefused, match="robots.txt forbids"):
+    with pytest.raises(AddressRefused, match=r"robots.txt forbids"):
         website.fetch(spec, site.url("/closed/a"))
     assert site.paths == ["/robots.txt", "/open"]
 
@@ -365,7 +365,7 @@ def test_a_redirect_is_held_to_robots_txt(site: LocalSite) -> None:
     site.page("/robots.txt", b"User-agent: *\nDisallow: /closed/", Content_Type="text/plain")
     site.page("/open", status=302, Location="/closed/a")
     site.page("/closed/a", b"<p>secret")
-    with pytest.raises(AddressRefused, match="robots.txt forbids"):
+    with pytest.raises(AddressRefused, match=r"robots.txt forbids"):
         website.fetch(spec_of(site.url("/")), site.url("/open"))
     assert "/closed/a" not in site.paths
 
@@ -402,15 +402,15 @@ def test_a_site_in_trouble_is_asked_later(site: LocalSite) -> None:
 def test_every_request_of_a_visit_takes_a_turn_in_the_name_of_the_page(
     site: LocalSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns: list[tuple[str, CrawlPolicy, str]] = []
+    slots: list[tuple[str, CrawlPolicy, str]] = []
 
-    def turn(url: str, manners: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> nullcontext[None]:
-        turns.append((url, manners, token))
+    def slot(url: str, policy: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> nullcontext[None]:
+        slots.append((url, policy, token))
         return nullcontext()
 
-    monkeypatch.setattr(politeness, "turn", turn)
+    monkeypatch.setattr(politeness, "slot", slot)
     site.page("/old", status=301, Location="/new")
     site.page("/new", b"<p>hello")
-    manners = CrawlPolicy(delay_seconds=3.0, connections=1)
-    website.fetch(spec_of(site.url("/"), manners=manners), site.url("/old"))
-    assert turns[1:] == [(site.url(path), manners, site.url("/old")) for path in ("/old", "/new")]
+    policy = CrawlPolicy(delay_seconds=3.0, connections=1)
+    website.fetch(spec_of(site.url("/"), crawl_policy=policy), site.url("/old"))
+    assert slots[1:] == [(site.url(path), policy, site.url("/old")) for path in ("/old", "/new")]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
+import yaml
 from django.conf import settings as project
 from django.utils import timezone
 from hypothesis import given
@@ -21,14 +24,13 @@ from pymilvus import MilvusClient, MilvusException
 
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
-from ingestion.exceptions import PermanentError, VectorStoreUnavailable
+from ingestion.exceptions import CollectionMissing, IngestionError, PermanentError, VectorStoreUnavailable
 from ingestion.models import Chunk, Document
 from ingestion.pipeline.index import drain
 from ingestion.pipeline.state.collections import open_mirrored, written_store
 from ingestion.types import EmbeddedChunk, Vectors
 from ingestion.vector_store import client as milvus_client
 from ingestion.vector_store import store as vector_store
-from ingestion.vector_store.client import is_unavailable
 from ingestion.vector_store.rows import TEXT_BYTES, UPSERT_BYTES, cut, parts_by_bytes, row_of
 from ingestion.vector_store.store import VectorStore, knows_sparse
 from ragproject.embedded import services
@@ -36,6 +38,7 @@ from tests.conftest import serve, stop, wait_until
 from tests.support.rows import make_chunk, make_document, make_source, record
 
 DIMENSION = 8
+UNAVAILABLE = VectorStoreUnavailable
 
 
 def embedded(number: int, *, text: str = "text") -> EmbeddedChunk:
@@ -125,7 +128,7 @@ def test_no_message_is_larger_than_its_bound_and_none_is_lost(lengths: list[int]
     assert [row["key"] for part in parts for row in part] == [row["key"] for row in rows]
     for part in parts:
         assert sum(len(row["text"].encode()) for row in part) <= UPSERT_BYTES
-    for part, after in zip(parts, parts[1:], strict=False):
+    for part, after in itertools.pairwise(parts):
         texts = sum(len(row["text"].encode()) for row in [*part, after[0]])
         assert texts > 0.9 * UPSERT_BYTES
 
@@ -139,20 +142,72 @@ def test_servers_before_2_4_know_no_sparse_vectors(version: str, sparse: bool) -
 
 
 @pytest.mark.parametrize(
-    ("words", "unavailable"),
+    ("code", "message", "kind"),
     [
-        ("collection not loaded", True),
-        ("rate limit exceeded[rate=0.1]", True),
-        ("quota exceeded[reason=memory quota exceeded, please allocate more resources]", True),
-        ("deny to write, reason: disk quota exceeded", True),
-        ("can't find collection[collection=documents]", True),
-        ("StatusCode.UNAVAILABLE", True),
-        ("length of varchar field text exceeds max length", False),
-        ("the dim (5) of field data(dense) is not equal to schema dim (8)", False),
+        (100, "can't find collection collection not found[database=default][collection=x]", CollectionMissing),
+        (100, "Can not find x's schema: collection not found", CollectionMissing),
+        (2, "Fail connecting to server on 127.0.0.1:1, illegal connection params or server unavailable", UNAVAILABLE),
+        (grpc.StatusCode.UNAVAILABLE, "[query] Retry timeout: 3s, StatusCode.UNAVAILABLE", UNAVAILABLE),
+        (101, "failed to query: collection not loaded[collection=4]", UNAVAILABLE),
+        (904, "node not match[expectedNodeID=1][actualNodeID=2]", UNAVAILABLE),
+        (10001, "context deadline exceeded", UNAVAILABLE),
+        (8, "[delete] Retry timeout: 3s, message=rate limit exceeded[rate=1.048576]", UNAVAILABLE),
+        (9, "quota exceeded[reason=the writing has been deactivated by the administrator]", UNAVAILABLE),
+        (7, "out of room", UNAVAILABLE),
+        (1100, "the length (60) of 0th string exceeds max length (50): invalid parameter", PermanentError),
+        (1100, "[upsert] Retry timeout: 3s, message=Invalid expr: timeout === 5", PermanentError),
+        (1401, "privilege not permitted", PermanentError),
     ],
 )
-def test_what_passes_is_told_from_what_is_wrong_with_a_row(words: str, unavailable: bool) -> None:
-    assert is_unavailable(MilvusException(message=words)) is unavailable
+def test_the_code_of_a_failure_says_what_kind_it_is(code: Any, message: str, kind: type[Exception]) -> None:
+    assert kind_of(MilvusException(code, message)) is kind
+
+
+@pytest.mark.parametrize("code", [0, 1, 65535])
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("collection not loaded", UNAVAILABLE),
+        ("rate limit exceeded[rate=0.1]", UNAVAILABLE),
+        ("quota exceeded[reason=memory quota exceeded, please allocate more resources]", UNAVAILABLE),
+        ("deny to write, reason: disk quota exceeded", UNAVAILABLE),
+        ("can't find collection[collection=documents]", CollectionMissing),
+        ("StatusCode.UNAVAILABLE", UNAVAILABLE),
+        ("[query] Retry timeout: 1e-05s, message=proxy TaskCondition context Done", UNAVAILABLE),
+        ("length of varchar field text exceeds max length", PermanentError),
+        ("the dim (5) of field data(dense) is not equal to schema dim (8)", PermanentError),
+    ],
+)
+def test_where_the_code_says_nothing_the_words_do(code: int, message: str, kind: type[Exception]) -> None:
+    assert kind_of(MilvusException(code, message)) is kind
+
+
+def test_a_failure_that_milvus_calls_worth_another_try_passes_whatever_its_code() -> None:
+    assert kind_of(MilvusException(4321, "something new", retriable=True)) is UNAVAILABLE
+    assert kind_of(MilvusException(4321, "something new")) is PermanentError
+
+
+def kind_of(error: MilvusException) -> type[Exception]:
+    with pytest.raises(IngestionError) as raised, milvus_client.failures_translated():
+        raise error
+    return raised.type
+
+
+def test_a_collection_that_is_not_there_is_missing(clean_milvus: MilvusClient) -> None:
+    assert_missing(VectorStore("store_tests", DIMENSION))
+
+
+def assert_missing(store: VectorStore) -> None:
+    requests: list[Callable[[], object]] = [
+        lambda: store.upsert([embedded(1)]),
+        lambda: store.delete(keys(1)),
+        lambda: store.existing(keys(1)),
+        lambda: store.search(embedded(1).vectors, limit=1, mode="dense"),
+    ]
+    for request in requests:
+        with pytest.raises(CollectionMissing, match="not found"):
+            request()
+    store.close()
 
 
 def test_a_row_that_milvus_refuses_is_a_permanent_error(store: VectorStore) -> None:
@@ -277,6 +332,13 @@ class OldMilvus:
         self.process.kill()
         self.process.wait()
 
+    def deny_writes(self, denied: bool) -> None:
+        """It reads its configuration again every few seconds."""
+        path = self.folder / "configs/milvus.yaml"
+        config = yaml.safe_load(path.read_text())
+        config["quotaAndLimits"] |= {"limitWriting": {"forceDeny": denied}, "quotaCenterCollectInterval": 1}
+        path.write_text(yaml.safe_dump(config))
+
     def answers(self) -> bool:
         client = MilvusClient(self.uri, timeout=2)
         try:
@@ -328,6 +390,34 @@ def test_a_server_without_sparse_vectors_is_written_and_searched_dense_only(old_
     store.delete(keys(3))
     assert store.existing(keys(2, 3)) == set(keys(2))
     store.close()
+
+
+@pytest.mark.e2e
+def test_a_real_server_tells_its_kinds_of_failures(old_milvus: OldMilvus) -> None:
+    store = VectorStore("old_tests", DIMENSION, seconds=5.0)
+    assert_missing(store)
+    store.ensure()
+    store.upsert([embedded(1)])
+    wrong = embedded(2)
+    object.__setattr__(wrong.vectors, "dense", np.ones(5, np.float32))
+    with pytest.raises(PermanentError, match="refused"):
+        store.upsert([wrong])
+    old_milvus.deny_writes(True)
+    wait_until(lambda: denies_writes(store))
+    assert store.existing(keys(1)) == set(keys(1))
+    old_milvus.deny_writes(False)
+    wait_until(lambda: not denies_writes(store))
+    store.client.release_collection(store.name, timeout=5)
+    assert store.existing(keys(1)) == set(keys(1))  # it was loaded again
+    store.close()
+
+
+def denies_writes(store: VectorStore) -> bool:
+    try:
+        store.upsert([embedded(3)])
+    except VectorStoreUnavailable as error:
+        return "quota exceeded" in str(error)
+    return False
 
 
 ROWS, BATCH = 2000, 100
