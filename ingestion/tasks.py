@@ -29,18 +29,21 @@ HARD_LIMIT = SOFT_LIMIT + 15  # for code that never comes back to Python; the ro
 
 @shared_task
 def dispatch() -> None:
+    """Send the messages for the work that may start now."""
     send(dispatcher.tick())
     heartbeat.note_job("dispatch")
 
 
 @shared_task(soft_time_limit=settings.LIST_TIME_LIMIT_SECONDS, time_limit=settings.LIST_TIME_LIMIT_SECONDS + 15)
 def list_source(run_id: int) -> None:
+    """List a run's source and start documents."""
     if listing.list_run(run_id):
         send(Work(documents=dispatcher.start_documents()))
 
 
 @shared_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)
 def process(document_id: int, attempt: int) -> None:
+    """Process a document and send what follows from it."""
     after = process_document.process(document_id, attempt)
     if after.embed:
         request_embedding()
@@ -52,6 +55,7 @@ def process(document_id: int, attempt: int) -> None:
 
 @shared_task
 def embed() -> None:
+    """Embed the chunks that wait, and send a message when more are left."""
     try:
         # Without waiting for Beat: a small source's last vectors, and batches that are full, are written at once.
         more = embed_waiting.embed_waiting(delivered=lambda: send(Work(drain=dispatcher.drain_wanted())))
@@ -62,6 +66,7 @@ def embed() -> None:
 
 @shared_task
 def drain() -> None:
+    """Write buffered vectors to Milvus, and send a message when more are left."""
     if indexing.drain().more:
         send(Work(drain=True))
     heartbeat.note_job("drain")
@@ -69,6 +74,7 @@ def drain() -> None:
 
 @shared_task
 def fill() -> None:
+    """Go on with the collection that is filled, and ask for an embedding or an audit when one is due."""
     rebuild.fill()
     if rebuild.adoption_due():
         request_embedding()
@@ -78,6 +84,7 @@ def fill() -> None:
 
 @shared_task
 def audit() -> None:
+    """Audit the collection if an audit is due."""
     auditing.audit_if_due()
 
 

@@ -50,6 +50,7 @@ class LeaseKeeper(threading.Thread):
                 time.sleep(DEVICE_RENEW_SECONDS)
 
     def run(self) -> None:
+        """Renew the lease until told to end; stop the worker when the lease is lost."""
         while not self.ended.is_set():
             with suppress(BufferUnavailable):  # nothing can be embedded then anyway
                 if not self.lease.renew():
@@ -68,6 +69,7 @@ class LeaseKeeper(threading.Thread):
                     os.kill(pid, signal.SIGTERM)
 
     def release(self) -> None:
+        """End the thread and give the lease back."""
         self.ended.set()
         with suppress(BufferUnavailable):
             self.lease.release()
@@ -92,11 +94,13 @@ def start(sender: Any, **_: Any) -> None:
 
 @worker_shutting_down.connect
 def stop_children(**_: Any) -> None:
+    """Ask children that embed to stop after their batch."""
     for keeper in _keepers:
         keeper.stop_child()
 
 
 @worker_shutdown.connect
 def end(**_: Any) -> None:
+    """Give the leases back."""
     while _keepers:
         _keepers.pop().release()

@@ -56,24 +56,29 @@ class Environment:
         default_in_words: str = "",
         secret: bool = False,
     ) -> str:
+        """Return a variable as text."""
         self.describe(name, default, meaning, in_words=default_in_words, secret=secret)
         return self.env.str(name, default, validate=validate)
 
     def integer(
         self, name: str, default: int, meaning: str, *, validate: Validator | None = None, default_in_words: str = ""
     ) -> int:
+        """Return a variable as an integer."""
         self.describe(name, default, meaning, in_words=default_in_words)
         return self.env.int(name, default, validate=validate)
 
     def number(self, name: str, default: float, meaning: str, *, validate: Validator | None = None) -> float:
+        """Return a variable as a float."""
         self.describe(name, default, meaning)
         return self.env.float(name, default, validate=validate)
 
     def flag(self, name: str, default: bool, meaning: str) -> bool:
+        """Return a variable as a bool."""
         self.describe(name, default, meaning)
         return self.env.bool(name, default)
 
     def items(self, name: str, default: Sequence[T], meaning: str, *, convert: Callable[[str], T]) -> list[T]:
+        """Return a comma-separated variable as a list of converted items."""
         self.describe(name, default, meaning)
         return self.env.list(name, list(default), subcast=convert)
 

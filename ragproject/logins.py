@@ -67,6 +67,7 @@ def locks(username: str | None, address: str) -> list[tuple[QuerySet[AccessAttem
 
 
 def failures(attempts: QuerySet[AccessAttempt]) -> int:
+    """Return the number of failed logins in these attempts."""
     return attempts.aggregate(total=Sum("failures_since_start"))["total"] or 0
 
 

@@ -16,6 +16,7 @@ class CollectionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="use")
     def use(self, row: Collection) -> str:
+        """Return whether the collection is searched, built or to be dropped."""
         if row.building:
             progress = build_progress()
             return build_sentence(progress) if progress else "searched from now on"
@@ -23,4 +24,5 @@ class CollectionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="last audit")
     def last_audit(self, row: Collection) -> str:
+        """Return the figures of the last audit."""
         return ", ".join(f"{value} {name}" for name, value in row.audit.items())

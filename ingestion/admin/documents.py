@@ -41,10 +41,12 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     @admin.display(description="document")
     def title_or_url(self, document: Document) -> str:
+        """Return the document's title, or its address when it has none."""
         return document.title or document.url
 
     @admin.action(description="Try again")
     def try_again(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        """Queue the chosen documents for a run of their source."""
         for source in Source.objects.filter(id__in=queryset.values("source"), deleting=False):
             run = start_run(source)
             Document.objects.filter(id__in=queryset.values("id"), source=source).queue(run_id=run.pk)

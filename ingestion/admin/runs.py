@@ -30,13 +30,16 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="documents")
     def documents_of(self, run: Run) -> int:
+        """Return how many documents the run has."""
         return int(run.figures["documents"]) if run.figures else run.documents.count()
 
     @admin.display(description="saved")
     def saved(self, run: Run) -> str:
+        """Return a sentence about the work that the run saved."""
         savings = stored_savings(run)
         return savings_sentence(savings) if savings else ""
 
     @admin.display(description="left out")
     def left_out(self, run: Run) -> str:
+        """Return what the run left out, one line for each remark."""
         return format_html_join("", "<div>{} {}</div>", run.remarks.items())

@@ -55,6 +55,7 @@ class SourceAdmin(admin.ModelAdmin[Source]):
 
     @admin.display(description="state")
     def state(self, source: Source) -> str:
+        """Return the state of the newest run, or that the source is new or being deleted."""
         if source.deleting:
             return "deleting"
         run = latest_run(source)
@@ -62,10 +63,12 @@ class SourceAdmin(admin.ModelAdmin[Source]):
 
     @admin.display(description="documents done")
     def progress(self, source: Any) -> str:
+        """Return how many of the source's documents are done."""
         return f"{source.done} of {source.known}"
 
     @admin.display(description="failed")
     def failed(self, source: Any) -> str:
+        """Return the number of failed documents, linked to their list."""
         if not source.unsuccessful:
             return "0"
         query = f"?source__id__exact={source.pk}&state__in=failed,quarantined"
@@ -74,6 +77,7 @@ class SourceAdmin(admin.ModelAdmin[Source]):
 
     @admin.display(description="last error, or why it waits")
     def last_error(self, source: Source) -> str:
+        """Return why the newest run failed or waits, or the newest error of a document."""
         run = latest_run(source)
         if run and (run.error or run.note):
             return run.error or run.note
@@ -82,18 +86,21 @@ class SourceAdmin(admin.ModelAdmin[Source]):
 
     @admin.action(description="Ingest now")
     def ingest_now(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        """Start a run of each chosen source."""
         for source in queryset.filter(deleting=False):
             start_run(source)
         tell_workers(request)
 
     @admin.action(description="Remove missing pages", permissions=["delete"])
     def remove_missing_pages(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        """Remove the missing pages of the chosen sources from the index."""
         removed = sum(accept_missing(source) for source in queryset)
         messages.info(request, f"{removed} missing pages leave the index.")
         tell_workers(request)
 
     @admin.action(description="Delete with its vectors", permissions=["delete"])
     def delete_with_vectors(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        """Delete the chosen sources with their rows and vectors."""
         for source in queryset:
             remove_source(source)
         tell_workers(request)
@@ -125,5 +132,6 @@ def number_in(states: Iterable[str]) -> Coalesce:
 
 
 def latest_run(source: Source) -> Run | None:
+    """Return the source's newest run; None before the first."""
     runs = list(source.runs.all())  # get_queryset prefetches the newest alone
     return runs[0] if runs else None

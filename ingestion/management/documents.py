@@ -65,6 +65,7 @@ class DocumentsCommand(BaseCommand):
             sys.exit(1)
 
     def print_document(self, reading: Reading, *, as_json: bool) -> None:
+        """Print a document, or why it could not be read."""
         name = reading.target.encode("utf-8", "replace").decode()  # file names may hold bytes that are no text
         if as_json:
             self.stdout.write(json.dumps(self.record(reading)))

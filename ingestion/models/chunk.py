@@ -75,6 +75,7 @@ class ChunkQuerySet(QuerySet["Chunk"]):
         return self.live().update(state=Chunk.State.REMOVING, owner="", lease_until=None)
 
     def fail(self, *, error: str) -> int:
+        """Mark chunks as failed with this error."""
         return self.live().update(state=Chunk.State.FAILED, owner="", lease_until=None, error=error)
 
 

@@ -60,4 +60,5 @@ class Collection(models.Model):
         return self.name
 
     def spec(self) -> ModelSpec:
+        """Return the model that fills the collection."""
         return ModelSpec(self.model, self.pooling, self.dimension)

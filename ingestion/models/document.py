@@ -30,6 +30,7 @@ class DocumentQuerySet(QuerySet["Document"]):
     """
 
     def active(self) -> DocumentQuerySet:
+        """Select the documents that are still being worked on."""
         return self.filter(state__in=Document.ACTIVE)
 
     def due(self) -> DocumentQuerySet:
@@ -216,6 +217,7 @@ class Document(models.Model):
         return self.title or self.url
 
     def validators(self) -> Validators:
+        """Return the HTTP validators of the last fetch."""
         return Validators(self.etag, self.last_modified)
 
 

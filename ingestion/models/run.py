@@ -18,6 +18,7 @@ class RunQuerySet(QuerySet["Run"]):
     """Filters and transitions of runs."""
 
     def active(self) -> RunQuerySet:
+        """Select the runs that have not ended."""
         return self.filter(state__in=Run.ACTIVE)
 
     def lease_for_listing(self, *, until: datetime) -> RunQuerySet:

@@ -38,6 +38,7 @@ class Console:
             sys.stdout.flush()
 
     def label(self, name: str) -> str:
+        """Return the process's name as a column, coloured if the console is."""
         label = f"{name:<{NAME_WIDTH}} |"
         return f"\033[{COLOURS.get(name, 1)}m{label}\033[0m" if self.colour else label
 
@@ -52,6 +53,7 @@ class Prefixed:
         self.last = ""
 
     def __call__(self, data: Mapping[str, Any]) -> None:
+        """Write the complete lines of a piece of output and keep the rest."""
         *lines, self.rest = END_OF_LINE.split(self.rest + data["data"])
         for line in lines:
             self.write(line)
@@ -64,6 +66,7 @@ class Prefixed:
         self.rest = b""
 
     def write(self, line: bytes) -> None:
+        """Write a line behind the name of the process, unless it is blank."""
         if line.strip():
             self.last = line.decode(errors="replace").strip()[:LAST_CHARS]
             self.console.line(self.name, line.decode(errors="replace"))

@@ -103,6 +103,7 @@ def stems(text: str, language: Language) -> set[str]:
 
 @lru_cache(STEMS_KEPT)
 def stem_of(word: str, stemmer: str) -> str:
+    """Return the stem of a word."""
     # A stemmer holds the word that it works on: one for each call, which costs 0.3 µs, is safe in threads.
     stem: str = snowballstemmer.stemmer(stemmer).stemWord(word)
     return stem

@@ -137,6 +137,7 @@ class QuestionQueue:
 
 
 def token_count(questions: Sequence[WaitingQuestion]) -> int:
+    """Return the number of tokens in these questions."""
     return sum(len(q.ids) for q in questions)
 
 

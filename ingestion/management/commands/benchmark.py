@@ -50,5 +50,6 @@ class Command(BaseCommand):
             Console().print(*measured.table(figures))
 
     def say(self, text: str) -> None:
+        """Print progress on standard error."""
         self.stderr.write(text)
         self.stderr.flush()

@@ -14,6 +14,7 @@ class Command(DocumentsCommand):
     )
 
     def record(self, reading: Reading) -> Json:
+        """Return the document's chunks as --json prints them."""
         chunks = [
             {
                 "start": chunk.start,
@@ -27,6 +28,7 @@ class Command(DocumentsCommand):
         return {"target": reading.target, "chunks": chunks, "error": reading.error or None}
 
     def shown(self, extracted: Extracted) -> str:
+        """Return the document's chunks as people read them."""
         chunks = enumerate(split_into_chunks(extracted), 1)
         return "\n\n".join(
             f"{rule(f'{number} · {chunk.tokens} tokens · {chunk.heading}')}\n{chunk.text}" for number, chunk in chunks

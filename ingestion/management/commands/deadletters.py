@@ -36,6 +36,7 @@ class Command(BaseCommand):
 
 
 def as_json(letter: dead_letters.DeadLetter) -> Json:
+    """Return what --json prints of a dead letter."""
     at = letter.buried_at.isoformat(timespec="seconds")
     return {"buried_at": at, "reason": letter.reason, "key": letter.key, "bytes": letter.size}
 

@@ -72,10 +72,12 @@ class Command(BaseCommand):
         )
 
     def say(self, text: str) -> None:
+        """Print a heading."""
         self.stdout.write(self.style.MIGRATE_HEADING(text))
         self.stdout.flush()
 
     def report(self, figures: Json) -> None:
+        """Print the figures of a run."""
         rate = figures["tokens"] / max(figures["stages"]["embed"], 0.001)
         stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in figures["stages"].items())
         self.stdout.write(

@@ -11,6 +11,7 @@ class Command(DocumentsCommand):
     help = f"Show what documents become: their title and their text as Markdown. {TARGETS}"
 
     def record(self, reading: Reading) -> Json:
+        """Return the document's title and Markdown as --json prints them."""
         extracted = reading.extracted or Extracted("", "")
         return {
             "target": reading.target,
@@ -20,4 +21,5 @@ class Command(DocumentsCommand):
         }
 
     def shown(self, extracted: Extracted) -> str:
+        """Return the document's Markdown."""
         return extracted.markdown

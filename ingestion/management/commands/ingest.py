@@ -69,6 +69,7 @@ class Command(BaseCommand):
             self.ingest(expanded, options, console)
 
     def ingest(self, targets: list[str], options: Json, console: Console) -> None:
+        """Start a run of every target and watch the runs if asked to."""
         run_ids = [start_run(source_for(target, options)).pk for target in targets]
         wake(console)
         if options["wait"] or options["json"]:
@@ -78,6 +79,7 @@ class Command(BaseCommand):
             console.print(f"{len(run_ids)} run(s) started; see them with: python manage.py status")
 
     def accept(self, targets: list[str], options: Json, console: Console) -> None:
+        """Remove the missing pages of every target from the index."""
         removed = 0
         for target in targets:
             kind, normal = identify(target, options)
@@ -106,6 +108,7 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def report(self, run_ids: list[int], console: Console, *, as_json: bool) -> None:
+        """Print the figures and failures of the runs; exit with 1 when something failed or a run is held."""
         figures = summary(run_ids)
         self.stdout.write(json.dumps(asdict(figures)) if as_json else summary_sentence(figures))
         if saved := savings_sentence(figures.saved):
@@ -178,6 +181,7 @@ def source_for(target: str, options: Json) -> Source:
 
 
 def estimate_lines(found: Estimate) -> Iterator[str]:
+    """Yield the lines that show an estimate to people."""
     yield found.target
     more = "" if found.complete else " at least (links lead to more)"
     yield f"  pages    {found.pages}{more}; for example {', '.join(found.examples)}"

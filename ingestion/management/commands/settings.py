@@ -47,6 +47,7 @@ class Command(BaseCommand):
 
 
 def row_of(setting: Setting) -> Json:
+    """Return what is printed of a setting."""
     return {
         "name": setting.name,
         "value": shown(getattr(settings, setting.name), secret=setting.secret),

@@ -66,6 +66,7 @@ def as_json(now: Status) -> Json:
 
 
 def source_json(source: SourceStatus, tokens_waiting: int) -> Json:
+    """Return what --json prints of a source."""
     return {
         "name": source.name,
         "kind": source.kind,

@@ -141,6 +141,7 @@ class Mirrored(VectorStore):
         self.others = [open_store(*other) for other in others]
 
     def delete(self, keys: Iterable[str]) -> None:
+        """Delete these keys from the other collections, then from this one."""
         wanted = list(keys)
         for store in self.others:
             if store.exists():  # it may have been dropped a moment ago
