@@ -35,7 +35,13 @@ def prepare(folder: Path, console: Console) -> None:
     os.umask(OPEN_TO_OTHERS)
     try:
         folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-        close_to_others(folder, console)
+        # The rights of other users go: that closes everything below the folder.
+        found = folder.stat()
+        if found.st_mode & OPEN_TO_OTHERS and found.st_uid == os.geteuid():
+            folder.chmod(stat.S_IMODE(found.st_mode) & ~OPEN_TO_OTHERS)
+            console.line("up", f"{folder} was open to other users; now it is yours alone")
+        elif found.st_mode & OPEN_TO_OTHERS:
+            console.line("up", f"WARNING: {folder} belongs to {folder.owner()} and is open to other users")
     except OSError as error:
         why = f"{folder} cannot be used ({error.strerror}); set DATA_DIR to a folder of your own."
         raise StackError(why) from error
@@ -46,18 +52,6 @@ def prepare(folder: Path, console: Console) -> None:
                 f"{path} cannot be read and written by this user (it belongs to {owner(path)}): give it back with "
                 "chown and chmod u+rw, or move it away."
             )
-
-
-def close_to_others(folder: Path, console: Console) -> None:
-    """Remove the rights of other users to the folder, which closes everything below it; say so on the console."""
-    found = folder.stat()
-    if not found.st_mode & OPEN_TO_OTHERS:
-        return
-    if found.st_uid == os.geteuid():
-        folder.chmod(stat.S_IMODE(found.st_mode) & ~OPEN_TO_OTHERS)
-        console.line("up", f"{folder} was open to other users; now it is yours alone")
-    else:
-        console.line("up", f"WARNING: {folder} belongs to {folder.owner()} and is open to other users")
 
 
 def owner(path: Path) -> str:

@@ -123,8 +123,15 @@ def require_model(console: Console) -> None:
     """
     folder = Path(settings.MODEL_PATH).expanduser()
     if settings.EMBED_MODEL == settings.STAND_IN:
-        if lacking(folder):
-            assemble_standin(console)
+        if not lacking(folder):
+            return
+        # In a process of its own, because PyTorch would stay in this one's memory.
+        console.line("up", f"model: assembling the stand-in in {settings.MODEL_PATH}")
+        command = bound_to_parent([sys.executable, "-W", "ignore", "manage.py", "standin_model"])
+        done = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode or lacking(Path(settings.MODEL_PATH)):
+            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise StackError(f"The stand-in model could not be assembled: {said}")
         return
     if folder.is_dir():
         if missing := lacking(folder):
@@ -139,16 +146,6 @@ def require_model(console: Console) -> None:
         )
     else:
         console.line("up", f"model: {settings.EMBED_MODEL} from the model hub's cache, or downloaded on first use")
-
-
-def assemble_standin(console: Console) -> None:
-    """Assemble the stand-in in a process of its own, because PyTorch would stay in this one's memory."""
-    console.line("up", f"model: assembling the stand-in in {settings.MODEL_PATH}")
-    command = bound_to_parent([sys.executable, "-W", "ignore", "manage.py", "standin_model"])
-    done = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode or lacking(Path(settings.MODEL_PATH)):
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise StackError(f"The stand-in model could not be assembled: {said}")
 
 
 def migrate(console: Console) -> None:

@@ -77,7 +77,11 @@ def backends() -> list[Service]:
         if urlsplit(url).scheme in schemes and is_embedded(url):
             found.append(embedded())
         elif reason := trouble():
-            raise StackError(f"The server at {without_password(url)} does not answer: {reason}")
+            parts = urlsplit(url)
+            named = f"unix:{parts.path}"
+            if parts.scheme != "unix":  # the password is left out
+                named = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+            raise StackError(f"The server at {named} does not answer: {reason}")
     return found
 
 
@@ -341,11 +345,3 @@ def bundled(package: str, file: str, setting: str) -> Path:
         if (binary := Path(folder) / file).exists():
             return binary
     raise StackError(f"The package {package} brings no {file} for this system; set {setting} to a running server.")
-
-
-def without_password(url: str) -> str:
-    """Return the URL's scheme and host, or its path where it names a socket."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix:{parts.path}"
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"

@@ -20,7 +20,7 @@ from ingestion.models import Document, Run, Source
 from ingestion.pipeline.report.estimate import Estimate, estimate
 from ingestion.pipeline.report.sentences import savings_sentence
 from ingestion.pipeline.state.removals import accept_missing
-from ingestion.pipeline.state.runs import RunFigures, start_run, summary
+from ingestion.pipeline.state.runs import start_run, summary
 from ingestion.sources.registry import KINDS, detect_kind, normalise
 from ingestion.types import Json
 
@@ -70,7 +70,16 @@ class Command(BaseCommand):
 
     def ingest(self, targets: list[str], options: Json, console: Console) -> None:
         """Start a run of every target and watch the runs if asked to."""
-        run_ids = [start_run(source_for(target, options)).pk for target in targets]
+        run_ids = []
+        for target in targets:
+            kind, normal = identify(target, options)
+            changes = fields_given(options)
+            source, _ = Source.objects.update_or_create(
+                kind=kind, target=normal, defaults=changes, create_defaults={"name": normal[:200], **changes}
+            )
+            if source.deleting:
+                raise CommandError(f"{normal} is being deleted; try again in a minute.")
+            run_ids.append(start_run(source).pk)
         wake(console)
         if options["wait"] or options["json"]:
             watch(run_ids, console)
@@ -110,7 +119,14 @@ class Command(BaseCommand):
     def report(self, run_ids: list[int], console: Console, *, as_json: bool) -> None:
         """Print the figures and failures of the runs; exit with 1 when something failed or a run is held."""
         figures = summary(run_ids)
-        self.stdout.write(json.dumps(asdict(figures)) if as_json else summary_sentence(figures))
+        rate = figures.tokens / figures.seconds if figures.seconds else 0
+        sentence = (
+            f"{figures.documents} documents: {figures.indexed} indexed, {figures.unchanged} unchanged, "
+            f"{figures.duplicates} duplicates, {figures.failed} failed, {figures.missing} missing, "
+            f"{figures.gone} gone; {figures.embedded} chunks embedded, "
+            f"{figures.reused} reused, in {figures.seconds} s ({rate:.0f} tokens/s)."
+        )
+        self.stdout.write(json.dumps(asdict(figures)) if as_json else sentence)
         if saved := savings_sentence(figures.saved):
             console.print(f"Saved: {saved}.", markup=False, highlight=False)
         for line in failures(run_ids):
@@ -168,18 +184,6 @@ def fields_given(options: Json) -> Json:
     return {field: value for field, value in given.items() if value is not None}
 
 
-def source_for(target: str, options: Json) -> Source:
-    """Return the source of a target, made or brought up to date with the options given."""
-    kind, normal = identify(target, options)
-    changes = fields_given(options)
-    source, _ = Source.objects.update_or_create(
-        kind=kind, target=normal, defaults=changes, create_defaults={"name": normal[:200], **changes}
-    )
-    if source.deleting:
-        raise CommandError(f"{normal} is being deleted; try again in a minute.")
-    return source
-
-
 def estimate_lines(found: Estimate) -> Iterator[str]:
     """Yield the lines that show an estimate to people."""
     yield found.target
@@ -190,16 +194,6 @@ def estimate_lines(found: Estimate) -> Iterator[str]:
     yield from (f"  note     {note}" for note in found.notes)
     yield f"  sample   {found.sample.title}"
     yield from (f"           {line}" for line in found.sample.text.splitlines())
-
-
-def summary_sentence(figures: RunFigures) -> str:
-    rate = figures.tokens / figures.seconds if figures.seconds else 0
-    return (
-        f"{figures.documents} documents: {figures.indexed} indexed, {figures.unchanged} unchanged, "
-        f"{figures.duplicates} duplicates, {figures.failed} failed, {figures.missing} missing, "
-        f"{figures.gone} gone; {figures.embedded} chunks embedded, "
-        f"{figures.reused} reused, in {figures.seconds} s ({rate:.0f} tokens/s)."
-    )
 
 
 def failures(run_ids: list[int]) -> Iterator[str]:

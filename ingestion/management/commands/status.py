@@ -101,7 +101,12 @@ def lines(now: Status) -> Iterator[str]:
     yield f"buffer     {listed(known(now.buffer))}"
     yield f"index      {listed(known(now.index) if now.index else NO_INDEX)}"
     for name, worker in now.embedders.items() if not isinstance(now.embedders, Unavailable) else ():
-        yield f"embedder   {name}: {worker_sentence(worker)}"
+        memory = f", at most {worker.peak_bytes / 2**30:.1f} GiB of the device" if worker.peak_bytes else ""
+        model = "no model yet" if worker.model is None else worker.model
+        rate = 0 if worker.tokens_per_second is None else worker.tokens_per_second
+        speed = f"{rate} tokens/s, busy {worker.busy or 0:.0%} of the last minute's work"
+        reason = f". {worker.reason}" if worker.reason else ""
+        yield f"embedder   {name}: {worker.state}, {model}, {speed}{memory}{reason}"
     if now.building:
         yield f"building   {build_sentence(now.building)}"
     yield f"audit      {listed(known(now.audit) if now.audit else {})}"
@@ -121,15 +126,6 @@ def lines(now: Status) -> Iterator[str]:
 def listed(figures: Mapping[str, object]) -> str:
     """Return figures as "3 indexed, 1 failed"."""
     return ", ".join(f"{value} {name}" for name, value in figures.items()) or "none"
-
-
-def worker_sentence(worker: EmbeddingWorker) -> str:
-    memory = f", at most {worker.peak_bytes / 2**30:.1f} GiB of the device" if worker.peak_bytes else ""
-    model = "no model yet" if worker.model is None else worker.model
-    rate = 0 if worker.tokens_per_second is None else worker.tokens_per_second
-    speed = f"{rate} tokens/s, busy {worker.busy or 0:.0%} of the last minute's work"
-    reason = f". {worker.reason}" if worker.reason else ""
-    return f"{worker.state}, {model}, {speed}{memory}{reason}"
 
 
 def waits_because(source: SourceStatus, tokens_waiting: int) -> str:

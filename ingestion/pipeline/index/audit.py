@@ -120,33 +120,29 @@ def audit(*, repair: bool, source: Source | None = None) -> Report | None:
 def audit_if_due() -> None:
     """Drop collections that are out of use and, when an audit is due, repair and log what it found.
 
-    Beat asks for this once a minute. Nothing is done until the drain finds Milvus well again.
+    An audit is due AUDIT_SECONDS after the last one, or as soon as chunks are known to be missing. Beat asks for this
+    once a minute. Nothing is done until the drain finds Milvus well again.
     """
     if circuit_breaker.current():
         return
     import_without_pandas()
     try:
         drop_retired()
-        report = audit(repair=True) if is_due() else None
+        row = Collection.objects.written()
+        if row is None:
+            return
+        # A last audit that lies ahead was noted by a clock that was wrong.
+        last = datetime.fromisoformat(row.audit["at"]) if "at" in row.audit else row.created_at
+        age = (timezone.now() - last).total_seconds()
+        if 0 <= age < settings.AUDIT_SECONDS and not is_asked_for(row):
+            return
+        report = audit(repair=True)
     except IngestionError as error:
         logger.warning("the audit was not finished: %s", error)
         return
     if report:
         level = logging.WARNING if report.found.total() else logging.INFO
         logger.log(level, "audit: %s", report.as_json())
-
-
-def is_due() -> bool:
-    """Return whether AUDIT_SECONDS have passed since the last audit, or chunks are known to be missing.
-
-    A last audit that lies ahead was noted by a clock that was wrong.
-    """
-    row = Collection.objects.written()
-    if row is None:
-        return False
-    last = datetime.fromisoformat(row.audit["at"]) if "at" in row.audit else row.created_at
-    age = (timezone.now() - last).total_seconds()
-    return not 0 <= age < settings.AUDIT_SECONDS or is_asked_for(row)
 
 
 def note(store: VectorStore, report: Report) -> None:

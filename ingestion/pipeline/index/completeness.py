@@ -44,7 +44,16 @@ def audit_wanted() -> bool:
             return False
         import_without_pandas()
         # Twice: a chunk that was deleted between the two counts is not missing at the second try.
-        return all(count_missing(row) for _ in range(2)) and ask_for_audit(row)
+        if not all(count_missing(row) for _ in range(2)):
+            return False
+        # The note stays on the row until an audit replaces it.
+        now, asked = timezone.now(), row.audit.get("asked_at")
+        if asked and now - datetime.fromisoformat(asked) < timedelta(seconds=ASK_AGAIN_SECONDS):
+            return False
+        row.audit["asked_at"] = now.isoformat(timespec="seconds")
+        Collection.objects.filter(pk=row.pk).update(audit=row.audit)
+        logger.warning("%s", shortfall())
+        return True
     except VectorStoreUnavailable as error:
         logger.warning("%s", circuit_breaker.note(str(error)))
     except IngestionError as error:
@@ -69,17 +78,6 @@ def indexed_chunks() -> int:
     """Return how many rows say indexed: all, less the others, which are few and found by an index."""
     others = set(Chunk.State) - {Chunk.State.INDEXED}
     return Chunk.objects.count() - Chunk.objects.filter(state__in=others).count()
-
-
-def ask_for_audit(row: Collection) -> bool:
-    """Note on the row that an audit is asked for, until one replaces the note. Return False if that was done lately."""
-    now, asked = timezone.now(), row.audit.get("asked_at")
-    if asked and now - datetime.fromisoformat(asked) < timedelta(seconds=ASK_AGAIN_SECONDS):
-        return False
-    row.audit["asked_at"] = now.isoformat(timespec="seconds")
-    Collection.objects.filter(pk=row.pk).update(audit=row.audit)
-    logger.warning("%s", shortfall())
-    return True
 
 
 def is_asked_for(row: Collection) -> bool:

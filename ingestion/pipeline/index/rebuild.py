@@ -19,7 +19,7 @@ import time
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.locks import hold, once_in
 from ingestion.exceptions import IngestionError, VectorStoreUnavailable
-from ingestion.models import Chunk, ChunkQuerySet, Collection, Document, has_chunks
+from ingestion.models import Chunk, Collection, Document, has_chunks
 from ingestion.pipeline.index.audit import audit, batched
 from ingestion.pipeline.state.collections import change_wanted, swap, written_store
 from ingestion.pipeline.state.transitions import advance
@@ -71,7 +71,16 @@ def step(row: Collection) -> None:
         with hold("drain", seconds=STEP_SECONDS) as lease:
             if lease is None:  # a drain that began before the adoption may still write to the collection before
                 return
-    while time.monotonic() < deadline and (chunks := next_chunks(row)):
+    while time.monotonic() < deadline:
+        # The chunks to compare next, as many as the embedder has room for.
+        ahead = Chunk.objects.filter(state=Chunk.State.WAITING, id__lte=row.checked_to)[:CHUNKS_AHEAD].count()
+        room = min(CHUNKS_AHEAD - ahead, KEYS_AT_ONCE)
+        if room <= 0 or row.checked_to is None:
+            break
+        left = Chunk.objects.filter(id__gt=row.checked_to, id__lte=row.last_chunk).order_by("id")
+        chunks = list(left.only("id", "key", "state", "document_id")[:room])
+        if not chunks:
+            break
         compared = [c for c in chunks if c.state in COMPARED]
         held = store.existing([c.key for c in compared])
         absent = [c.pk for c in compared if c.key not in held and c.state != Chunk.State.WAITING]
@@ -83,16 +92,6 @@ def step(row: Collection) -> None:
             return
     if (row.checked_to or 0) >= row.last_chunk:
         finish(row)
-
-
-def next_chunks(row: Collection) -> list[Chunk]:
-    """Return the chunks to compare next, as many as the embedder has room for."""
-    ahead = Chunk.objects.filter(state=Chunk.State.WAITING, id__lte=row.checked_to)[:CHUNKS_AHEAD].count()
-    room = min(CHUNKS_AHEAD - ahead, KEYS_AT_ONCE)
-    if room <= 0 or row.checked_to is None:
-        return []
-    left = Chunk.objects.filter(id__gt=row.checked_to, id__lte=row.last_chunk).order_by("id")
-    return list(left.only("id", "key", "state", "document_id")[:room])
 
 
 def move_cursor(row: Collection, chunk_id: int) -> bool:
@@ -140,20 +139,18 @@ def reason_against(row: Collection) -> str:
     bound = FAILED_SHARE * Chunk.objects.live().count()
     if failed.count() <= bound:
         return ""
-    if row.note or (count := still_answering(failed)) <= bound:
+    if row.note:
         return row.note
+    # Only those that the searched collection holds would be lost to answers.
+    count, searched = 0, Collection.objects.searched()
+    if searched is not None:
+        store = open_store(searched.name, searched.dimension)
+        keys = failed.values_list("key", flat=True).iterator()
+        count = sum(len(store.existing(part)) for part in batched(keys, KEYS_AT_ONCE))
+    if count <= bound:
+        return ""
     return (
         f"{row.model} could not embed {count} chunks, so the old collection stays in use. The first: "
         f"{failed.exclude(error='').values_list('error', flat=True).first()}. Mend that and restart the embedding "
         "worker, or set EMBED_MODEL back."
     )
-
-
-def still_answering(chunks: ChunkQuerySet) -> int:
-    """Return how many of these chunks the searched collection holds."""
-    searched = Collection.objects.searched()
-    if searched is None:
-        return 0
-    store = open_store(searched.name, searched.dimension)
-    keys = chunks.values_list("key", flat=True).iterator()
-    return sum(len(store.existing(part)) for part in batched(keys, KEYS_AT_ONCE))

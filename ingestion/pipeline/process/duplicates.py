@@ -31,8 +31,16 @@ def find_original(document: Document, page: Page, extracted: Extracted) -> Docum
     """Return the document that this page repeats, or None when it stands for itself."""
     if document.source.kind not in Source.WEB:
         return None
-    if found := take_final_address(document, page.url) or find_canonical(document, extracted.canonical):
+    if found := take_final_address(document, page.url):
         return found
+    # The page at the address that it names as canonical comes first; a new one is queued for the run.
+    named = extracted.canonical
+    url = canonical_in_scope(document.source.spec(), document.url, named) if named else ""
+    if url and url != document.url and document.run is not None:
+        if not document.run.complete:
+            register(document.run, [Listed(url)], depth=document.depth)
+        if found := find_at(url, document):
+            return found
     same_text = Document.objects.filter(source_id=document.source_id, text_hash=document.text_hash)
     return same_text.answering().exclude(id=document.pk).only("id").order_by("depth", "id").first()
 
@@ -48,16 +56,6 @@ def take_final_address(document: Document, final_url: str) -> Document | None:
         return find_at(final_url, document)
     document.url = final_url
     return None
-
-
-def find_canonical(document: Document, named: str) -> Document | None:
-    """Return the document at the address that the page names as canonical; a new one is queued for the run first."""
-    url = canonical_in_scope(document.source.spec(), document.url, named) if named else ""
-    if not url or url == document.url or document.run is None:
-        return None
-    if not document.run.complete:
-        register(document.run, [Listed(url)], depth=document.depth)
-    return find_at(url, document)
 
 
 def find_at(url: str, document: Document) -> Document | None:

@@ -149,8 +149,16 @@ def status() -> Status:
     """Return all figures, as far as the services answer."""
     by_source, by_run = count_documents()
     documents: Counter[str] = sum(by_source.values(), Counter())
-    chunks = count_chunks()
-    tokens, rate = count_waiting_tokens(), embedding_rate()
+    # The indexed chunks are what the others leave: an index counts those few at once.
+    others = Chunk.objects.filter(state__in=set(Chunk.State) - {Chunk.State.INDEXED}).order_by()
+    chunks = dict(others.values_list("state").annotate(n=Count("*")))
+    if indexed := Chunk.objects.count() - sum(chunks.values()):
+        chunks[Chunk.State.INDEXED.value] = indexed
+    # Exact up to SAMPLED_CHUNKS, estimated from so many beyond: reading 20 000 rows would take 30 ms.
+    waiting = Chunk.objects.filter(state__in=TO_EMBED).order_by()
+    sampled = waiting[:SAMPLED_CHUNKS].aggregate(n=Count("*"), tokens=Sum("tokens"))
+    tokens = round(waiting.count() * sampled["tokens"] / sampled["n"]) if sampled["n"] else 0
+    rate = embedding_rate()
     written = Collection.objects.written()
     return Status(
         documents=dict(documents),
@@ -204,24 +212,6 @@ def count_documents() -> tuple[dict[int, Counter[str]], dict[int, dict[str, int]
     return by_source, by_run
 
 
-def count_chunks() -> dict[str, int]:
-    """Return the chunks by state. The indexed ones are what the others leave: an index counts those few at once."""
-    others = Chunk.objects.filter(state__in=set(Chunk.State) - {Chunk.State.INDEXED}).order_by()
-    found = dict(others.values_list("state").annotate(n=Count("*")))
-    indexed = Chunk.objects.count() - sum(found.values())
-    return {**found, Chunk.State.INDEXED.value: indexed} if indexed else found
-
-
-def count_waiting_tokens() -> int:
-    """Return the tokens that wait for the embedder, estimated from the first SAMPLED_CHUNKS chunks.
-
-    Up to that many the number is exact. Reading 20 000 rows would take 30 ms.
-    """
-    waiting = Chunk.objects.filter(state__in=TO_EMBED).order_by()
-    sampled = waiting[:SAMPLED_CHUNKS].aggregate(n=Count("*"), tokens=Sum("tokens"))
-    return round(waiting.count() * sampled["tokens"] / sampled["n"]) if sampled["n"] else 0
-
-
 def depths(documents: dict[str, int], chunks: dict[str, int]) -> Depths:
     """Return what waits before each bottleneck, from the documents and chunks by state."""
     size = answer_of(embedding_queue.size_bytes)
@@ -248,6 +238,10 @@ def source_statuses(by_source: dict[int, Counter[str]], by_run: dict[int, dict[s
     found = []
     for source in Source.objects.all():
         run, documents = runs.get(source.pk), by_source.get(source.pk, Counter())
+        # What the unfinished documents take at the pace of the run so far; None when none is unfinished or done.
+        left = sum(documents.get(state, 0) for state in Document.ACTIVE)
+        done = sum(by_run.get(run.pk, {}).values()) - left if run and left else 0
+        seconds = (timezone.now() - run.created_at).total_seconds() if run else 0.0
         found.append(
             SourceStatus(
                 name=source.name,
@@ -258,7 +252,7 @@ def source_statuses(by_source: dict[int, Counter[str]], by_run: dict[int, dict[s
                 error=run.error if run else "",
                 paused_until=pause_end(source),
                 note=run.note if run else "",
-                eta_seconds=seconds_left(run, documents, by_run.get(run.pk, {})) if run else None,
+                eta_seconds=round(left * seconds / done) if done > 0 else None,
                 left_out=run.remarks if run else {},
                 next_run_at=source.next_run_at,
             )
@@ -271,16 +265,6 @@ def pause_end(source: Source) -> datetime | None:
     if source.paused_until is None or open_sources().filter(pk=source.pk).exists():
         return None
     return source.paused_until
-
-
-def seconds_left(run: Run, of_source: dict[str, int], of_run: dict[str, int]) -> int | None:
-    """Return the seconds that a source's unfinished documents take at the pace of its run so far.
-
-    Takes the documents by state of the source and of the run. Returns None when none is unfinished or done.
-    """
-    left = sum(of_source.get(state, 0) for state in Document.ACTIVE)
-    done = sum(of_run.values()) - left if left else 0
-    return round(left * (timezone.now() - run.created_at).total_seconds() / done) if done > 0 else None
 
 
 # --- Services -------------------------------------------------------------------------------------------------
