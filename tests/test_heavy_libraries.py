@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
 from django.conf import settings
+
+pytestmark = pytest.mark.processes
 
 
 def test_a_worker_that_drains_loads_neither_pandas_nor_arrow_and_can_still_import_them() -> None:

@@ -6,7 +6,7 @@ import json
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
@@ -15,9 +15,6 @@ from ingestion.models import Document
 from ingestion.pipeline.report.sentences import build_sentence
 from ingestion.pipeline.report.status import EmbeddingWorker, SourceStatus, Status, Unavailable, status
 from ingestion.types import Json
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 NO_INDEX: Json = {"collection": None, "rows": 0}
 # What the unfinished documents of a source wait for, by their state.
@@ -81,7 +78,7 @@ def source_json(source: SourceStatus, tokens_waiting: int) -> Json:
     }
 
 
-def known(figures: DataclassInstance | Mapping[str, Any]) -> Json:
+def known(figures: Any) -> Json:
     """Return figures by name, without those that are None."""
     if not isinstance(figures, Mapping):
         return {name: value for name, value in asdict(figures).items() if value is not None}

@@ -117,6 +117,7 @@ def test_vectors_of_prose_code_and_odd_texts_equal_those_of_flagembedding(model:
     assert_equal_to_flagembedding(model.embed(texts), theirs)
 
 
+@pytest.mark.processes
 def test_they_do_with_networks_of_bge_m3s_kind_too(random_model: ModelSpec, passages: list[str]) -> None:
     ours = read_model("cpu", random_model, "float32")
     texts = [*passages[:60], *ODD]

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+pytestmark = pytest.mark.processes
+
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {

@@ -21,6 +21,8 @@ from ingestion.exceptions import BufferUnavailable, HostBusy
 from ingestion.pipeline.report import preview
 from ingestion.types import Page
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:

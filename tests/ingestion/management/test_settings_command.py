@@ -101,6 +101,7 @@ def test_it_shows_what_is_no_secret_as_it_is(value: str) -> None:
     assert shown(value) == value
 
 
+@pytest.mark.processes
 def test_it_still_lists_when_neither_database_nor_services_are_there(tmp_path: Path) -> None:
     done = run(tmp_path, "settings", "--json")
     assert done.returncode == 0, done.stderr
