@@ -45,6 +45,7 @@ WARM_UP_TEXTS = 32
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of ``run`` to the parser."""
     parser.add_argument("--texts", type=int, default=300, metavar="N", help="chunks to embed (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of which the median is taken")
     parser.add_argument("--docs", type=Path, metavar="FOLDER", help="instead of Django's documentation")
@@ -65,7 +66,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Json, say: Say) -> Json:
     """Measure with the options of ``add_arguments`` and return the figures that ``table`` shows."""
     folder = corpus.folder_of(options["docs"])
-    spec = model_of(options["random_weights"], folder, say)
+    spec = configured_model()
+    if shape_name := options["random_weights"]:  # made when it is not there yet
+        shape = random_weights.SHAPES[shape_name]
+        target = Path(settings.DATA_DIR) / "models" / f"random-{shape_name}"
+        say(f"random weights in {target}")
+        random_weights.assemble(target, shape, [file.read_text(errors="replace") for file in corpus.files(folder)])
+        spec = ModelSpec(str(target), "cls", shape.hidden)
     say(f"cutting {options['texts']} chunks of {folder}")
     pages = pages_of(folder, spec, options["texts"])
     race = Race(spec, pages, say)
@@ -73,17 +80,6 @@ def run(options: Json, say: Say) -> Json:
     race.enter_peers()
     race.run(options["rounds"])
     return race.figures() | {"corpus": {"folder": str(folder), "texts": len(race.texts), "tokens": race.tokens}}
-
-
-def model_of(random_shape: str | None, folder: Path, say: Say) -> ModelSpec:
-    """Return the configured model, or one of a named shape with random weights, made when it is not there yet."""
-    if not random_shape:
-        return configured_model()
-    shape = random_weights.SHAPES[random_shape]
-    target = Path(settings.DATA_DIR) / "models" / f"random-{random_shape}"
-    say(f"random weights in {target}")
-    random_weights.assemble(target, shape, [file.read_text(errors="replace") for file in corpus.files(folder)])
-    return ModelSpec(str(target), "cls", shape.hidden)
 
 
 def pages_of(folder: Path, spec: ModelSpec, texts: int) -> Pages:
@@ -111,12 +107,14 @@ class Contender:
     seconds: list[float] = field(default_factory=list)
 
     def time(self) -> float:
+        """Embed all texts once and return the seconds that it took."""
         started = time.perf_counter()
         with redirect_stderr(io.StringIO()):  # FlagEmbedding's progress bars
             self.work()
         return time.perf_counter() - started
 
     def median(self) -> float:
+        """Return the median of the seconds of all rounds."""
         return statistics.median(self.seconds)
 
 

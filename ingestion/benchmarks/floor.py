@@ -14,21 +14,11 @@ from typing import Any
 import django
 import numpy as np
 
-from ingestion.types import Json
+from ingestion.types import Json, embedding_text
 
 # As many rows as a batch has; on CUDA they saturate the card.
 MATRIX_ROWS, MATRIX_SECONDS = {"cpu": 1024, "cuda": 4096, "mps": 4096}, 3.0
 WARM_UP_TEXTS = 32
-
-
-def texts_embedded() -> list[str]:
-    """Return each different text of the last run once: the pipeline embeds equal ones once, too."""
-    from ingestion.models import Chunk, Run
-    from ingestion.types import embedding_text
-
-    chunks = Chunk.objects.filter(document__run=Run.objects.order_by("-id").first(), state=Chunk.State.INDEXED)
-    rows = chunks.order_by("id").values_list("digest", "heading", "text")
-    return [embedding_text(heading, text) for heading, text in {d: (h, t) for d, h, t in rows}.values()]
 
 
 def floor() -> Json:
@@ -36,11 +26,15 @@ def floor() -> Json:
     from django.conf import settings
 
     from ingestion.embedding.embedder import load_model
+    from ingestion.models import Chunk, Run
 
     started = time.perf_counter()
     embedder = load_model(settings.EMBED_DEVICE)
     loaded = time.perf_counter() - started
-    texts = texts_embedded()
+    # Each different text once: the pipeline embeds equal ones once, too.
+    chunks = Chunk.objects.filter(document__run=Run.objects.order_by("-id").first(), state=Chunk.State.INDEXED)
+    rows = chunks.order_by("id").values_list("digest", "heading", "text")
+    texts = [embedding_text(heading, text) for heading, text in {d: (h, t) for d, h, t in rows}.values()]
     embedder.embed(texts[:WARM_UP_TEXTS])
     started, worked = time.perf_counter(), time.process_time()
     embedder.embed(texts)
@@ -92,6 +86,7 @@ def matrix_rate(embedder: Any) -> float:
 
 
 def lane_rate(network: Any) -> float:
+    """Return the best FLOP a second of the matrix product, measured for MATRIX_SECONDS on one lane."""
     import torch
 
     config, weights = network.config, network.head.weight

@@ -37,6 +37,7 @@ WARM_UP = "# Warm-up\n\nA page that makes the worker load its model and create t
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of ``run`` to the parser."""
     parser.add_argument(
         "--latency", type=float, default=DEFAULT_LATENCY_MS, metavar="MS", help="of every answer (default: %(default)g)"
     )
@@ -123,7 +124,12 @@ def rates(figures: Json, floor: Json) -> Json:
 def naive(place: Place, urls: Sequence[str], sitemap: str) -> Json:
     """Measure the naive pipeline; its workers use the Redis and the Milvus of the idle stack."""
     workers, redis_url, log = settings.CPU_WORKERS, place.environment["REDIS_URL"], place.folder / "naive.log"
-    with redis.Redis.from_url(redis_url, decode_responses=True) as client, naive_worker(place, workers) as worker:
+    # As many processes as ours fetches with; the threads of each are a share of the cores.
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
+    command = [sys.executable, "-m", "celery", "-q", "-A", "ingestion.benchmarks.naive", "worker", "-l", "WARNING"]
+    command += ["-Q", QUEUE, "-c", str(workers), "--pool-start-method", "spawn", "-O", "fair", "--without-gossip"]
+    running = processes.running(command, Place(place.folder, {**place.environment, **threads}), "naive")
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client, running as worker:
         processes.until(worker, log, lambda: int(client.get(READY) or 0) >= workers)
         with Usage(worker.pid, redis_url) as usage:
             started = time.monotonic()
@@ -138,14 +144,6 @@ def naive(place: Place, urls: Sequence[str], sitemap: str) -> Json:
     stages = {stage: round(float(noted.get(stage, 0)), 3) for stage in STAGES}
     figures = complete({**counts, "stages": stages}, log)
     return {"seconds": round(seconds, 2), "workers": workers, **figures, **usage.figures()}
-
-
-def naive_worker(place: Place, workers: int) -> processes.Running:
-    """Start as many processes as ours fetches with; the threads of each are a share of the cores."""
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
-    command = [sys.executable, "-m", "celery", "-q", "-A", "ingestion.benchmarks.naive", "worker", "-l", "WARNING"]
-    command += ["-Q", QUEUE, "-c", str(workers), "--pool-start-method", "spawn", "-O", "fair", "--without-gossip"]
-    return processes.running(command, Place(place.folder, {**place.environment, **threads}), "naive")
 
 
 # --- Side by side ---------------------------------------------------------------------------------------
@@ -216,6 +214,7 @@ def pick(figures: Any, where: str) -> Any:
 
 
 def text(value: Any) -> str:
+    """Return a number with separators of thousands, two decimals if it is a float; nothing for None."""
     if value is None:
         return ""
     return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"

@@ -76,12 +76,11 @@ def ingest(spec: SourceSpec, url: str) -> int:
     with timed("embed"):
         vectors = encode([embedding_text(chunk.heading, chunk.text) for chunk in chunks])
     with timed("index"):
-        return store().upsert(
-            [
-                EmbeddedChunk(key_of(url, n), 0, 0, 0, url, extracted.title, chunk.heading, n, chunk.text, vector)
-                for n, (chunk, vector) in enumerate(zip(chunks, vectors, strict=True))
-            ]
-        )
+        rows = []
+        for n, (chunk, vector) in enumerate(zip(chunks, vectors, strict=True)):
+            key = hashlib.blake2b(f"{url} {n}".encode(), digest_size=16).hexdigest()
+            rows.append(EmbeddedChunk(key, 0, 0, 0, url, extracted.title, chunk.heading, n, chunk.text, vector))
+        return store().upsert(rows)
 
 
 @contextmanager
@@ -94,6 +93,7 @@ def timed(stage: str) -> Iterator[None]:
 
 @functools.cache
 def model() -> Any:
+    """Return FlagEmbedding's model, loaded once in each process."""
     from FlagEmbedding import BGEM3FlagModel
 
     device = resolve_device(settings.EMBED_DEVICE)
@@ -104,6 +104,7 @@ def model() -> Any:
 
 @functools.cache
 def store() -> VectorStore:
+    """Return the collection of the naive pipeline, created if it does not exist."""
     opened = open_store(QUEUE, settings.EMBED_DIMENSION)
     opened.ensure()
     return opened
@@ -120,7 +121,3 @@ def encode(texts: list[str]) -> list[Vectors]:
         )
         for dense, weights in zip(out["dense_vecs"], out["lexical_weights"], strict=True)
     ]
-
-
-def key_of(url: str, position: int) -> str:
-    return hashlib.blake2b(f"{url} {position}".encode(), digest_size=16).hexdigest()

@@ -52,6 +52,7 @@ def assemble(target: Path, shape: Shape, corpus: Sequence[str]) -> bool:
 
 
 def save_weights(folder: Path, shape: Shape) -> None:
+    """Write an encoder of a shape and its two heads with random weights, equal each time."""
     import torch
     from transformers import XLMRobertaConfig, XLMRobertaModel
     from transformers.utils import logging

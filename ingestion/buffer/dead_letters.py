@@ -61,6 +61,7 @@ def reasons() -> dict[str, int]:
 
 
 def count() -> int:
+    """Return how many records there are."""
     with available() as client:
         return int(client.zcard(redis_key()))
 
@@ -89,4 +90,5 @@ def _unpack(entry: bytes) -> tuple[str, bytes]:
 
 
 def redis_key() -> str:
+    """Return the key of the sorted set in Redis that holds the records."""
     return f"{settings.EMBEDDINGS_KEY}:unusable"

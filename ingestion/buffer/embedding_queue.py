@@ -145,8 +145,10 @@ def clear_unconfirmed(keys: Sequence[str]) -> None:
 
 
 def claims_key() -> str:
+    """Return the Redis key of the list of claims' names."""
     return f"{settings.EMBEDDINGS_KEY}:claimed"
 
 
 def unconfirmed_key() -> str:
+    """Return the Redis key of the set of unconfirmed keys."""
     return f"{settings.EMBEDDINGS_KEY}:doubtful"

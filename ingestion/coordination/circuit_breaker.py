@@ -128,6 +128,7 @@ def _store(known: CircuitBreaker) -> CircuitBreaker:
 
 
 def redis_key() -> str:
+    """Return the Redis key under which all processes share the state."""
     return f"{settings.EMBEDDINGS_KEY}:outage"
 
 

@@ -148,6 +148,7 @@ class Embedder:
             raise DeviceFailed(f"The model on {self.device} answers with a vector that is not of unit length.")
 
     def figures(self) -> EmbedderFigures:
+        """Return the figures of all batches since the model was loaded."""
         return self._figures
 
     def _start(self, ids: Sequence[TokenIds], batch: list[int], start: Callable[..., Future[Transfer]]) -> RunningBatch:

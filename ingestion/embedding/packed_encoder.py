@@ -59,7 +59,8 @@ class Encoder(Protocol):
 
     config: Any
 
-    def __call__(self, stream: Stream) -> tuple[torch.Tensor, torch.Tensor]: ...
+    def __call__(self, stream: Stream) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the hidden states (tokens, size) and the offsets of the texts."""
 
 
 class Layers:

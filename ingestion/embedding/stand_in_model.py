@@ -73,7 +73,12 @@ def hidden_states(folder: Path, passages: list[str]) -> Any:
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    idf = inverse_document_frequency(tokenizer(passages, truncation=True, max_length=512)["input_ids"])
+    # log(1 + (n - df + 0.5) / (df + 0.5)) of each token, as in BM25, scaled to a mean of 1.
+    documents = tokenizer(passages, truncation=True, max_length=512)["input_ids"]
+    frequency, n = Counter(i for ids in documents for i in set(ids)), len(documents)
+    raw = {i: math.log(1 + (n - df + 0.5) / (df + 0.5)) for i, df in frequency.items()}
+    mean = sum(raw.values()) / len(raw)
+    idf = {i: value / mean for i, value in raw.items()}
     for start in range(0, len(passages), BATCH):
         batch = tokenizer(
             passages[start : start + BATCH],
@@ -87,12 +92,3 @@ def hidden_states(folder: Path, passages: list[str]) -> Any:
         mask = batch["attention_mask"].bool()
         ids = batch["input_ids"][mask].tolist()
         yield hidden[mask].double().numpy(), np.array([idf[i] for i in ids])
-
-
-def inverse_document_frequency(documents: list[list[int]]) -> dict[int, float]:
-    """Return log(1 + (n - df + 0.5) / (df + 0.5)) of each token, as in BM25, scaled to a mean of 1."""
-    frequency = Counter(i for ids in documents for i in set(ids))
-    n = len(documents)
-    raw = {i: math.log(1 + (n - df + 0.5) / (df + 0.5)) for i, df in frequency.items()}
-    mean = sum(raw.values()) / len(raw)
-    return {i: value / mean for i, value in raw.items()}

@@ -134,21 +134,16 @@ def declared(body: bytes) -> str:
     """Return the encoding that the page itself declares, as it is written, or an empty string."""
     text = body.decode("latin-1")
     for tag in _TAG.finditer(text):
-        label = _label_of_meta(tag["attributes"]) if tag["end"] and tag["name"].lower() == "meta" else ""
+        if not tag["end"] or tag["name"].lower() != "meta":
+            continue
+        values: dict[str, str] = {}
+        for name, *written in _ATTRIBUTE.findall(tag["attributes"]):
+            values.setdefault(name.lower(), "".join(written))  # the first attribute of a name counts
+        label = values.get("charset", "").strip()
+        if "charset" not in values and values.get("http-equiv", "").lower() == "content-type":
+            found = _CONTENT.search(values.get("content", ""))
+            label = "".join(filter(None, found.groups())).strip() if found else ""
         if label:
             return label
     xml = _XML.match(text)
     return "".join(filter(None, xml.groups())) if xml else ""
-
-
-def _label_of_meta(attributes: str) -> str:
-    """Return the encoding that a ``meta`` element declares, or an empty string."""
-    values: dict[str, str] = {}
-    for name, *written in _ATTRIBUTE.findall(attributes):
-        values.setdefault(name.lower(), "".join(written))  # the first attribute of a name counts
-    if "charset" in values:
-        return values["charset"].strip()
-    if values.get("http-equiv", "").lower() != "content-type":
-        return ""
-    found = _CONTENT.search(values.get("content", ""))
-    return "".join(filter(None, found.groups())).strip() if found else ""

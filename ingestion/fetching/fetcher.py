@@ -128,12 +128,6 @@ class _Request(Generic[T]):
     headers: Mapping[str, str]
     conditions: Mapping[str, str] | None = None
 
-    def redirected(self, location: str) -> _Request[T]:
-        """Return the request for the target of a redirect to ``location``."""
-        target = _target(self.url, location)
-        headers = self.headers if origin(target) == origin(self.url) else {}
-        return replace(self, url=target, headers=headers, conditions=None)
-
 
 def _send(request: _Request[T], seconds: float) -> T:
     """Send a request, follow redirects, and return what was read from the last response, all within ``seconds``."""
@@ -147,7 +141,9 @@ def _send(request: _Request[T], seconds: float) -> T:
             with _failures_named(request.url, deadline), _open(request) as response:
                 if not response.is_redirect:
                     return request.read(request.url, response)
-                request = request.redirected(response.headers["location"])
+                target = _target(request.url, response.headers["location"])
+                headers = request.headers if origin(target) == origin(request.url) else {}
+                request = replace(request, url=target, headers=headers, conditions=None)
         raise PageRefused(f"{start} redirects more than {MAX_REDIRECTS} times; use the address it should lead to")
 
 

@@ -69,7 +69,13 @@ def slot(url: str, policy: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> I
     try:
         yield
     except BaseException as error:
-        _report(mine, _outcome_of(error), error)
+        if isinstance(error, Throttled):
+            outcome = Outcome.THROTTLED
+        elif isinstance(error, FetchFailed):
+            outcome = Outcome.FAULT
+        else:
+            outcome = Outcome.OK if isinstance(error, PermanentError) else Outcome.UNKNOWN
+        _report(mine, outcome, error)
         raise
     else:
         _report(mine, Outcome.OK)
@@ -120,14 +126,6 @@ def _acquire(host: str, policy: CrawlPolicy, token: str, outer: _Slot | None) ->
         time.sleep(answer.wait)
         if answer.granted:
             return _Slot(host, lease, answer.at + 1000 * answer.wait)
-
-
-def _outcome_of(error: BaseException) -> Outcome:
-    if isinstance(error, Throttled):
-        return Outcome.THROTTLED
-    if isinstance(error, FetchFailed):
-        return Outcome.FAULT
-    return Outcome.OK if isinstance(error, PermanentError) else Outcome.UNKNOWN
 
 
 def _report(held: _Slot, outcome: Outcome, error: BaseException | None = None, *, keep_lease: bool = False) -> None:

@@ -117,18 +117,7 @@ def raise_for_status(url: str, response: requests.Response) -> None:
         return
     if status in (404, 410):
         raise PageGone(f"{url} does not exist (HTTP {status})")
-    pause = _requested_pause(response)
-    if status in THROTTLING_STATUSES or (status == 403 and pause is not None):
-        raise Throttled(f"{url} asks for fewer requests (HTTP {status}); it will be tried again", retry_after=pause)
-    if status >= 500 or status in RETRY_STATUSES:
-        raise FetchFailed(f"{url} answered HTTP {status}; it will be tried again", retry_after=pause)
-    if status in (401, 403):
-        raise PageRefused(f"{url} needs a permission that this crawler lacks (HTTP {status}); open it or exclude it")
-    raise PageRefused(f"{url} answered HTTP {status}, which gives no page; check the address or exclude it")
-
-
-def _requested_pause(response: requests.Response) -> float | None:
-    """Return for how many seconds the server wants to be left alone, or None if it does not say."""
+    # 1. For how many seconds the server wants to be left alone; None if it does not say.
     pauses = []
     if (seconds := _retry_after(response.headers.get("Retry-After", ""))) is not None:
         pauses.append(seconds)
@@ -136,7 +125,15 @@ def _requested_pause(response: requests.Response) -> float | None:
     reset = response.headers.get("X-RateLimit-Reset", "")
     if response.headers.get("X-RateLimit-Remaining", "") == "0" and reset.isdecimal():
         pauses.append(max(float(reset) - time.time(), 0.0))
-    return min(max(pauses), MAX_RETRY_AFTER_SECONDS) if pauses else None
+    pause = min(max(pauses), MAX_RETRY_AFTER_SECONDS) if pauses else None
+    # 2. What the status means.
+    if status in THROTTLING_STATUSES or (status == 403 and pause is not None):
+        raise Throttled(f"{url} asks for fewer requests (HTTP {status}); it will be tried again", retry_after=pause)
+    if status >= 500 or status in RETRY_STATUSES:
+        raise FetchFailed(f"{url} answered HTTP {status}; it will be tried again", retry_after=pause)
+    if status in (401, 403):
+        raise PageRefused(f"{url} needs a permission that this crawler lacks (HTTP {status}); open it or exclude it")
+    raise PageRefused(f"{url} answered HTTP {status}, which gives no page; check the address or exclude it")
 
 
 def _retry_after(text: str) -> float | None:

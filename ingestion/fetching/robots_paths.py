@@ -11,7 +11,6 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -64,7 +63,13 @@ class Paths:
                 self._whole.setdefault(text[:-1], rank)
             else:
                 self._prefixes.setdefault(text, rank)
-        self._by_key = _by_rarest_piece(patterns)
+        # Each pattern is kept under the key that the fewest other patterns have, its rarest piece.
+        keys = {pattern: {piece[-KEY_CHARS:] for piece in pattern.pieces} for pattern in patterns}
+        common = Counter(chain.from_iterable(keys.values()))
+        self._by_key: dict[str, list[tuple[int, Pattern]]] = {}
+        for pattern, rank in patterns.items():
+            key = min(keys[pattern] - {""}, key=lambda piece: (common[piece], -len(piece)), default="")
+            self._by_key.setdefault(key, []).append((rank, pattern))
         self._prefix_lengths = sorted(set(map(len, self._prefixes)))
         self._key_lengths = sorted(set(map(len, self._by_key)))
 
@@ -73,7 +78,12 @@ class Paths:
         if "/robots.txt" in url and urlsplit(url).path == "/robots.txt":
             return True
         path, left = _quote_path(url), MAX_PIECES
-        best = min(self._without_star(path), default=len(self._allows))
+        # The matching rules that have no star.
+        beginnings = (path[:length] for length in self._prefix_lengths)
+        ranks = [self._prefixes[beginning] for beginning in beginnings if beginning in self._prefixes]
+        if path in self._whole:
+            ranks.append(self._whole[path])
+        best = min(ranks, default=len(self._allows))
         # Patterns whose rarest piece the path contains, in the order of their ranks.
         keys = {path[at : at + size] for size in self._key_lengths for at in range(len(path) - size + 1)}
         for rank, pattern in heapq.merge(*(self._by_key[key] for key in keys & self._by_key.keys())):
@@ -85,21 +95,3 @@ class Paths:
             if pattern.matches(path):
                 best = rank
         return best == len(self._allows) or self._allows[best]
-
-    def _without_star(self, path: str) -> Iterator[int]:
-        """Yield the ranks of the matching rules that have no star."""
-        if path in self._whole:
-            yield self._whole[path]
-        beginnings = (path[:length] for length in self._prefix_lengths)
-        yield from (self._prefixes[beginning] for beginning in beginnings if beginning in self._prefixes)
-
-
-def _by_rarest_piece(patterns: dict[Pattern, int]) -> dict[str, list[tuple[int, Pattern]]]:
-    """Return the patterns with their ranks under the key that the fewest other patterns have."""
-    keys = {pattern: {piece[-KEY_CHARS:] for piece in pattern.pieces} for pattern in patterns}
-    common = Counter(chain.from_iterable(keys.values()))
-    found: dict[str, list[tuple[int, Pattern]]] = {}
-    for pattern, rank in patterns.items():
-        key = min(keys[pattern] - {""}, key=lambda piece: (common[piece], -len(piece)), default="")
-        found.setdefault(key, []).append((rank, pattern))
-    return found

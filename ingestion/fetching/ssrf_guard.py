@@ -58,8 +58,28 @@ def check_address(address: str, port: int) -> None:
     ip = ip_address(address.partition("%")[0])  # "fe80::1%eth0" ends in a zone
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped  # ::ffff:10.0.0.1 is a way of writing 10.0.0.1, which is where the packets go
-    for each in (ip, *_embedded_ipv4(ip)):
-        _check_ip(each)
+    # An IPv6 address may carry IPv4 addresses that a gateway forwards to.
+    embedded: list[IPv4Address | None] = []
+    if isinstance(ip, IPv6Address):
+        embedded = [ip.sixtofour, *(ip.teredo or ())]
+        if any(ip in network for network in IPV4_TAILS):
+            embedded.append(IPv4Address(int(ip) & 0xFFFFFFFF))
+    for each in (ip, *(carried for carried in embedded if carried is not None)):
+        if any(each in network for network in METADATA_NETWORKS):
+            raise AddressRefused("link-local addresses and cloud metadata services are never fetched")
+        if each.is_multicast:
+            raise AddressRefused("multicast addresses are never fetched")
+        if _is_listed(each):
+            continue
+        if not _is_public(each):
+            kind = (
+                "loopback" if each.is_loopback or each.is_unspecified else "private" if each.is_private else "reserved"
+            )
+            raise AddressRefused(
+                f"{kind} addresses are refused; an operator can allow networks in FETCH_PRIVATE_NETWORKS"
+            )
+        if _is_own(each):
+            raise AddressRefused("this machine's own addresses are refused; allow them in FETCH_PRIVATE_NETWORKS")
     if port not in settings.FETCH_PORTS and not _is_listed(ip):
         raise AddressRefused(f"port {port} is not one of FETCH_PORTS ({', '.join(map(str, settings.FETCH_PORTS))})")
 
@@ -86,28 +106,6 @@ def connect(host: str, port: int, *, timeout: float) -> socket.socket:
             failure = error
     reason = os.strerror(failure.errno) if failure.errno else str(failure)
     raise FetchFailed(f"{host}: no connection ({reason})") from failure
-
-
-def _embedded_ipv4(ip: Address) -> list[IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 address carries and that a gateway may forward to."""
-    if isinstance(ip, IPv4Address):
-        return []
-    found = [ip.sixtofour, *(ip.teredo or ())]
-    if any(ip in network for network in IPV4_TAILS):
-        found.append(IPv4Address(int(ip) & 0xFFFFFFFF))
-    return [address for address in found if address is not None]
-
-
-def _check_ip(ip: Address) -> None:
-    if any(ip in network for network in METADATA_NETWORKS):
-        raise AddressRefused("link-local addresses and cloud metadata services are never fetched")
-    if ip.is_multicast:
-        raise AddressRefused("multicast addresses are never fetched")
-    if not (_is_public(ip) or _is_listed(ip)):
-        kind = "loopback" if ip.is_loopback or ip.is_unspecified else "private" if ip.is_private else "reserved"
-        raise AddressRefused(f"{kind} addresses are refused; an operator can allow networks in FETCH_PRIVATE_NETWORKS")
-    if _is_own(ip) and not _is_listed(ip):
-        raise AddressRefused("this machine's own addresses are refused; allow them in FETCH_PRIVATE_NETWORKS")
 
 
 def _is_public(ip: Address) -> bool:

@@ -30,13 +30,17 @@ ACCEPTED = (
 class Kind(Protocol):
     """The functions of a kind's module."""
 
-    def normalise(self, target: str) -> str: ...
+    def normalise(self, target: str) -> str:
+        """Return the normalised target. Raise SourceError or AddressRefused."""
 
-    def list_documents(self, spec: SourceSpec) -> Listing: ...
+    def list_documents(self, spec: SourceSpec) -> Listing:
+        """Return the documents of a source, or the first ones, from which others are found."""
 
-    def follow(self, spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]: ...
+    def follow(self, spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
+        """Return those of a page's links that are other documents of the source."""
 
-    def fetch(self, spec: SourceSpec, url: str, known: Validators = ...) -> Page | None: ...
+    def fetch(self, spec: SourceSpec, url: str, known: Validators = ...) -> Page | None:
+        """Return the page of a document, or None when it is the one that ``known`` describes."""
 
 
 KINDS: dict[str, Kind] = {

@@ -160,7 +160,12 @@ class VectorStore:
         windows = list(reversed(list(pairwise(bounds))))
         while windows:
             low, high = windows.pop()
-            found = self._window(low, high, source_id)
+            # At most WINDOW_ROWS rows with low <= key < high, in order; None is no bound.
+            terms = [f"key >= {json.dumps(low or '')}"]
+            terms += [f"key < {json.dumps(high)}"] if high is not None else []
+            terms += [f"source_id == {int(source_id)}"] if source_id is not None else []
+            rows = self._query(" and ".join(terms), ["key", "source_id", "document_id"], limit=WINDOW_ROWS)
+            found = sorted(Entry(row["key"], row["source_id"], row["document_id"]) for row in rows)
             if len(found) < WINDOW_ROWS:
                 yield from {entry.key: entry for entry in found}.values()
                 continue
@@ -244,14 +249,6 @@ class VectorStore:
             )
         )
         return rows
-
-    def _window(self, low: str | None, high: str | None, source_id: int | None) -> list[Entry]:
-        """Return at most WINDOW_ROWS rows with low <= key < high, in order; None is no bound."""
-        terms = [f"key >= {json.dumps(low or '')}"]
-        terms += [f"key < {json.dumps(high)}"] if high is not None else []
-        terms += [f"source_id == {int(source_id)}"] if source_id is not None else []
-        rows = self._query(" and ".join(terms), ["key", "source_id", "document_id"], limit=WINDOW_ROWS)
-        return sorted(Entry(row["key"], row["source_id"], row["document_id"]) for row in rows)
 
     def _search(self, query: Vectors, limit: int, mode: str, where: str) -> list[dict[str, Any]]:
         sides = {"dense": [query.dense.tolist()], "sparse": [sparse_of(query)]}

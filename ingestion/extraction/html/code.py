@@ -47,7 +47,9 @@ def _collect(node: Node, out: list[str]) -> None:
     """Add the pieces of code in an element to ``out``; an element for a line, or a block, begins and ends a line."""
     for child in node.children:
         if isinstance(child, str) or child.tag == "br":
-            _add_text(child if isinstance(child, str) else "\n", out)
+            text = child if isinstance(child, str) else "\n"
+            is_break_due = bool(out) and out[-1] == _LINE_END_DUE and not text.startswith("\n")
+            out += ["\n", text] if is_break_due else [text]
             continue
         if child.tag == "button" or child.classes & BESIDE:
             continue
@@ -62,12 +64,6 @@ def _collect(node: Node, out: list[str]) -> None:
         is_empty = len(out) == before
         if (is_line and is_empty) or (not is_empty and not out[-1].endswith("\n")):
             out.append(_LINE_END_DUE)
-
-
-def _add_text(text: str, out: list[str]) -> None:
-    if out and out[-1] == _LINE_END_DUE and not text.startswith("\n"):
-        out.append("\n")
-    out.append(text)
 
 
 def language_of(pre: Node) -> str:

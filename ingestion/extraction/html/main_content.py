@@ -137,7 +137,9 @@ def main_content(index: PageIndex) -> Node:
     if generator and main and main.text().strip():
         remove(node for node in index.select(*generator.clutter) if node is not main)
     else:
-        marked = _marked(index)
+        # The one element that is marked as the main one; several are teasers of other pages, or quotations.
+        found = ([node for node in index.select(selector) if node.parent is not None] for selector in MARKED)
+        marked = next((nodes[0] for nodes in found if len(nodes) == 1 and nodes[0].text().strip()), None)
         body = next(iter(index.select("body")), index.tree.root)
         main = boilerplate.narrowed(marked or body, is_marked=marked is not None)
     title = title or _title(index, None, main)
@@ -178,15 +180,6 @@ def _content_element(nodes: list[Node], selector: str) -> Node:
         section = next(sections, None)
         return section.parent if section and section.parent else content
     return content
-
-
-def _marked(index: PageIndex) -> Node | None:
-    """Return the one element that is marked as the main one; several are teasers of other pages, or quotations."""
-    for selector in MARKED:
-        found = [node for node in index.select(selector) if node.parent is not None]
-        if len(found) == 1 and found[0].text().strip():
-            return found[0]
-    return None
 
 
 def _elements_around(headings: list[Node]) -> set[Node]:

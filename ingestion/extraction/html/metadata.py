@@ -47,6 +47,7 @@ class Head:
 
     @property
     def indexable(self) -> bool:
+        """Return whether the page allows to be indexed."""
         return not self.robots & {"noindex", "none"}
 
     def note(self, node: Node) -> None:

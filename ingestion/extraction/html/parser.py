@@ -62,6 +62,7 @@ class Node:
         return self.attributes.get(name, "")
 
     def elements(self) -> list[Node]:
+        """Return the elements directly inside this one."""
         return [child for child in self.children if isinstance(child, Node)]
 
     def walk(self) -> Iterator[Node]:

@@ -32,6 +32,7 @@ class Compound(NamedTuple):
     attributes: tuple[tuple[str, str], ...]  # names and values; any value matches an empty one
 
     def matches(self, node: Node) -> bool:
+        """Return whether an element matches, whatever stands around it."""
         return (
             (not self.tag or node.tag == self.tag)
             and (not self.id or node.get("id") == self.id)

@@ -153,7 +153,13 @@ class Repository:
                 "a slash within a ref is written %2F"
             ) from error
         except PageRefused as error:
-            raise _refusal(self.name, error) from error
+            found = STATUS.search(str(error))
+            status = int(found[1]) if found else 0
+            if status == FORBIDDEN:
+                failure = f"{self.name}: {ADVICE[status]} (HTTP 403)"
+                raise FetchFailed(failure, retry_after=SECONDARY_LIMIT_SECONDS) from error
+            advice = f"{self.name}: {ADVICE[status]} (HTTP {status})" if status in ADVICE else _without_query(error)
+            raise SourceError(advice) from error
         except AddressRefused as error:
             raise SourceError(f"{self.name}: {_without_query(error)}") from error
         except HostBusy:
@@ -184,14 +190,6 @@ def _check_url(url: str) -> None:
     """Raise AddressRefused outside the API, within which a redirect leads to a repository that was renamed."""
     if urlsplit(url).netloc != urlsplit(settings.GITHUB_API_URL).netloc:
         raise AddressRefused(f"{url} is not on the host of GITHUB_API_URL; correct the setting")
-
-
-def _refusal(name: str, error: PageRefused) -> SourceError | FetchFailed:
-    found = STATUS.search(str(error))
-    status = int(found[1]) if found else 0
-    if status == FORBIDDEN:
-        return FetchFailed(f"{name}: {ADVICE[status]} (HTTP 403)", retry_after=SECONDARY_LIMIT_SECONDS)
-    return SourceError(f"{name}: {ADVICE[status]} (HTTP {status})" if status in ADVICE else _without_query(error))
 
 
 def _without_query(error: Exception) -> str:

@@ -133,9 +133,15 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
         raise AddressRefused(f"{url} is no file below {target}; ingest its source again")
     commit = _commit(spec, target, fresh_for=FRESH_SECONDS)
     root = _files(spec, target, commit)
-    if not (root / path).is_file():
-        _download_file(spec, target, commit, root / path, path)
-    page = files.read_page(root, root / path, url)
+    file = root / path
+    if not file.is_file():
+        # The repository keeps it out of its archives (``export-ignore``).
+        hashes = {entry.path: entry.sha for entry in _index(spec, target, commit)}
+        if not hashes.get(path):
+            raise PageGone(f"{url} does not exist any more (at commit {commit[:12]})")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        target.repository(spec).download_blob(hashes[path], file)
+    page = files.read_page(root, file, url)
     return replace(page, etag=archives.git_hash(page.body))
 
 
@@ -190,15 +196,6 @@ def _index(spec: SourceSpec, target: Target, commit: str) -> list[Entry]:
 def _files(spec: SourceSpec, target: Target, commit: str) -> Path:
     """Return the folder with the documents of a commit, downloaded if necessary."""
     return target.snapshots().files(commit, partial(target.repository(spec).download, commit))
-
-
-def _download_file(spec: SourceSpec, target: Target, commit: str, file: Path, path: str) -> None:
-    """Download a single file that the repository keeps out of its archives (``export-ignore``)."""
-    hashes = {entry.path: entry.sha for entry in _index(spec, target, commit)}
-    if not hashes.get(path):
-        raise PageGone(f"{target.address(path)} does not exist any more (at commit {commit[:12]})")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    target.repository(spec).download_blob(hashes[path], file)
 
 
 class _Choice:

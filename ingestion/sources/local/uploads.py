@@ -195,7 +195,8 @@ def _move(file: Path, target: Path) -> None:
 class Readable(Protocol):
     """An uploaded file, or one inside an archive."""
 
-    def read(self, size: int = ..., /) -> bytes: ...
+    def read(self, size: int = ..., /) -> bytes:
+        """Return up to ``size`` bytes, none at the end."""
 
 
 class _Intake:
@@ -241,7 +242,11 @@ class _Intake:
 
     def _keep(self, name: str, file: Readable) -> None:
         try:
-            safe = self._unused(safe_name(name))
+            safe = wish = safe_name(name)
+            path = PurePosixPath(wish)
+            while safe in self.names:  # name-2, name-3 … when other files of this upload have it
+                self._copies[wish] += 1
+                safe = str(path.with_name(f"{path.stem}-{self._copies[wish] + 1}{path.suffix}"))
             files.content_type_of(safe, error=UnsupportedContent)
             self._write(safe, file)
         except UnsupportedContent as error:
@@ -263,14 +268,6 @@ class _Intake:
                         "upload it in parts or raise UPLOAD_MAX_BYTES."
                     )
                 stored.write(piece)
-
-    def _unused(self, name: str) -> str:
-        """Return the name, or name-2, name-3 … when other files of this upload have it."""
-        path, unused = PurePosixPath(name), name
-        while unused in self.names:
-            self._copies[name] += 1
-            unused = str(path.with_name(f"{path.stem}-{self._copies[name] + 1}{path.suffix}"))
-        return unused
 
 
 # --- Archives -----------------------------------------------------------------------------------------

@@ -96,16 +96,14 @@ def normalise_url(url: str) -> str:
     if "?" not in address and not SESSION_IN_PATH.search(address):
         return address
     parts = urlsplit(address)
-    kept = "&".join(piece for piece in parts.query.split("&") if piece and not _is_tracking(piece))
+    kept = []
+    for parameter in filter(None, parts.query.split("&")):
+        name, _, value = parameter.partition("=")
+        is_session = SESSION.fullmatch(name) or (SESSION_PERHAPS.fullmatch(name) and SESSION_VALUE.fullmatch(value))
+        if not (is_session or TRACKING.fullmatch(name)):
+            kept.append(parameter)
     path = SESSION_IN_PATH.sub("", parts.path)
-    return canonical(urlunsplit((parts.scheme, parts.netloc, path, kept, "")))
-
-
-def _is_tracking(parameter: str) -> bool:
-    name, _, value = parameter.partition("=")
-    if TRACKING.fullmatch(name) or SESSION.fullmatch(name):
-        return True
-    return bool(SESSION_PERHAPS.fullmatch(name) and SESSION_VALUE.fullmatch(value))
+    return canonical(urlunsplit((parts.scheme, parts.netloc, path, "&".join(kept), "")))
 
 
 def resolve_link(base: str, link: str) -> str:
@@ -242,7 +240,15 @@ def template(url: str) -> str:
     """
     parts = urlsplit(url)
     path = "/".join(map(_variable_parts, parts.path.split("/")))
-    query = _query_template(parts.query)
+    # A lone parameter may be the page's name (?title=Setup), so that its words stay. Several are filters: with six of
+    # them there are 209 ways to choose up to four, and each would be a template of its own.
+    name, _, value = parts.query.partition("=")
+    if "&" in parts.query:
+        query = "{}"
+    elif "/" in value or "%2f" in value.lower():  # an address within the address: the way back from a login
+        query = f"{name}={{}}"
+    else:
+        query = _variable_parts(parts.query)
     if (path, query) == (parts.path, parts.query):
         return ""
     return f"{parts.netloc}{path}{'?' if query else ''}{query}"[:MAX_TEMPLATE_CHARS]
@@ -252,17 +258,3 @@ def _variable_parts(text: str) -> str:
     if VERSION.fullmatch(text) and not DOTTED_DATE.fullmatch(text):
         return text
     return NUMBER.sub("{n}", IDENTIFIER.sub("{id}", text))
-
-
-def _query_template(query: str) -> str:
-    """Return the template of a query string.
-
-    A lone parameter may be the page's name (?title=Setup), so that its words stay. Several are filters: with six of
-    them there are 209 ways to choose up to four, and each would be a template of its own.
-    """
-    name, _, value = query.partition("=")
-    if "&" in query:
-        return "{}"
-    if "/" in value or "%2f" in value.lower():  # an address within the address: the way back from a login
-        return f"{name}={{}}"
-    return _variable_parts(query)

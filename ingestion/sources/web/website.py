@@ -68,6 +68,7 @@ def follow(spec: SourceSpec, page_url: str, links: Sequence[str]) -> list[str]:
 
 
 def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page | None:
+    """Return the page at ``url``, or None when it is the one that ``known`` describes."""
     return crawler.fetch(spec, url, known)
 
 
