@@ -69,9 +69,14 @@ def claim(rows: int, *, besides: Container[str] = ()) -> tuple[str, list[bytes]]
             if left := client.lrange(name, 0, -1):
                 return name, left
             client.lrem(claims_key(), 0, name)
-        name = f"{settings.EMBEDDINGS_KEY}:claim:{uuid.uuid4().hex}"
-        records = client.eval(CLAIM, 3, settings.EMBEDDINGS_KEY, claims_key(), name, rows, CLAIM_BYTES)
-        return (name, records) if records else None
+        return claim_new(client, rows)
+
+
+def claim_new(client: Any, rows: int) -> tuple[str, list[bytes]] | None:
+    """Move up to ``rows`` records from the list into a new claim. Return its name and records, or None."""
+    name = f"{settings.EMBEDDINGS_KEY}:claim:{uuid.uuid4().hex}"
+    records = client.eval(CLAIM, 3, settings.EMBEDDINGS_KEY, claims_key(), name, rows, CLAIM_BYTES)
+    return (name, records) if records else None
 
 
 def claims(client: Any) -> list[str]:
