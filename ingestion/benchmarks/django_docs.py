@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ingestion.exceptions import SourceError
 
@@ -32,10 +32,17 @@ def documentation(folder: Path) -> Path:
 
 
 def unpack(archive: Path, docs: Path) -> None:
-    """Unpack the .txt files below docs/; they are moved into place when they are complete."""
+    """Unpack the .txt files below docs/; they are moved into place when they are complete.
+
+    Written file by file: ``extractall`` knows its safe filter only from Python 3.11.4 on, and Debian 12 has 3.11.2.
+    """
     partial = docs.parent.with_suffix(".partial")
     with tarfile.open(archive) as tar:
-        wanted = [m for m in tar if m.name.partition("/")[2].startswith("docs/") and m.name.endswith(".txt")]
-        tar.extractall(partial, members=wanted, filter="data")
-    next(partial.iterdir()).rename(docs.parent)
-    partial.rmdir()
+        for member in tar:
+            path = PurePosixPath(member.name.partition("/")[2])
+            content = tar.extractfile(member) if member.isfile() else None
+            if content and path.parts[:1] == ("docs",) and path.suffix == ".txt" and ".." not in path.parts:
+                target = partial / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
+    partial.rename(docs.parent)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 from argparse import ArgumentParser
 from io import StringIO
 from pathlib import Path
@@ -21,7 +23,7 @@ from django.core.management import CommandError, call_command
 from pymilvus import MilvusClient
 from rich.console import Console
 
-from ingestion.benchmarks import corpus, floor, ingest, naive, processes
+from ingestion.benchmarks import corpus, django_docs, floor, ingest, naive, processes
 from ingestion.benchmarks.processes import BenchmarkError, Place
 from ingestion.benchmarks.usage import Usage, name_of
 from ingestion.exceptions import SourceError
@@ -239,6 +241,29 @@ def test_the_naive_pipeline_takes_one_page_the_whole_way(  # type: ignore[no-unt
 def test_the_projects_own_tasks_do_not_go_to_the_naive_workers() -> None:
     assert dispatch.app.main == "ragproject"
     assert naive.page.app.main == "naive"
+
+
+def test_of_the_archive_only_texts_below_docs_are_written_and_none_elsewhere(tmp_path: Path) -> None:
+    archive, docs = tmp_path / "django.tar.gz", tmp_path / "data" / "Django-1" / "docs"
+    docs.parent.parent.mkdir()
+    names = ["docs/a.txt", "docs/ref/b.txt", "docs/../../../evil.txt", "docs/page.html", "other.txt"]
+        "d-1/docs/a.txt",
+        "d-1/docs/ref/b.txt",
+        "d-1/docs/../../../evil.txt",
+        "d-1/docs/page.html",
+        "d-1/other.txt",
+    )
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 5
+            tar.addfile(member, io.BytesIO(b"words"))
+        link = tarfile.TarInfo("d-1/docs/link.txt")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    django_docs.unpack(archive, docs)
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*") if path.is_file() or path.is_symlink()}
+    assert written == {"django.tar.gz", "data/Django-1/docs/a.txt", "data/Django-1/docs/ref/b.txt"}
 
 
 # --- The command ------------------------------------------------------------------------------------------
