@@ -51,7 +51,7 @@ SAMPLE_BYTES = 64 * 1024
 _XML = re.compile(r"""\s*<\?xml\s[^>]*?\bencoding\s*=\s*(?:"([^">]*)"|'([^'>]*)')""")
 _TAG = re.compile(
     r"""<!--(?:>|->|.*?-->|.*+)
-      | <(?P<name>/?[a-z][^\s/>]*+) (?P<attributes>(?: = \s*+ (?:"[^"]*+(?:"|\Z) | '[^']*+(?:'|\Z))?+ | [^>=]++)*+)
+      | <(?P<name>/?[a-z][^\s/>]*+) (?P<attributes>(?: = \s*+ (?:"[^"]*+(?:"|\Z) | '[^']*+(?:'|\Z))? | [^>=]++)*)
         (?P<end>>)?
     """,
     re.IGNORECASE | re.DOTALL | re.VERBOSE,

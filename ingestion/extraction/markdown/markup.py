@@ -24,7 +24,7 @@ ELEMENTS = {
 # A tag inside a property of another goes first; deeper nesting than this stays.
 MAX_NESTED = 3
 
-TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]*)((?:[^<>]|(?<==)>)*+)>")
+TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]*)((?:[^<>]|(?<==)>)*)(?<!=)>")
 _PROPERTY = re.compile(r"""\b(label|title|alt|type|name|id|header|summary)=\{?["']([^"'{}]*)["']""")
 _CODE = re.compile(r"<code[^<>]*>([^<`]*)</code>")
 _LIQUID = re.compile(r"\{%[^%\n]*%\}|\{\{[<%][^{}\n]*[%>]\}\}")

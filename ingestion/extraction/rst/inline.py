@@ -16,7 +16,7 @@ CALLABLE = {"func", "meth"}
 
 # Possessive repetition keeps the literals linear; the other parts stop at the character that begins them.
 _INLINE = re.compile(
-    r"``(?P<literal>[^`]++(?:`[^`]++)*+`?)``"
+    r"``(?P<literal>[^`]++(?:`[^`]++)*`?)``"
     r"|(?<![\w:]):(?P<role>[A-Za-z][\w.+:-]{0,40}):`(?P<words>[^`]+)`"
     r"|(?P<internal>(?<![\w`])_(?=`[^`\s]))?`(?P<link>[^`]+)`(?P<reference>__?)?"
     r"|\|(?P<substitution>[^|\s][^|\n]{0,60})\|_?"

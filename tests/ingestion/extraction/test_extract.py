@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ from ingestion.types import Extracted, Page
 from tests.support.growth import calls, is_linear
 
 URL = "https://docs.example/guide/page.html"
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def read(body: str | bytes, content_type: str = "text/html", url: str = URL, charset: str = "") -> Extracted:
@@ -145,3 +149,10 @@ def test_many_lines_of_ordinary_length_are_read_as_markup() -> None:
 def test_words_without_marks_are_not_searched_for_each_kind_of_them() -> None:
     page = Page("https://a.example/tea", b"A cup of tea, and a pot.\n\n" * 1_000, "text/markdown")
     assert calls(lambda: extract(page), of="sub") < 1_000
+
+
+def test_no_pattern_repeats_a_group_possessively() -> None:
+    """Python 3.11.2, that of Debian 12, then finds less than is there, without an error (3.11.7 does not)."""
+    modules = [path for folder in ("ingestion", "search", "ragproject") for path in (ROOT / folder).rglob("*.py")]
+    found = [str(path) for path in modules if re.search(r"(?<!\\)\)[*+?]\+(?!,)", path.read_text())]
+    assert found == []
