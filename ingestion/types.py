@@ -88,13 +88,22 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """Words of a page that a named rule left out of its Markdown: how many, and the first of them."""
+
+    rule: str
+    words: int
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
 class Extracted:
     """A page as Markdown.
 
     ``links`` are the absolute addresses in it, in order, without fragments, without the page's own translations and
     without links marked nofollow. ``anchors`` maps a heading path (``"Models › Fields"``) to the fragment that leads
     there; ``canonical`` is the absolute address that the page names as its own, or ""; a page that is not ``indexable``
-    asks to be left out of answers.
+    asks to be left out of answers; ``dropped`` names each rule that left words out.
     """
 
     title: str
@@ -103,6 +112,7 @@ class Extracted:
     anchors: dict[str, str] = field(default_factory=dict)
     canonical: str = ""
     indexable: bool = True
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
