@@ -78,15 +78,15 @@ def flop(config: Any, lengths: np.ndarray[Any, Any]) -> float:
 def matrix_rate(embedder: Any) -> float:
     """Return the FLOP a second of the model's largest matrix product where batches compute.
 
-    It is the best of MATRIX_SECONDS, added up over the lanes of a CPU, and that of float32 where int8 runs.
+    It is the best of MATRIX_SECONDS, added up over the parallel batches of a CPU, and that of float32 where int8 runs.
     """
-    lanes = [embedder.executor.start(lane_rate, embedder.network) for _ in range(embedder.executor.parallel)]
-    rate: float = sum(lane.result() for lane in lanes)
+    rates = [embedder.executor.start(product_rate, embedder.network) for _ in range(embedder.executor.parallel)]
+    rate: float = sum(rate.result() for rate in rates)
     return rate
 
 
-def lane_rate(network: Any) -> float:
-    """Return the best FLOP a second of the matrix product, measured for MATRIX_SECONDS on one lane."""
+def product_rate(network: Any) -> float:
+    """Return the best FLOP a second of the matrix product, measured for MATRIX_SECONDS in one thread of the executor."""
     import torch
 
     config, weights = network.config, network.head.weight

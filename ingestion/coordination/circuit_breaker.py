@@ -33,8 +33,8 @@ SETTLES = "Milvus answers again, and first finishes what it was sent before."
 
 
 @dataclass(frozen=True, slots=True)
-class CircuitBreaker:
-    """What is known about Milvus being out of reach. Times are seconds since 1970.
+class OpenCircuit:
+    """The record of an open circuit: Milvus is out of reach. Times are seconds since 1970.
 
     ``answered`` means that this is the last pause; ``failed`` is the time of the last failed attempt.
     """
@@ -58,18 +58,18 @@ class CircuitBreaker:
         return f"{self.reason} (Since {clock(self.since)}; next try at {clock(self.next_try)}.)"
 
 
-def current() -> CircuitBreaker | None:
-    """Return what is known about Milvus being out of reach, or None when nothing is wrong."""
+def current() -> OpenCircuit | None:
+    """Return the open circuit to Milvus, or None while it is closed."""
     with available() as client:
         stored = client.get(redis_key())
-    return CircuitBreaker(*msgspec.msgpack.decode(stored)) if stored else None
+    return OpenCircuit(*msgspec.msgpack.decode(stored)) if stored else None
 
 
-def note(reason: str) -> CircuitBreaker:
+def note(reason: str) -> OpenCircuit:
     """Record that Milvus failed just now, and return the pause that follows: twice as long as the one before."""
     now, before = time(), current()
     pause = min(2 * before.pause, LONGEST_PAUSE_SECONDS) if before else FIRST_PAUSE_SECONDS
-    return _store(CircuitBreaker(before.since if before else now, pause, now + pause, reason, failed=now))
+    return _store(OpenCircuit(before.since if before else now, pause, now + pause, reason, failed=now))
 
 
 def note_question(reason: str) -> None:
@@ -106,13 +106,13 @@ def interactive() -> Iterator[None]:
         raise
 
 
-def answered() -> CircuitBreaker | None:
+def answered() -> OpenCircuit | None:
     """Record that Milvus answered just now. Return the last pause when it begins, or None when all is well again."""
     before = current()
     if before is None or before.answered:
         over()
         return None
-    return _store(CircuitBreaker(before.since, FIRST_PAUSE_SECONDS, time() + SETTLE_SECONDS, SETTLES, answered=True))
+    return _store(OpenCircuit(before.since, FIRST_PAUSE_SECONDS, time() + SETTLE_SECONDS, SETTLES, answered=True))
 
 
 def over() -> None:
@@ -121,7 +121,7 @@ def over() -> None:
         client.delete(redis_key())
 
 
-def _store(known: CircuitBreaker) -> CircuitBreaker:
+def _store(known: OpenCircuit) -> OpenCircuit:
     with available() as client:
         client.set(redis_key(), msgspec.msgpack.encode(astuple(known)))
     return known
