@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.html.parser import BLOCKS, Node
 
 # Elements that highlighters add to the code.
@@ -32,10 +33,10 @@ _TICKS = re.compile(r"`{3,}")
 _SPACES_BEFORE_NEWLINE = re.compile(r"(?<=\S)[ \t]+\n")
 
 
-def fence(pre: Node) -> str:
+def fence(pre: Node, dropped: DroppedWords) -> str:
     """Return the code of a ``pre`` element as a fence; empty if there is none."""
     lines: list[str] = []
-    _collect(pre, lines)
+    _collect(pre, lines, dropped)
     code = _SPACES_BEFORE_NEWLINE.sub("\n", "".join(lines).replace("\xa0", " ").strip("\n")).rstrip()
     if not code:
         return ""
@@ -43,7 +44,7 @@ def fence(pre: Node) -> str:
     return f"{marks}{language_of(pre)}\n{code}\n{marks}"
 
 
-def _collect(node: Node, out: list[str]) -> None:
+def _collect(node: Node, out: list[str], dropped: DroppedWords) -> None:
     """Add the pieces of code in an element to ``out``; an element for a line, or a block, begins and ends a line."""
     for child in node.children:
         if isinstance(child, str) or child.tag == "br":
@@ -52,15 +53,16 @@ def _collect(node: Node, out: list[str]) -> None:
             out += ["\n", text] if is_break_due else [text]
             continue
         if child.tag == "button" or child.classes & BESIDE:
+            dropped.add("line numbers and buttons of code", child.text())
             continue
         is_line = not child.classes.isdisjoint(LINES)
         if not is_line and (child.tag not in BLOCKS or child.tag in ("td", "th")):
-            _collect(child, out)
+            _collect(child, out, dropped)
             continue
         if out and (out[-1] == _LINE_END_DUE or not (is_line or out[-1].endswith("\n"))):
             out.append("\n")
         before = len(out)
-        _collect(child, out)
+        _collect(child, out, dropped)
         is_empty = len(out) == before
         if (is_line and is_empty) or (not is_empty and not out[-1].endswith("\n")):
             out.append(_LINE_END_DUE)

@@ -8,7 +8,7 @@ as one run of words. Time is linear in the input, and nothing here recurses.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from html import unescape
 
@@ -73,17 +73,18 @@ class Node:
             yield node
             waiting += [child for child in reversed(node.children) if isinstance(child, Node)]
 
-    def text(self) -> str:
-        """Return all text in the element as it was read."""
-        found: list[str] = []
+    def pieces(self) -> Iterator[Node | str]:
+        """Yield this element, all elements in it and all text, in the order of the page."""
         waiting: list[Node | str] = [self]
         while waiting:
             item = waiting.pop()
-            if isinstance(item, str):
-                found.append(item)
-            else:
+            yield item
+            if not isinstance(item, str):
                 waiting += reversed(item.children)
-        return "".join(found)
+
+    def text(self) -> str:
+        """Return all text in the element as it was read."""
+        return "".join(piece for piece in self.pieces() if isinstance(piece, str))
 
     def words(self) -> str:
         """Return all words in the element, with one space between them."""
@@ -96,11 +97,13 @@ class Node:
             yield node
             node = node.parent
 
-    def remove(self) -> None:
-        """Take the element out of the page; it may have been taken out already."""
-        if self.parent is not None:
-            self.parent.children = [child for child in self.parent.children if child is not self]
-            self.parent = None
+
+def detach(nodes: Collection[Node]) -> None:
+    """Take elements out of the page; each parent is gone through once, however many it loses."""
+    for parent in {node.parent for node in nodes if node.parent is not None}:
+        parent.children = [child for child in parent.children if isinstance(child, str) or child not in nodes]
+    for node in nodes:
+        node.parent = None
 
 
 class TooLargeError(Exception):

@@ -177,6 +177,12 @@ GENERATORS: tuple[Generator, ...] = (
         "mw-references-wrap authority-control mwe-math-fallback-image-inline mwe-math-fallback-image-display",
         titles="#firstHeading, .firstHeading",
     ),
+    _row(
+        "Node.js",
+        "#apicontent",
+        clutter="mark copy-button js-flavor-toggle",
+    ),
+    _row("Redoc", ".api-content", marks="#redoc, redoc"),
     _row("Confluence", "#main-content.wiki-content, .wiki-content", clutter="toc-macro", titles="#title-text"),
     _row(
         "Stack Exchange",

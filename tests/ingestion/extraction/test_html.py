@@ -140,7 +140,7 @@ def test_a_side_box_goes_but_a_note_stays() -> None:
         ("<p hidden>a</p><p style='display: none'>b</p><p aria-hidden=true>c</p>d", "d"),
         ("<p>x&#1;y &amp; z&nbsp;!</p>", "xy & z !"),
         ("<x-card><p>in</p></x-card><x-icon>side</x-icon> by side", "in\n\nside by side"),
-        ("<h2><a class=anchor href='#a'>#</a></h2><h7>odd</h7>", "## #\n\nodd"),
+        ("<h2><a class=anchor href='#a'>#</a></h2><h7>odd</h7>", "odd"),
     ],
 )
 def test_an_element_becomes_markdown(markup: str, expected: str) -> None:
@@ -197,8 +197,8 @@ def test_code_keeps_its_lines_and_nothing_else(markup: str) -> None:
     ("markup", "expected"),
     [
         ("<tr><th>a<th>b<tr><td>1|2<td><p>x</p><p>y</p>", "| a | b |\n| --- | --- |\n| 1\\|2 | x y |"),
-        ("<tr><th colspan=2>a<th>b<tr><td>1<td>2<td>3", "| a |  | b |\n| --- | --- | --- |\n| 1 | 2 | 3 |"),
-        ("<tr><th>a<th>b<tr><td rowspan=2>1<td>2<tr><td>3", "| a | b |\n| --- | --- |\n| 1 | 2 |\n|  | 3 |"),
+        ("<tr><th colspan=2>a<th>b<tr><td>1<td>2<td>3", "| a | a | b |\n| --- | --- | --- |\n| 1 | 2 | 3 |"),
+        ("<tr><th>a<th>b<tr><td rowspan=2>1<td>2<tr><td>3", "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 1 | 3 |"),
         ("<caption>Prices</caption><tr><th>a<th>b<tr><td>1<td>2", "**Prices**\n\n| a | b |\n| --- | --- |\n| 1 | 2 |"),
         ("<tr><td>left<td><pre>code</pre>", "left\n\n```\ncode\n```"),
         ("<tr><td>only<tr><td>column", "only\n\ncolumn"),

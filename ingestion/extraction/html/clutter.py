@@ -1,0 +1,124 @@
+"""What of a page is not its text, wherever it stands: navigation, buttons, hidden elements, banners and the like.
+
+In: what one walk over the page found (``PageIndex``). Out: the elements to take out, each with the name of the rule.
+What a reader can open stays: closed panels, hidden tabs, and the words of the buttons that open them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ingestion.extraction.html.anchors import siblings_before
+from ingestion.extraction.html.parser import Node
+
+if TYPE_CHECKING:
+    from ingestion.extraction.html.main_content import PageIndex
+
+# Selectors of what is removed, by rule.
+CLUTTER = {
+    "navigation": "nav search .breadcrumb .breadcrumbs .skip-link .skip-to-content .pagination-nav .toctree-wrapper "
+    ".table-of-contents .page-toc .on-this-page .tabbed-labels #toc #table-of-contents #TableOfContents #breadcrumbs",
+    "footers": "footer",
+    "permalinks": ".headerlink .anchor-link .viewcode-link .header-anchor .hash-link .heading-anchor .anchorjs-link "
+    ".permalink .footnote-backref .fn-backref .reversefootnote .data-footnote-backref",
+    "line numbers": ".linenos .gutter .linenodiv",
+    "buttons": "clipboard-copy .copybtn",
+    "dialogs and banners": "dialog .cookie-banner .cookie-consent .cc-window .cc-banner .osano-cm-window "
+    ".onetrust-pc-dark-filter #cookie-banner #cookie-consent #cookie-notice #cookieConsent #onetrust-consent-sdk "
+    "#CybotCookiebotDialog #usercentrics-root",
+    "page tools": ".edit-this-page .edit-page-link .mw-editsection .feedback-widget .page-feedback .docs-feedback "
+    ".was-this-helpful .td-page-meta .last-updated #feedback",
+    "formulas drawn a second time": ".katex-html .MathJax_Preview .MathJax .mjx-chtml",
+    "text for screen readers": ".screen-reader-text",
+    "fallbacks of scripts and media": "noscript audio video",
+}
+_RULE_OF_ROLE = {
+    **dict.fromkeys(("navigation", "search", "tablist"), "navigation"),
+    "contentinfo": "footers",
+    "toolbar": "buttons",
+    **dict.fromkeys(("dialog", "alertdialog"), "dialogs and banners"),
+}
+HIDING = frozenset({"role", "hidden", "aria-hidden", "style"})
+OPENING = frozenset({"aria-controls", "aria-expanded", "data-target", "data-bs-target"})
+# Elements whose words may all stand in a button.
+_TITLED_BY_BUTTON = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "summary", "dt", "legend", "caption", "th"})
+_OPENER_NAME = re.compile(r"accordion|collaps|expand|faq|toggle-title", re.IGNORECASE)
+_NO_LETTERS = re.compile(r"[\W_]+")
+
+
+def find(index: PageIndex, texts: set[Node]) -> dict[Node, str]:
+    """Return the elements that are no text, each with its rule; ``texts`` are elements with headings in them."""
+    found = {node: rule for rule, names in CLUTTER.items() for node in index.select(*names.split())}
+    found |= dict.fromkeys(_actions(index.select("button")), "buttons")
+    found |= {node: rule for node in index.unshown if (rule := _RULE_OF_ROLE.get(node.get("role"), ""))}
+    found |= dict.fromkeys(_hidden(index), "hidden elements")
+    boxes = {"headers without a heading": ("header", "[role=banner]"), "forms": ("form",)}
+    found |= {node: rule for rule, names in boxes.items() for node in index.select(*names) if node not in texts}
+    found |= dict.fromkeys(index.permalinks, "permalinks")
+    # A tab was read already, as the name of its panel.
+    return {node: rule for node, rule in found.items() if node.get("role") != "tab"}
+
+
+def _hidden(index: PageIndex) -> Iterable[Node]:
+    """Yield the elements that are not shown, without those that a reader can open."""
+    opened = {name.lstrip("#") for node in index.openers for name in _targets(node)}
+    suspects = [node for node in index.unshown if _is_hidden(node) and node.get("id") not in opened]
+    before = siblings_before({node.parent for node in suspects if node.parent})
+    for node in suspects:
+        neighbour = before.get(node)
+        is_panel = isinstance(neighbour, Node) and (neighbour in index.openers or _opens(neighbour))
+        if not is_panel:
+            yield node
+
+
+def _targets(opener: Node) -> list[str]:
+    return " ".join(map(opener.get, ("aria-controls", "data-target", "data-bs-target"))).split()
+
+
+def _is_hidden(node: Node) -> bool:
+    if node.get("role") == "tabpanel" or "tabpanel" in node.get("class") or node.tag == "details":
+        return False
+    return (
+        ("hidden" in node.attributes and node.get("hidden") != "until-found")
+        or node.get("aria-hidden").lower() == "true"
+        or "display:none" in node.get("style").lower().replace(" ", "")
+    )
+
+
+def _actions(buttons: list[Node]) -> Iterable[Node]:
+    """Yield the buttons that do something ("Copy"); those that are text stay, as a title if they open a panel."""
+    for button in buttons:
+        around = next((node for node in islice(button.above(), 3) if _is_titled_by_button(node)), None)
+        if around is not None:
+            if _letters(around) != _letters(button):
+                yield button
+        elif _opens(button) and "aria-haspopup" not in button.attributes:
+            _become_title(button)
+        elif not button.holds_blocks and sum(bool(child.words()) for child in button.elements()) < 2:
+            yield button
+
+
+def _is_titled_by_button(node: Node) -> bool:
+    return node.tag in _TITLED_BY_BUTTON or node.get("role") == "heading"
+
+
+def _letters(node: Node) -> str:
+    return _NO_LETTERS.sub("", node.text())
+
+
+def _opens(node: Node) -> bool:
+    """Return whether an element opens a panel, by its attributes or by the names of a button."""
+    if not OPENING.isdisjoint(node.attributes):
+        return True
+    return node.tag in ("button", "summary") and bool(_OPENER_NAME.search(node.get("class")))
+
+
+def _become_title(button: Node) -> None:
+    button.tag = "summary"
+    for node in (button, *button.above()):
+        if node.holds_blocks:
+            break
+        node.holds_blocks = True
