@@ -58,8 +58,13 @@ def find(index: PageIndex, texts: set[Node]) -> dict[Node, str]:
     boxes = {"headers without a heading": ("header", "[role=banner]"), "forms": ("form",)}
     found |= {node: rule for rule, names in boxes.items() for node in index.select(*names) if node not in texts}
     found |= dict.fromkeys(index.permalinks, "permalinks")
-    # A tab was read already, as the name of its panel.
-    return {node: rule for node, rule in found.items() if node.get("role") != "tab"}
+    return {node: rule for node, rule in found.items() if not _is_text(node, rule)}
+
+
+def _is_text(node: Node, rule: str) -> bool:
+    """Return whether an element is text whatever it is called: a tab was read already, as the name of its panel."""
+    is_box = rule == "permalinks" and node.holds_blocks
+    return is_box or node.tag in ("html", "body", "main", "article") or node.get("role") == "tab"
 
 
 def _hidden(index: PageIndex) -> Iterable[Node]:

@@ -14,6 +14,8 @@ BESIDE = frozenset({
     "react-syntax-highlighter-line-number", "code-block-header", "sr-only", "visually-hidden", "rouge-gutter",
     "gp-copy",
 })  # fmt: skip
+# Elements without ``pre`` whose lines are code: of Doxygen, SyntaxHighlighter, Crayon and editors in the page.
+BOXES = frozenset({"fragment", "syntaxhighlighter", "crayon-main", "CodeMirror-code", "view-lines", "ace_text-layer"})
 # One line of code each, in highlighters that write no line ends.
 LINES = frozenset({"line", "token-line", "code-line", "view-line", "ec-line", "cl"})
 
@@ -23,7 +25,9 @@ _LANGUAGE = re.compile(
 )
 _ATTRIBUTES = ("data-lang", "data-language", "lang")
 _NO_LANGUAGE = frozenset({"default", "none", "text", "plaintext", "plain", "notranslate", "nohighlight", "txt"})
-_OF_HIGHLIGHTERS = frozenset({"hljs", "prettyprint", "sourceCode", "brush:", "highlight", "code", "prism-code"})
+_OF_HIGHLIGHTERS = frozenset(
+    {"hljs", "prettyprint", "sourceCode", "brush:", "highlight", "code", "prism-code", "rust-example-rendered"}
+)
 _SPELLED = frozenset({
     "bash", "c", "cpp", "csharp", "css", "diff", "go", "html", "http", "ini", "java", "javascript", "js", "json",
     "kotlin", "php", "python", "ruby", "rust", "scala", "shell", "sql", "swift", "toml", "typescript", "xml", "yaml",

@@ -46,6 +46,7 @@ class PageIndex:
         self.permalinks: list[Node] = []
         self.unshown: list[Node] = []  # perhaps: by an attribute or a role
         self.openers: set[Node] = set()
+        self.generator: Generator | None = None  # the one that made the page, once ``main_content`` has found its text
         for node in tree.root.walk():
             self._note(node)
         self.anchors = anchors(self.headings)
@@ -86,6 +87,11 @@ class PageIndex:
         return found
 
     @property
+    def body(self) -> Node:
+        """Return what is shown of the page."""
+        return next(iter(self.select("body")), self.tree.root)
+
+    @property
     def passwords(self) -> int:
         """Return the number of fields for a password."""
         return sum(node.get("type").lower() == "password" for node in self.select("input"))
@@ -106,12 +112,13 @@ def main_content(index: PageIndex, dropped: DroppedWords) -> Node:
     detach(gone.keys())
     for node, rule in gone.items():
         dropped.add(rule, node.text())
-    if main is None or not main.text().strip():
+    if main is not None and main.text().strip():
+        index.generator = generator
+    else:
         # The one element that is marked as the main one; several are teasers of other pages, or quotations.
         found = ([node for node in index.select(selector) if node.parent is not None] for selector in MARKED)
         marked = next((nodes[0] for nodes in found if len(nodes) == 1 and nodes[0].text().strip()), None)
-        body = next(iter(index.select("body")), index.tree.root)
-        main = boilerplate.narrowed(marked or body, is_marked=marked is not None)
+        main = boilerplate.narrowed(marked or index.body, is_marked=marked is not None)
     title = title or _title(index, None, main)
     kept = {main, title, *main.elements()}  # a holder of several elements stands nowhere in the page
     dropped.add("outside the main element", _text_outside(index, kept))
@@ -127,7 +134,7 @@ def main_content(index: PageIndex, dropped: DroppedWords) -> Node:
 def _text_outside(index: PageIndex, kept: set[Node | None]) -> str:
     """Return the text of the page without these elements."""
     found: list[str] = []
-    waiting: list[Node | str] = list(index.select("body"))
+    waiting: list[Node | str] = [index.body]
     while waiting:
         item = waiting.pop()
         if isinstance(item, str):
@@ -179,11 +186,15 @@ def _elements_around(headings: list[Node]) -> set[Node]:
 
 
 def _title(index: PageIndex, generator: Generator | None, main: Node | None) -> Node | None:
-    """Return the title that stands outside the content, where the content has no heading of the first rank."""
-    if main is None or any(main in node.above() for node in index.headings if node.tag == "h1"):
+    """Return the title that stands outside the content, unless the content begins with a heading of the first rank."""
+    if main is None:
         return None
+    in_content = [node.words() for node in index.headings if node.tag == "h1" and main in node.above()]
     if generator and (named := index.select(*generator.titles)):
-        return named[0]
+        is_outside = main not in named[0].above() and named[0].words() not in in_content
+        return named[0] if is_outside or not in_content else None
+    if in_content:
+        return None
     # A heading of the first rank that the page's own title begins with.
     for node in index.headings:
         words = node.words().lower() if node.tag == "h1" else ""

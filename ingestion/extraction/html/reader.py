@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ingestion import markdown_outline
 from ingestion.extraction.dropped import DroppedWords
-from ingestion.extraction.html import error_pages, metadata
+from ingestion.extraction.html import article, error_pages, metadata
 from ingestion.extraction.html.main_content import PageIndex, main_content
 from ingestion.extraction.html.parser import parse
 from ingestion.extraction.html.to_markdown import Converter
@@ -27,6 +27,8 @@ def read(url: str, text: str) -> Extracted:
     main = main_content(index, dropped)
     converter = Converter(url, index.anchors, page_chars=len(text), dropped=dropped)
     markdown = clean(converter.convert(main)).strip()  # entities may name controls
+    if index.generator is None:
+        markdown = article.without_boxes(markdown, index.body, dropped)
     error_pages.check(url, tree, titles=titles, words=len(markdown.split()), passwords=index.passwords)
     title = markdown_outline.first_heading(markdown, deepest=1) or index.head.title or file_name(url)
     return Extracted(

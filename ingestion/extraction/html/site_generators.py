@@ -152,7 +152,8 @@ GENERATORS: tuple[Generator, ...] = (
         "Doxygen",
         "div.contents",
         marks="generator:doxygen, #doc-content",
-        clutter="permalink lineno ttc footer summary dyncontent toc memtemplate-anchor directory navpath mlabels",
+        clutter="permalink lineno ttc footer summary dyncontent toc memtemplate-anchor directory navpath mlabels "
+        "ingroups",
         titles=".headertitle .title",
     ),
     _row(
@@ -163,9 +164,9 @@ GENERATORS: tuple[Generator, ...] = (
         "test-arrow since scrape-help code-attribute-toggle",
     ),
     _row(
-        "Antora and Asciidoctor",
+        "Antora and AsciiDoc",
         "article.doc, #content",
-        marks="generator:asciidoctor, generator:antora, article.doc",
+        marks="generator:asciidoc, generator:antora, article.doc",
         clutter="toolbar toc anchor pagination edit-this-page source-toolbox copy-toast conum",
         titles="#header h1",
     ),
@@ -178,9 +179,17 @@ GENERATORS: tuple[Generator, ...] = (
         titles="#firstHeading, .firstHeading",
     ),
     _row(
+        "DocBook, Texinfo and converters of other formats",
+        "body",
+        marks="generator:docbook, generator:makeinfo, generator:texi2html, generator:groff, generator:pandoc, "
+        "generator:gtk-doc",
+        clutter="navheader navfooter navigation spirit-nav nav-panel toc TOC table-of-contents contents shortcontents "
+        "SECT_TOC SECT_SHORTTOC node #header>.title body>.header",
+    ),
+    _row(
         "Node.js",
         "#apicontent",
-        clutter="mark copy-button js-flavor-toggle",
+        clutter="mark srclink copy-button js-flavor-toggle",
     ),
     _row("Redoc", ".api-content", marks="#redoc, redoc"),
     _row("Confluence", "#main-content.wiki-content, .wiki-content", clutter="toc-macro", titles="#title-text"),

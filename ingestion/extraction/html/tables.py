@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ingestion.extraction.html import code
 from ingestion.extraction.html.parser import Node
 
 # Elements that no cell of a pipe table can hold.
@@ -29,7 +30,8 @@ def is_layout(table: Node) -> bool:
     found = rows(table)
     if not found or max(map(len, found)) < 2:
         return True
-    return any(node.tag in UNFIT_FOR_CELLS for node in table.walk() if node is not table)
+    inner = (node for node in table.walk() if node is not table)
+    return any(node.tag in UNFIT_FOR_CELLS or not code.BOXES.isdisjoint(node.classes) for node in inner)
 
 
 def rows(table: Node) -> list[list[Node]]:
@@ -39,16 +41,16 @@ def rows(table: Node) -> list[list[Node]]:
 
 
 def of_javadoc(grid: Node) -> Node:
-    """Return the table that Javadoc draws with boxes: a row begins with each box of the first column."""
+    """Return the table that Javadoc draws with boxes: the names of the columns, then the cells of all rows."""
+    cells = [Node("td", {}, None) for _ in grid.elements()]
+    for cell, box in zip(cells, grid.elements(), strict=True):
+        cell.children, cell.holds_blocks = box.children, True
+    width = max(1, sum("table-header" in box.classes for box in grid.elements()))
     table = Node("table", {}, grid.parent)
-    row = Node("tr", {}, table)
-    for cell in grid.elements():
-        if "col-first" in cell.classes:
-            row = Node("tr", {}, table)
-            table.children.append(row)
-        box = Node("td", {}, row)
-        box.children, box.holds_blocks = cell.children, True
-        row.children.append(box)
+    for start in range(0, len(cells), width):
+        row = Node("tr", {}, table)
+        row.children = list(cells[start : start + width])
+        table.children.append(row)
     return table
 
 

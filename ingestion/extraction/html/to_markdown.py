@@ -44,10 +44,6 @@ SIGNATURES = frozenset({"attr", "sig", "member-signature", "type-signature", "me
 SECTION_LISTS = frozenset({
     "blockList", "blockListLast", "block-list", "block-list-last", "summary-list", "details-list", "member-list",
 })  # fmt: skip
-# Elements without ``pre`` whose lines are code: of Doxygen, SyntaxHighlighter, Crayon and editors in the page.
-CODE_BOXES = frozenset(
-    {"fragment", "syntaxhighlighter", "crayon-main", "CodeMirror-code", "view-lines", "ace_text-layer"}
-)
 # Elements in a term that is such a signature.
 SIGNATURE_NAMES = frozenset({"sig-name", "descname", "descclassname"})
 # Deeper lists and quotations are not indented further, and none is once indentation has added a quarter of the page's
@@ -102,7 +98,7 @@ class Converter(LineConverter):
         for child in node.children:
             if isinstance(child, str):
                 line.append(child)
-            elif child.holds_blocks or not CODE_BOXES.isdisjoint(child.classes):
+            elif child.holds_blocks:
                 _end_line(line, out)
                 convert = _BLOCKS.get(child.tag, Converter._blocks_of_box)
                 out += convert(self, child)
@@ -117,7 +113,7 @@ class Converter(LineConverter):
             return self._blocks(node)
         if not node.classes.isdisjoint(SIGNATURES):
             return self._term(node)
-        if not node.classes.isdisjoint(CODE_BOXES):
+        if not node.classes.isdisjoint(code.BOXES):
             return self._fence(node)
         if "summary-table" in node.classes:
             return self._table(tables.of_javadoc(node))
