@@ -52,9 +52,9 @@ _NO_LETTERS = re.compile(r"[\W_]+")
 def find(index: PageIndex, texts: set[Node]) -> dict[Node, str]:
     """Return the elements that are no text, each with its rule; ``texts`` are elements with headings in them."""
     found = {node: rule for rule, names in CLUTTER.items() for node in index.select(*names.split())}
-    found |= dict.fromkeys(_actions(index.select("button")), "buttons")
     found |= {node: rule for node in index.unshown if (rule := _RULE_OF_ROLE.get(node.get("role"), ""))}
     found |= dict.fromkeys(_hidden(index), "hidden elements")
+    found |= dict.fromkeys(_actions(index.select("button")), "buttons")
     boxes = {"headers without a heading": ("header", "[role=banner]"), "forms": ("form",)}
     found |= {node: rule for rule, names in boxes.items() for node in index.select(*names) if node not in texts}
     found |= dict.fromkeys(index.permalinks, "permalinks")
@@ -70,12 +70,12 @@ def _is_text(node: Node, rule: str) -> bool:
 def _hidden(index: PageIndex) -> Iterable[Node]:
     """Yield the elements that are not shown, without those that a reader can open."""
     opened = {name.lstrip("#") for node in index.openers for name in _targets(node)}
+    openers = [node for node in (*index.openers, *index.select("button")) if _opens(node)]
+    titles = {node.parent for node in openers if node.parent and _is_titled_by_button(node.parent)}.union(openers)
     suspects = [node for node in index.unshown if _is_hidden(node) and node.get("id") not in opened]
     before = siblings_before({node.parent for node in suspects if node.parent})
     for node in suspects:
-        neighbour = before.get(node)
-        is_panel = isinstance(neighbour, Node) and (neighbour in index.openers or _opens(neighbour))
-        if not is_panel:
+        if before.get(node) not in titles:
             yield node
 
 

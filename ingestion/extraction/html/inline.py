@@ -76,13 +76,10 @@ class LineConverter:
 
     def _code_span(self, node: Node, line: list[str]) -> None:
         """Add inline code; where a ``br`` breaks it, each of its lines is code of its own."""
-        lines = [""]
-        for inner in node.pieces():
-            if isinstance(inner, str):
-                lines[-1] += inner
-            elif inner.tag == "br":
-                lines.append("")
-        line.append(BREAK.join(filter(None, map(code_span, lines))))
+        for inner in node.walk():
+            if inner.tag == "br":
+                inner.children = [BREAK]
+        line.append(BREAK.join(filter(None, map(code_span, node.text().split(BREAK)))))
 
     def _emphasised(self, node: Node, marks: str, line: list[str]) -> None:
         inner: list[str] = []
@@ -164,7 +161,7 @@ _INLINE: dict[str, Callable[[LineConverter, Node, list[str]], None]] = {
 
 def _apart(sign: str, words: str, line: list[str]) -> str:
     """Return raised or lowered words after ``sign`` where they would run into what stands before them."""
-    last = line[-1][-1:] if line else ""
+    last = next(filter(None, reversed(line)), "")[-1:]
     if not words or words[0] in _MARKS or not (last.isalnum() or last in (")", "]", "`", "*")):
         return words
     return f"{sign}{words}" if words.lstrip("-−+").isalnum() or words[0] == "(" else f"{sign}({words})"

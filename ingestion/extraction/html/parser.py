@@ -73,18 +73,17 @@ class Node:
             yield node
             waiting += [child for child in reversed(node.children) if isinstance(child, Node)]
 
-    def pieces(self) -> Iterator[Node | str]:
-        """Yield this element, all elements in it and all text, in the order of the page."""
+    def text(self) -> str:
+        """Return all text in the element as it was read."""
+        found: list[str] = []
         waiting: list[Node | str] = [self]
         while waiting:
             item = waiting.pop()
-            yield item
-            if not isinstance(item, str):
+            if isinstance(item, str):
+                found.append(item)
+            else:
                 waiting += reversed(item.children)
-
-    def text(self) -> str:
-        """Return all text in the element as it was read."""
-        return "".join(piece for piece in self.pieces() if isinstance(piece, str))
+        return "".join(found)
 
     def words(self) -> str:
         """Return all words in the element, with one space between them."""

@@ -179,12 +179,16 @@ GENERATORS: tuple[Generator, ...] = (
         titles="#firstHeading, .firstHeading",
     ),
     _row(
-        "DocBook, Texinfo and converters of other formats",
+        "DocBook",
         "body",
-        marks="generator:docbook, generator:makeinfo, generator:texi2html, generator:groff, generator:pandoc, "
-        "generator:gtk-doc",
-        clutter="navheader navfooter navigation spirit-nav nav-panel toc TOC table-of-contents contents shortcontents "
-        "SECT_TOC SECT_SHORTTOC node #header>.title body>.header",
+        marks="generator:docbook",
+        clutter="navheader navfooter spirit-nav toc body>table",
+    ),
+    _row(
+        "Texinfo, groff, Pandoc",
+        "body",
+        marks="generator:makeinfo, generator:texi2html, generator:groff, generator:pandoc",
+        clutter="nav-panel contents shortcontents node body>.header",
     ),
     _row(
         "Node.js",
