@@ -9,8 +9,8 @@ import re
 
 _NEWLINE = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
-# Soft hyphens, spaces and joiners without width, marks of direction. The last two, which keep letters apart or together,
-# belong to the spelling in Persian and Indian scripts, but not between Latin letters.
+# Soft hyphens, spaces and joiners without width, marks of direction. The last two, which keep letters apart or
+# together, belong to the spelling in Persian and Indian scripts, but not between Latin letters.
 _MARKS = "\u00ad\u061c\u200b\u200e\u200f\u2060\u200c\u200d"
 _LATIN = "[A-Za-z\u00c0-\u024f]"
 _INVISIBLE = re.compile(rf"[{_MARKS[:-2]}]|(?<={_LATIN})[{_MARKS[-2:]}](?={_LATIN})")

@@ -51,8 +51,8 @@ def fence(pre: Node, dropped: DroppedWords) -> str:
 def _collect(node: Node, out: list[str], dropped: DroppedWords) -> None:
     """Add the pieces of code in an element to ``out``; an element for a line, or a block, begins and ends a line."""
     for child in node.children:
-        if isinstance(child, str) or child.tag == "br":
-            text = child if isinstance(child, str) else "\n"
+        if isinstance(child, str) or child.tag in ("br", "img"):
+            text = child if isinstance(child, str) else "\n" if child.tag == "br" else child.get("alt")
             is_break_due = bool(out) and out[-1] == _LINE_END_DUE and not text.startswith("\n")
             out += ["\n", text] if is_break_due else [text]
             continue

@@ -121,7 +121,11 @@ class LineConverter:
     def _button(self, node: Node, line: list[str]) -> None:
         """Add the parts of a button, which a page's style sets apart, with spaces between them."""
         for child in node.children:
-            line += [" ", child] if isinstance(child, str) else [" ", self.words_of(child)]
+            line.append(" ")
+            if isinstance(child, str):
+                line.append(child)
+            else:
+                self.add(child, line)
         line.append(" ")
 
     def _checkbox(self, node: Node, line: list[str]) -> None:

@@ -111,7 +111,7 @@ def main_content(index: PageIndex, dropped: DroppedWords) -> Node:
         gone |= {node: named for node in index.select(*generator.clutter) if node is not main and node not in gone}
     detach(gone.keys())
     for node, rule in gone.items():
-        dropped.add(rule, node.text())
+        dropped.add(rule, node.shown_text())
     if main is not None and main.text().strip():
         index.generator = generator
     else:
@@ -121,7 +121,7 @@ def main_content(index: PageIndex, dropped: DroppedWords) -> Node:
         main = boilerplate.narrowed(marked or index.body, is_marked=marked is not None)
     title = title or _title(index, None, main)
     kept = {main, title, *main.elements()}  # a holder of several elements stands nowhere in the page
-    dropped.add("outside the main element", _text_outside(index, kept))
+    dropped.add("outside the main element", index.body.shown_text(without=kept))
     if title is None or not title.words():
         return main
     heading, holder = Node("h1", title.attributes, None), Node("div", NO_ATTRIBUTES, None)
@@ -129,19 +129,6 @@ def main_content(index: PageIndex, dropped: DroppedWords) -> Node:
     heading.holds_blocks = holder.holds_blocks = True
     index.anchors[heading] = index.anchors.get(title, title.get("id"))
     return holder
-
-
-def _text_outside(index: PageIndex, kept: set[Node | None]) -> str:
-    """Return the text of the page without these elements."""
-    found: list[str] = []
-    waiting: list[Node | str] = [index.body]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            found.append(item)
-        elif item not in kept:
-            waiting += reversed(item.children)
-    return "".join(found)
 
 
 def _by_generator(index: PageIndex) -> tuple[Generator | None, Node | None]:

@@ -31,8 +31,8 @@ ONCE = frozenset({"html", "body"})
 BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "dir", "div",
     "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header",
-    "hgroup", "hr", "html", "li", "main", "menu", "nav", "ol", "p", "pre", "search", "section", "summary", "table",
-    "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
+    "hgroup", "hr", "html", "legend", "li", "main", "menu", "nav", "ol", "p", "pre", "search", "section", "summary",
+    "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 })  # fmt: skip
 NO_CLASSES: frozenset[str] = frozenset()
 NO_ATTRIBUTES: dict[str, str] = {}
@@ -83,6 +83,20 @@ class Node:
                 found.append(item)
             else:
                 waiting += reversed(item.children)
+        return "".join(found)
+
+    def shown_text(self, without: Collection[Node | None] = ()) -> str:
+        """Return the text in the element with a space between blocks, without some of the elements in it."""
+        found: list[str] = []
+        waiting: list[Node | str] = [self]
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, str):
+                found.append(item)
+            elif item not in without:
+                waiting += reversed(item.children)
+                if item.holds_blocks:
+                    found.append(" ")
         return "".join(found)
 
     def words(self) -> str:

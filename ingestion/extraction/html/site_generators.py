@@ -187,7 +187,7 @@ GENERATORS: tuple[Generator, ...] = (
     _row(
         "Texinfo, groff, Pandoc",
         "body",
-        marks="generator:makeinfo, generator:texi2html, generator:groff, generator:pandoc",
+        marks="generator:makeinfo, generator:gnu texinfo, generator:texi2html, generator:groff, generator:pandoc",
         clutter="nav-panel contents shortcontents node body>.header",
     ),
     _row(

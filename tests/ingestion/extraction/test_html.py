@@ -297,7 +297,8 @@ def test_a_note_begins_with_its_kind(markup: str, expected: str) -> None:
         "<div role=tablist><button role=tab id=x>Linux</button><button role=tab id=y>macOS</button></div>"
         "<section role=tabpanel aria-labelledby=x><p>apt</p></section>"
         "<section role=tabpanel aria-labelledby=y style='display:none'><p>brew</p></section>",
-        "<div role=tablist><button role=tab aria-controls=l>Linux</button><button role=tab aria-controls=m>macOS</button>"
+        "<div role=tablist><button role=tab aria-controls=l>Linux</button>"
+        "<button role=tab aria-controls=m>macOS</button>"
         "</div><div id=l role=tabpanel><p>apt</p></div><div id=m role=tabpanel aria-hidden=true><p>brew</p></div>",
         "<div class=vp-code-group><div class=tabs><input type=radio id=a><label for=a>Linux</label>"
         "<input type=radio id=b>"
