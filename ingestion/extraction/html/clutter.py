@@ -9,40 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from ingestion.extraction.html.anchors import siblings_before
+from ingestion.extraction.html.page_index import CLUTTER, OPENING, PageIndex
 from ingestion.extraction.html.parser import Node
 
-if TYPE_CHECKING:
-    from ingestion.extraction.html.main_content import PageIndex
-
-# Selectors of what is removed, by rule.
-CLUTTER = {
-    "navigation": "nav search .breadcrumb .breadcrumbs .skip-link .skip-to-content .pagination-nav .toctree-wrapper "
-    ".table-of-contents .page-toc .on-this-page .tabbed-labels #toc #table-of-contents #TableOfContents #breadcrumbs",
-    "footers": "footer",
-    "permalinks": ".headerlink .anchor-link .viewcode-link .header-anchor .hash-link .heading-anchor .anchorjs-link "
-    ".permalink .footnote-backref .fn-backref .reversefootnote .data-footnote-backref",
-    "line numbers": ".linenos .gutter .linenodiv",
-    "buttons": "clipboard-copy .copybtn",
-    "dialogs and banners": "dialog .cookie-banner .cookie-consent .cc-window .cc-banner .osano-cm-window "
-    ".onetrust-pc-dark-filter #cookie-banner #cookie-consent #cookie-notice #cookieConsent #onetrust-consent-sdk "
-    "#CybotCookiebotDialog #usercentrics-root",
-    "page tools": ".edit-this-page .edit-page-link .mw-editsection .feedback-widget .page-feedback .docs-feedback "
-    ".was-this-helpful .td-page-meta .last-updated #feedback",
-    "formulas drawn a second time": ".katex-html .MathJax_Preview .MathJax .mjx-chtml",
-    "text for screen readers": ".screen-reader-text",
-    "fallbacks of scripts and media": "noscript audio video",
-}
 _RULE_OF_ROLE = {
     **dict.fromkeys(("navigation", "search", "tablist"), "navigation"),
     "contentinfo": "footers",
     "toolbar": "buttons",
     **dict.fromkeys(("dialog", "alertdialog"), "dialogs and banners"),
 }
-HIDING = frozenset({"role", "hidden", "aria-hidden", "style"})
-OPENING = frozenset({"aria-controls", "aria-expanded", "data-target", "data-bs-target"})
 # Elements whose words may all stand in a button.
 _TITLED_BY_BUTTON = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "summary", "dt", "legend", "caption", "th"})
 _OPENER_NAME = re.compile(r"accordion|collaps|expand|faq|toggle-title", re.IGNORECASE)

@@ -1,103 +1,19 @@
 """A page → the element that holds its own text, emptied of navigation, banners and other clutter.
 
 For pages of known generators that element is known (``site_generators``); for others it is a marked element, or the one
-that holds the prose (``boilerplate``). One walk over the page notes all that is asked for later.
+that holds the prose (``boilerplate``).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from ingestion.extraction.dropped import DroppedWords
-from ingestion.extraction.html import boilerplate, clutter, selectors, tabs
-from ingestion.extraction.html.anchors import anchors
-from ingestion.extraction.html.metadata import HEAD_TAGS, Head
-from ingestion.extraction.html.parser import NO_ATTRIBUTES, Node, Tree, detach
+from ingestion.extraction.html import boilerplate, clutter, tabs
+from ingestion.extraction.html.page_index import PageIndex
+from ingestion.extraction.html.parser import NO_ATTRIBUTES, Node, detach
 from ingestion.extraction.html.site_generators import GENERATORS, Generator
 
-HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-
+# Elements that may be marked as the main one.
 MARKED = ("main", "[role=main]", "article", "[itemprop=articleBody]")
-_SELECTORS = (s for row in GENERATORS for s in (*row.content, *row.marks, *row.titles, *row.clutter))
-_INDEX = selectors.Index(
-    {
-        *(selector for selector in _SELECTORS if not selector.startswith("generator:")),
-        *(selector for names in clutter.CLUTTER.values() for selector in names.split()),
-        *(*MARKED, *tabs.GROUPS, *tabs.BY_ROLE),
-        *("body", "header", "[role=banner]", "form", "button", "input"),
-    }
-)
-# What stands in a link that leads to the heading around it.
-_PERMALINKS = frozenset("#¶§🔗")
-
-
-class PageIndex:
-    """What one walk over a page finds: the head, headings, links, hidden elements, and those that selectors match.
-
-    A walk for each selector would take a hundred times as long.
-    """
-
-    def __init__(self, tree: Tree, url: str) -> None:
-        self.tree = tree
-        self.head = Head(url)
-        self.found: defaultdict[str, list[Node]] = defaultdict(list)
-        self.headings: list[Node] = []
-        self.links: list[Node] = []
-        self.permalinks: list[Node] = []
-        self.unshown: list[Node] = []  # perhaps: by an attribute or a role
-        self.openers: set[Node] = set()
-        self.generator: Generator | None = None  # the one that made the page, once ``main_content`` has found its text
-        for node in tree.root.walk():
-            self._note(node)
-        self.anchors = anchors(self.headings)
-
-    def _note(self, node: Node) -> None:
-        tag = node.tag
-        if tag in HEADINGS:
-            self.headings.append(node)
-        elif tag in ("a", "area"):
-            self._note_link(node)
-        elif tag in HEAD_TAGS:
-            self.head.note(node)
-        _INDEX.note(node, self.found)
-        if node.attributes:
-            if not clutter.HIDING.isdisjoint(node.attributes):
-                self.unshown.append(node)
-            if not clutter.OPENING.isdisjoint(node.attributes):
-                self.openers.add(node)
-
-    def _note_link(self, node: Node) -> None:
-        if "href" in node.attributes:
-            self.links.append(node)
-            text = node.children[0] if len(node.children) == 1 else ""
-            if isinstance(text, str) and text.strip() in _PERMALINKS and node.get("href").startswith("#"):
-                self.permalinks.append(node)
-
-    def select(self, *wanted: str) -> list[Node]:
-        """Return the elements that selectors match, in the order of the selectors, then of the page.
-
-        ``generator:x`` matches the root of a page whose generator element begins with x.
-        """
-        found: list[Node] = []
-        for selector in wanted:
-            if not selector.startswith("generator:"):
-                found += selectors.select(selector, self.found)
-            elif self.head.generator.startswith(selector.removeprefix("generator:")):
-                found.append(self.tree.root)
-        return found
-
-    @property
-    def body(self) -> Node:
-        """Return what is shown of the page."""
-        return next(iter(self.select("body")), self.tree.root)
-
-    @property
-    def passwords(self) -> int:
-        """Return the number of fields for a password."""
-        return sum(node.get("type").lower() == "password" for node in self.select("input"))
-
-
-# --- The main element ----------------------------------------------------------------------------------
 
 
 def main_content(index: PageIndex, dropped: DroppedWords) -> Node:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from ingestion import markdown_outline
 from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.html import article, error_pages, metadata
-from ingestion.extraction.html.main_content import PageIndex, main_content
+from ingestion.extraction.html.main_content import main_content
+from ingestion.extraction.html.page_index import PageIndex
 from ingestion.extraction.html.parser import parse
 from ingestion.extraction.html.to_markdown import Converter
 from ingestion.extraction.links import file_name
