@@ -15,12 +15,12 @@ def anchors(headings: list[Node]) -> dict[Node, str]:
     """
     found = {heading: _own_fragment(heading) for heading in headings}
     without = [heading for heading, fragment in found.items() if not fragment]
-    before = _siblings_before({heading.parent for heading in without if heading.parent})
+    before = siblings_before({heading.parent for heading in without if heading.parent})
     for heading in without:
         sibling = before.get(heading)
-        if isinstance(sibling, Node):
-            found[heading] = "" if sibling.words() else _id(sibling)
-        elif not sibling and heading.parent and heading.parent.tag in _SECTIONS:
+        if is_mark := isinstance(sibling, Node) and not sibling.words():
+            found[heading] = _id(sibling) or sibling.get("href").partition("#")[2]
+        if (is_mark or not sibling) and not found[heading] and heading.parent and heading.parent.tag in _SECTIONS:
             found[heading] = _id(heading.parent)
     return found
 
@@ -42,7 +42,7 @@ def _id(node: Node) -> str:
     return node.get("id") or node.get("name")
 
 
-def _siblings_before(parents: set[Node]) -> dict[Node, Node | str]:
+def siblings_before(parents: set[Node]) -> dict[Node, Node | str]:
     """Return the element or text before each child of these parents, white space left out.
 
     Each parent is gone through once.

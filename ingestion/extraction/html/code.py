@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.html.parser import BLOCKS, Node
 
 # Elements that highlighters add to the code.
@@ -13,6 +14,8 @@ BESIDE = frozenset({
     "react-syntax-highlighter-line-number", "code-block-header", "sr-only", "visually-hidden", "rouge-gutter",
     "gp-copy",
 })  # fmt: skip
+# Elements without ``pre`` whose lines are code: of Doxygen, SyntaxHighlighter, Crayon and editors in the page.
+BOXES = frozenset({"fragment", "syntaxhighlighter", "crayon-main", "CodeMirror-code", "view-lines", "ace_text-layer"})
 # One line of code each, in highlighters that write no line ends.
 LINES = frozenset({"line", "token-line", "code-line", "view-line", "ec-line", "cl"})
 
@@ -22,7 +25,9 @@ _LANGUAGE = re.compile(
 )
 _ATTRIBUTES = ("data-lang", "data-language", "lang")
 _NO_LANGUAGE = frozenset({"default", "none", "text", "plaintext", "plain", "notranslate", "nohighlight", "txt"})
-_OF_HIGHLIGHTERS = frozenset({"hljs", "prettyprint", "sourceCode", "brush:", "highlight", "code", "prism-code"})
+_OF_HIGHLIGHTERS = frozenset(
+    {"hljs", "prettyprint", "sourceCode", "brush:", "highlight", "code", "prism-code", "rust-example-rendered"}
+)
 _SPELLED = frozenset({
     "bash", "c", "cpp", "csharp", "css", "diff", "go", "html", "http", "ini", "java", "javascript", "js", "json",
     "kotlin", "php", "python", "ruby", "rust", "scala", "shell", "sql", "swift", "toml", "typescript", "xml", "yaml",
@@ -32,10 +37,10 @@ _TICKS = re.compile(r"`{3,}")
 _SPACES_BEFORE_NEWLINE = re.compile(r"(?<=\S)[ \t]+\n")
 
 
-def fence(pre: Node) -> str:
+def fence(pre: Node, dropped: DroppedWords) -> str:
     """Return the code of a ``pre`` element as a fence; empty if there is none."""
     lines: list[str] = []
-    _collect(pre, lines)
+    _collect(pre, lines, dropped)
     code = _SPACES_BEFORE_NEWLINE.sub("\n", "".join(lines).replace("\xa0", " ").strip("\n")).rstrip()
     if not code:
         return ""
@@ -43,24 +48,25 @@ def fence(pre: Node) -> str:
     return f"{marks}{language_of(pre)}\n{code}\n{marks}"
 
 
-def _collect(node: Node, out: list[str]) -> None:
+def _collect(node: Node, out: list[str], dropped: DroppedWords) -> None:
     """Add the pieces of code in an element to ``out``; an element for a line, or a block, begins and ends a line."""
     for child in node.children:
-        if isinstance(child, str) or child.tag == "br":
-            text = child if isinstance(child, str) else "\n"
+        if isinstance(child, str) or child.tag in ("br", "img"):
+            text = child if isinstance(child, str) else "\n" if child.tag == "br" else child.get("alt")
             is_break_due = bool(out) and out[-1] == _LINE_END_DUE and not text.startswith("\n")
             out += ["\n", text] if is_break_due else [text]
             continue
         if child.tag == "button" or child.classes & BESIDE:
+            dropped.add("line numbers and buttons of code", child.text())
             continue
         is_line = not child.classes.isdisjoint(LINES)
         if not is_line and (child.tag not in BLOCKS or child.tag in ("td", "th")):
-            _collect(child, out)
+            _collect(child, out, dropped)
             continue
         if out and (out[-1] == _LINE_END_DUE or not (is_line or out[-1].endswith("\n"))):
             out.append("\n")
         before = len(out)
-        _collect(child, out)
+        _collect(child, out, dropped)
         is_empty = len(out) == before
         if (is_line and is_empty) or (not is_empty and not out[-1].endswith("\n")):
             out.append(_LINE_END_DUE)

@@ -5,6 +5,7 @@ Links inside the same site keep their words only; links elsewhere keep their add
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from ingestion.extraction.html.parser import Node
@@ -13,7 +14,30 @@ from ingestion.extraction.links import same_host
 MAX_ADDRESS_CHARS = 300
 BREAK = "\0"  # where a line was broken on purpose; the parser never gives this character
 
-_ORDINAL = frozenset({"st", "nd", "rd", "th"})
+# Raised letters that belong to the word before them: ordinals of English, French and the Iberian languages, trademarks.
+_RAISED = frozenset({"st", "nd", "rd", "th", "e", "er", "re", "ère", "o", "a", "os", "as", "tm", "sm"})
+# What begins with one of these is a mark of a note or of a name, not a power.
+_MARKS = frozenset("[*†‡§¶®™©'′″°#")
+# Scripts that write no spaces between words. A line that ends in their text goes on without one; Korean has spaces.
+_WIDE = (
+    "\u2e80-\u303f\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff"
+)
+_LINE_END_IN_WIDE = re.compile(rf"(?<=[{_WIDE}])(\**)[ \t]*\n\s*(\**)(?=[{_WIDE}])")
+
+
+def one_line(text: str) -> str:
+    """Return a text with one space for all white space, and none where a line of Chinese or Japanese was broken."""
+    if "\n" in text and not text.isascii():
+        text = _LINE_END_IN_WIDE.sub(r"\1\2", text)
+    return " ".join(text.split())
+
+
+def code_span(text: str) -> str:
+    """Return a text as inline code, empty if it has no words."""
+    words = " ".join(text.split())
+    if not words:
+        return ""
+    return f"`{words}`" if "`" not in words else f"`` {words} ``"
 
 
 class LineConverter:
@@ -30,7 +54,7 @@ class LineConverter:
         line: list[str] = []
         self._inside(node, line)
         self._plain = before
-        return " ".join("".join(line).replace(BREAK, " ").split())
+        return one_line("".join(line).replace(BREAK, " "))
 
     def _inside(self, node: Node, line: list[str]) -> None:
         for child in node.children:
@@ -51,9 +75,11 @@ class LineConverter:
             self._inside(node, line)
 
     def _code_span(self, node: Node, line: list[str]) -> None:
-        words = " ".join(node.text().split())
-        if words:
-            line.append(f"`{words}`" if "`" not in words else f"`` {words} ``")
+        """Add inline code; where a ``br`` breaks it, each of its lines is code of its own."""
+        for inner in node.walk():
+            if inner.tag == "br":
+                inner.children = [BREAK]
+        line.append(BREAK.join(filter(None, map(code_span, node.text().split(BREAK)))))
 
     def _emphasised(self, node: Node, marks: str, line: list[str]) -> None:
         inner: list[str] = []
@@ -79,14 +105,28 @@ class LineConverter:
         line.append(text.replace(words, f"[{words}]({address})", 1))
 
     def _superscript(self, node: Node, line: list[str]) -> None:
-        """Add a power with ``^``, and a mark that links to a note in brackets."""
+        """Add what is raised after ``^``, so that 10 to the power of 6 is not 106; a link to a note in brackets."""
         words = self.words_of(node)
-        before = line[-1][-1:] if line else ""
         if any(inner.tag == "a" for inner in node.elements()):
             line.append(f"[{words}]" if words.isalnum() else words)
-            return
-        is_power = words.lstrip("-−").isalnum() and before.isalnum() and words not in _ORDINAL
-        line.append(f"^{words}" if is_power else words)
+        else:
+            line.append(words if words.lower() in _RAISED else _apart("^", words, line))
+
+    def _subscript(self, node: Node, line: list[str]) -> None:
+        """Add what is lowered after ``_``, so that it does not run into the word; H₂O is written H2O."""
+        words = self.words_of(node)
+        is_formula = words.isdecimal() and bool(line) and line[-1][-1:].isalpha()
+        line.append(words if is_formula else _apart("_", words, line))
+
+    def _button(self, node: Node, line: list[str]) -> None:
+        """Add the parts of a button, which a page's style sets apart, with spaces between them."""
+        for child in node.children:
+            line.append(" ")
+            if isinstance(child, str):
+                line.append(child)
+            else:
+                self.add(child, line)
+        line.append(" ")
 
     def _checkbox(self, node: Node, line: list[str]) -> None:
         if node.get("type") == "checkbox" and node.parent and node.parent.tag in ("li", "label", "p"):
@@ -114,8 +154,18 @@ _INLINE: dict[str, Callable[[LineConverter, Node, list[str]], None]] = {
     "a": LineConverter._link,
     "img": lambda _, node, line: line.append(node.get("alt")),
     "sup": LineConverter._superscript,
+    "sub": LineConverter._subscript,
+    "button": LineConverter._button,
     "q": lambda converter, node, line: line.append(f"“{converter.words_of(node)}”"),
     "input": LineConverter._checkbox,
     # A second title, where pages were joined; browsers show none.
     "title": lambda _, node, line: None,
 }
+
+
+def _apart(sign: str, words: str, line: list[str]) -> str:
+    """Return raised or lowered words after ``sign`` where they would run into what stands before them."""
+    last = next(filter(None, reversed(line)), "")[-1:]
+    if not words or words[0] in _MARKS or not (last.isalnum() or last in (")", "]", "`", "*")):
+        return words
+    return f"{sign}{words}" if words.lstrip("-−+").isalnum() or words[0] == "(" else f"{sign}({words})"

@@ -1,148 +1,43 @@
 """A page → the element that holds its own text, emptied of navigation, banners and other clutter.
 
 For pages of known generators that element is known (``site_generators``); for others it is a marked element, or the one
-that holds the prose (``boilerplate``). One walk over the page notes all that is asked for later.
+that holds the prose (``boilerplate``).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-
-from ingestion.extraction.html import boilerplate, selectors, tabs
-from ingestion.extraction.html.anchors import anchors
-from ingestion.extraction.html.metadata import HEAD_TAGS, Head
-from ingestion.extraction.html.parser import NO_ATTRIBUTES, Node, Tree
+from ingestion.extraction.dropped import DroppedWords
+from ingestion.extraction.html import boilerplate, clutter, tabs
+from ingestion.extraction.html.page_index import PageIndex
+from ingestion.extraction.html.parser import NO_ATTRIBUTES, Node, detach
 from ingestion.extraction.html.site_generators import GENERATORS, Generator
 
-HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-
-# Removed wherever they stand.
-CLUTTER_TAGS = frozenset(
-    {"noscript", "button", "dialog", "nav", "footer", "search", "clipboard-copy", "audio", "video"}
-)
-CLUTTER_ROLES = frozenset({"navigation", "search", "contentinfo", "dialog", "alertdialog", "tablist", "toolbar"})
-CLUTTER_CLASSES = frozenset({
-    "headerlink", "anchor-link", "viewcode-link", "linenos", "gutter", "linenodiv", "header-anchor", "hash-link",
-    "heading-anchor", "anchorjs-link", "footnote-backref", "fn-backref", "reversefootnote", "data-footnote-backref",
-    "permalink", "copybtn", "skip-link", "skip-to-content", "breadcrumb", "breadcrumbs", "edit-this-page",
-    "edit-page-link", "pagination-nav", "cookie-banner", "cookie-consent", "cc-window", "cc-banner",
-    "osano-cm-window", "toctree-wrapper", "mw-editsection", "feedback-widget", "page-feedback", "docs-feedback",
-    "onetrust-pc-dark-filter", "katex-html", "MathJax_Preview", "MathJax", "mjx-chtml", "table-of-contents",
-    "page-toc", "on-this-page", "was-this-helpful", "tabbed-labels", "td-page-meta", "screen-reader-text",
-    "last-updated",
-})  # fmt: skip
-CLUTTER_IDS = frozenset({
-    "cookie-banner", "cookie-consent", "cookie-notice", "cookieConsent", "onetrust-consent-sdk", "CybotCookiebotDialog",
-    "usercentrics-root", "toc", "table-of-contents", "TableOfContents", "breadcrumbs", "feedback",
-})  # fmt: skip
-_HIDING = frozenset({"role", "hidden", "aria-hidden", "style"})
-
+# Elements that may be marked as the main one.
 MARKED = ("main", "[role=main]", "article", "[itemprop=articleBody]")
-_CLUTTER = (*CLUTTER_TAGS, *(f".{name}" for name in CLUTTER_CLASSES), *(f"#{name}" for name in CLUTTER_IDS))
-_OF_GENERATORS = (s for row in GENERATORS for s in (*row.content, *row.marks, *row.titles, *row.clutter))
-_INDEX = selectors.Index(
-    {
-        *(selector for selector in _OF_GENERATORS if not selector.startswith("generator:")),
-        *(*MARKED, *_CLUTTER, *tabs.GROUPS),
-        *("body", "header", "form", "input"),
-    }
-)
 
 
-class PageIndex:
-    """What one walk over a page finds: the head, headings, links, hidden elements, and those that selectors match.
-
-    A walk for each selector would take a hundred times as long.
-    """
-
-    def __init__(self, tree: Tree, url: str) -> None:
-        self.tree = tree
-        self.head = Head(url)
-        self.found: defaultdict[str, list[Node]] = defaultdict(list)
-        self.headings: list[Node] = []
-        self.links: list[Node] = []
-        self.hidden: list[Node] = []
-        for node in tree.root.walk():
-            self._note(node)
-        self.anchors = anchors(self.headings)
-
-    def _note(self, node: Node) -> None:
-        tag = node.tag
-        if tag in HEADINGS:
-            self.headings.append(node)
-        elif tag in ("a", "area"):
-            self.links += [node] if "href" in node.attributes else []
-        elif tag in HEAD_TAGS:
-            self.head.note(node)
-        _INDEX.note(node, self.found)
-        if node.attributes and not _HIDING.isdisjoint(node.attributes) and _is_hidden(node):
-            self.hidden.append(node)
-
-    def select(self, *wanted: str) -> list[Node]:
-        """Return the elements that selectors match, in the order of the selectors, then of the page.
-
-        ``generator:x`` matches the root of a page whose generator element begins with x.
-        """
-        found: list[Node] = []
-        for selector in wanted:
-            if not selector.startswith("generator:"):
-                found += selectors.select(selector, self.found)
-            elif self.head.generator.startswith(selector.removeprefix("generator:")):
-                found.append(self.tree.root)
-        return found
-
-    @property
-    def passwords(self) -> int:
-        """Return the number of fields for a password."""
-        return sum(node.get("type").lower() == "password" for node in self.select("input"))
-
-
-def _is_hidden(node: Node) -> bool:
-    """Return whether an element is not shown, or is clutter by its role; hidden tabs and details are shown."""
-    role = node.get("role")
-    if role in CLUTTER_ROLES:
-        return True
-    if role == "tabpanel" or "tabpanel" in node.get("class") or node.tag == "details":
-        return False
-    return (
-        ("hidden" in node.attributes and node.get("hidden") != "until-found")
-        or node.get("aria-hidden").lower() == "true"
-        or "display:none" in node.get("style").lower().replace(" ", "")
-    )
-
-
-def remove(nodes: Iterable[Node]) -> None:
-    """Take elements out of the page; each parent is gone through once, however many it loses."""
-    gone = set(nodes)
-    for parent in {node.parent for node in gone if node.parent is not None}:
-        parent.children = [child for child in parent.children if isinstance(child, str) or child not in gone]
-    for node in gone:
-        node.parent = None
-
-
-# --- The main element ----------------------------------------------------------------------------------
-
-
-def main_content(index: PageIndex) -> Node:
+def main_content(index: PageIndex, dropped: DroppedWords) -> Node:
     """Return the element that holds the page's own text, its title first, emptied of clutter."""
     generator, main = _by_generator(index)
     title = _title(index, generator, main)
-    titled = _elements_around(index.headings)
-    tabs.label_panels(index.select(*tabs.GROUPS))
-    # A button that names a tab was read already, and a header that holds a heading belongs to the text.
-    clutter = [node for node in index.select(*_CLUTTER) if node.get("role") != "tab"]
-    headers = [node for node in index.select("header", "form", "[role=banner]") if node not in titled]
-    remove([*index.hidden, *clutter, *headers])
-    if generator and main and main.text().strip():
-        remove(node for node in index.select(*generator.clutter) if node is not main)
+    tabs.label_panels(index.select(*tabs.GROUPS), index.select(*tabs.BY_ROLE))
+    gone = clutter.find(index, _elements_around(index.headings))
+    if generator:
+        named = f"page tools of {generator.name}"
+        gone |= {node: named for node in index.select(*generator.clutter) if node is not main and node not in gone}
+    detach(gone.keys())
+    for node, rule in gone.items():
+        dropped.add(rule, node.shown_text())
+    if main is not None and main.text().strip():
+        index.generator = generator
     else:
         # The one element that is marked as the main one; several are teasers of other pages, or quotations.
         found = ([node for node in index.select(selector) if node.parent is not None] for selector in MARKED)
         marked = next((nodes[0] for nodes in found if len(nodes) == 1 and nodes[0].text().strip()), None)
-        body = next(iter(index.select("body")), index.tree.root)
-        main = boilerplate.narrowed(marked or body, is_marked=marked is not None)
+        main = boilerplate.narrowed(marked or index.body, is_marked=marked is not None)
     title = title or _title(index, None, main)
+    kept = {main, title, *main.elements()}  # a holder of several elements stands nowhere in the page
+    dropped.add("outside the main element", index.body.shown_text(without=kept))
     if title is None or not title.words():
         return main
     heading, holder = Node("h1", title.attributes, None), Node("div", NO_ATTRIBUTES, None)
@@ -194,11 +89,15 @@ def _elements_around(headings: list[Node]) -> set[Node]:
 
 
 def _title(index: PageIndex, generator: Generator | None, main: Node | None) -> Node | None:
-    """Return the title that stands outside the content, where the content has no heading of the first rank."""
-    if main is None or any(main in node.above() for node in index.headings if node.tag == "h1"):
+    """Return the title that stands outside the content, unless the content begins with a heading of the first rank."""
+    if main is None:
         return None
+    in_content = [node.words() for node in index.headings if node.tag == "h1" and main in node.above()]
     if generator and (named := index.select(*generator.titles)):
-        return named[0]
+        is_outside = main not in named[0].above() and named[0].words() not in in_content
+        return named[0] if is_outside or not in_content else None
+    if in_content:
+        return None
     # A heading of the first rank that the page's own title begins with.
     for node in index.headings:
         words = node.words().lower() if node.tag == "h1" else ""

@@ -8,7 +8,7 @@ as one run of words. Time is linear in the input, and nothing here recurses.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from html import unescape
 
@@ -31,8 +31,8 @@ ONCE = frozenset({"html", "body"})
 BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "dir", "div",
     "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header",
-    "hgroup", "hr", "html", "li", "main", "menu", "nav", "ol", "p", "pre", "search", "section", "summary", "table",
-    "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
+    "hgroup", "hr", "html", "legend", "li", "main", "menu", "nav", "ol", "p", "pre", "search", "section", "summary",
+    "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 })  # fmt: skip
 NO_CLASSES: frozenset[str] = frozenset()
 NO_ATTRIBUTES: dict[str, str] = {}
@@ -85,6 +85,20 @@ class Node:
                 waiting += reversed(item.children)
         return "".join(found)
 
+    def shown_text(self, without: Collection[Node | None] = ()) -> str:
+        """Return the text in the element with a space between blocks, without some of the elements in it."""
+        found: list[str] = []
+        waiting: list[Node | str] = [self]
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, str):
+                found.append(item)
+            elif item not in without:
+                waiting += reversed(item.children)
+                if item.holds_blocks:
+                    found.append(" ")
+        return "".join(found)
+
     def words(self) -> str:
         """Return all words in the element, with one space between them."""
         return " ".join(self.text().split())
@@ -96,11 +110,13 @@ class Node:
             yield node
             node = node.parent
 
-    def remove(self) -> None:
-        """Take the element out of the page; it may have been taken out already."""
-        if self.parent is not None:
-            self.parent.children = [child for child in self.parent.children if child is not self]
-            self.parent = None
+
+def detach(nodes: Collection[Node]) -> None:
+    """Take elements out of the page; each parent is gone through once, however many it loses."""
+    for parent in {node.parent for node in nodes if node.parent is not None}:
+        parent.children = [child for child in parent.children if isinstance(child, str) or child not in nodes]
+    for node in nodes:
+        node.parent = None
 
 
 class TooLargeError(Exception):

@@ -8,8 +8,10 @@ Raises ``ErrorPage`` for an error page, a login or an empty shell that was sent 
 from __future__ import annotations
 
 from ingestion import markdown_outline
-from ingestion.extraction.html import error_pages, metadata
-from ingestion.extraction.html.main_content import PageIndex, main_content
+from ingestion.extraction.dropped import DroppedWords
+from ingestion.extraction.html import article, error_pages, metadata
+from ingestion.extraction.html.main_content import main_content
+from ingestion.extraction.html.page_index import PageIndex
 from ingestion.extraction.html.parser import parse
 from ingestion.extraction.html.to_markdown import Converter
 from ingestion.extraction.links import file_name
@@ -22,9 +24,12 @@ def read(url: str, text: str) -> Extracted:
     tree = parse(text)
     index = PageIndex(tree, url)
     titles = [index.head.title, *(heading.words() for heading in index.headings if heading.tag in ("h1", "h2"))]
-    main = main_content(index)
-    converter = Converter(url, index.anchors, page_chars=len(text))
+    dropped = DroppedWords()
+    main = main_content(index, dropped)
+    converter = Converter(url, index.anchors, page_chars=len(text), dropped=dropped)
     markdown = clean(converter.convert(main)).strip()  # entities may name controls
+    if index.generator is None:
+        markdown = article.without_boxes(markdown, index.body, dropped)
     error_pages.check(url, tree, titles=titles, words=len(markdown.split()), passwords=index.passwords)
     title = markdown_outline.first_heading(markdown, deepest=1) or index.head.title or file_name(url)
     return Extracted(
@@ -34,4 +39,5 @@ def read(url: str, text: str) -> Extracted:
         anchors=markdown_outline.anchors(markdown, title, converter.anchor_of),
         canonical=index.head.canonical,
         indexable=index.head.indexable,
+        dropped=dropped.totals(),
     )

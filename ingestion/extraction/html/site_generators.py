@@ -152,7 +152,8 @@ GENERATORS: tuple[Generator, ...] = (
         "Doxygen",
         "div.contents",
         marks="generator:doxygen, #doc-content",
-        clutter="permalink lineno ttc footer summary dyncontent toc memtemplate-anchor directory navpath mlabels",
+        clutter="permalink lineno ttc footer summary dyncontent toc memtemplate-anchor directory navpath mlabels "
+        "ingroups",
         titles=".headertitle .title",
     ),
     _row(
@@ -163,9 +164,9 @@ GENERATORS: tuple[Generator, ...] = (
         "test-arrow since scrape-help code-attribute-toggle",
     ),
     _row(
-        "Antora and Asciidoctor",
+        "Antora and AsciiDoc",
         "article.doc, #content",
-        marks="generator:asciidoctor, generator:antora, article.doc",
+        marks="generator:asciidoc, generator:antora, article.doc",
         clutter="toolbar toc anchor pagination edit-this-page source-toolbox copy-toast conum",
         titles="#header h1",
     ),
@@ -177,6 +178,24 @@ GENERATORS: tuple[Generator, ...] = (
         "mw-references-wrap authority-control mwe-math-fallback-image-inline mwe-math-fallback-image-display",
         titles="#firstHeading, .firstHeading",
     ),
+    _row(
+        "DocBook",
+        "body",
+        marks="generator:docbook",
+        clutter="navheader navfooter spirit-nav toc body>table",
+    ),
+    _row(
+        "Texinfo, groff, Pandoc",
+        "body",
+        marks="generator:makeinfo, generator:gnu texinfo, generator:texi2html, generator:groff, generator:pandoc",
+        clutter="nav-panel contents shortcontents node body>.header",
+    ),
+    _row(
+        "Node.js",
+        "#apicontent",
+        clutter="mark srclink copy-button js-flavor-toggle",
+    ),
+    _row("Redoc", ".api-content", marks="#redoc, redoc"),
     _row("Confluence", "#main-content.wiki-content, .wiki-content", clutter="toc-macro", titles="#title-text"),
     _row(
         "Stack Exchange",

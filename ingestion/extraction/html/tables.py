@@ -1,13 +1,14 @@
 """A table of a page → a pipe table; a table that only lays out a page is none.
 
-Spanned cells keep their columns straight: the words stand in the first cell, the others stay empty. Content between
-cells comes before the table, as in browsers.
+A short cell that spans others is repeated in each of them, so that every row can be read by itself; a longer one, and
+one that spans the whole table, leaves them empty. Content between cells comes before the table, as in browsers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from ingestion.extraction.html import code
 from ingestion.extraction.html.parser import Node
 
 # Elements that no cell of a pipe table can hold.
@@ -16,6 +17,8 @@ CELLS = ("td", "th")
 KNOWN = frozenset({"caption", "colgroup", "col", *CELLS})
 # Longer spans are mistakes or attacks; the widest table of Django's documentation has 12 columns.
 MAX_SPAN = 50
+# A longer cell would say more than those beside it, again and again.
+MAX_REPEATED_CHARS = 60
 # Beyond these no cells are added to keep columns straight, so that a table grows by a constant factor only.
 MAX_COLUMNS = 100
 
@@ -27,13 +30,28 @@ def is_layout(table: Node) -> bool:
     found = rows(table)
     if not found or max(map(len, found)) < 2:
         return True
-    return any(node.tag in UNFIT_FOR_CELLS for node in table.walk() if node is not table)
+    inner = (node for node in table.walk() if node is not table)
+    return any(node.tag in UNFIT_FOR_CELLS or not code.BOXES.isdisjoint(node.classes) for node in inner)
 
 
 def rows(table: Node) -> list[list[Node]]:
     """Return the cells of each row that has any."""
     cells = [[cell for cell in row.elements() if cell.tag in CELLS] for row in _row_elements(table)]
     return [row for row in cells if row]
+
+
+def of_javadoc(grid: Node) -> Node:
+    """Return the table that Javadoc draws with boxes: the names of the columns, then the cells of all rows."""
+    cells = [Node("td", {}, None) for _ in grid.elements()]
+    for cell, box in zip(cells, grid.elements(), strict=True):
+        cell.children, cell.holds_blocks = box.children, True
+    width = max(1, sum("table-header" in box.classes for box in grid.elements()))
+    table = Node("table", {}, grid.parent)
+    for start in range(0, len(cells), width):
+        row = Node("tr", {}, table)
+        row.children = list(cells[start : start + width])
+        table.children.append(row)
+    return table
 
 
 def strays(table: Node) -> list[Node | str]:
@@ -49,38 +67,42 @@ def _row_elements(table: Node) -> list[Node]:
     return [row for group in groups for row in group if row.tag == "tr"]
 
 
-def pipe_table(table: Node, words_of: Callable[[Node], str]) -> str:
-    """Return the table in Markdown, empty if it has no words; ``words_of`` returns a cell's.
+def pipe_table(table: Node, words_of: Callable[[Node], str], has_room: Callable[[int], bool]) -> str:
+    """Return the table in Markdown, empty if it has no words.
 
-    The first row is the head: Markdown has no other tables. A short row stays short.
+    ``words_of`` returns a cell's words, ``has_room`` tells whether so many characters may be added to the page. The
+    first row is the head: Markdown has no other tables. A short row stays short.
     """
-    covered: dict[int, int] = {}  # column → rows that a cell above still covers
-    lines = [line for row in rows(table) if any(line := _line(row, words_of, covered))]
+    found = rows(table)
+    width = max((len(row) for row in found), default=0)
+    covered: dict[int, tuple[int, str]] = {}  # column → rows that a cell above still covers, and its words
+    lines: list[list[str]] = []
+    for row in found:
+        line: list[str] = []
+        for cell in row:
+            _add_covered(line, covered)
+            words = words_of(cell)
+            across = max(1, min(_span(cell, "colspan"), MAX_COLUMNS - len(line)))
+            down = _span(cell, "rowspan")
+            is_repeated = len(words) <= MAX_REPEATED_CHARS and has_room(len(words) * (across * down - 1))
+            copy = words if is_repeated else ""
+            if down > 1:
+                covered.update({len(line) + column: (down - 1, copy) for column in range(across)})
+            line += [words, *[copy if across < width else ""] * (across - 1)]
+        _add_covered(line, covered)
+        if any(line):
+            lines.append(line)
     if not lines:
         return ""
     head, *body = [f"| {' | '.join(line)} |" for line in lines]
     return "\n".join([head, "|" + " --- |" * len(lines[0]), *body])
 
 
-def _line(row: list[Node], words_of: Callable[[Node], str], covered: dict[int, int]) -> list[str]:
-    """Return the words of a row by columns, with empty cells for those that are spanned."""
-    line: list[str] = []
-    for cell in row:
-        _skip_covered(line, covered)
-        across = max(1, min(_span(cell, "colspan"), MAX_COLUMNS - len(line)))
-        down = _span(cell, "rowspan")
-        if down > 1:
-            covered.update({len(line) + column: down - 1 for column in range(across)})
-        line += [words_of(cell), *[""] * (across - 1)]
-    _skip_covered(line, covered)
-    return line
-
-
-def _skip_covered(line: list[str], covered: dict[int, int]) -> None:
-    """Add empty cells for the next columns that a cell above covers."""
-    while covered.get(len(line)) and len(line) < MAX_COLUMNS:
-        covered[len(line)] -= 1
-        line.append("")
+def _add_covered(line: list[str], covered: dict[int, tuple[int, str]]) -> None:
+    """Add the next cells that one above covers."""
+    while len(line) < MAX_COLUMNS and (cell := covered.get(len(line))) and cell[0]:
+        covered[len(line)] = (cell[0] - 1, cell[1])
+        line.append(cell[1])
 
 
 def _span(cell: Node, name: str) -> int:

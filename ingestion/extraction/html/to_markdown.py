@@ -18,9 +18,11 @@ from textwrap import indent
 
 from ingestion import markdown_outline
 from ingestion.extraction.admonitions import KNOWN, label
+from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.html import code, tables
-from ingestion.extraction.html.inline import BREAK, LineConverter
+from ingestion.extraction.html.inline import BREAK, LineConverter, code_span, one_line
 from ingestion.extraction.html.parser import Node
+from ingestion.extraction.sanitize import clean
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 # Elements that name a note: each becomes a paragraph of its own, in bold.
@@ -37,7 +39,11 @@ BOXES = frozenset({
     "starlight-aside", "theme-admonition", "admonitionblock", "notices", "gdoc-hint",
 })  # fmt: skip
 # Elements that hold the signature of an API without being blocks of code.
-SIGNATURES = frozenset({"attr", "sig", "member-signature", "memproto"})
+SIGNATURES = frozenset({"attr", "sig", "member-signature", "type-signature", "memproto"})
+# Lists of Javadoc whose items are the sections of a page.
+SECTION_LISTS = frozenset({
+    "blockList", "blockListLast", "block-list", "block-list-last", "summary-list", "details-list", "member-list",
+})  # fmt: skip
 # Elements in a term that is such a signature.
 SIGNATURE_NAMES = frozenset({"sig-name", "descname", "descclassname"})
 # Deeper lists and quotations are not indented further, and none is once indentation has added a quarter of the page's
@@ -45,6 +51,7 @@ SIGNATURE_NAMES = frozenset({"sig-name", "descname", "descclassname"})
 MAX_INDENTS = 8
 ROOM_SHARE, LEAST_ROOM = 4, 100_000
 
+_BAR = re.compile(r"(\\*)\|")
 _PARAGRAPHS = re.compile(r"\0\s*\0[\s\0]*")
 _LINE_START = re.compile(r"^([ \t]{0,3})(#{1,6}[ \t]|```|~~~)", re.MULTILINE)
 _LIST = re.compile(r"(?:- |\d+\. )")
@@ -56,11 +63,20 @@ Blocks = list[str]
 class Converter(LineConverter):
     """Converts the elements of one page; headings, in order, are noted with their fragments.
 
-    ``page_chars``: the length of the page, which bounds what indentation may add.
+    ``page_chars``: the length of the page, which bounds what indentation and repeated cells may add. ``dropped``
+    counts the words that are left out: line numbers and buttons of code.
     """
 
-    def __init__(self, page_url: str, anchors: dict[Node, str] | None = None, *, page_chars: int = 0) -> None:
+    def __init__(
+        self,
+        page_url: str,
+        anchors: dict[Node, str] | None = None,
+        *,
+        page_chars: int = 0,
+        dropped: DroppedWords | None = None,
+    ) -> None:
         super().__init__(page_url)
+        self.dropped = dropped or DroppedWords()
         self._room = max(LEAST_ROOM, page_chars // ROOM_SHARE)
         self.anchors = anchors or {}
         self._fragments: dict[str, deque[str]] = defaultdict(deque)
@@ -92,11 +108,15 @@ class Converter(LineConverter):
         return out
 
     def _blocks_of_box(self, node: Node) -> Blocks:
-        """Return the blocks of any other element: a note with its name first, a title in bold."""
+        """Return the blocks of any other element: a note with its name first, a title in bold, a box of code."""
         if not node.classes:
             return self._blocks(node)
         if not node.classes.isdisjoint(SIGNATURES):
             return self._term(node)
+        if not node.classes.isdisjoint(code.BOXES):
+            return self._fence(node)
+        if "summary-table" in node.classes:
+            return self._table(tables.of_javadoc(node))
         if node.classes & TITLES or any(name.partition("_")[0] in TITLES for name in node.classes):
             return self._bold(node)
         blocks = self._blocks(node)
@@ -106,13 +126,28 @@ class Converter(LineConverter):
         words = self.words_of(node, plain=True)
         return [f"**{words}**"] if words else []
 
+    def _name(self, node: Node) -> Blocks:
+        """Return the name of a box or table in bold; one that is made of headings opens sections."""
+        return self._blocks(node) if any(inner.tag in HEADINGS for inner in node.walk()) else self._bold(node)
+
+    def _fence(self, node: Node) -> Blocks:
+        fence = code.fence(node, self.dropped)
+        return [fence] if fence else []
+
+    def _code(self, node: Node) -> Blocks:
+        """Return a code element that holds lines as blocks as a fence; one that somebody forgot to end is a box."""
+        is_code = all(inner.tag in ("div", "p", "pre") for inner in node.walk() if inner.holds_blocks and inner != node)
+        return self._fence(node) if is_code else self._blocks(node)
+
     def _heading(self, node: Node) -> Blocks:
         words = self.words_of(node, plain=True)
+        if "code-header" in node.classes:
+            words = code_span(words.replace("`", ""))
         if not words:
             return []
         if self._nested:
             return [f"**{words}**"]
-        self._fragments[markdown_outline.read_heading(f"# {words}")[1]].append(self.anchors.get(node, ""))
+        self._fragments[markdown_outline.read_heading(f"# {clean(words)}")[1]].append(self.anchors.get(node, ""))
         return [f"{'#' * int(node.tag[1])} {words}"]
 
     def _term(self, node: Node) -> Blocks:
@@ -124,38 +159,40 @@ class Converter(LineConverter):
         return [f"`{words.replace('`', '')}`"] if is_signature else [f"**{words}**"]
 
     def _list(self, node: Node) -> Blocks:
+        if node.classes & SECTION_LISTS:
+            return self._blocks(_around([child for item in node.children for child in _content(item)]))
         counted = node.tag == "ol"
         start = node.get("start")
         number = int(start) if start.isascii() and start.isdigit() and len(start) < 6 else 1
         items: Blocks = []
-        for child in node.children:
-            if isinstance(child, str) and child.isspace():
-                continue
-            has_number = counted and isinstance(child, Node)  # words between items have none
-            if text := self._item(child, f"{number}. " if has_number else "- "):
+        for item, content in _items(node):
+            has_number = counted and isinstance(item, Node)  # words between items have none
+            if text := self._item(content, f"{number}. " if has_number else "- "):
                 items.append(text)
                 number += has_number
         return ["\n".join(items)] if items else []
 
-    def _item(self, item: Node | str, bullet: str) -> str:
+    def _item(self, content: Sequence[Node | str], bullet: str) -> str:
         self._nested += 1
-        blocks = self._blocks(item if isinstance(item, Node) and item.tag == "li" else _around([item]))
+        blocks = self._blocks(_around(content))
         self._nested -= 1
         if not blocks:
             return ""
         text = blocks[0]
         for block in blocks[1:]:
             text += ("\n" if _LIST.match(block) else "\n\n") + block
-        if self._has_room(text, len(bullet)):
+        if self._may_indent(text, len(bullet)):
             text = indent(text, " " * len(bullet))[len(bullet) :]
         return bullet + text
 
-    def _has_room(self, text: str, width: int) -> bool:
-        """Return whether a text may be indented by ``width``, and count what that adds."""
-        added = width * text.count("\n")
-        if self._nested >= MAX_INDENTS or added > self._room:
+    def _may_indent(self, text: str, width: int) -> bool:
+        return self._nested < MAX_INDENTS and self._has_room(width * text.count("\n"))
+
+    def _has_room(self, chars: int) -> bool:
+        """Return whether so many characters may be added to the page, and count them."""
+        if chars > self._room:
             return False
-        self._room -= added
+        self._room -= chars
         return True
 
     def _quotation(self, node: Node) -> Blocks:
@@ -166,7 +203,7 @@ class Converter(LineConverter):
         if not blocks or node.classes & BOXES:
             return [*_name_of_box(node, blocks), *blocks] if blocks else []
         text = "\n\n".join(blocks)
-        if any(block.startswith(("```", "|", "**")) for block in blocks) or not self._has_room(text, len("> ")):
+        if any(block.startswith(("```", "|", "**")) for block in blocks) or not self._may_indent(text, len("> ")):
             return blocks
         return [indent(text, "> ", lambda line: True)]
 
@@ -177,16 +214,21 @@ class Converter(LineConverter):
             return named + self._blocks(_around([child for child in node.children if child not in captions]))
         self._nested += 1
         strays = self._blocks(_around(tables.strays(node)))
-        table = tables.pipe_table(node, lambda cell: " ".join(" ".join(self._blocks(cell)).split()).replace("|", "\\|"))
+        table = tables.pipe_table(node, self._cell, self._has_room)
         self._nested -= 1
         return named + strays + ([table] if table else [])
+
+    def _cell(self, node: Node) -> str:
+        """Return a cell as one line; a backslash before a bar is doubled, or it would take the bar's own away."""
+        return _BAR.sub(r"\1\1\\|", " ".join(" ".join(self._blocks(node)).split()))
 
 
 _BLOCKS: dict[str, Callable[[Converter, Node], Blocks]] = {
     **dict.fromkeys(HEADINGS, Converter._heading),
     **dict.fromkeys(("ul", "ol", "menu", "dir"), Converter._list),
-    **dict.fromkeys(("summary", "caption", "legend"), Converter._bold),
-    "pre": lambda _, node: [block] if (block := code.fence(node)) else [],
+    **dict.fromkeys(("summary", "caption", "legend"), Converter._name),
+    **dict.fromkeys(("pre", "listing", "xmp"), Converter._fence),
+    "code": Converter._code,
     "dt": Converter._term,
     "blockquote": Converter._quotation,
     "table": Converter._table,
@@ -203,9 +245,26 @@ def _end_line(line: list[str], out: Blocks) -> None:
     if text.isspace():
         return
     for paragraph in _PARAGRAPHS.split(text) if BREAK in text else [text]:
-        parts = (" ".join(part.split()) for part in paragraph.split(BREAK))
+        parts = map(one_line, paragraph.split(BREAK))
         if words := "\n".join(part for part in parts if part):
             out.append(_LINE_START.sub(r"\1\\\2", words) if words[0] in "#`~" or "\n" in words else words)
+
+
+def _items(node: Node) -> list[tuple[Node | str, list[Node | str]]]:
+    """Return the items of a list with their content; a list right inside it belongs to the item above."""
+    items: list[tuple[Node | str, list[Node | str]]] = []
+    for child in node.children:
+        if isinstance(child, str) and child.isspace():
+            continue
+        if items and isinstance(child, Node) and child.tag in ("ul", "ol", "menu", "dir"):
+            items[-1][1].append(child)
+        else:
+            items.append((child, _content(child)))
+    return items
+
+
+def _content(item: Node | str) -> list[Node | str]:
+    return list(item.children) if isinstance(item, Node) and item.tag == "li" else [item]
 
 
 def _around(children: Sequence[Node | str]) -> Node:

@@ -123,6 +123,25 @@ def test_a_side_box_goes_but_a_note_stays() -> None:
         ("loose <p>para</p> tail", "loose\n\npara\n\ntail"),
         ("<p><code>a  b</code> <kbd>Ctrl</kbd> <code>x`y</code></p>", "`a b` `Ctrl` `` x`y ``"),
         ("<p>10<sup>6</sup>, 4<sup>th</sup>, H<sub>2</sub>O</p>", "10^6, 4th, H2O"),
+        ("<p>2<sup>n+1</sup>, (a+b)<sup>2</sup>, 10<sup>−3</sup> m</p>", "2^(n+1), (a+b)^2, 10^−3 m"),
+        ("<p><b>R</b><sup>2</sup>, <code>x</code><sup>2</sup>, 2<sup>(k)</sup></p>", "**R**^2, `x`^2, 2^(k)"),
+        ("<p>Brand<sup>®</sup>, Name<sup>TM</sup>, 1<sup>er</sup>, fact<sup>*</sup></p>", "Brand®, NameTM, 1er, fact*"),
+        (
+            "<p>x<sub>i</sub>, V<sub>max</sub>, 2011<sub>15ya</sub>, a<sub>n-1</sub></p>",
+            "x_i, V_max, 2011_15ya, a_(n-1)",
+        ),
+        ("<p>C<sub>6</sub>H<sub>12</sub> <sub>low</sub></p>", "C6H12 low"),
+        (
+            "<p>Kon&shy;figu&shy;ration, very&#8203;Long&ZeroWidthSpace;Name, Auf&zwnj;lage, a<wbr>b</p>",
+            "Konfiguration, veryLongName, Auflage, ab",
+        ),
+        ("<p>می\u200cخواهم</p>", "می\u200cخواهم"),
+        ("<p><code>GET /a<br>Host: b</code> and <kbd>x<br/></kbd></p>", "`GET /a`\n`Host: b` and `x`"),
+        ("<p>首先下载安\n  装包，<b>然后</b>\n运行。\nRun it</p>", "首先下载安装包，**然后**运行。 Run it"),
+        ("<p>設定を\n<b>行う</b>。한국어\n문장</p>", "設定を**行う**。한국어 문장"),
+        ("<h2>安装\n指南</h2>", "## 安装指南"),
+        ("<code><div>a = 1</div><div>b = 2</div></code>", "```\na = 1\nb = 2\n```"),
+        ("<code><h3>Forgotten</h3><p>end tag</p></code>", "### Forgotten\n\nend tag"),
         ("<p>word<sup><a href='#fn1'>1</a></sup></p>", "word[1]"),
         ("<p>see <a href='//other.example/a b(c)'>there</a></p>", "see [there](https://other.example/a%20b%28c%29)"),
         ("<p><a href='javascript:x()'>run</a> <a href='/in'>in</a></p>", "run in"),
@@ -132,6 +151,10 @@ def test_a_side_box_goes_but_a_note_stays() -> None:
         ("<ul><li>a<ul><li>b<ol><li>c</ol></ul><li><p>d</p><p>e</p></ul>", "- a\n  - b\n    1. c\n- d\n\n  e"),
         ("<ol start=4><li>x<li></li><li>y</ol>", "4. x\n5. y"),
         ("<ul><li><h3>Step</h3><p>do</p></ul>", "- **Step**\n\n  do"),
+        ("<ul><li>a</li><ul><li>b</li></ul><li>c</ul>", "- a\n  - b\n- c"),
+        ("<ol><li>a</li><ul><li>b</li><ol><li>c</ol></ul><li>d</ol>", "1. a\n   - b\n     1. c\n2. d"),
+        ("<ul><ul><li>deep</ul><li>a</ul>", "- - deep\n- a"),
+        ("<ul><li><span>a</span><div><div><ul><li>b<li>c</ul></div></div></ul>", "- a\n  - b\n  - c"),
         ("<ul><li>a<pre>x\n  y</pre></ul>", "- a\n\n  ```\n  x\n    y\n  ```"),
         ("<ul><li><input type=checkbox checked> done<li><input type=checkbox>open</ul>", "- [x] done\n- [ ] open"),
         ("<dl><dt>term<dd>What it means.</dl>", "**term**\n\nWhat it means."),
@@ -140,7 +163,7 @@ def test_a_side_box_goes_but_a_note_stays() -> None:
         ("<p hidden>a</p><p style='display: none'>b</p><p aria-hidden=true>c</p>d", "d"),
         ("<p>x&#1;y &amp; z&nbsp;!</p>", "xy & z !"),
         ("<x-card><p>in</p></x-card><x-icon>side</x-icon> by side", "in\n\nside by side"),
-        ("<h2><a class=anchor href='#a'>#</a></h2><h7>odd</h7>", "## #\n\nodd"),
+        ("<h2><a class=anchor href='#a'>#</a></h2><h7>odd</h7>", "odd"),
     ],
 )
 def test_an_element_becomes_markdown(markup: str, expected: str) -> None:
@@ -197,8 +220,33 @@ def test_code_keeps_its_lines_and_nothing_else(markup: str) -> None:
     ("markup", "expected"),
     [
         ("<tr><th>a<th>b<tr><td>1|2<td><p>x</p><p>y</p>", "| a | b |\n| --- | --- |\n| 1\\|2 | x y |"),
-        ("<tr><th colspan=2>a<th>b<tr><td>1<td>2<td>3", "| a |  | b |\n| --- | --- | --- |\n| 1 | 2 | 3 |"),
-        ("<tr><th>a<th>b<tr><td rowspan=2>1<td>2<tr><td>3", "| a | b |\n| --- | --- |\n| 1 | 2 |\n|  | 3 |"),
+        ("<tr><th colspan=2>a<th>b<tr><td>1<td>2<td>3", "| a | a | b |\n| --- | --- | --- |\n| 1 | 2 | 3 |"),
+        ("<tr><th>a<th>b<tr><td rowspan=2>1<td>2<tr><td>3", "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 1 | 3 |"),
+        (
+            "<tr><th>a<th>b<tr><td rowspan=3>1<td>2<tr><td>3<tr><td>4",
+            "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 1 | 3 |\n| 1 | 4 |",
+        ),
+        (
+            "<tr><th rowspan=2>k<th colspan=2>in 2024<tr><th>x<th>y<tr><td>1<td>2<td>3",
+            "| k | in 2024 | in 2024 |\n| --- | --- | --- |\n| k | x | y |\n| 1 | 2 | 3 |",
+        ),
+        (
+            "<tr><th>a<th>b<tr><td colspan=2>All of them<tr><td>1<td>2",
+            "| a | b |\n| --- | --- |\n| All of them |  |\n| 1 | 2 |",
+        ),
+        (
+            f"<tr><th>a<th>b<th>c<tr><td colspan=2>{'word ' * 20}<td>2",
+            f"| a | b | c |\n| --- | --- | --- |\n| {('word ' * 20).strip()} |  | 2 |",
+        ),
+        (
+            "<tr><th>a\\|b<th><code>c|d</code><tr><td>e\\\\|<td>f\\",
+            "| a\\\\\\|b | `c\\|d` |\n| --- | --- |\n| e\\\\\\\\\\| | f\\ |",
+        ),
+        (
+            "<tr><th>Day<th>Hours<tr><td>Mon<td><ul><li>10 to 14<li>15 to 18</ul>",
+            "| Day | Hours |\n| --- | --- |\n| Mon | - 10 to 14 - 15 to 18 |",
+        ),
+        ("<tr><td>left<td><div class=fragment><div class=line>code</div></div>", "left\n\n```\ncode\n```"),
         ("<caption>Prices</caption><tr><th>a<th>b<tr><td>1<td>2", "**Prices**\n\n| a | b |\n| --- | --- |\n| 1 | 2 |"),
         ("<tr><td>left<td><pre>code</pre>", "left\n\n```\ncode\n```"),
         ("<tr><td>only<tr><td>column", "only\n\ncolumn"),
@@ -244,6 +292,14 @@ def test_a_note_begins_with_its_kind(markup: str, expected: str) -> None:
         "<p>brew</p></div></div>",
         "<div class=tabs-container><ul role=tablist class=tabs><li role=tab>Linux</li><li role=tab>macOS</li></ul><div>"
         "<div role=tabpanel><p>apt</p></div><div role=tabpanel hidden><p>brew</p></div></div></div>",
+        "<ul role=tablist><li><a role=tab href='#l'>Linux</a><li><a role=tab href='#m'>macOS</a></ul><div>"
+        "<div id=l role=tabpanel><p>apt</p></div><div id=m role=tabpanel hidden><p>brew</p></div></div>",
+        "<div role=tablist><button role=tab id=x>Linux</button><button role=tab id=y>macOS</button></div>"
+        "<section role=tabpanel aria-labelledby=x><p>apt</p></section>"
+        "<section role=tabpanel aria-labelledby=y style='display:none'><p>brew</p></section>",
+        "<div role=tablist><button role=tab aria-controls=l>Linux</button>"
+        "<button role=tab aria-controls=m>macOS</button>"
+        "</div><div id=l role=tabpanel><p>apt</p></div><div id=m role=tabpanel aria-hidden=true><p>brew</p></div>",
         "<div class=vp-code-group><div class=tabs><input type=radio id=a><label for=a>Linux</label>"
         "<input type=radio id=b>"
         "<label for=b>macOS</label></div><div class=blocks><div><p>apt</p></div><div><p>brew</p></div></div></div>",
@@ -267,6 +323,52 @@ def test_formulas_stay_tex(markup: str) -> None:
     assert converted(f"<p>So {markup}.</p>") == "So $E=mc^2$."
 
 
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("<h3><button aria-expanded=false aria-controls=p>How?</button></h3><div id=p hidden>Press.</div>",
+         "### How?\n\nPress."),
+        ("<h2 class=accordion-header><button data-bs-toggle=collapse data-bs-target='#p'>How? <i>+</i></button></h2>"
+         "<div id=p class=collapse style='display: none'>Press.</div>", "## How? +\n\nPress."),
+        ("<button class=accordion>How?</button><div class=panel style='display:none'><p>Press.</p></div>",
+         "**How?**\n\nPress."),
+        ("<dl><dt><button aria-expanded=false>How?</button></dt><dd aria-hidden=true>Press.</dd></dl>",
+         "**How?**\n\nPress."),
+        ("<details><summary><button>How?</button></summary>Press.</details>", "**How?**\n\nPress."),
+        ("<details><summary><h3>How?</h3></summary>Press.</details>", "### How?\n\nPress."),
+        ("<div role=heading><button>How?</button></div><p>Press.</p>", "How?\n\nPress."),
+        ("<table><tr><th><button>Name</button><th>Size<tr><td>a<td>b</table>",
+         "| Name | Size |\n| --- | --- |\n| a | b |"),
+        ("<p>x</p><button><span>get</span><span>/pets</span></button>", "x\n\nget /pets"),
+        ("<button><b>200</b><div><p>A list</p></div></button>", "**200**\n\nA list"),
+    ],
+)  # fmt: skip
+def test_the_words_of_what_opens_are_read(markup: str, expected: str) -> None:
+    assert converted(markup) == expected
+
+
+@pytest.mark.parametrize(
+    "button",
+    [
+        "<button>Copy</button>",
+        "<button class=x><svg></svg><span>Copy code</span></button>",
+        "<button aria-haspopup=menu aria-expanded=false>Share</button>",
+        "<clipboard-copy>Copy</clipboard-copy>",
+        "<div role=toolbar>Bold Italic</div>",
+        "<div hidden>secret</div>",
+        "<div role=dialog>Subscribe</div>",
+    ],
+)
+def test_what_does_something_is_no_text(button: str) -> None:
+    page = read(f"<main><h1>T</h1><p>word</p>{button}<h2>Part {button}</h2><p>word</p></main>")
+    assert page.markdown == "# T\n\nword\n\n## Part\n\nword"
+    assert sum(each.words for each in page.dropped) == 2 * len(button_words(button).split())
+
+
+def button_words(markup: str) -> str:
+    return parser.parse(markup).root.text()
+
+
 # --- Anchors -------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +383,11 @@ def test_formulas_stay_tex(markup: str) -> None:
         "<a name=part></a><h2>Part</h2>",
         "<section id=part>\n<h2>Part</h2></section>",
         "<h2><a class=header href='#part'>Part</a></h2>",
+        "<h2>Part<span><a class=mark href='#part' id=part>#</a></span></h2>",
+        "<h2>Part <a href='#part'>¶</a></h2>",
+        "<section id=part><a href='#part'></a><h2>Part</h2></section>",
+        "<section id=part><span class=mark></span><h2>Part</h2></section>",
+        "<h2 id=part>P&shy;art</h2>",
     ],
 )
 def test_a_heading_leads_to_its_anchor(heading: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ingestion.exceptions import AddressRefused, UnsupportedContent
 from ingestion.extraction.encoding import declared, decode, usable_codec
-from ingestion.extraction.html.main_content import PageIndex
+from ingestion.extraction.html.page_index import PageIndex
 from ingestion.extraction.html.parser import parse
 from ingestion.fetching import responses, robots_txt, ssrf_guard
 from ingestion.fetching.urls import canonical

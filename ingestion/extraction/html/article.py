@@ -1,0 +1,112 @@
+"""The Markdown of an article on a page of unknown make → without the boxes that only a second reader recognizes.
+
+``boilerplate`` finds the element; what still stands in it beside the article (teasers, bylines, calls to subscribe) is
+left out where trafilatura leaves it out too. On 15 labelled pages the first alone had F1 .981 (precision .967, recall
+.996), both together .988 (.982, .996), trafilatura alone .921 to .942. Documentation is not judged: trafilatura drops
+code, tables and lists of definitions. Nor is a page whose text trafilatura does not find.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby, islice
+
+from lxml import html
+
+from ingestion.extraction.dropped import DroppedWords
+from ingestion.extraction.html.parser import Node
+from ingestion.extraction.sanitize import clean
+from ingestion.markdown_outline import HEADING, blocks
+
+# trafilatura's time grows with the square of the elements beside each other (20,000 cells take 5 s), and of the
+# attributes of one (100,000 take 183 s); it is given a copy of the page with few of both.
+MAX_ELEMENTS = 5_000
+MAX_ATTRIBUTE_CHARS = 300
+ATTRIBUTES = frozenset({"class", "href", "id", "itemprop", "role"})
+# A page with fewer words in paragraphs is a note, a list or a form, of which trafilatura drops the most.
+MIN_WORDS, LINE_WORDS = 100, 10
+# With less than this share of our words, it has missed the text.
+MIN_SHARE = 0.3
+# A block stays if so much of it stands in the other text, counted in runs of three words.
+MIN_COMMON = 0.5
+RUN = 3
+_WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
+_TARGET = re.compile(r"\]\([^()\s]*\)")
+Runs = set[tuple[str, ...]]
+
+
+def without_boxes(markdown: str, page: Node, dropped: DroppedWords) -> str:
+    """Return the Markdown of ``page`` without the blocks that trafilatura takes for no part of the article."""
+    ours = _words(markdown)
+    prose = sum(len(words) for block in markdown.split("\n\n") if len(words := _words(block)) >= LINE_WORDS)
+    if (
+        prose < MIN_WORDS
+        or "`" in markdown
+        or "\n| " in markdown
+        or next(islice(page.walk(), MAX_ELEMENTS, None), None)
+    ):
+        return markdown
+    theirs = _words(_text_of_article(page))
+    if len(theirs) < MIN_SHARE * len(ours):
+        return markdown
+    known = {tuple(theirs[at : at + size]) for size in range(1, RUN + 1) for at in range(len(theirs))}
+    kept: list[str] = []
+    lost: list[str] = []
+    headings: list[str] = []  # those above the block that have no text of their own so far
+    for start, end, kind in blocks(markdown):
+        block = markdown[start:end].strip()
+        if kind == HEADING:
+            headings.append(block)
+        elif block and (not kept or _is_known(block, known)):
+            kept += [*headings, block]
+            headings = []
+        elif block:
+            lost += [*headings[-1:], block]
+            kept += headings[:-1]
+            headings = []
+    dropped.add("boxes beside the article", " ".join(lost))
+    return "\n\n".join(kept + headings)
+
+
+def _text_of_article(page: Node) -> str:
+    import trafilatura  # takes 0.4 s and 20 MB, and most pages do without
+
+    return trafilatura.extract(_copy(page), include_comments=False, favor_recall=True) or ""
+
+
+def _is_known(block: str, known: Runs) -> bool:
+    words = _words(block)
+    runs = {tuple(words[at : at + RUN]) for at in range(max(1, len(words) - RUN + 1))}
+    return len(runs & known) >= MIN_COMMON * len(runs)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(_TARGET.sub("]", text.lower()))
+
+
+def _copy(body: Node) -> html.HtmlElement:
+    """Return the page as a tree of lxml, with the attributes that tell what an element is."""
+    root, copied = html.Element("html"), html.Element("body")
+    root.append(copied)
+    waiting = [(body, copied)]
+    while waiting:
+        node, copied = waiting.pop()
+        before: html.HtmlElement | None = None
+        for is_text, run in groupby(node.children, lambda child: isinstance(child, str)):
+            if not is_text:
+                inner = [(child, _copy_of(child)) for child in run if isinstance(child, Node)]
+                copied.extend(copy for _, copy in inner)
+                before = inner[-1][1]
+                waiting += inner
+            elif before is None:
+                copied.text = clean("".join(map(str, run)))
+            else:
+                before.tail = clean("".join(map(str, run)))
+    return root
+
+
+def _copy_of(node: Node) -> html.HtmlElement:
+    copied = html.Element(node.tag if node.tag.isalnum() and node.tag.isascii() else "span")
+    for name in ATTRIBUTES & node.attributes.keys():
+        copied.set(name, clean(node.get(name))[:MAX_ATTRIBUTE_CHARS])
+    return copied

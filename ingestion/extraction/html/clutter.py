@@ -1,0 +1,106 @@
+"""What of a page is not its text, wherever it stands: navigation, buttons, hidden elements, banners and the like.
+
+In: what one walk over the page found (``PageIndex``). Out: the elements to take out, each with the name of the rule.
+What a reader can open stays: closed panels, hidden tabs, and the words of the buttons that open them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+
+from ingestion.extraction.html.anchors import siblings_before
+from ingestion.extraction.html.page_index import CLUTTER, OPENING, PageIndex
+from ingestion.extraction.html.parser import Node
+
+_RULE_OF_ROLE = {
+    **dict.fromkeys(("navigation", "search", "tablist"), "navigation"),
+    "contentinfo": "footers",
+    "toolbar": "buttons",
+    **dict.fromkeys(("dialog", "alertdialog"), "dialogs and banners"),
+}
+# Elements whose words may all stand in a button.
+_TITLED_BY_BUTTON = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "summary", "dt", "legend", "caption", "th"})
+_OPENER_NAME = re.compile(r"accordion|collaps|expand|faq|toggle-title", re.IGNORECASE)
+_NO_LETTERS = re.compile(r"[\W_]+")
+
+
+def find(index: PageIndex, texts: set[Node]) -> dict[Node, str]:
+    """Return the elements that are no text, each with its rule; ``texts`` are elements with headings in them."""
+    found = {node: rule for rule, names in CLUTTER.items() for node in index.select(*names.split())}
+    found |= {node: rule for node in index.unshown if (rule := _RULE_OF_ROLE.get(node.get("role"), ""))}
+    found |= dict.fromkeys(_hidden(index), "hidden elements")
+    found |= dict.fromkeys(_actions(index.select("button")), "buttons")
+    boxes = {"headers without a heading": ("header", "[role=banner]"), "forms": ("form",)}
+    found |= {node: rule for rule, names in boxes.items() for node in index.select(*names) if node not in texts}
+    found |= dict.fromkeys(index.permalinks, "permalinks")
+    return {node: rule for node, rule in found.items() if not _is_text(node, rule)}
+
+
+def _is_text(node: Node, rule: str) -> bool:
+    """Return whether an element is text whatever it is called: a tab was read already, as the name of its panel."""
+    is_box = rule == "permalinks" and node.holds_blocks
+    return is_box or node.tag in ("html", "body", "main", "article") or node.get("role") == "tab"
+
+
+def _hidden(index: PageIndex) -> Iterable[Node]:
+    """Yield the elements that are not shown, without those that a reader can open."""
+    opened = {name.lstrip("#") for node in index.openers for name in _targets(node)}
+    openers = [node for node in (*index.openers, *index.select("button")) if _opens(node)]
+    titles = {node.parent for node in openers if node.parent and _is_titled_by_button(node.parent)}.union(openers)
+    suspects = [node for node in index.unshown if _is_hidden(node) and node.get("id") not in opened]
+    before = siblings_before({node.parent for node in suspects if node.parent})
+    for node in suspects:
+        if before.get(node) not in titles:
+            yield node
+
+
+def _targets(opener: Node) -> list[str]:
+    return " ".join(map(opener.get, ("aria-controls", "data-target", "data-bs-target"))).split()
+
+
+def _is_hidden(node: Node) -> bool:
+    if node.get("role") == "tabpanel" or "tabpanel" in node.get("class") or node.tag == "details":
+        return False
+    return (
+        ("hidden" in node.attributes and node.get("hidden") != "until-found")
+        or node.get("aria-hidden").lower() == "true"
+        or "display:none" in node.get("style").lower().replace(" ", "")
+    )
+
+
+def _actions(buttons: list[Node]) -> Iterable[Node]:
+    """Yield the buttons that do something ("Copy"); those that are text stay, as a title if they open a panel."""
+    for button in buttons:
+        around = next((node for node in islice(button.above(), 3) if _is_titled_by_button(node)), None)
+        if around is not None:
+            if _letters(around) != _letters(button):
+                yield button
+        elif _opens(button) and "aria-haspopup" not in button.attributes:
+            _become_title(button)
+        elif not button.holds_blocks and sum(bool(child.words()) for child in button.elements()) < 2:
+            yield button
+
+
+def _is_titled_by_button(node: Node) -> bool:
+    return node.tag in _TITLED_BY_BUTTON or node.get("role") == "heading"
+
+
+def _letters(node: Node) -> str:
+    return _NO_LETTERS.sub("", node.text())
+
+
+def _opens(node: Node) -> bool:
+    """Return whether an element opens a panel, by its attributes or by the names of a button."""
+    if not OPENING.isdisjoint(node.attributes):
+        return True
+    return node.tag in ("button", "summary") and bool(_OPENER_NAME.search(node.get("class")))
+
+
+def _become_title(button: Node) -> None:
+    button.tag = "summary"
+    for node in (button, *button.above()):
+        if node.holds_blocks:
+            break
+        node.holds_blocks = True
