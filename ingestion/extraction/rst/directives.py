@@ -15,7 +15,7 @@ from docutils.parsers.rst import Directive
 from docutils.parsers.rst.directives import unicode_code
 
 from ingestion.extraction.rst.directive import Highlight, ShownDirective, code, label, paragraph
-from ingestion.extraction.rst.objects import Glossary, Object, Signature
+from ingestion.extraction.rst.objects import Glossary, Object, Signature, Target
 from ingestion.extraction.rst.sphinx_objects import MODULES, is_object
 from ingestion.extraction.rst.tables import CsvTable, ListTable
 
@@ -49,9 +49,8 @@ CONTAINERS = {
     "ifconfig", "line-block", "only", "parsed", "pull-quote", "rst-class", "tab-set", "tab-set-code", "tabs",
 }  # fmt: skip
 # Directives with a signature that get no heading.
-SIGNATURES = {
-    "describe", "fieldlookup", "object", "opcode", "pdbcommand", "setting", "templatefilter", "templatetag", "token",
-}  # fmt: skip
+SIGNATURES = {"describe", "object", "opcode", "pdbcommand", "token"}
+TARGETS = {"fieldlookup", "setting", "templatefilter", "templatetag"}
 # Directive → the rule by which its words are left out.
 DROPPED = {
     "toctree": "list of pages",
@@ -263,6 +262,7 @@ _DIRECTIVES: dict[str, type[Directive]] = {
     "replace": Replacement,
     "unicode": Unicode,
     **dict.fromkeys(SIGNATURES, Signature),
+    **dict.fromkeys(TARGETS, Target),
     "glossary": Glossary,
     "csv-table": CsvTable,
     "list-table": ListTable,

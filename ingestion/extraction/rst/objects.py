@@ -37,11 +37,17 @@ class Object(ShownDirective):
 
 
 class Signature(ShownDirective):
-    """An object without a heading. Without a text it is a target for references, and shows nothing."""
+    """An object without a heading."""
 
     def run(self) -> list[Any]:
-        content = self.parsed()
-        return [*_signatures(signatures(self.name, self.argument.split("\n"))), *content] if content else []
+        return [*_signatures(signatures(self.name, self.argument.split("\n"))), *self.parsed()]
+
+
+class Target(Signature):
+    """A target for references in Django's documentation, which shows nothing where it has no text."""
+
+    def run(self) -> list[Any]:
+        return super().run() if self.content else []
 
 
 def _signatures(shown: list[str]) -> list[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
 from itertools import takewhile
 from types import SimpleNamespace
@@ -27,6 +28,13 @@ from ingestion.extraction.rst.page import Page
 MAX_NESTED = 25
 # docutils copies the rest of a paragraph for each piece of markup in it: a longer one is read in parts.
 MAX_INLINE_CHARS = 8_000
+# An element within a line takes 30 µs, so that of markup alone a megabyte would take ten seconds. Dense tables of names
+# have one for ten characters.
+LEAST_ROOM, CHARS_PER_ELEMENT = 10_000, 20
+# docutils copies the rest of a text for each list and each explicit mark in it: a longer one is read in parts.
+PIECE_LINES = 5_000
+# docutils copies the rest of a quotation for each attribution in it: a longer one has none.
+MAX_QUOTATION_LINES = 1_000
 # Ids that docutils makes up begin with this, which no id made of words contains. Sphinx's differ.
 MADE_UP = "made-up:"
 # No message is printed and none stops the reading; no file is read.
@@ -41,7 +49,10 @@ SETTINGS = {
 }
 
 _OPTION = re.compile(r":([\w-]{1,60}):(?:[ ]+(.*))?$")
-_CUT = re.compile(rf"(?s).{{1,{MAX_INLINE_CHARS}}}(?=\s|\Z)|.{{1,{MAX_INLINE_CHARS}}}")
+_ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,} *$")
+_PART = re.compile(rf"(?s).{{1,{MAX_INLINE_CHARS}}}(?=\s|\Z)|.{{1,{MAX_INLINE_CHARS}}}")
+# No name is as long; docutils tries each start of it.
+_LONG_WORD = re.compile(r"([\w.+:-]{300,})")
 _LONG_GAP = re.compile(r"\s{80,}")
 # A role that is not set off from the word after it is none to docutils.
 _GLUED_ROLE = re.compile(r":([A-Za-z][\w.+:-]{0,40}):`([^`\x00]+)`")
@@ -51,9 +62,27 @@ def parse(text: str, page: Page) -> Any:
     """Return the document tree of a text."""
     document = utils.new_document("", _settings().copy())
     lines = statemachine.string2lines(text, 8, convert_whitespace=True)
-    machine = states.RSTStateMachine(state_classes=STATES, initial_state="Body")
-    machine.run(lines, document, inliner=Inliner(page))
+    inliner = Inliner(page, len(text))
+    for start, end in _pieces(lines):
+        machine = states.RSTStateMachine(state_classes=STATES, initial_state="Body")
+        machine.run(lines[start:end], document, start, inliner=inliner)
     return document
+
+
+def _pieces(lines: Any) -> Iterator[tuple[int, int]]:
+    """Yield where parts of a long text begin and end: before a title, or else before a line after a blank one."""
+    start = 0
+    while len(lines) - start > 2 * PIECE_LINES:
+        rest = range(start + PIECE_LINES, len(lines) - 1)
+        begins = (at for at in rest if not lines[at - 1].strip() and lines[at][:1].strip())
+        first = next(begins, 0)
+        near = (at for at in (first, *begins) if _ADORNMENT.match(lines[at]) or _ADORNMENT.match(lines[at + 1]))
+        title = next(takewhile(lambda at: at < start + 2 * PIECE_LINES, near), 0)
+        if not first:
+            break
+        yield start, title or first
+        start = title or first
+    yield start, len(lines)
 
 
 @cache
@@ -106,9 +135,10 @@ class Inliner(states.Inliner):  # type: ignore[misc]
     ENDS = ("emphasis", "strong", "interpreted_or_phrase_ref", "literal", "target", "substitution_ref")
     dispatch = {mark: _text_if_problematic(method) for mark, method in states.Inliner.dispatch.items()}
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, chars: int) -> None:
         super().__init__()
         self.page = page
+        self._room = LEAST_ROOM + chars // CHARS_PER_ELEMENT
         self.idle: defaultdict[str, list[Any]] = defaultdict(list)  # readers of nested text, by their first state
         self._ends: list[_EndOfMarkup] = []
 
@@ -119,12 +149,18 @@ class Inliner(states.Inliner):  # type: ignore[misc]
         self.patterns = SimpleNamespace(**patterns | ends)
 
     def parse(self, text: str, lineno: int, memo: Any, parent: Any) -> tuple[list[Any], list[Any]]:
-        """Return the elements of a paragraph and no messages."""
+        """Return the elements of a paragraph and no messages. Once the page has too many, text stays as it is written."""
         found: list[Any] = []
-        for part in [text] if len(text) <= MAX_INLINE_CHARS else _CUT.findall(text):
-            for end in self._ends:
-                end.absent_in = 0
-            found += super().parse(_LONG_GAP.sub(" ", part), lineno, memo, parent)[0]
+        for part in [text] if len(text) <= MAX_INLINE_CHARS else _PART.findall(text):
+            for at, words in enumerate(_LONG_WORD.split(_LONG_GAP.sub(" ", part))):
+                if at % 2 or self._room < 0:
+                    found.append(nodes.Text(words))
+                    continue
+                for end in self._ends:
+                    end.absent_in = 0
+                elements, _ = super().parse(words, lineno, memo, parent)
+                self._room -= len(elements)
+                found += elements
         return found, []
 
     def interpreted(self, rawsource: str, text: str, role: str, lineno: int) -> tuple[list[Any], list[Any]]:
@@ -196,10 +232,12 @@ class _State:
             node += nodes.paragraph(text, "", nodes.Text(text))
             return input_offset + len(block)
         page.nested += 1
-        try:
-            return int(super().nested_parse(block, input_offset, node, True, **machine))  # type: ignore[misc]
-        finally:
-            page.nested -= 1
+        end = input_offset
+        for start, stop in [(0, len(block))] if machine else _pieces(block):
+            part = block if stop - start == len(block) else block[start:stop]
+            end = super().nested_parse(part, input_offset + start, node, True, **machine)  # type: ignore[misc]
+        page.nested -= 1
+        return end
 
     def section(self: Any, title: str, source: str, style: object, lineno: int, messages: Any) -> None:
         """Add a heading, with the labels before it."""
@@ -263,6 +301,11 @@ class _State:
         if not end or (len(lines[end].strip()) != len(lines[start].strip()) and not all(lines[start:end])):
             return [], [], True
         return super().isolate_simple_table()  # type: ignore[misc]
+
+    def split_attribution(self: Any, indented: Any, line_offset: int) -> Any:
+        if len(indented) > MAX_QUOTATION_LINES:
+            return indented, None, None, None, None
+        return super().split_attribution(indented, line_offset)  # type: ignore[misc]
 
     def disallowed_inside_substitution_definitions(self, node: Any) -> str:
         return ""
