@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from textwrap import dedent
 from typing import Any
 
 from ingestion.exceptions import UnsupportedContent
 from ingestion.extraction import plain
 from ingestion.extraction.markdown import reader
-from ingestion.extraction.code_fence import fence
+from ingestion.extraction.markdown.lines import fence
 from ingestion.extraction.sanitize import clean
 from ingestion.types import Extracted
 
@@ -71,7 +70,7 @@ def _blocks(cell: dict[str, Any], language: str) -> Iterator[str]:
     elif kind == "code" and source.strip():
         magic = _MAGIC.match(source)
         own = cell.get("language")  # format 3
-        yield fence(dedent(source).strip("\n"), magic.group(1) if magic else own if isinstance(own, str) else language)
+        yield fence(source.split("\n"), magic.group(1) if magic else own if isinstance(own, str) else language)
         yield from _outputs(cell)
 
 
@@ -86,7 +85,7 @@ def _outputs(cell: dict[str, Any]) -> Iterator[str]:
             shown.append(_text(output.get("text") if plain_text is None else plain_text))
     text = _short("\n".join(words.strip("\n") for words in shown if words.strip()))
     if text:
-        yield fence(text)
+        yield fence(text.split("\n"))
 
 
 def _short(text: str) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from ingestion.extraction.admonitions import UNNAMED, label
+from ingestion.extraction.markdown.lines import dedent, end_of_run, fence
 from ingestion.extraction.markdown.marks import DIRECTIVE_OPTION, file_note
+from ingestion.extraction.markdown.tables import flat, from_csv, from_list, pipe_table
 from ingestion.extraction.rst import reader as rst
 from ingestion.extraction.rst.directives import CODE, DROPPED, LABELS, NOTES, VERSIONS
-from ingestion.extraction.markdown.lines import dedent, end_of_run, fence
-from ingestion.extraction.markdown.tables import flat, from_csv, from_list, pipe_table
 
 Lines = list[str]
 

@@ -219,11 +219,11 @@ class Unicode(ShownDirective):
 
     def run(self) -> list[Any]:
         shown = ""
-        for code in f" {self.argument}".partition(" .. ")[0].split():
+        for word in f" {self.argument}".partition(" .. ")[0].split():
             try:
-                shown += unicode_code(code)
+                shown += unicode_code(word)
             except ValueError:
-                shown += code
+                shown += word
         return [nodes.inline(shown, shown)]
 
 

@@ -12,6 +12,9 @@ from typing import Any
 from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.rst.sphinx_objects import Namespace
 
+# Ids that docutils makes up begin with this, which no id made of words contains; Sphinx's differ.
+MADE_UP = "made-up:"
+
 
 @dataclass
 class Page:

@@ -28,7 +28,7 @@ class References:
     def __init__(self, document: Any, page: Page) -> None:
         self.document, self.page = document, page
         targets = document.findall(lambda node: isinstance(node, nodes.target) and node.hasattr("anonymous"))
-        self._anonymous = (target.get("refuri") or self.address(target.get("refname", "")) for target in targets)
+        self._anonymous = (target.get("refuri") or self._address(target) for target in targets)
         self._room = MAX_SUBSTITUTED
         self._open: list[str] = []  # the substitutions that are being read
         self._numbers: dict[str, str] = {}
@@ -48,24 +48,24 @@ class References:
         found = self.document.findall(lambda node: isinstance(node, nodes.reference | nodes.target))
         return [node["refuri"] for node in found if node.hasattr("refuri")]
 
-    def address_of(self, reference: Any) -> str:
-        """Return the address that a reference leads to, or an empty string."""
-        if reference.hasattr("anonymous"):
-            return next(self._anonymous, "")
-        return reference.get("refuri") or self.address(reference.get("refname", ""))
+    def address_of(self, reference: Any) -> str | None:
+        """Return the address that a reference leads to: "" on this page, None if the page has no such name."""
+        if reference.hasattr("refuri"):
+            return str(reference["refuri"])
+        return next(self._anonymous, None) if reference.hasattr("anonymous") else self._address(reference)
 
-    def address(self, name: str) -> str:
+    def _address(self, reference: Any) -> str | None:
         """Return the address of a name, which may stand for another name."""
         for _ in range(MAX_ALIASES):
-            target = self.document.ids.get(self.document.nameids.get(name))
-            if target is None or target.hasattr("refuri"):
-                return target["refuri"] if target is not None else ""
-            name = target.get("refname", "")
+            name = reference.get("refname")
+            if name is None:  # a heading, or a label
+                return ""
+            if name not in self.document.nameids:
+                return None
+            reference = self.document.ids.get(self.document.nameids[name], reference)
+            if reference.hasattr("refuri"):
+                return str(reference["refuri"])
         return ""
-
-    def is_known(self, reference: Any) -> bool:
-        """Return whether the name of a reference is one of this page."""
-        return reference.get("refname") in self.document.nameids
 
     def label_of(self, reference: Any) -> str:
         """Return the number or name of the footnote that a reference leads to."""

@@ -24,6 +24,7 @@ NUMBERED = {
     "ticket": "#", "issue": "#", "pr": "#", "pull": "#", "user": "@", "pep": "PEP ", "pep-reference": "PEP ",
     "rfc": "RFC ", "rfc-reference": "RFC ", "cve": "CVE-", "bpo": "bpo-", "gh": "GH-",
 }  # fmt: skip
+VERBATIM = {"code", "literal"}
 CALLABLE = {"func", "meth"}
 FORMATTED: dict[str, type[Any]] = {
     "emphasis": nodes.emphasis, "strong": nodes.strong, "math": nodes.math,
@@ -35,7 +36,8 @@ _VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 
 def shown(role: str, words: str, page: Page) -> list[Any]:
-    """Return what ``:role:`words``` shows on a page."""
+    """Return what ``:role:`words``` shows on a page; ``words`` may hold docutils' marks of backslashes."""
+    written, words = nodes.unescape(words, restore_backslashes=True), nodes.unescape(words)
     role = role.lower()
     for _ in range(MAX_ROLES):
         if role not in page.roles:
@@ -43,15 +45,16 @@ def shown(role: str, words: str, page: Page) -> list[Any]:
         role = page.roles[role]
     bare = role.rpartition(":")[2]
     if element := FORMATTED.get(bare):
-        return [element(words, nodes.unescape(words))]
+        text = written if element is nodes.math else words
+        return [element(text, text)]
     if bare in ICONS:
         page.dropped.add("icon", words)
         return []
     if bare == "raw":
-        return [nodes.raw(words, words, format="html")]
+        return [nodes.raw(written, written, format="html")]
     if bare == "ref" and not split_target(words)[1]:
         return [nodes.reference(words, " ".join(words.split()), label=nodes.fully_normalize_name(words))]
-    text, is_code = text_of(bare, words)
+    text, is_code = text_of(bare, written if bare in VERBATIM else words)
     return [nodes.literal(words, text) if is_code else nodes.inline(words, text)]
 
 
@@ -64,8 +67,8 @@ def text_of(role: str, words: str) -> tuple[str, bool]:
         return text if target or role not in ("ref", "doc") else text.strip("/").replace("-", " "), False
     if role in ("file", "samp"):
         return _VARIABLE.sub(r"\1", " ".join(words.split())), True
-    if role in ("", "code", "literal"):
-        return " ".join(words.split()), role != "inline"
+    if role in VERBATIM or role == "":
+        return " ".join(words.split()), True
     if target:
         return text, " " not in text
     return shorten(text) + ("()" if role in CALLABLE and not text.endswith(")") else ""), role != "inline"

@@ -14,8 +14,7 @@ from docutils import nodes
 
 from ingestion.extraction.html.parser import BLOCKS, Node, parse
 from ingestion.extraction.rst.directive import Highlight
-from ingestion.extraction.rst.page import Page
-from ingestion.extraction.rst.parser import MADE_UP
+from ingestion.extraction.rst.page import MADE_UP, Page
 from ingestion.extraction.rst.references import References
 
 # Element → tag and class; one that stands in no table here is shown as what it holds.
@@ -175,10 +174,10 @@ class HtmlTree:
             here.children.append(reference.astext().replace("-", " "))
         elif address := self.references.address_of(reference):
             self._fill(_child("a", "", here, href=address), reference)
-        elif self.references.is_known(reference) or not reference.rawsource.startswith(reference.astext()):
+        elif address is None and reference.rawsource.startswith(reference.astext()):
+            here.children.append(reference.rawsource)  # a word that ends in an underscore
+        else:
             self._fill(here, reference)
-        else:  # a word that ends in an underscore
-            here.children.append(reference.rawsource)
 
     def _footnote_reference(self, here: Node, reference: Any) -> None:
         here.children.append(f"[{self.references.label_of(reference)}]")

@@ -1,0 +1,113 @@
+"""The markup within the paragraphs of a page, read by docutils in time that grows with the text alone.
+
+What docutils would show as an error is text as it is written: a start that nothing ends, two roles for one text.
+Addresses in the text stay text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import states
+
+from ingestion.extraction.rst import roles
+from ingestion.extraction.rst.page import Page
+
+# docutils copies the rest of a paragraph for each piece of markup in it: a longer one is read in parts.
+MAX_CHARS = 8_000
+# An element takes 30 µs, so that of markup alone a megabyte would take ten seconds. Dense tables of names have one for
+# ten characters.
+LEAST_ROOM, CHARS_PER_ELEMENT = 10_000, 20
+
+ENDS = ("emphasis", "strong", "interpreted_or_phrase_ref", "literal", "target", "substitution_ref")
+_PART = re.compile(rf"(?s).{{1,{MAX_CHARS}}}(?=\s|\Z)|.{{1,{MAX_CHARS}}}")
+# No name is as long; docutils tries each start of it.
+_LONG_WORD = re.compile(r"([\w.+:-]{300,})")
+_LONG_GAP = re.compile(r"\s{80,}")
+# A role that is not set off from the word after it is none to docutils.
+_GLUED_ROLE = re.compile(r":([A-Za-z][\w.+:-]{0,40}):`([^`\x00]+)`")
+
+
+class _EndOfMarkup:
+    """A pattern for the end of a kind of markup. What was sought in vain is not sought again in the same text."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern
+        self.absent_in = 0
+
+    def search(self, rest: str) -> re.Match[str] | None:
+        if len(rest) <= self.absent_in:
+            return None
+        found = self.pattern.search(rest)
+        if not found:
+            self.absent_in = len(rest)
+        return found
+
+
+def _text_if_problematic(method: Any) -> Any:
+    """Return a method of the inliner that makes text of markup that docutils would show as an error."""
+
+    def dispatched(inliner: Any, match: Any, lineno: int) -> Any:
+        before, inlines, remaining, _ = method(inliner, match, lineno)
+        if inlines and isinstance(inlines[0], nodes.problematic):
+            return before + inlines[0].rawsource, [], remaining, []
+        return before, inlines, remaining, []
+
+    return dispatched
+
+
+class Inliner(states.Inliner):  # type: ignore[misc]
+    """Reads the markup within paragraphs of one page."""
+
+    dispatch = {  # noqa: RUF012 - docutils' name
+        mark: _text_if_problematic(method) for mark, method in states.Inliner.dispatch.items()
+    }
+
+    def __init__(self, page: Page, chars: int) -> None:
+        super().__init__()
+        self.page = page
+        self._room = LEAST_ROOM + chars // CHARS_PER_ELEMENT
+        self.idle: defaultdict[str, list[Any]] = defaultdict(list)  # readers of nested text, by their first state
+        self._ends: list[_EndOfMarkup] = []
+
+    def init_customizations(self, settings: Any) -> None:
+        plain = states.Inliner()
+        plain.init_customizations(settings)
+        self._ends = [_EndOfMarkup(getattr(plain.patterns, name)) for name in ENDS]
+        self.patterns = SimpleNamespace(**vars(plain.patterns) | dict(zip(ENDS, self._ends, strict=True)))
+
+    def parse(self, text: str, lineno: int, memo: Any, parent: Any) -> tuple[list[Any], list[Any]]:
+        """Return the elements of a paragraph and no messages; its text alone once the page has too many elements."""
+        found: list[Any] = []
+        for part in [text] if len(text) <= MAX_CHARS else _PART.findall(text):
+            for at, words in enumerate(_LONG_WORD.split(_LONG_GAP.sub(" ", part))):
+                if at % 2 or self._room < 0:
+                    found.append(nodes.Text(words))
+                    continue
+                for end in self._ends:
+                    end.absent_in = 0
+                elements, _ = super().parse(words, lineno, memo, parent)
+                self._room -= len(elements)
+                found += elements
+        return found, []
+
+    def interpreted(self, rawsource: str, text: str, role: str, lineno: int) -> tuple[list[Any], list[Any]]:
+        return roles.shown(role or "", text, self.page), []
+
+    def problematic(self, text: str, rawsource: str, message: Any) -> Any:
+        return nodes.problematic(rawsource, text)
+
+    def implicit_inline(self, text: str, lineno: int) -> list[Any]:
+        """Return text between other markup. Addresses in it stay text; roles without a space after them are roles."""
+        if "`" not in text:
+            return [nodes.Text(text)] if text else []
+        found: list[Any] = []
+        end = 0
+        for match in _GLUED_ROLE.finditer(text):
+            found += [nodes.Text(text[end : match.start()]), *roles.shown(match[1], match[2], self.page)]
+            end = match.end()
+        return [*found, nodes.Text(text[end:])]
