@@ -14,7 +14,7 @@ from typing import Any
 from ingestion.exceptions import UnsupportedContent
 from ingestion.extraction import plain
 from ingestion.extraction.markdown import reader
-from ingestion.extraction.rst.lines import fence
+from ingestion.extraction.markdown.lines import fence
 from ingestion.extraction.sanitize import clean
 from ingestion.types import Extracted
 

@@ -14,8 +14,8 @@ from ingestion import markdown_outline
 from ingestion.extraction.admonitions import label
 from ingestion.extraction.markdown import marks, markup, myst
 from ingestion.extraction.markdown.inline import Inline
-from ingestion.extraction.rst.lines import dedent, end_of_indented, end_of_run, fence, indent_of
-from ingestion.extraction.rst.tables import pipe_table
+from ingestion.extraction.markdown.lines import dedent, end_of_indented, end_of_run, fence, indent_of
+from ingestion.extraction.markdown.tables import pipe_table
 
 _FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})([^`\n]*)$")
 _DIRECTIVE = re.compile(r"[ \t]*\{([\w:.+-]{1,40})\}[ \t]*(.*)$")

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import defaultdict
 
 from ingestion.extraction.markdown import markup
-from ingestion.extraction.rst.inline import role_text
+from ingestion.extraction.rst.roles import text_of
 
 # Without one of these a text is as it stands.
 _MARKED = re.compile(r"[`\[{<&+:\x00]")
@@ -82,7 +82,9 @@ def _role(match: re.Match[str], held: list[str]) -> str:
     """Return a placeholder for the text of one of MyST's roles, which are those of reStructuredText."""
     words = held[int(match.group(2))].strip("`").strip()
     role = match.group(1).lower().rpartition(":")[2]
-    held.append(role_text(role, words) if role != "math" else f"`{words}`")
+    text, is_code = text_of(role, words)
+    is_code = is_code and role not in ("strong", "emphasis", "sub", "sup", "subscript", "superscript")
+    held.append(text if not is_code else f"`` {text} ``" if "`" in text else f"`{text}`")
     return f"\x00{len(held) - 1}\x00"
 
 

@@ -9,7 +9,7 @@ import re
 
 from ingestion.extraction.markdown import markup
 from ingestion.extraction.markdown.inline import key
-from ingestion.extraction.rst.lines import end_of_run
+from ingestion.extraction.markdown.lines import end_of_run
 
 # Longer lines are prose.
 MAX_MARK_CHARS = 500

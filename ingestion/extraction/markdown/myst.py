@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from ingestion.extraction.admonitions import UNNAMED, label
+from ingestion.extraction.markdown.lines import dedent, end_of_run, fence
 from ingestion.extraction.markdown.marks import DIRECTIVE_OPTION, file_note
-from ingestion.extraction.rst.directives import CODE, DROPPED, LABELS, LANGUAGE_OF, NOTES, VERSIONS
-from ingestion.extraction.rst.lines import dedent, end_of_run, fence
-from ingestion.extraction.rst.reader import Reader as RstReader
-from ingestion.extraction.rst.tables import flat, from_csv, from_list, pipe_table
+from ingestion.extraction.markdown.tables import flat, from_csv, from_list, pipe_table
+from ingestion.extraction.rst import reader as rst
+from ingestion.extraction.rst.directives import CODE, DROPPED, LABELS, NOTES, VERSIONS
 
 Lines = list[str]
 
@@ -27,14 +27,15 @@ def blocks(around: BlockRenderer, name: str, argument: str, body: Lines) -> Iter
     start = end_of_run(body, 0, lambda line: DIRECTIVE_OPTION.match(line.strip()))
     content, bare = body[start:], name.rpartition(":")[2]
     if bare in CODE:
-        yield fence(content, LANGUAGE_OF.get(bare, argument.partition(" ")[0]))
+        language = CODE[bare]
+        yield fence(content, argument.partition(" ")[0] if language is None else language)
     elif bare == "literalinclude":
         yield file_note(argument)
     elif bare == "eval-rst":
-        yield "\n\n".join(RstReader(content, "\n".join(content)).render(content))
+        yield rst.read("", "\n".join(content)).markdown
     elif bare in ("list-table", "csv-table"):
         yield from _table(around, bare, argument, content)
-    elif bare not in DROPPED and bare != "image":
+    elif bare not in DROPPED and bare not in ("image", "autosummary", "include"):
         yield from _note(around, bare, argument, content)
 
 

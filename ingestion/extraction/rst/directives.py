@@ -1,89 +1,276 @@
-"""The directives of reStructuredText by name, and the parts of the lines under them."""
+"""The directives of docutils, of Sphinx and of its common extensions, by name: which words each shows.
+
+In: the argument, options and content of a directive, as docutils' parser found them. Out: elements of docutils'
+document tree: boxes become a title and their content, code keeps its language, files that a directive includes are
+named by a line. The words of an unknown directive are kept: its argument, its content, and the options that hold a
+title. Nothing is registered with docutils, whose registry serves the whole process.
+"""
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
-from ingestion.extraction.rst.lines import dedent
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.parsers.rst.directives import unicode_code
 
-CODE = {
-    "code", "code-block", "sourcecode", "console", "parsed-literal", "math", "doctest", "testcode", "prompt",
-    "ipython", "jupyter-execute", "code-cell", "productionlist", "mermaid",
-}  # fmt: skip
-# Those whose argument is no language.
-LANGUAGE_OF = {
-    "parsed-literal": "",
-    "console": "console",
-    "math": "math",
-    "doctest": "pycon",
-    "testcode": "python",
-    "prompt": "console",
-    "ipython": "pycon",
-    "jupyter-execute": "python",
-    "productionlist": "",
-    "mermaid": "mermaid",
-}
-# Those whose argument is the first line of what they show.
-ARGUMENT_IS_CODE = {"math"}
-DROPPED = {
-    "autosummary", "bibliography", "codeauthor", "contents", "cssclass", "default-domain", "default-role", "digraph",
-    "graphviz", "include", "index", "inheritance-diagram", "meta", "raw", "rst-class", "role", "sectionauthor",
-    "sectnum", "tabularcolumns", "tags", "target-notes", "testcleanup", "testsetup", "toctree", "unicode",
-}  # fmt: skip
-# Targets for references in Django's documentation: nothing is shown where they stand.
-INVISIBLE = {"setting", "templatetag", "templatefilter", "fieldlookup"}
-CONTAINERS = {
-    "compound", "container", "epigraph", "glossary", "grid", "highlights", "hlist", "ifconfig", "only", "pull-quote",
-    "tab-set", "tab-set-code", "tabs",
+from ingestion.extraction.rst.directive import Highlight, ShownDirective, code, label, paragraph
+from ingestion.extraction.rst.objects import Glossary, Object, Signature, Target
+from ingestion.extraction.rst.sphinx_objects import MODULES, is_object
+from ingestion.extraction.rst.tables import CsvTable, ListTable
+
+# Directive → its language; None: that of the page.
+CODE: dict[str, str | None] = {
+    "code": None, "code-block": None, "sourcecode": None, "code-cell": None, "cli": "console", "console": "console",
+    "digraph": "dot", "doctest": "pycon", "graph": "dot", "graphviz": "dot", "ipython": "pycon",
+    "jupyter-execute": "python", "literal-block": "", "math": "math", "mermaid": "mermaid", "plantuml": "plantuml",
+    "plot": "python", "productionlist": "", "prompt": "console", "pull-code": None, "testcode": "python",
+    "testoutput": "", "uml": "plantuml", "versioned-code": None,
 }  # fmt: skip
 LABELS = {
     "versionadded": "New in version",
     "versionchanged": "Changed in version",
     "versionremoved": "Removed in version",
     "deprecated": "Deprecated since version",
+    "deprecated-removed": "Deprecated since version",
+    "soft-deprecated": "Soft deprecated since version",
     "seealso": "See also",
 }
 NOTES = {"note", "warning", "tip", "hint", "important", "caution", "danger", "attention", "error", "todo", "seealso"}
-VERSIONS = {"versionadded", "versionchanged", "versionremoved", "deprecated"}
-TITLED = {
-    "admonition", "card", "centered", "dropdown", "grid-item-card", "grid-item", "group-tab", "rubric", "sidebar",
-    "tab", "tab-item", "topic",
+VERSIONS = {
+    "versionadded", "versionchanged", "versionremoved", "deprecated", "deprecated-removed", "soft-deprecated",
 }  # fmt: skip
-TABLES = {"table", "list-table", "csv-table"}
+TITLED = {
+    "admonition", "card", "centered", "details", "dropdown", "grid-item-card", "grid-item", "group-tab", "rubric",
+    "sidebar", "tab", "tab-item", "topic",
+}  # fmt: skip
+CONTAINERS = {
+    "compound", "container", "cssclass", "div", "epigraph", "footer", "grid", "header", "highlights", "hlist",
+    "ifconfig", "line-block", "only", "parsed", "pull-quote", "rst-class", "tab-set", "tab-set-code", "tabs",
+}  # fmt: skip
+# Directives with a signature that get no heading.
+SIGNATURES = {"describe", "object", "opcode", "pdbcommand", "token"}
+TARGETS = {"fieldlookup", "setting", "templatefilter", "templatetag"}
+# Directive → the rule by which its words are left out.
+DROPPED = {
+    "toctree": "list of pages",
+    "contents": "list of pages",
+    "tableofcontents": "list of pages",
+    "index": "index entry",
+    "bibliography": "name of a bibliography",
+    "codeauthor": "author of a page",
+    "sectionauthor": "author of a page",
+    "moduleauthor": "author of a page",
+    "meta": "description for search engines",
+    "testcleanup": "code that a page does not show",
+    "testsetup": "code that a page does not show",
+    **dict.fromkeys(
+        (
+            "c:namespace", "c:namespace-pop", "c:namespace-push", "cpp:namespace", "cpp:namespace-pop",
+            "cpp:namespace-push", "date", "default-domain", "inheritance-diagram", "js:module", "sectnum",
+            "tabularcolumns", "target-notes", "title",
+        ),
+        "instruction to the build",
+    ),
+}  # fmt: skip
 
-OPTION = re.compile(r":([\w-]{1,40}):(?:[ \t]+(.*))?$")
+
+class Code(ShownDirective):
+    """A block of code under its caption."""
+
+    def run(self) -> list[Any]:
+        language = CODE[self.name]
+        lines = list(self.content)
+        named = self.argument.partition(" ")[0]
+        if language is None:
+            language = named or None
+        elif self.argument and self.name == "math":  # formulas begin beside the name
+            lines = [self.argument, *([""] if lines else []), *lines]
+        text = "\n".join(lines)
+        block = nodes.literal_block(text, text, **({} if language is None else {"language": language}))
+        caption = self.options.get("caption")
+        return [*([paragraph(self.words(caption))] if caption else []), *([block] if text.strip() else [])]
 
 
-def label_of(name: str, argument: str) -> str:
-    """Return the first words of a note, a version mark or a titled box; empty for other directives."""
-    if name in TITLED:
-        return argument
-    if name in VERSIONS:
-        return f"{LABELS[name]} {argument.partition(' ')[0]}:"
-    return LABELS.get(name, name.capitalize()) if name in NOTES else ""
+class CodeTab(ShownDirective):
+    """A block of code in a tab: its argument is the language and the tab's title."""
+
+    def run(self) -> list[Any]:
+        language, _, title = self.argument.partition(" ")
+        text = "\n".join(self.content)
+        return [label([nodes.Text(title or language)]), nodes.literal_block(text, text, language=language)]
 
 
-def beside_name(name: str, argument: str) -> str:
-    """Return the part of the argument that belongs to the text."""
-    if name in VERSIONS:
-        return argument.partition(" ")[2]
-    return argument if name in NOTES else ""
+class ParsedLiteral(ShownDirective):
+    optional_arguments = 0
+
+    def run(self) -> list[Any]:
+        text = "\n".join(self.content)
+        return [nodes.literal_block(text, "", *self.words(text), language="")] if text else []
 
 
-def split_body(body: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
-    """Return the options, the lines that continue the first one, and those after the first blank line or option."""
-    end = next((i for i, line in enumerate(body) if not line), len(body))
-    options: dict[str, str] = {}
-    head: list[str] = []
-    for line in body[:end]:
-        if option := OPTION.match(line.strip()):
-            options[option.group(1)] = option.group(2) or ""
-        elif not options:
-            head.append(line)
-    return options, head, body[end:]
+class Note(ShownDirective):
+    """A box that is named by its kind; what stands beside the name belongs to the text."""
+
+    optional_arguments = 0
+
+    def run(self) -> list[Any]:
+        return [label([nodes.Text(LABELS.get(self.name, self.name.capitalize()))]), *self.parsed()]
 
 
-def content_of(argument: str, head: list[str], rest: list[str]) -> list[str]:
-    """Return all lines of a directive's text; the first may stand beside the directive's name."""
-    body = dedent([*head, *rest])
-    return [argument, *body] if head else [argument, "", *body]
+class Titled(ShownDirective):
+    """A box that is named by its argument."""
+
+    def run(self) -> list[Any]:
+        if self.name.endswith("card"):  # lines that part its head and foot from its body
+            self.content.data = ["" if line in ("^^^", "+++") else line for line in self.content.data]
+        return [*([label(self.words(self.argument))] if self.argument else []), *self.captions(), *self.parsed()]
+
+
+class Version(ShownDirective):
+    """A remark on a version, which begins with its label."""
+
+    def run(self) -> list[Any]:
+        version, _, text = " ".join(self.argument.split()).partition(" ")
+        name = f"{LABELS[self.name]} {version}:"
+        content = [*([paragraph(self.words(text))] if text else []), *self.parsed()]
+        if not content or not isinstance(content[0], nodes.paragraph):
+            return [label([nodes.Text(name)]), *content]
+        content[0][:0] = [nodes.strong(name, name), nodes.Text(" ")]
+        return content
+
+
+class Container(ShownDirective):
+    """Content that is shown as it is; the argument says where or how."""
+
+    def run(self) -> list[Any]:
+        return self.parsed()
+
+
+class Dropped(ShownDirective):
+    def run(self) -> list[Any]:
+        self.page.dropped.add(DROPPED[self.name], " ".join([self.argument, *self.content]))
+        return [nodes.inline()]  # a name that stands for it is defined
+
+
+class Raw(ShownDirective):
+    def run(self) -> list[Any]:
+        text = "\n".join(self.content)
+        return [nodes.raw(text, text, format=self.argument)]
+
+
+class Picture(ShownDirective):
+    """A picture: the words that stand for it, then those below it."""
+
+    def run(self) -> list[Any]:
+        return [*([nodes.image(alt=self.options["alt"])] if self.options.get("alt") else []), *self.parsed()]
+
+
+class File(ShownDirective):
+    """A file that the build of a page puts here."""
+
+    def run(self) -> list[Any]:
+        name = self.argument.split()[0] if self.argument else ""
+        if name.startswith("<"):  # the names of characters that come with docutils
+            self.page.has_entities = True
+            return []
+        kind = "The text of " if self.name == "include" else "The code of "
+        return [paragraph([nodes.Text(kind), code(name), nodes.Text(".")])] if name else []
+
+
+class Setting(ShownDirective):
+    """What later directives refer to: the language of code, a program, a module."""
+
+    def run(self) -> list[Any]:
+        named = "" if self.argument == "None" else self.argument
+        if self.name == "highlight":
+            return [Highlight(language=named.partition(" ")[0])]
+        if self.name == "program":
+            self.page.namespace.program = named
+            return []
+        self.page.namespace.module = named
+        is_shown = self.name.endswith("automodule") and named
+        return [*([paragraph([code(named)])] if is_shown else []), *self.parsed()]
+
+
+class Role(ShownDirective):
+    """A role that the page defines, or its default."""
+
+    def run(self) -> list[Any]:
+        name, _, base = self.argument.lower().partition("(")
+        if self.name == "default-role":
+            self.page.roles[""] = name.strip()
+        elif name.strip():
+            self.page.roles[name.strip()] = base.strip(") ") or "inline"
+        return []
+
+
+class Replacement(ShownDirective):
+    """The words that stand for a name."""
+
+    optional_arguments = 0
+
+    def run(self) -> list[Any]:
+        return self.words("\n".join(self.content))
+
+
+class Unicode(ShownDirective):
+    """Characters by their codes, other words as they are."""
+
+    def run(self) -> list[Any]:
+        shown = ""
+        for word in f" {self.argument}".partition(" .. ")[0].split():
+            try:
+                shown += unicode_code(word)
+            except ValueError:
+                shown += word
+        return [nodes.inline(shown, shown)]
+
+
+class Names(ShownDirective):
+    """A list of names with their summaries, which lie in the code."""
+
+    def run(self) -> list[Any]:
+        names = [line.strip().lstrip("~") for line in self.content if line.strip()]
+        items = [nodes.list_item("", paragraph([code(name)])) for name in names]
+        return [nodes.bullet_list("", *items)] if items else []
+
+
+class Unknown(ShownDirective):
+    """A directive of whatever extension: the words of its argument, its titles and its content."""
+
+    def run(self) -> list[Any]:
+        beside = [paragraph(self.words(self.argument))] if self.argument else []
+        return [*beside, *self.captions(), *self.parsed()]
+
+
+_DIRECTIVES: dict[str, type[Directive]] = {
+    **dict.fromkeys(CODE, Code),
+    **dict.fromkeys(CONTAINERS, Container),
+    **dict.fromkeys(NOTES, Note),
+    **dict.fromkeys(TITLED, Titled),
+    **dict.fromkeys(VERSIONS, Version),
+    **dict.fromkeys(DROPPED, Dropped),
+    **dict.fromkeys(("image", "figure"), Picture),
+    **dict.fromkeys(("include", "literalinclude", "mdinclude"), File),
+    **dict.fromkeys(("highlight", "highlightlang", "program", *MODULES), Setting),
+    **dict.fromkeys(("role", "default-role"), Role),
+    "autosummary": Names,
+    "code-tab": CodeTab,
+    "parsed-literal": ParsedLiteral,
+    "raw": Raw,
+    "replace": Replacement,
+    "unicode": Unicode,
+    **dict.fromkeys(SIGNATURES, Signature),
+    **dict.fromkeys(TARGETS, Target),
+    "glossary": Glossary,
+    "csv-table": CsvTable,
+    "list-table": ListTable,
+    "flat-table": ListTable,
+    "table": Titled,
+}
+
+
+def directive_for(name: str) -> type[Directive]:
+    """Return the class that shows the directive of this name."""
+    return Object if is_object(name) else _DIRECTIVES.get(name, Unknown)

@@ -1,159 +1,113 @@
-"""Inline markup of reStructuredText → Markdown: roles, literals, links and substitutions of one paragraph."""
+"""The markup within the paragraphs of a page, read by docutils in time that grows with the text alone.
+
+What docutils would show as an error is text as it is written: a start that nothing ends, two roles for one text.
+Addresses in the text stay text.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
 
-# The words of these roles are prose; those of any other role name code.
-PROSE_ROLES = {
-    "abbr", "cite", "citation", "commit", "cve", "bpo", "dfn", "doc", "download", "emphasis", "guilabel", "index",
-    "kbd", "menuselection", "numref", "pep", "pypi", "ref", "rfc", "strong", "sub", "subscript", "sup", "superscript",
-    "term", "ticket", "title",
-}  # fmt: skip
-NUMBERED = {"ticket": "#", "pep": "PEP ", "rfc": "RFC ", "cve": "CVE-", "bpo": "bpo-", "gh": "GH-"}
-CALLABLE = {"func", "meth"}
+from docutils import nodes
+from docutils.parsers.rst import states
 
-# Possessive repetition keeps the literals linear; the other parts stop at the character that begins them.
-_INLINE = re.compile(
-    r"``(?P<literal>[^`]++(?:`[^`]++)*`?)``"
-    r"|(?<![\w:]):(?P<role>[A-Za-z][\w.+:-]{0,40}):`(?P<words>[^`]+)`"
-    r"|(?P<internal>(?<![\w`])_(?=`[^`\s]))?`(?P<link>[^`]+)`(?P<reference>__?)?"
-    r"|\|(?P<substitution>[^|\s][^|\n]{0,60})\|_?"
-    r"|(?<![\w`./-])(?P<name>[A-Za-z][\w.-]{0,60})_(?![\w`])"
-    r"|\[(?P<footnote>[#*]?[\w.-]{0,60})\]_(?!\w)"
-    r"|\\(?P<escaped>[\s\w])"
-    r"|^(?P<hashes>#{1,6}[ ])",
-    re.MULTILINE,
-)
-_TARGET = re.compile(r"^[ \t]*\.\.[ \t]+_(?:`([^`\n]+)`|([^:`\n]+)):[ \t]+(\S+)[ \t]*$", re.MULTILINE)
-_TARGET_BELOW = re.compile(r"^[ \t]*\.\.[ \t]+_(?:`([^`\n]+)`|([^:`\n]+)):\n[ \t]+(https?://\S+)[ \t]*$", re.MULTILINE)
-_ANONYMOUS = re.compile(r"^[ \t]*(?:\.\.[ \t]+__:|__)[ \t]+(\S+)[ \t]*$", re.MULTILINE)
-_EMBEDDED = re.compile(r"`[^`<]*<(https?://[^`<>\s]+)>`_")
-_REPLACE = re.compile(r"^[ \t]*\.\.[ \t]+\|([^|\n]+)\|[ \t]+replace::[ \t]*([^\n]*)$", re.MULTILINE)
-_PICTURE = re.compile(
-    r"^[ \t]*\.\.[ \t]+\|([^|\n]+)\|[ \t]+image::[^\n]*\n(?:[ \t]+:(?!alt:)[^\n]*\n){0,8}[ \t]+:alt:[ \t]*([^\n]*)",
-    re.MULTILINE,
-)
-# Known to the build alone, not to the page.
-BUILT = {"release": "", "version": "", "today": ""}
-# Steps from a name to the name that it stands for.
-MAX_ALIASES = 10
+from ingestion.extraction.rst import roles
+from ingestion.extraction.rst.page import Page
+
+# docutils copies the rest of a paragraph for each piece of markup in it: a longer one is read in parts.
+MAX_CHARS = 8_000
+# An element takes 30 µs, so that of markup alone a megabyte would take ten seconds. Dense tables of names have one for
+# ten characters.
+LEAST_ROOM, CHARS_PER_ELEMENT = 10_000, 20
+
+ENDS = ("emphasis", "strong", "interpreted_or_phrase_ref", "literal", "target", "substitution_ref")
+_PART = re.compile(rf"(?s).{{1,{MAX_CHARS}}}(?=\s|\Z)|.{{1,{MAX_CHARS}}}")
+# No name is as long; docutils tries each start of it.
+_LONG_WORD = re.compile(r"([\w.+:-]{300,})")
+_LONG_GAP = re.compile(r"\s{80,}")
+# A role that is not set off from the word after it is none to docutils.
+_GLUED_ROLE = re.compile(r":([A-Za-z][\w.+:-]{0,40}):`([^`\x00]+)`")
 
 
-def _key(name: str) -> str:
-    return " ".join(name.lower().split())
+class _EndOfMarkup:
+    """A pattern for the end of a kind of markup. What was sought in vain is not sought again in the same text."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern
+        self.absent_in = 0
+
+    def search(self, rest: str) -> re.Match[str] | None:
+        if len(rest) <= self.absent_in:
+            return None
+        found = self.pattern.search(rest)
+        if not found:
+            self.absent_in = len(rest)
+        return found
 
 
-class Inline:
-    """Converts paragraphs of a document with the link targets, labels and substitutions that are defined in it."""
+def _text_if_problematic(method: Any) -> Any:
+    """Return a method of the inliner that makes text of markup that docutils would show as an error."""
 
-    def __init__(self, document: str, titles: dict[str, str] | None = None) -> None:
-        named = [*_TARGET.findall(document), *_TARGET_BELOW.findall(document)]
-        self.targets: dict[str, str] = {_key(quoted or bare): url for quoted, bare, url in named}
-        self.targets |= {url: url for url in _EMBEDDED.findall(document)}
-        self.anonymous: list[str] = _ANONYMOUS.findall(document)
-        self.links = [*self.targets.values(), *self.anonymous]
-        self._unnamed = iter(self.anonymous)
-        self.substitutions: dict[str, str] = BUILT | {_key(name): words for name, words in _PICTURE.findall(document)}
-        self.substitutions |= {_key(name): words for name, words in _REPLACE.findall(document)}
-        self.titles = titles or {}
+    def dispatched(inliner: Any, match: Any, lineno: int) -> Any:
+        before, inlines, remaining, _ = method(inliner, match, lineno)
+        if inlines and isinstance(inlines[0], nodes.problematic):
+            return before + inlines[0].rawsource, [], remaining, []
+        return before, inlines, remaining, []
 
-    def convert(self, text: str) -> str:
-        return _INLINE.sub(self._replace, text)
-
-    def _replace(self, match: re.Match[str]) -> str:
-        return _REPLACED[match.lastgroup or ""](self, match)
-
-    def _words(self, match: re.Match[str]) -> str:
-        return self._role(match["role"].lower().rpartition(":")[2], match["words"])
-
-    def _role(self, role: str, words: str) -> str:
-        shown, target = split_target(words)
-        if role == "ref" and not target:
-            return self.titles.get(_key(shown), shown.replace("-", " "))
-        return role_text(role, words)
-
-    def _reference(self, match: re.Match[str]) -> str:
-        if match["internal"]:
-            return str(match["link"])
-        if not match["reference"]:
-            return str(match.group())
-        shown, target = split_target(match["link"])
-        if match["reference"] == "__" and not target:
-            return _linked(shown, next(self._unnamed, ""))
-        return _linked(shown, self._address(target or shown) or target)
-
-    def _named(self, match: re.Match[str]) -> str:
-        address = self._address(match["name"])
-        return _linked(match["name"], address) if address else str(match.group())
-
-    def _address(self, name: str) -> str:
-        """Return the address of a name, which may stand for another name."""
-        for _ in range(MAX_ALIASES):
-            found = self.targets.get(_key(name.rstrip("_")), "")
-            if not found.endswith("_") or "://" in found:
-                return found
-            name = found.strip("`_")
-        return ""
-
-    def _substitution(self, match: re.Match[str]) -> str:
-        return self.substitutions.get(_key(match["substitution"]), match.group())
+    return dispatched
 
 
-def _linked(words: str, address: str) -> str:
-    return f"[{words}]({address})" if address.startswith(("http://", "https://", "mailto:")) else words
+class Inliner(states.Inliner):  # type: ignore[misc]
+    """Reads the markup within paragraphs of one page."""
 
+    dispatch = {  # noqa: RUF012 - docutils' name
+        mark: _text_if_problematic(method) for mark, method in states.Inliner.dispatch.items()
+    }
 
-def _footnote(_: Inline, match: re.Match[str]) -> str:
-    return f"[{match['footnote'].strip('#') or '#'}]"
+    def __init__(self, page: Page, chars: int) -> None:
+        super().__init__()
+        self.page = page
+        self._room = LEAST_ROOM + chars // CHARS_PER_ELEMENT
+        self.idle: defaultdict[str, list[Any]] = defaultdict(list)  # readers of nested text, by their first state
+        self._ends: list[_EndOfMarkup] = []
 
+    def init_customizations(self, settings: Any) -> None:
+        plain = states.Inliner()
+        plain.init_customizations(settings)
+        self._ends = [_EndOfMarkup(getattr(plain.patterns, name)) for name in ENDS]
+        self.patterns = SimpleNamespace(**vars(plain.patterns) | dict(zip(ENDS, self._ends, strict=True)))
 
-def _escaped(_: Inline, match: re.Match[str]) -> str:
-    """Return an escaped mark without its backslash; an escaped space is removed."""
-    return str(match["escaped"]).strip()
+    def parse(self, text: str, lineno: int, memo: Any, parent: Any) -> tuple[list[Any], list[Any]]:
+        """Return the elements of a paragraph and no messages; its text alone once the page has too many elements."""
+        found: list[Any] = []
+        for part in [text] if len(text) <= MAX_CHARS else _PART.findall(text):
+            for at, words in enumerate(_LONG_WORD.split(_LONG_GAP.sub(" ", part))):
+                if at % 2 or self._room < 0:
+                    found.append(nodes.Text(words))
+                    continue
+                for end in self._ends:
+                    end.absent_in = 0
+                elements, _ = super().parse(words, lineno, memo, parent)
+                self._room -= len(elements)
+                found += elements
+        return found, []
 
+    def interpreted(self, rawsource: str, text: str, role: str, lineno: int) -> tuple[list[Any], list[Any]]:
+        return roles.shown(role or "", text, self.page), []
 
-_REPLACED: dict[str, Callable[[Inline, re.Match[str]], str]] = {
-    "literal": lambda _, match: code(match["literal"]),
-    "words": Inline._words,
-    "link": Inline._reference,
-    "reference": Inline._reference,
-    "substitution": Inline._substitution,
-    "name": Inline._named,
-    "footnote": _footnote,
-    "escaped": _escaped,
-    "hashes": lambda _, match: f"\\{match.group()}",
-}
+    def problematic(self, text: str, rawsource: str, message: Any) -> Any:
+        return nodes.problematic(rawsource, text)
 
-
-def code(words: str) -> str:
-    words = " ".join(words.split())
-    return f"`` {words} ``" if "`" in words else f"`{words}`"
-
-
-def role_text(role: str, words: str) -> str:
-    """Return the text that ``:role:`words``` shows."""
-    shown, target = split_target(words)
-    if role in NUMBERED and not target:
-        return f"{NUMBERED[role]}{shown}"
-    if role in PROSE_ROLES:
-        return shown if target or role not in ("ref", "doc") else shown.strip("/").replace("-", " ")
-    if target:
-        return shown if " " in shown else code(shown)
-    return code(shorten(shown) + ("()" if role in CALLABLE and not shown.endswith(")") else ""))
-
-
-def split_target(words: str) -> tuple[str, str]:
-    """Return (text, target) of ``text <target>``; without a target (text, "")."""
-    words = " ".join(words.split())
-    if words.endswith(">") and "<" in words:
-        shown, _, target = words[:-1].rpartition("<")
-        return shown.strip() or target, target
-    return words, ""
-
-
-def shorten(name: str) -> str:
-    """Return ``C`` for ``~a.b.C``; a leading ``!`` or ``.`` is not shown."""
-    name = name.lstrip("!")
-    return name[1:].rpartition(".")[2] if name.startswith("~") else name.lstrip(".")
+    def implicit_inline(self, text: str, lineno: int) -> list[Any]:
+        """Return text between other markup. Addresses in it stay text; roles without a space after them are roles."""
+        if "`" not in text:
+            return [nodes.Text(text)] if text else []
+        found: list[Any] = []
+        end = 0
+        for match in _GLUED_ROLE.finditer(text):
+            found += [nodes.Text(text[end : match.start()]), *roles.shown(match[1], match[2], self.page)]
+            end = match.end()
+        return [*found, nodes.Text(text[end:])]

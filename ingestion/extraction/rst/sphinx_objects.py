@@ -15,7 +15,7 @@ PYTHON = CLASSES | {
     "staticmethod", "type", "autoclass", "autodata", "autodecorator", "autoexception", "autofunction", "automethod",
     "autoattribute", "autoproperty",
 }  # fmt: skip
-OPTIONS = {"option", "django-admin-option"}
+OPTIONS = {"option", "cmdoption", "django-admin-option"}
 # Directive → what its ids begin with.
 PREFIXED = {"envvar": "envvar-", "confval": "confval-", "django-admin": "django-admin-"}
 OTHER_DOMAINS = ("c:", "cpp:", "js:", "rst:", "http:")

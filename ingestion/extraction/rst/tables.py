@@ -1,122 +1,74 @@
-"""Tables of reStructuredText → rows of cells, each cell the lines that stand in it; rows → a Markdown table.
-
-Cells that span rows have no counterpart in Markdown: such a table gives no rows, and its text stays as it is.
-"""
+"""The directives that make a table of a list and of comma-separated values; tables that are drawn docutils reads."""
 
 from __future__ import annotations
 
 import csv
-import re
-from itertools import pairwise
+from collections.abc import Iterable
+from typing import Any
 
-from ingestion.extraction.rst.lines import dedent, indent_of
+from docutils import nodes
+from docutils.parsers.rst.directives import single_char_or_unicode, single_char_or_whitespace_or_unicode
+from docutils.statemachine import StringList
 
-Row = list[list[str]]
-
-SIMPLE_BORDER = re.compile(r"={2,}(?:[ \t]+={2,})+$")
-GRID_BORDER = re.compile(r"\+(?:[-=]{2,}\+)+$")
-_SPANS_ROWS = re.compile(r"\+[-=]{2,}\+|^\+[-=]{2,}|[-=]{2,}\+$")
-_COLUMNS = re.compile(r"=+")
-_UNDERLINE = re.compile(r"-{2,}(?:[ \t]+-{2,})*$")
-_BREAKS = re.compile(r"[ \t]*\n\s*")
-_FENCE = re.compile(r"^(`{3,})[^\n`]*\n(.*?)\n\1$", re.DOTALL)
-MAX_COLUMNS = 200  # more is no table that somebody wrote
+from ingestion.extraction.rst.directive import ShownDirective, code, label, paragraph
 
 
-def grid(lines: list[str]) -> list[Row]:
-    """Return the rows of a table drawn with ``+--+--+``; none if cells span rows."""
-    cuts = [i for i, mark in enumerate(lines[0]) if mark == "+"]
-    if len(cuts) > MAX_COLUMNS or any(_SPANS_ROWS.search(line) for line in lines if not GRID_BORDER.match(line)):
-        return []
-    rows: list[Row] = []
-    fresh = True
-    for line in lines:
-        if GRID_BORDER.match(line):
-            fresh = True
-            continue
-        if fresh:
-            rows.append([[] for _ in cuts[1:]])
-            fresh = False
-        _add_grid_line(rows[-1], line, cuts)
-    return rows
+class ListTable(ShownDirective):
+    """A table whose rows are the items of a list, and whose cells are the items in these; rows may differ in length."""
+
+    def run(self) -> list[Any]:
+        title = [label(self.words(self.argument))] if self.argument else []
+        return [*title, *(_table(child) if isinstance(child, nodes.bullet_list) else child for child in self.parsed())]
 
 
-def _add_grid_line(row: Row, line: str, cuts: list[int]) -> None:
-    """Add a line to the cells of a row; where the bar between two columns is missing, the cell goes on."""
-    start = 0
-    for number, (_, right) in enumerate(pairwise(cuts)):
-        if right < len(line) and line[right] != "|" and number < len(cuts) - 2:
-            continue
-        row[start].append(line[cuts[start] + 1 : right].rstrip())
-        start = number + 1
+def _table(rows: Any) -> Any:
+    cells = [[part for inner in row if isinstance(inner, nodes.bullet_list) for part in inner] or [row] for row in rows]
+    return nodes.table("", *(nodes.row("", *(nodes.entry("", *cell) for cell in row)) for row in cells))
 
 
-def simple(lines: list[str]) -> list[Row]:
-    """Return the rows of a table between lines of ``=== ===``; an empty first column continues the row above."""
-    starts = [match.start() for match in _COLUMNS.finditer(lines[0])][:MAX_COLUMNS]
-    spans = list(zip(starts, [*starts[1:], None], strict=True))
-    rows: list[Row] = []
-    for line in lines:
-        if SIMPLE_BORDER.match(line) or _UNDERLINE.match(line):
-            continue
-        cells = [line[start:end].rstrip() for start, end in spans]
-        if (not rows and line) or cells[0].strip():
-            rows.append([[] for _ in spans])
-        for held, cell in zip(rows[-1] if rows else [], cells, strict=False):
-            held.append(cell)
-    return rows
+class CsvTable(ShownDirective):
+    """A table of comma-separated values. What cannot be read as such is kept as it is written."""
 
+    def run(self) -> list[Any]:
+        title = [label(self.words(self.argument))] if self.argument else []
+        file = self.options.get("file") or self.options.get("url")
+        if file and not self.content:
+            return [*title, paragraph([nodes.Text("The table of "), code(file), nodes.Text(".")])]
+        try:
+            rows = [row for row in [*self._header(), *self._rows(self.content)] if row]
+        except csv.Error:
+            text = "\n".join([self.options.get("header", ""), *self.content]).strip()
+            return [*title, nodes.literal_block(text, text, language="")]
+        width = max(map(len, rows), default=0)
+        cells = ([*map(self._cell, row), *(nodes.entry() for _ in range(width - len(row)))] for row in rows)
+        return [*title, nodes.table("", *(nodes.row("", *row) for row in cells))]
 
-def end_of_simple(lines: list[str], at: int) -> int:
-    """Return the line after the last border: the third one if a line follows the second directly, else the second."""
-    borders = 0
-    for number in range(at, len(lines)):
-        if SIMPLE_BORDER.match(lines[number]):
-            borders += 1
-            under = lines[number + 1] if number + 1 < len(lines) else ""
-            if borders > 1 and not under:
-                return number + 1
-    return 0
+    def _header(self) -> list[list[str]]:
+        """Return the rows of the header, which some write with commas whatever parts the cells below."""
+        lines = self.options.get("header", "").split("\n")
+        return max(self._rows(lines), list(csv.reader(lines, skipinitialspace=True)), key=lambda rows: len(rows[0]))
 
+    def _rows(self, lines: Iterable[str]) -> list[list[str]]:
+        delimiter = self._character("delim", single_char_or_whitespace_or_unicode) or ","
+        escape = self._character("escape", single_char_or_unicode)
+        return list(
+            csv.reader(
+                (f"{line}\n" for line in lines),
+                delimiter=delimiter,
+                quotechar=self._character("quote", single_char_or_unicode) or '"',
+                escapechar=escape,
+                doublequote=escape is None,
+                skipinitialspace="keepspace" not in self.options,
+            )
+        )
 
-def from_list(lines: list[str]) -> list[Row]:
-    """Return the rows of a ``.. list-table::``, a list of lists of cells."""
-    return [_items(row) for row in _items(lines)]
+    def _character(self, option: str, convert: Any) -> str | None:
+        try:
+            return str(convert(self.options[option])) if self.options.get(option) else None
+        except ValueError:
+            return None
 
-
-def _items(lines: list[str]) -> list[list[str]]:
-    lines = dedent(lines)
-    items: list[list[str]] = []
-    for line in lines:
-        if line[:2].rstrip() in ("*", "-", "+") and indent_of(line) == 0:
-            items.append([line[2:]])
-        elif items:
-            items[-1].append(line[2:] if not line[:2].strip() else line)
-    return items
-
-
-def from_csv(lines: list[str], options: dict[str, str]) -> list[Row]:
-    delimiter = {"tab": "\t", "space": " "}.get(options.get("delim", ""), options.get("delim", ",")) or ","
-    head = [options["header"]] if options.get("header") else []
-    try:
-        rows = list(csv.reader([*head, *dedent(lines)], delimiter=delimiter[:1], skipinitialspace=True))
-    except csv.Error:
-        return []
-    return [[cell.split("\n") for cell in row] for row in rows if row]
-
-
-def pipe_table(rows: list[list[str]]) -> str:
-    """Return a pipe table; its first row is the head, because Markdown has no table without one."""
-    width = max(map(len, rows))
-    lines = ["| " + " | ".join([*row, *[""] * (width - len(row))]) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
-
-
-def cell(lines: list[str]) -> list[str]:
-    return dedent([line.rstrip() for line in lines])
-
-
-def flat(blocks: list[str]) -> str:
-    """Return a cell's blocks on one line."""
-    words = " ".join(_BREAKS.sub(" ", _FENCE.sub(r"`\2`", block)) for block in blocks)
-    return words.replace("|", "\\|").strip()
+    def _cell(self, text: str) -> Any:
+        entry = nodes.entry()
+        self.state.nested_parse(StringList(text.strip().splitlines(), source=""), self.content_offset, entry)
+        return entry

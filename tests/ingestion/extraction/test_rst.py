@@ -50,7 +50,7 @@ def test_rst_notes_and_versions_begin_with_their_name() -> None:
         ".. warning::\n    Look::\n\n        code\n"
     )
     assert rst(text) == (
-        "**Note**\n\nMind\nthe gap.\n\n**Why so?**\n\nBecause.\n\n**New in version 5.2:** New lid.\n\n"
+        "**Note**\n\nMind the gap.\n\n**Why so?**\n\nBecause.\n\n**New in version 5.2:** New lid.\n\n"
         "**Warning**\n\nLook:\n\n```\ncode\n```"
     )
 
@@ -87,7 +87,7 @@ def test_rst_objects_have_the_fragments_of_sphinx() -> None:
 
 
 def test_rst_objects_in_items_and_long_signatures_are_no_long_headings() -> None:
-    assert rst("- .. function:: f(x)\n\n      Does.\n") == "- `f(x)`\n\n  Does."
+    assert rst("- .. function:: f(x)\n\n      Does.\n") == "- **`f(x)`**\n\n  Does."
     arguments = ", ".join(f"argument_{n}" for n in range(20))
     assert rst(f".. function:: f({arguments})\n\n    Does.\n") == f"# `f`\n\n`f({arguments})`\n\nDoes."
 
@@ -151,7 +151,7 @@ def test_rst_lists_keep_what_belongs_to_an_item() -> None:
     text = "* one\n  more\n\n  .. code-block:: sh\n\n      ls\n\n"
     text += "* two\n\n#. first\n#. second\n\nterm\n    What it means.\n"
     assert rst(text) == (
-        "- one\n  more\n\n  ```sh\n  ls\n  ```\n\n- two\n\n1. first\n2. second\n\n**term**\n\nWhat it means."
+        "- one more\n\n  ```sh\n  ls\n  ```\n- two\n\n1. first\n2. second\n\n**term**\n\nWhat it means."
     )
 
 
@@ -182,20 +182,22 @@ def test_rst_tables_become_tables_of_markdown(table: str, expected: str) -> None
 
 
 @pytest.mark.parametrize(
-    "table",
+    ("table", "expected"),
     [
-        "+---+---+\n| a | b |\n|   +---+\n|   | c |\n+---+---+",
-        "===== =====\nA     B",
+        ("+---+---+\n| a | b |\n|   +---+\n|   | c |\n+---+---+", "| a | b |\n| --- | --- |\n|  | c |"),
+        ("+---+---+\n| a | bcd |\n+---+---+\n| e | f |\n+---+---+", "| a | bcd |\n| --- | --- |\n| e | f |"),
+        ("===== =====\nA     B", "A B"),
+        ("== ==\nA long word\n== ==\n1  2\n== ==", "```\nA long word\n1  2\n```"),
     ],
 )
-def test_rst_table_that_markdown_cannot_hold_keeps_its_text(table: str) -> None:
-    assert rst(f"{table}\n\nAfter.") == f"{table}\n\nAfter."
+def test_rst_table_with_spans_or_faults_keeps_its_words(table: str, expected: str) -> None:
+    assert rst(f"{table}\n\n*After*.") == f"{expected}\n\n*After*."
 
 
 def test_rst_fields_and_options_become_lists() -> None:
     text = ":orphan:\n:tocdepth: 2\n\n.. function:: f\n\n    :param int x: How\n        many.\n    :returns: Tea.\n"
     text += "    :raises Cold: if it is.\n"
-    assert rst(text) == "# `f`\n\n- `x` (`int`): How\n  many.\n- Returns: Tea.\n- Raises `Cold`: if it is."
+    assert rst(text) == "# `f`\n\n- `x` (`int`): How many.\n- Returns: Tea.\n- Raises `Cold`: if it is."
     assert (
         rst("-a, --all  Everything.\n--pot=NAME\n    Which.\n") == "- `-a, --all`: Everything.\n- `--pot=NAME`: Which."
     )

@@ -1,0 +1,73 @@
+"""What all directives of a page share: how their words are read, and the elements that many of them make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+from ingestion.extraction.rst.page import Page
+
+# Options whose values a reader sees.
+SHOWN_OPTIONS = ("title", "caption", "header", "summary", "label", "alt")
+
+
+class Highlight(nodes.Invisible, nodes.Element):  # type: ignore[misc]
+    """The language of the blocks of code from here on that name none."""
+
+
+class _AnyOption(dict[str, Callable[[str | None], str]]):
+    """Accepts every option as it is written."""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> Callable[[str | None], str]:
+        return lambda value: value or ""
+
+
+class ShownDirective(Directive):  # type: ignore[misc]
+    """A directive with any options and, unless a class says otherwise, an argument of several lines."""
+
+    optional_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+    option_spec = _AnyOption()
+
+    @property
+    def page(self) -> Page:
+        page: Page = self.state.inliner.page
+        return page
+
+    @property
+    def argument(self) -> str:
+        return str(self.arguments[0]).strip() if self.arguments else ""
+
+    def words(self, text: str) -> list[Any]:
+        """Return the elements of a text within a line."""
+        return list(self.state.inline_text(text, self.lineno)[0])
+
+    def parsed(self) -> list[Any]:
+        """Return the elements of the content."""
+        box = nodes.container()
+        self.state.nested_parse(self.content, self.content_offset, box)
+        return list(box.children)
+
+    def captions(self) -> list[Any]:
+        """Return a paragraph for each option that a reader sees."""
+        return [paragraph(self.words(self.options[name])) for name in SHOWN_OPTIONS if self.options.get(name)]
+
+
+def paragraph(words: list[Any]) -> Any:
+    return nodes.paragraph("", "", *words)
+
+
+def label(words: list[Any]) -> Any:
+    """Return the title of a box, in bold."""
+    return nodes.rubric("", "", *words)
+
+
+def code(text: str) -> Any:
+    return nodes.literal(text, text)

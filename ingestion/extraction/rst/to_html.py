@@ -1,0 +1,242 @@
+"""A document tree of docutils → the tree of a page of HTML, which one converter writes as Markdown.
+
+References lead where ``References`` says, messages of docutils are not shown, except for the text in them that stands
+nowhere else. Recursion is bounded by the tree's depth, and that by the parser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from docutils import nodes
+
+from ingestion.extraction.html.parser import BLOCKS, Node, parse
+from ingestion.extraction.rst.directive import Highlight
+from ingestion.extraction.rst.page import MADE_UP, Page
+from ingestion.extraction.rst.references import References
+
+# Element → tag and class; one that stands in no table here is shown as what it holds.
+TAGS: dict[type[Any], tuple[str, str]] = {
+    nodes.paragraph: ("p", ""), nodes.caption: ("p", ""), nodes.rubric: ("div", "rubric"),
+    nodes.bullet_list: ("ul", ""), nodes.list_item: ("li", ""), nodes.definition_list: ("dl", ""),
+    nodes.definition: ("dd", ""), nodes.block_quote: ("blockquote", ""), nodes.line_block: ("p", ""),
+    nodes.table: ("table", ""), nodes.row: ("tr", ""), nodes.option_list: ("ul", ""), nodes.field_list: ("ul", ""),
+    nodes.emphasis: ("em", ""), nodes.strong: ("strong", ""), nodes.literal: ("code", ""),
+    nodes.superscript: ("sup", ""), nodes.subscript: ("sub", ""), nodes.title_reference: ("code", ""),
+}  # fmt: skip
+UNSEEN = (nodes.Invisible, nodes.Decorative)
+# Fields that steer the build of a page.
+STEERING = {"orphan", "tocdepth", "nocomments", "no-search", "nosearch", "noindex", "no-index", "allow_comments"}
+PARAMETERS = {
+    "param", "parameter", "arg", "argument", "key", "keyword", "kwarg", "ivar", "var", "cvar", "type", "vartype",
+}  # fmt: skip
+RAISED = {"raises", "raise", "except", "exception"}
+FIELDS = {"returns": "Returns", "return": "Returns", "rtype": "Return type", "yields": "Yields", "yield": "Yields"}
+# The line of a title, or of a table between rows.
+_ADORNMENT = re.compile(r"\s*(?:([!-/:-@\[-`{-~])\1*|[+][-=+]*|[-=][-= ]*)\s*$")
+MESSAGE_WITH_TEXT = 3  # the level from which on the text that a message quotes stands nowhere else
+
+
+class HtmlTree:
+    """The page's tree under ``root``, and the fragments of its headings."""
+
+    def __init__(self, document: Any, page: Page) -> None:
+        self.references = References(document, page)
+        self.page = page
+        self.language = ""
+        self.anchors: dict[Node, str] = {}
+        self.root = Node("", {}, None)
+        self._fill(_block("body", self.root), document)
+
+    def _fill(self, here: Node, element: Any) -> Node:
+        for child in element.children:
+            self._add(here, child)
+        return here
+
+    def _add(self, here: Node, element: Any) -> None:
+        kind = type(element)
+        if kind is nodes.Text:
+            here.children.append(element.astext())
+        elif add := _SPECIAL.get(kind):
+            add(self, here, element)
+        elif known := TAGS.get(kind):
+            self._fill(_child(*known, here), element)
+        elif not isinstance(element, UNSEEN):
+            self._fill(here, element)
+
+    # --- Blocks --------------------------------------------------------------------------------------------
+
+    def _title(self, here: Node, title: Any) -> None:
+        if "level" not in title:  # of a box
+            self._fill(_child("div", "rubric", here), title)
+            return
+        heading = _block(f"h{min(6, title['level'])}", here)
+        own = [name for name in title["ids"] if not name.startswith(MADE_UP)]
+        self.anchors[heading] = next(iter([*own, *title.get("labels", ())]), "")
+        self._fill(heading, title)
+
+    def _code(self, here: Node, block: Any) -> None:
+        language = block.get("language", self.language)
+        if isinstance(block, nodes.doctest_block):
+            language = "pycon"
+        self._fill(_block("pre", here, **({"class": f"language-{language}"} if language else {})), block)
+
+    def _numbered(self, here: Node, items: Any) -> None:
+        self._fill(_block("ol", here, start=str(items.get("start", 1))), items)
+
+    def _definition(self, here: Node, item: Any) -> None:
+        """Add a term with its classifiers, then what it means."""
+        term = _block("dt", here)
+        for part in item.children:
+            if isinstance(part, nodes.term | nodes.classifier):
+                term.children += [" : "] if term.children else []
+                self._fill(term, part)
+        self._fill(here, nodes.container("", *(part for part in item.children if isinstance(part, nodes.definition))))
+
+    def _line(self, here: Node, line: Any) -> None:
+        if here.children:
+            here.children.append(Node("br", {}, here))
+        self._fill(here, line)
+
+    def _attribution(self, here: Node, attribution: Any) -> None:
+        box = _block("p", here)
+        box.children.append("— ")
+        self._fill(box, attribution)
+
+    def _cell(self, here: Node, entry: Any) -> None:
+        spans = {"rowspan": str(entry.get("morerows", 0) + 1), "colspan": str(entry.get("morecols", 0) + 1)}
+        self._fill(_block("td", here, **spans), entry)
+
+    def _field(self, here: Node, field: Any) -> None:
+        name, body = field.children
+        if name.astext().lower() in STEERING:
+            return
+        kind, _, rest = name.astext().partition(" ")
+        named: list[Any] = []
+        if kind in PARAMETERS and rest:
+            *types, last = rest.split()
+            typed = [nodes.Text(" ("), nodes.literal("", " ".join(types)), nodes.Text(")")] if types else []
+            named = [nodes.literal("", last), *typed]
+        elif kind in RAISED and rest:
+            named = [nodes.Text("Raises "), nodes.literal("", rest)]
+        elif name.astext() in FIELDS:
+            named = [nodes.Text(FIELDS[name.astext()])]
+        else:
+            named = list(name.children)
+            if named and isinstance(named[0], nodes.Text):
+                named[0] = nodes.Text(named[0][:1].upper() + named[0][1:])
+        self._labelled(_block("li", here), named, body, ": " if body.children else "")
+
+    def _option(self, here: Node, item: Any) -> None:
+        group, description = item.children
+        name = ", ".join(option.rawsource for option in group.children)
+        self._labelled(_block("li", here), [nodes.literal(name, name)], description, ": ")
+
+    def _note(self, here: Node, note: Any) -> None:
+        """Add a footnote or citation under its label in brackets."""
+        label = note.children[0].astext() if note.children and isinstance(note.children[0], nodes.label) else "#"
+        body = nodes.container("", *(part for part in note.children if not isinstance(part, nodes.label)))
+        self._labelled(here, [nodes.Text(f"[{label}]")], body, " ")
+
+    def _labelled(self, here: Node, label: list[Any], body: Any, between: str) -> None:
+        """Add the parts of ``body``, the first of them beside the label if it is a paragraph."""
+        line = _block("p", here)
+        self._fill(line, nodes.inline("", "", *label, nodes.Text(between.rstrip() or between)))
+        rest = list(body.children)
+        if rest and isinstance(rest[0], nodes.paragraph):
+            line.children.append(" ")
+            self._fill(line, rest.pop(0))
+        self._fill(here, nodes.container("", *rest))
+
+    def _message(self, here: Node, message: Any) -> None:
+        """Add the text that a message quotes if it stands nowhere else: a malformed table, a title that is none."""
+        for block in message.children if message["level"] >= MESSAGE_WITH_TEXT else ():
+            lines = [line for line in block.astext().split("\n") if not _ADORNMENT.match(line)]
+            if not isinstance(block, nodes.literal_block) or not any(lines):
+                continue
+            if all(line.startswith("|") for line in lines):
+                table = _block("table", here)
+                for line in lines:
+                    row = _block("tr", table)
+                    for cell in line.strip("| ").split("|"):
+                        _block("td", row).children.append(cell)
+            else:
+                _block("pre" if len(lines) > 1 else "p", here).children.append("\n".join(lines))
+
+    # --- Within a line ---------------------------------------------------------------------------------------
+
+    def _reference(self, here: Node, reference: Any) -> None:
+        if heading := self.page.titles.get(reference.get("label")):
+            self._fill(here, heading)
+        elif reference.hasattr("label"):
+            here.children.append(reference.astext().replace("-", " "))
+        elif address := self.references.address_of(reference):
+            self._fill(_child("a", "", here, href=address), reference)
+        elif address is None and reference.rawsource.startswith(reference.astext()):
+            here.children.append(reference.rawsource)  # a word that ends in an underscore
+        else:
+            self._fill(here, reference)
+
+    def _footnote_reference(self, here: Node, reference: Any) -> None:
+        here.children.append(f"[{self.references.label_of(reference)}]")
+
+    def _substitution(self, here: Node, reference: Any) -> None:
+        with self.references.substituted(reference) as elements:
+            for element in elements:
+                self._add(here, element)
+
+    def _image(self, here: Node, image: Any) -> None:
+        here.children.append(Node("img", {"alt": image.get("alt", "")}, here))
+
+    def _formula(self, here: Node, formula: Any) -> None:
+        here.children.append(Node("math", {"alttext": formula.astext()}, here))
+
+    def _raw(self, here: Node, raw: Any) -> None:
+        if "html" not in raw["format"].lower():
+            self.page.dropped.add(f"text for {raw['format'] or 'other formats'} alone", raw.astext())
+            return
+        body = parse(raw.astext()).root
+        here.children += body.children
+        here.holds_blocks = here.holds_blocks or body.holds_blocks
+
+    def _highlight(self, here: Node, highlight: Any) -> None:
+        self.language = highlight["language"]
+
+
+_SPECIAL: dict[type[Any], Callable[[HtmlTree, Node, Any], None]] = {
+    nodes.title: HtmlTree._title,
+    nodes.literal_block: HtmlTree._code,
+    nodes.doctest_block: HtmlTree._code,
+    nodes.enumerated_list: HtmlTree._numbered,
+    nodes.definition_list_item: HtmlTree._definition,
+    nodes.line: HtmlTree._line,
+    nodes.attribution: HtmlTree._attribution,
+    nodes.entry: HtmlTree._cell,
+    nodes.field: HtmlTree._field,
+    nodes.option_list_item: HtmlTree._option,
+    nodes.footnote: HtmlTree._note,
+    nodes.citation: HtmlTree._note,
+    nodes.system_message: HtmlTree._message,
+    nodes.reference: HtmlTree._reference,
+    nodes.footnote_reference: HtmlTree._footnote_reference,
+    nodes.citation_reference: HtmlTree._footnote_reference,
+    nodes.substitution_reference: HtmlTree._substitution,
+    nodes.image: HtmlTree._image,
+    nodes.math: HtmlTree._formula,
+    nodes.raw: HtmlTree._raw,
+    Highlight: HtmlTree._highlight,
+}
+
+
+def _child(tag: str, name: str, parent: Node, **attributes: str) -> Node:
+    """Add an element to the parent; ``name`` is its class."""
+    node = Node(tag, {"class": name, **attributes} if name else attributes, parent)
+    node.holds_blocks = tag in BLOCKS
+    parent.children.append(node)
+    return node
+
+
+def _block(tag: str, parent: Node, **attributes: str) -> Node:
+    return _child(tag, "", parent, **attributes)
