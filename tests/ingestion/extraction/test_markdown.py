@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ingestion.extraction.extract import extract
-from ingestion.extraction.markdown import blocks, reader
+from ingestion.extraction.markdown import reader
 from ingestion.types import Extracted, Page
 from tests.support.growth import is_linear
 
