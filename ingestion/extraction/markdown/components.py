@@ -30,9 +30,12 @@ FACTS = {
 HIDDEN = {"class", "classname", "style", "href", "src", "url", "to", "id", "key", "icon", "img", "logo", "width", "rel"}
 
 _PROPERTY = re.compile(
-    r"""(?<![\w$.-])["']?([A-Za-z_][\w:.-]{0,60})["']?"""
-    r"""(?:[ \t\n]*[=:][ \t\n]*\{?[ \t\n]*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|`([^`]*)`|([\w./$:-]+))|(?=[\s,}/]|\Z))"""
+    r"""(?<![\w$.-])["']?(?P<name>[A-Za-z_][\w:.-]{0,60})["']?"""
+    r"""(?:[ \t\n]*(?:=[ \t\n]*\{?|:)[ \t\n]*"""
+    r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|`([^`]*)`|([\w./$:-]+))|(?=[\s,}/]|\Z))"""
 )
+# Beside one of these a type is that of a value; alone it says how something looks.
+_TYPED = {"body", "default", "header", "method", "name", "param", "path", "query", "required"}
 
 
 class Shown(NamedTuple):
@@ -76,7 +79,8 @@ def shown(name: str, given: Sequence[tuple[str, str]], quoted: Sequence[str] = (
     if kind in TABS:
         named = (first[key] for key in ("name", "value") if first.get(key, "true") != "true")
         return Shown(title or next(named, next(iter(quoted), "")), first.get("description", ""))
-    words = [fact for key, value in given if (fact := _fact(key.lower(), value)) and fact != title]
+    facts = [(key.lower(), value) for key, value in given if key != "type" or not _TYPED.isdisjoint(first)]
+    words = [fact for key, value in facts if (fact := _fact(key, value)) and fact != title]
     return Shown(title, " ".join([*words, *filter(_is_prose, quoted)]))
 
 

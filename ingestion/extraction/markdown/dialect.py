@@ -22,6 +22,8 @@ from ingestion.extraction.dropped import DroppedWords
 
 # A search for the end of a block goes to the end of the page. After so many in vain none is begun.
 MAX_SEARCHES_IN_VAIN = 50
+# How many levels of tokens a text in a directive counts for: it takes as many frames of Python as two lists.
+LEVELS_OF_TEXT = 4
 
 _CLOSING_TAG = re.compile(r"</([A-Za-z][\w.:-]*)")
 
@@ -108,7 +110,7 @@ class Block:
     def markdown(self, text: str) -> None:
         """Add the blocks of a text."""
         inner = StateBlock(text, self.state.md, self.state.env, self.state.tokens)
-        inner.level = self.state.level
+        inner.level = self.state.level + LEVELS_OF_TEXT
         self.state.md.block.tokenize(inner, 0, inner.lineMax)
 
     def indented(self, start: int, end: int) -> None:

@@ -22,20 +22,24 @@ from markdown_it.token import Token
 from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
+from ingestion.extraction import plain
 from ingestion.extraction.markdown import tags
 from ingestion.extraction.markdown.dialect import Block, BlockRule, InlineRule, Page, code_html, text_at
 from ingestion.extraction.markdown.dialects import DIALECTS
+from ingestion.extraction.markdown.templates import without_templates_in_addresses
 
 # Levels of tokens; a list adds two. The deepest list of real pages has six levels. Each level takes six Python frames.
 MAX_NESTING = 60
 # Marks in one paragraph: markdown-it takes up to the square of their number. Paragraphs of badges have 200.
 MAX_MARKS, MAX_CHARS = 2_000, 50_000
 MAX_UNCLOSED = 50
-# Marks on a page, at 10 µs each. The longest changelogs have 60 000.
-MAX_PAGE_MARKS = 400_000
+# Marks on a page, at up to 25 µs each.
+MAX_PAGE_MARKS = 150_000
+# A line takes up to 70 µs, however short.
+LEAST_MEAN_CHARS = 20
 # The HTML reader takes 150 000 elements.
 MAX_ELEMENTS = 140_000
-MARKS = "*_[]<&`!\\{$~"
+MARKS = "*_[]<&`!\\{$~|"
 
 _MARKED = re.compile(r"[*_\[\]<&`!\\{$~\n+:=^]")
 _LANGUAGE = re.compile(r"[ \t]*\{?[ \t]*[.=]?([A-Za-z][\w+#.-]{0,19})(?![\w+#.-]*=)")
@@ -48,7 +52,8 @@ class TooMuchMarkup(Exception):
 
 def to_html(page: Page) -> tuple[str, dict[str, Any]]:
     """Return the page as HTML, and the definitions of its links."""
-    if sum(map(page.text.count, MARKS)) > MAX_PAGE_MARKS:
+    marks = sum(map(page.text.count, MARKS))
+    if marks > MAX_PAGE_MARKS or plain.has_too_many_lines(page.text, least_mean_chars=LEAST_MEAN_CHARS):
         raise TooMuchMarkup
     env: dict[str, Any] = {"page": page}
     parser = _parser(is_jsx=page.is_jsx)
@@ -197,7 +202,8 @@ def _inline(state: StateCore) -> None:
             if not _MARKED.search(token.content) or _has_too_many_marks(token.content):
                 token.children = [Token("text", "", 0, content=token.content)]
             else:
-                token.children = state.md.inline.parse(token.content, state.md, state.env, [])
+                words = without_templates_in_addresses(token.content)
+                token.children = state.md.inline.parse(words, state.md, state.env, [])
         previous = token
 
 

@@ -29,6 +29,12 @@ ELEMENTS = {
 }  # fmt: skip
 VOID = {"br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
 # In MDX too their content is read as HTML.
+# Attributes without a value; any other word in a tag of HTML means that it is none: "a <b and c> d".
+_FLAGS = frozenset({
+    "alt", "async", "autoplay", "checked", "class", "controls", "defer", "disabled", "hidden", "inline", "loop",
+    "markdown", "multiple", "muted", "nowrap", "open", "playsinline", "readonly", "required", "reversed", "selected",
+    "setup", "vertical", "allowfullscreen", "noshade", "border",
+})  # fmt: skip
 RAW = {"dl", "ol", "pre", "table", "ul"}
 KEPT = {"align", "alt", "checked", "class", "colspan", "href", "id", "lang", "name", "role", "rowspan", "start", "type"}
 # Longer tags are text.
@@ -36,6 +42,8 @@ MAX_TAG_CHARS, MAX_TAG_LINES = 6_000, 80
 
 _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})*\}"
 _TAG = re.compile(rf"""<(/?)([A-Za-z][\w.:-]*|(?=>))((?:[^<>"'{{}}]|"[^"]*"|'[^']*'|{_BRACES})*)>""")
+_GIVEN = re.compile(rf"""[\w:.@-]*[ \t\n]*=[ \t\n]*(?:"[^"]*"|'[^']*'|{_BRACES}|[^\s"'{{}}]+)|{_BRACES}""")
+_BARE = re.compile(r"(?<![\w:.@-])[\w:.@-]+(?=[\s/]|$)")
 _NAME = re.compile(r"</?([A-Za-z][\w.:-]*)(?=[\s/>]|$)")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
@@ -72,6 +80,8 @@ def _is_markup(tag: Tag, page: Page, *, is_attached: bool) -> bool:
     """Return whether a tag is one; ``is_attached``: it follows a word as in ``List<String>``."""
     name = tag.name
     if is_element(name):
+        if not _FLAGS.issuperset(_BARE.findall(_GIVEN.sub(" ", tag.given))):
+            return False
         needs_end = is_attached or name.lower() in UNSEEN
         return not needs_end or name in VOID or tag.is_end or tag.is_empty or name in page.closed_tags
     if not name:  # <> and </> of JSX
@@ -95,11 +105,15 @@ def is_element(name: str) -> bool:
 def read_tag_lines(block: Block, _: re.Match[str]) -> int:
     """Read lines that hold nothing but tags between which Markdown stands: components, ``<div markdown>``, MDX."""
     for height in (1, MAX_TAG_LINES):
+        if height > 1 and not block.page.may_search():
+            return 0
         after = min(block.line + height, block.end)
         text = block.lines(block.line, after)
         found, position = _leading_tags(text, block.page)
         newline = text.find("\n", position)
         if found and not text[position : len(text) if newline < 0 else newline].strip():
+            if height > 1:
+                block.page.found()
             block.html("".join(_html_of(tag, block.page, in_line=False) for tag in found))
             return block.line + text.count("\n", 0, position) + 1
         if ">" in text[position:] and height == 1 and position:
@@ -171,7 +185,9 @@ def inline_tag(state: StateInline, silent: bool) -> bool:
     if tag is None:
         return False
     if not silent:
-        state.push("html_inline", "", 0).content = _html_of(tag, page, in_line=True)
+        is_attached = state.src[tag.end : tag.end + 1].isalnum() or state.src.startswith("<", tag.end)
+        space = " " if is_attached and not is_element(tag.name) else ""
+        state.push("html_inline", "", 0).content = _html_of(tag, page, in_line=True) + space
         if tag.name == "a":
             state.linkLevel += -1 if tag.is_end else 1
     state.pos = tag.end
@@ -220,10 +236,10 @@ def _html_of(tag: Tag, page: Page, *, in_line: bool) -> str:
     if "link" in name and name[0] != "/" and not tag.is_empty and "card" not in name:
         return "</a>" if tag.is_end else f'<a href="{escape(_address(tag))}">'
     if tag.is_end or not name:
-        return " " if in_line else ""
+        return ""
     seen = shown(tag.name, properties(tag.given))
     if in_line and not seen.title:
-        return escape(f" {seen.words} ", quote=False)
+        return escape(f" {seen.words} " if seen.words else "", quote=False)
     found = seen.as_block(_address(tag))
     return f"</p>{found}<p>" if in_line and found else found
 

@@ -15,6 +15,9 @@ LIQUID = re.compile(r"\{%-?(?P<inside>(?:[^%{]|%(?!\})|\{(?!%))*?)-?%\}")
 _GIVEN = re.compile(
     r"""(?:([\w:.-]+)[ ]*=[ ]*)?(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|`([^`]*)`|([^\s"'`=]+))""", re.DOTALL
 )
+_CODE = re.compile(r"(`+[^`]+`+)")
+_ADDRESS = re.compile(r"\]\(([^()\n{]*\{[{%<][^()\n]*(?:\([^()\n]*\)[^()\n]*)?)\)")
+_VARIABLE = re.compile(r"\{\{[^{}\n]*\}\}")
 
 
 class Template(NamedTuple):
@@ -44,6 +47,20 @@ def parse(inside: str) -> Template:
         elif value:
             quoted.append(value)
     return Template(name, is_end, given, quoted, bare)
+
+
+def without_templates_in_addresses(text: str) -> str:
+    """Return a paragraph whose links have addresses without tags and variables; code stays as it is."""
+    if "{" not in text or "](" not in text:
+        return text
+    parts = _CODE.split(text)
+    parts[::2] = [_ADDRESS.sub(lambda match: f"]({plain_address(match.group(1))})", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def plain_address(address: str) -> str:
+    """Return an address without tags and variables, and without a title beside it."""
+    return next(iter(_VARIABLE.sub("", without_templates(address)).split()), "")
 
 
 def without_templates(text: str) -> str:

@@ -1,6 +1,6 @@
 """GitHub and wikis: alerts in quotations, footnotes, links in double brackets.
 
-``> [!NOTE]``, ``[^1]`` and ``[^1]: words``, ``[[Page|words]]``. Task lists stay as they are written.
+``> [!NOTE]``, ``[^1]``, ``[^1]: words``, ``^[words]``, ``[[Page|words]]``. Task lists stay as they are written.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def _wiki_link(match: re.Match[str], page: Page) -> str:
 DIALECT = Dialect(
     marks=(
         InlineRule("[", re.compile(r"\[\^([^\s\[\]]{1,80})\](?!:)"), lambda match, _: f"[{escape(match.group(1))}]"),
+        InlineRule("^", re.compile(r"\^\[([^\[\]]{1,1000})\]"), lambda match, _: f" ({escape(match.group(1))})"),
         InlineRule("[!", re.compile(r"!?\[\[([^\[\]|\n]{1,300})(?:\|([^\[\]|\n]{1,300}))?\]\](?!\()"), _wiki_link),
     ),
     plugins=(_add_rules,),

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from markdown_it.common.utils import normalizeReference
+
 from ingestion.extraction.markdown.components import Shown, shown
 from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule, Page
 from ingestion.extraction.markdown.dialects.hugo import in_line
-from ingestion.extraction.markdown.templates import LIQUID, Template, parse
+from ingestion.extraction.markdown.templates import LIQUID, Template, parse, plain_address
 
 _ALONE = re.compile(rf"(?:{LIQUID.pattern.replace('?P<inside>', '?:')}[ \t]*){{1,20}}$")
 _HIGHLIGHT = re.compile(r"\{%-?[ \t]*highlight[ \t]+([\w+#-]{1,20})[^\n]*%\}$")
@@ -66,6 +68,13 @@ def _read_comment(block: Block, _: re.Match[str]) -> int:
     return end + 1
 
 
+def _read_definition(block: Block, match: re.Match[str]) -> int:
+    """Read the definition of a link whose address is made of variables."""
+    definition = {"title": "", "href": plain_address(match.group(2))}
+    block.state.env.setdefault("references", {}).setdefault(normalizeReference(match.group(1)), definition)
+    return block.line + 1
+
+
 def _variable(match: re.Match[str], page: Page) -> str:
     page.dropped.add("variables of templates", match.group())
     return ""
@@ -76,6 +85,7 @@ DIALECT = Dialect(
         BlockRule("{", _HIGHLIGHT, _read_code),
         BlockRule("{", _COMMENT, _read_comment),
         liquid_block(_shown),
+        BlockRule("[", re.compile(r"\[([^\[\]\n^][^\[\]\n]*)\]:[ \t]*([^\s{]*\{[{%][^\n]*)$"), _read_definition),
     ),
     marks=(
         liquid_mark(_shown),

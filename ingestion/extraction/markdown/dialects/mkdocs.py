@@ -11,7 +11,7 @@ from html import escape
 
 from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule, Page
 
-_CODE_FILE = re.compile(r"[\w./@-]*\.(?!md\b|mdx\b|txt\b|rst\b|html\b)[A-Za-z]\w{0,5}")
+_CODE_FILE = re.compile(r"[\w./@~-]*\.(?!md\b|mdx\b|txt\b|rst\b|html\b)[A-Za-z]\w{0,5}")
 
 
 def _read_note(block: Block, match: re.Match[str]) -> int:
