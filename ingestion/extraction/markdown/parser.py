@@ -43,6 +43,9 @@ MARKS = "*_[]<&`!\\{$~|"
 
 _MARKED = re.compile(r"[*_\[\]<&`!\\{$~\n+:=^]")
 _LANGUAGE = re.compile(r"[ \t]*\{?[ \t]*[.=]?([A-Za-z][\w+#.-]{0,19})(?![\w+#.-]*=)")
+_TITLE = re.compile(
+    r"""(?:^|[\s{,])(?:title|filename|file|tab|label|caption|fig\.cap)=(?:["']([^"'\n]+)["']|([^\s"'{},]+))|[ \t]\[([^\[\]\n]+)\]"""
+)
 _HEADING_ID = re.compile(r"[ \t]*(?:\{:?[ \t]*#([\w:.-]+)[^{}\n]*\}|\{/\*[ \t]*#([\w:.-]+)[ \t]*\*/\})[ \t]*#*$")
 
 
@@ -263,11 +266,13 @@ def _link_close(renderer: Any, tokens: list[Token], index: int, options: Any, en
 
 
 def _code(renderer: Any, tokens: list[Token], index: int, options: Any, env: Any) -> str:
-    """Return a block of code with the name of its language, the first word beside the fence."""
+    """Return a block of code with its language, the first word beside the fence, below the title that stands there."""
     info, code = tokens[index].info, tokens[index].content
     for change in (change for dialect in DIALECTS for change in dialect.code):
         code = change(info, code)
-    return code_html(code, language_of(info)) + "\n"
+    title = _TITLE.search(info)
+    named = f'<p class="admonition-title">{escape(next(filter(None, title.groups())))}</p>' if title else ""
+    return f"{named}{code_html(code, language_of(info))}\n"
 
 
 def language_of(info: str) -> str:

@@ -17,7 +17,7 @@ from mdit_py_plugins.footnote.index import footnote_def
 from ingestion.extraction.admonitions import label
 from ingestion.extraction.markdown.dialect import Dialect, InlineRule, Page, titled
 
-_ALERT = re.compile(r"\[!([A-Za-z]{1,20})(?:[ \t]+[^\[\]\n]*)?\][+-]?[ \t]*([^\n]*)(?:\n|$)")
+_ALERT = re.compile(r"\\?\[!([A-Za-z]{1,20})(?:[ \t]+[^\[\]\n]*)?\][+-]?[ \t]*([^\n]*)(?:\n|$)")
 # Marks of DocFX that name nothing.
 _NAMELESS = {"div", "selector", "tabs", "video"}
 
