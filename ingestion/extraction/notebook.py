@@ -15,7 +15,7 @@ from typing import Any
 from ingestion.exceptions import UnsupportedContent
 from ingestion.extraction import plain
 from ingestion.extraction.dropped import DroppedWords
-from ingestion.extraction.html.parser import Node, parse
+from ingestion.extraction.html.parser import parse
 from ingestion.extraction.markdown import front_matter, reader
 from ingestion.extraction.markdown.dialect import Page, code_html
 from ingestion.extraction.markdown.parser import TooMuchMarkup, to_html
@@ -34,7 +34,7 @@ _MAGIC = re.compile(r"%%(bash|sh|html|javascript|js|latex|markdown|sql|perl|ruby
 _LANGUAGE = re.compile(r"[A-Za-z][\w+#.-]{0,19}")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{4,16}(?=>)")
 _OBJECTS = re.compile(r"[\[\](){},\s]*(?:<[^<>\n]*(?:<[^<>\n]*>[^<>\n]*)*>[\[\](){},.…\s]*)+$")
-_DRAWN = re.compile(r"<(?:Figure|\w*Axes\w*)\b.*>$|<[\w.]+ object>$")
+_DRAWN = re.compile(r"[\[(]*<(?:Figure|\w*Axes\w*)\b.*>[\]),]*$|<[\w.]+ object>$")
 _TIMING = re.compile(r"(?:CPU times|Wall time): |.{0,40}± .{1,40} per loop|.{0,80}\d%\|.*\d(?:it/s|s/it|B/s)")
 
 
@@ -90,7 +90,8 @@ def _blocks(cell: dict[str, Any], language: str, dropped: DroppedWords) -> Itera
     elif kind == "code" and source.strip():
         magic = _MAGIC.match(source)
         own = cell.get("language")  # format 3
-        yield code_html(_DATA.sub("", source), magic.group(1) if magic else own if isinstance(own, str) else language), []
+        language = magic.group(1) if magic else own if isinstance(own, str) else language
+        yield code_html(_DATA.sub("", source), language), []
         yield from _outputs(cell, dropped)
 
 

@@ -19,10 +19,10 @@ MANY_LINES, LEAST_MEAN_CHARS = 10_000, 10
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*(?:\n|\Z)")
 
 
-def has_too_many_lines(text: str, *, least_mean_chars: int = LEAST_MEAN_CHARS) -> bool:
+def has_too_many_lines(text: str) -> bool:
     """Return whether a text has too many lines for a reader of markup, or too many for its length."""
     lines = text.count("\n")
-    return lines > MAX_LINES or (lines > MANY_LINES and len(text) < least_mean_chars * lines)
+    return lines > MAX_LINES or (lines > MANY_LINES and len(text) < LEAST_MEAN_CHARS * lines)
 
 
 def read(url: str, text: str) -> Extracted:

@@ -15,7 +15,7 @@ from ingestion.extraction.admonitions import KNOWN, label
 
 NOTES = KNOWN | {"admonition", "alert", "aside", "callout", "hint", "notice", "box"}
 TABS = {"accordion", "codetab", "content", "option", "step", "tab", "tab-item", "tabitem", "tabpanel", "tabspanel"}
-# They only hold others, or show a picture.
+# They only hold others, or show a picture: what names them is for the machine.
 GROUPS = {"accordiongroup", "cards", "codegroup", "columns", "grid", "icon", "row", "steps", "tabs", "tabset"}
 TITLES = ("label", "title", "header", "heading", "summary")
 # In this order a note says which kind it is.
@@ -71,15 +71,14 @@ def shown(name: str, given: Sequence[tuple[str, str]], quoted: Sequence[str] = (
     kind = name.rpartition(".")[2].lower()
     first = {key.lower(): value for key, value in reversed(given)}
     title = next((first[key] for key in TITLES if first.get(key, "true") != "true"), "")
-    if kind in GROUPS:
-        return Shown(title)
     if kind in NOTES:
         title = title or next(iter(quoted), "")
         return Shown(label(_kind_of_note(kind, first), title)[2:-2], first.get("content", first.get("text", "")))
     if kind in TABS:
         named = (first[key] for key in ("name", "value") if first.get(key, "true") != "true")
         return Shown(title or next(named, next(iter(quoted), "")), first.get("description", ""))
-    facts = [(key.lower(), value) for key, value in given if key != "type" or not _TYPED.isdisjoint(first)]
+    unseen = {"name", "type", "value"} if kind in GROUPS else {"type"} if _TYPED.isdisjoint(first) else set()
+    facts = [(key.lower(), value) for key, value in given if key.lower() not in unseen]
     words = [fact for key, value in facts if (fact := _fact(key, value)) and fact != title]
     return Shown(title, " ".join([*words, *filter(_is_prose, quoted)]))
 

@@ -38,6 +38,11 @@ class Page:
     searches_in_vain: int = 0
 
     @cached_property
+    def last_comment_end(self) -> int:
+        """Where the last comment ends; -1 without any."""
+        return self.text.rfind("-->")
+
+    @cached_property
     def closed_tags(self) -> frozenset[str]:
         """The names that stand in closing tags somewhere on the page."""
         return frozenset(_CLOSING_TAG.findall(self.text))

@@ -14,6 +14,7 @@ from html import escape
 from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock, fence, html_block, table
 from markdown_it.rules_block.table import escapedSplit
 from markdown_it.rules_core import StateCore
@@ -22,7 +23,6 @@ from markdown_it.token import Token
 from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-from ingestion.extraction import plain
 from ingestion.extraction.markdown import tags
 from ingestion.extraction.markdown.dialect import Block, BlockRule, InlineRule, Page, code_html, text_at
 from ingestion.extraction.markdown.dialects import DIALECTS
@@ -35,8 +35,8 @@ MAX_MARKS, MAX_CHARS = 2_000, 50_000
 MAX_UNCLOSED = 50
 # Marks on a page, at up to 25 µs each.
 MAX_PAGE_MARKS = 150_000
-# A line takes up to 70 µs, however short.
-LEAST_MEAN_CHARS = 20
+# A line takes up to 70 µs, however short; a blank one nothing.
+MANY_LINES, LEAST_MEAN_CHARS = 10_000, 20
 # The HTML reader takes 150 000 elements.
 MAX_ELEMENTS = 140_000
 MARKS = "*_[]<&`!\\{$~|"
@@ -44,7 +44,8 @@ MARKS = "*_[]<&`!\\{$~|"
 _MARKED = re.compile(r"[*_\[\]<&`!\\{$~\n+:=^]")
 _LANGUAGE = re.compile(r"[ \t]*\{?[ \t]*[.=]?([A-Za-z][\w+#.-]{0,19})(?![\w+#.-]*=)")
 _TITLE = re.compile(
-    r"""(?:^|[\s{,])(?:title|filename|file|tab|label|caption|fig\.cap)=(?:["']([^"'\n]+)["']|([^\s"'{},]+))|[ \t]\[([^\[\]\n]+)\]"""
+    r"""(?:^|[\s{,])(?:title|filename|file|tab|label|caption|fig\.cap)=(?:["']([^"'\n]+)["']|([^\s"'{},]+))"""
+    r"""|[ \t]\[([^\[\]\n]+)\]"""
 )
 _HEADING_ID = re.compile(r"[ \t]*(?:\{:?[ \t]*#([\w:.-]+)[^{}\n]*\}|\{/\*[ \t]*#([\w:.-]+)[ \t]*\*/\})[ \t]*#*$")
 
@@ -55,8 +56,9 @@ class TooMuchMarkup(Exception):
 
 def to_html(page: Page) -> tuple[str, dict[str, Any]]:
     """Return the page as HTML, and the definitions of its links."""
-    marks = sum(map(page.text.count, MARKS))
-    if marks > MAX_PAGE_MARKS or plain.has_too_many_lines(page.text, least_mean_chars=LEAST_MEAN_CHARS):
+    lines = page.text.count("\n") - page.text.count("\n\n")
+    are_short = lines > MANY_LINES and len(page.text) < LEAST_MEAN_CHARS * lines
+    if are_short or sum(map(page.text.count, MARKS)) > MAX_PAGE_MARKS:
         raise TooMuchMarkup
     env: dict[str, Any] = {"page": page}
     parser = _parser(is_jsx=page.is_jsx)
@@ -78,7 +80,7 @@ def _parser(*, is_jsx: bool) -> MarkdownIt:
             parser.use(plugin)
     if is_jsx:
         parser.disable("code")
-    alternatives = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    alternatives: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     parser.block.ruler.before("table", "too_deep", _too_deep)
     parser.block.ruler.before("math_block", "dialects", _block_rules(), alternatives)
     parser.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})

@@ -147,7 +147,7 @@ def begins_html(block: Block) -> bool:
     """Return whether the line begins with an element or a comment, which has its end."""
     text = block.text_at(block.line)
     if text.startswith("<!--"):
-        return "-->" in text or block.page.text.rfind("-->") > block.state.bMarks[block.line]
+        return "-->" in text or block.page.last_comment_end > block.state.bMarks[block.line]
     name = _NAME.match(text)
     if not name or not is_element(name.group(1)):
         return False

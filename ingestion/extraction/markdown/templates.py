@@ -32,7 +32,7 @@ class Template(NamedTuple):
 
 def parse(inside: str) -> Template:
     """Return the parts of a tag from what stands between its marks."""
-    name, _, rest = " ".join(inside.strip(" -/\n\t") .split()).partition(" ")
+    name, _, rest = " ".join(inside.strip(" -/\n\t").split()).partition(" ")
     is_end = inside.lstrip(" -\n\t").startswith("/")
     if name.startswith("end") and len(name) > len("end"):
         name, is_end = name[len("end") :], True

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ingestion.extraction.markdown.dialects import (
     docfx,
     docusaurus,
-    github,
     gitbook,
+    github,
     hugo,
     jekyll,
     mdx,

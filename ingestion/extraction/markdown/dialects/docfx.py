@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from html import escape
+from urllib.parse import unquote
 
 from ingestion.extraction.markdown.components import properties
 from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule
 from ingestion.extraction.markdown.dialects.mkdocs import file_note
-from urllib.parse import unquote
 
 ELEMENTS = (
     "image|row|column|zone|moniker|code|video|form|no-loc|image-end|row-end|column-end|zone-end|moniker-end|code-end"
@@ -48,15 +48,17 @@ def _file(match: re.Match[str], _: object) -> str:
 
 
 DIALECT = Dialect(
-    blocks=(
-        BlockRule(":", re.compile(rf":::[ \t]*({ELEMENTS})(?![\w])([^\n]*?)(?::::)?$"), _read_element),
-    ),
+    blocks=(BlockRule(":", re.compile(rf":::[ \t]*({ELEMENTS})(?![\w])([^\n]*?)(?::::)?$"), _read_element),),
     marks=(
         InlineRule("<", re.compile(r"<xref:([^\s<>]+)>"), _reference),
         InlineRule("@", re.compile(r"(?<!\w)@[\"']([\w.`]+)[\"']"), _reference),
-        InlineRule("[", re.compile(r"\[!(INCLUDE|code(?:-\w+)?)[ \t]*\[[^\[\]]*\]\(([^()\s]*)[^()]*\)\]", re.IGNORECASE), _file),
+        InlineRule(
+            "[", re.compile(r"\[!(INCLUDE|code(?:-\w+)?)[ \t]*\[[^\[\]]*\]\(([^()\s]*)[^()]*\)\]", re.IGNORECASE), _file
+        ),
         InlineRule("[", re.compile(r"\[!(VIDEO)[ \t]+([^\]\s]+)\]", re.IGNORECASE), lambda *_: ""),
         InlineRule(":", re.compile(r":::no-loc text=\"([^\"]*)\":::"), lambda match, _: escape(match.group(1))),
-        InlineRule(":", re.compile(r":::image[^\n]*?alt-text=\"([^\"]*)\"[^\n]*?:::"), lambda match, _: escape(match.group(1))),
+        InlineRule(
+            ":", re.compile(r":::image[^\n]*?alt-text=\"([^\"]*)\"[^\n]*?:::"), lambda match, _: escape(match.group(1))
+        ),
     ),
 )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from ingestion.extraction.markdown.components import Shown, shown
-from ingestion.extraction.markdown.dialect import BlockRule, Dialect
+from ingestion.extraction.markdown.dialect import Dialect
 from ingestion.extraction.markdown.dialects.jekyll import liquid_block, liquid_mark
 from ingestion.extraction.markdown.templates import Template
 

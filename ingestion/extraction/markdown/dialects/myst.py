@@ -1,7 +1,7 @@
 """MyST: directives in fences of backticks or colons, roles, targets.
 
-``` ```{note} words```, ``:::{tip}``, ``{ref}`words <target>` ``, ``(target)=``. A directive that shows code is code, a table
-of lists or commas is a table, ``eval-rst`` is read as reStructuredText, an unknown one leaves its words.
+``` ```{note} words```, ``:::{tip}``, ``{ref}`words <target>` ``, ``(target)=``. A directive that shows code is code, a
+table of lists or commas is a table, ``eval-rst`` is read as reStructuredText, an unknown one leaves its words.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_block.fence import make_fence_rule
 
 from ingestion.extraction.admonitions import KNOWN, UNNAMED
-from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule, Page
+from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule, Page, titled
 from ingestion.extraction.markdown.dialects.mkdocs import file_note
 from ingestion.extraction.rst import reader as rst
 
@@ -83,7 +83,9 @@ def _split_options(content: str) -> tuple[dict[str, str], str]:
     start = 0
     if lines[0].strip() == "---" and "---" in (line.strip() for line in lines[1:]):
         start = next(i for i, line in enumerate(lines[1:], 1) if line.strip() == "---") + 1
-        options = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines[1 : start - 1])}
+        options = {
+            key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines[1 : start - 1])
+        }
     else:
         while start < len(lines) and (option := _OPTION.match(lines[start])):
             options[option.group(1)] = (option.group(2) or "").strip()
@@ -95,7 +97,7 @@ def _add_note(block: Block, name: str, argument: str, body: str) -> None:
     """Add a note or box; a box's argument is its title, a note's its first words."""
     if name in VERSIONS:
         version, _, words = argument.partition(" ")
-        block.state.tokens += _bold(f"{VERSIONS[name]} {version}")
+        block.state.tokens += titled(f"{VERSIONS[name]} {version}")
         body = f"{words}\n{body}" if words else body
     elif name in KNOWN:
         block.title(name)
@@ -103,12 +105,6 @@ def _add_note(block: Block, name: str, argument: str, body: str) -> None:
     elif name not in UNTITLED:
         block.title(name if name in UNNAMED else "container", argument)
     block.markdown(body)
-
-
-def _bold(words: str) -> list:
-    from ingestion.extraction.markdown.dialect import titled
-
-    return titled(words)
 
 
 def _add_table(block: Block, name: str, title: str, options: dict[str, str], body: str) -> None:
@@ -183,7 +179,7 @@ def _read_target(block: Block, match: re.Match[str]) -> int:
     return block.line + 1
 
 
-_colon_fence = make_fence_rule(markers=(":",), token_type="fence", disallow_marker_in_info=())
+_colon_fence = make_fence_rule(markers=(":",), disallow_marker_in_info=())
 
 
 def _read_colons(block: Block, _: re.Match[str]) -> int:

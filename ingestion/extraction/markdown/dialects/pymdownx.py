@@ -42,17 +42,23 @@ DIALECT = Dialect(
     ),
     marks=(
         InlineRule(
-            "+", re.compile(r"(?<![\w+])\+\+([\w\"'-]{1,20}(?:\+[\w\"'-]{1,20}){0,4})\+\+(?![\w+])"),
+            "+",
+            re.compile(r"(?<![\w+])\+\+([\w\"'-]{1,20}(?:\+[\w\"'-]{1,20}){0,4})\+\+(?![\w+])"),
             lambda match, _: escape(match.group(1).replace('"', "")),
         ),
         InlineRule("{", re.compile(r"\{(?:\+\+|--|==|~~|>>)(?=[^{}]{1,2000}\})"), lambda *_: " "),
         InlineRule("+-=~<", re.compile(r"(?:\+\+|--|==|~~|<<)\}"), lambda *_: " "),
         InlineRule("~", re.compile(r"~>(?=[^{}~]{0,2000}~~\})"), lambda *_: " "),
-        InlineRule("=^", re.compile(r"(?<![\w=^`])(?:==|\^\^)(?=[^\s=^][^=^\n]{0,300}(?<!\s)(?:==|\^\^)(?![\w=]))"), lambda *_: ""),
+        InlineRule(
+            "=^",
+            re.compile(r"(?<![\w=^`])(?:==|\^\^)(?=[^\s=^][^=^\n]{0,300}(?<!\s)(?:==|\^\^)(?![\w=]))"),
+            lambda *_: "",
+        ),
         InlineRule("=^", re.compile(r"(?<=[^\s=^])(?:==|\^\^)(?![\w=^\"'(])"), lambda *_: ""),
         InlineRule("{", re.compile(r"\{:[^{}\n]*\}|\{[ \t]*(?:[#.][\w-]|[a-z-]{1,20}=)[^{}\n]*\}"), lambda *_: ""),
         InlineRule(
-            "`", re.compile(r"`#![\w+-]{1,20} ([^`]+)`(?!`)"),
+            "`",
+            re.compile(r"`#![\w+-]{1,20} ([^`]+)`(?!`)"),
             lambda match, _: f"<code>{escape(match.group(1), quote=False)}</code>",
         ),
     ),

@@ -13,7 +13,9 @@ from ingestion.extraction.markdown.components import properties
 from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect
 
 _OPTIONS = re.compile(r"\A(?:[ \t]*(?:#|//|--|%)\|[^\n]*(?:\n|\Z))+")
-_SHOWN_OPTION = re.compile(r"^[ \t]*(?:#|//|--|%)\|[ \t]*(?:fig-cap|tbl-cap|fig-alt|title):[ \t]*[\"']?([^\n\"']+)", re.MULTILINE)
+_SHOWN_OPTION = re.compile(
+    r"^[ \t]*(?:#|//|--|%)\|[ \t]*(?:fig-cap|tbl-cap|fig-alt|title):[ \t]*[\"']?([^\n\"']+)", re.MULTILINE
+)
 _CHUNK = re.compile(r"[ \t]*\{[A-Za-z]")
 
 
