@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from ingestion import markdown_outline
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
-from ingestion.extraction.markdown.reader import atx_headings
 from ingestion.types import Extracted
 
 MAX_TITLE_CHARS = 120
@@ -13,6 +15,8 @@ MAX_TITLE_CHARS = 120
 # documentation has, blank ones included, 20 to 45 characters.
 MAX_LINES = 150_000
 MANY_LINES, LEAST_MEAN_CHARS = 10_000, 10
+
+_UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*(?:\n|\Z)")
 
 
 def has_too_many_lines(text: str) -> bool:
@@ -26,4 +30,22 @@ def read(url: str, text: str) -> Extracted:
     text = text.strip("\n")
     first = text.lstrip().partition("\n")[0].strip()
     title = first if 0 < len(first) <= MAX_TITLE_CHARS else file_name(url)
-    return Extracted(title=title, markdown=atx_headings(text), links=absolute(url, BARE_LINK.findall(text)))
+    return Extracted(title=title, markdown=_atx_headings(text), links=absolute(url, BARE_LINK.findall(text)))
+
+
+def _atx_headings(text: str) -> str:
+    """Return the text with underlined titles of one line as ``#`` and ``##``, the only ones that later stages know."""
+    parts = []
+    for block in markdown_outline.blocks(text):
+        part = text[block.start : block.end]
+        parts.append(_atx_block(part) if block.kind == markdown_outline.TEXT else part)
+    return "".join(parts)
+
+
+def _atx_block(paragraph: str) -> str:
+    first, newline, rest = paragraph.partition("\n")
+    match = _UNDERLINE.match(rest) if len(first) <= markdown_outline.MAX_HEADING_CHARS else None
+    if not newline or not match or first.lstrip().startswith(("-", "*", ">", "|")):
+        return paragraph
+    marks = "#" if match.group(1).startswith("=") else "##"
+    return f"{marks} {first.strip()}\n{rest[match.end() :]}"

@@ -49,6 +49,8 @@ FORMATS = {
     ".md": "text/markdown",
     ".markdown": "text/markdown",
     ".mdx": "text/markdown",
+    ".qmd": "text/markdown",
+    ".rmd": "text/markdown",
     ".rst": "text/x-rst",
     ".txt": "text/plain",
     ".ipynb": "application/x-ipynb+json",

@@ -37,7 +37,7 @@ def test_it_reads_text_and_code_in_order() -> None:
     ]
     page = read({"cells": cells, "metadata": {"kernelspec": {"language": "Julia"}}})
     assert page.title == "Tea"
-    assert page.markdown == "# Tea\nBoil & pour.\n\n```julia\na = 1\n\nb\n```\n\n## Cups\n\n```bash\n%%bash\nls\n```"
+    assert page.markdown == "# Tea\n\nBoil & pour.\n\n```julia\na = 1\n\nb\n```\n\n## Cups\n\n```bash\n%%bash\nls\n```"
     assert page.anchors == {"Tea": "tea", "Tea › Cups": "cups"}
 
 
@@ -71,6 +71,72 @@ def test_the_metadata_may_name_it() -> None:
 )
 def test_outputs_are_short_and_plain(output: dict[str, Any], shown: str) -> None:
     assert read({"cells": [code("x", output)]}).markdown == f"```python\nx\n```\n\n```\n{shown}\n```"
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        ({"text/markdown": ["**Result**: 42 rows"]}, "**Result**: 42 rows"),
+        ({"text/html": "<p>The <b>limit</b> is 500</p>"}, "The **limit** is 500"),
+        ({"text/html": "<table><tr><td>a</td><td>b</td></tr></table>", "text/plain": "a b"}, "```\na b\n```"),
+        ({"text/plain": "<IPython.core.display.Markdown object>", "text/markdown": "*x*"}, "*x*"),
+        ({"text/plain": "<IPython.core.display.HTML object>", "text/html": "<i>x</i>"}, "*x*"),
+        ({"text/latex": "$x^2$"}, "```\n$x^2$\n```"),
+        ({"text/markdown": "```\nopen"}, "```\nopen\n```"),
+        ({"text/html": "<div><table><tr><td>a"}, "a"),
+    ],
+)
+def test_outputs_without_plain_text_are_read_as_what_they_are(data: dict[str, Any], shown: str) -> None:
+    cells = [code("x", {"output_type": "display_data", "data": data}), text("After.")]
+    assert read({"cells": cells}).markdown == f"```python\nx\n```\n\n{shown}\n\nAfter."
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "[<matplotlib.lines.Line2D at 0x7f1c2a3b4d30>]",
+        "[<a.B at 0x7f1c2a3b4d30>,\n <a.B at 0x7f1c2a3b4d31>]",
+        "(<Figure size 640x480 with 1 Axes>,)",
+        "<Figure size 640x480 with 2 Axes>",
+        "<Axes: title={'center': 'Tea'}, xlabel='x'>",
+        "<seaborn.axisgrid.FacetGrid at 0x12345678>",
+        "<bound method A.b of <__main__.A object at 0x10f3a2b50>>",
+        "CPU times: user 3 µs, sys: 1 µs, total: 4 µs\nWall time: 5.25 µs",
+        "1.2 ms ± 3.4 µs per loop (mean ± std. dev. of 7 runs)",
+        "100%|██████████| 10/10 [00:00<00:00, 123.45it/s]",
+    ],
+)
+def test_what_each_run_prints_anew_is_left_out_and_counted(output: str) -> None:
+    page = read({"cells": [code("x", {"output_type": "execute_result", "data": {"text/plain": output}})]})
+    assert page.markdown == "```python\nx\n```"
+    assert sum(rule.words for rule in page.dropped) == len(output.split())
+
+
+def test_a_second_run_changes_nothing() -> None:
+    def run(address: str) -> str:
+        shown = f"A(b=<B object at 0x{address}>, c=3)\n0xff is 255"
+        return read({"cells": [code("x", {"output_type": "stream", "text": shown})]}).markdown
+
+    assert (
+        run("7f1c2a3b4d30") == run("55aa00112233") == "```python\nx\n```\n\n```\nA(b=<B object>, c=3)\n0xff is 255\n```"
+    )
+
+
+def test_the_rest_of_long_outputs_is_counted() -> None:
+    (rule,) = read({"cells": [code("x", {"output_type": "stream", "text": "n\n" * 500})]}).dropped
+    assert (rule.rule, rule.words) == ("long outputs", 488)
+
+
+def test_cells_do_not_run_into_one_another() -> None:
+    cells = [text("```\nopen"), text("# Tea"), text("<div>"), text("Cups [a]"), text("[a]: b.md")]
+    assert read({"cells": cells}).markdown == "```\nopen\n```\n\n# Tea\n\nCups [a]"
+
+
+def test_a_raw_cell_may_hold_the_front_matter() -> None:
+    page = read({"cells": [{"cell_type": "raw", "source": "---\ntitle: Tea\n---"}, text("Words.")]})
+    assert (page.title, page.markdown) == ("Tea", "Words.")
+    (rule,) = read({"cells": [{"cell_type": "raw", "source": "some words"}, text("Tea")]}).dropped
+    assert (rule.rule, rule.words) == ("raw cells", 2)
 
 
 def test_pictures_never_stay() -> None:

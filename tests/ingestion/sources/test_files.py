@@ -333,6 +333,8 @@ def test_a_file_just_written_has_no_version_yet(tmp_path: Path) -> None:
         ("a.md", RST, "text/markdown"),
         ("a.markdown", b"x", "text/markdown"),
         ("a.mdx", b"import X from 'x'\n", "text/markdown"),
+        ("a.qmd", b"```{r}\nx\n```\n", "text/markdown"),
+        ("a.Rmd", b"```{r}\nx\n```\n", "text/markdown"),
         ("a.ipynb", b"{}", "application/x-ipynb+json"),
         ("a.PDF", b"%PDF-1.7\n\0\0", "application/pdf"),
         ("a.pdf", b"junk before\n%PDF-1.7", "application/pdf"),

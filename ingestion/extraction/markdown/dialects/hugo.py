@@ -1,0 +1,88 @@
+"""Hugo: shortcodes ``{{< name … >}}`` and ``{{% name … %}}``, alone on a line, within one, or over two.
+
+``highlight`` is code; notes and tabs show their name; others show the words that are given to them, a reference
+nothing. What stands between two shortcodes is read as usual.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from ingestion.extraction.admonitions import KNOWN
+from ingestion.extraction.markdown.components import NOTES, Shown, shown
+from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule, Page
+from ingestion.extraction.markdown.dialects.mkdocs import file_note
+from ingestion.extraction.markdown.templates import HUGO, Template, parse
+
+# What is given to these is an address, the name of a file or of a value.
+HIDDEN = {
+    "ref", "relref", "youtube", "vimeo", "gist", "tweet", "x", "instagram", "include", "readfile", "param", "toc",
+    "partial", "rawhtml", "video", "embed", "asciinema", "br", "clear", "icon", "fa", "meta", "pagebreak", "lipsum",
+}  # fmt: skip
+CODE_FILES = {"code", "code_sample", "codenew", "example", "gist", "literalinclude"}
+
+_HIGHLIGHT_END = re.compile(r"\{\{[<%]\s*/\s*(?:highlight|code|codeblock|mermaid)\s*[>%]\}\}")
+
+
+def _read_code(block: Block, match: re.Match[str]) -> int:
+    """Read ``highlight`` with the code below it."""
+    tag = parse(match.group("inside"))
+    end = block.find(_HIGHLIGHT_END, block.line + 1)
+    if tag.is_end or end < 0:
+        return 0
+    given = dict(tag.given)
+    block.title("container", given.get("title", given.get("filename", "")))
+    language = given.get("lang") or given.get("language") or next(iter([*tag.bare, *tag.quoted]), "")
+    block.code(block.lines(block.line + 1, end, indent=block.indent), "mermaid" if tag.name == "mermaid" else language)
+    return end + 1
+
+
+def _read_shortcodes(block: Block, match: re.Match[str]) -> int:
+    """Read a line that holds nothing but shortcodes."""
+    for tag in HUGO.finditer(match.group()):
+        block.html(_shown(parse(tag.group("inside"))).as_block())
+    return block.line + 1
+
+
+def _shown(tag: Template) -> Shown:
+    """Return what a shortcode shows."""
+    given = dict(tag.given)
+    if tag.is_end or tag.name in HIDDEN:
+        return Shown()
+    if tag.name == "glossary_tooltip":
+        return Shown(words=given.get("text") or given.get("term_id", "").replace("-", " "))
+    if tag.name in CODE_FILES and (path := given.get("file") or next(iter(tag.quoted), "")):
+        return Shown(words=file_note(path))
+    if tag.name in NOTES and (kind := next((word for word in tag.bare if word in KNOWN), "")):
+        return shown(kind, tag.given, tag.quoted)
+    if tag.name in ("heading", "tabs"):
+        return Shown(words=" ".join(tag.quoted) if tag.name == "heading" else "")
+    return shown(tag.name, tag.given, tag.quoted)
+
+
+def in_line(seen: Shown) -> str:
+    """Return the HTML of what a tag shows among other words; a title begins a paragraph."""
+    if seen.title:
+        return f"</p>{seen.as_block()}<p>"
+    return escape(seen.words, quote=False)
+
+
+def _in_line(match: re.Match[str], _: Page) -> str:
+    tag = parse(match.group("inside"))
+    if tag.name in ("highlight", "ref", "relref") and not tag.is_end:
+        return ""
+    return in_line(_shown(tag))
+
+
+DIALECT = Dialect(
+    blocks=(
+        BlockRule(
+            "{",
+            re.compile(r"\{\{[<%]\s*(?=(?:highlight|code|codeblock|mermaid)\b)(?P<inside>[^{}]*?)[>%]\}\}$"),
+            _read_code,
+        ),
+        BlockRule("{", re.compile(rf"(?:{HUGO.pattern.replace('?P<inside>', '?:')}[ \t]*){{1,20}}$"), _read_shortcodes),
+    ),
+    marks=(InlineRule("{", HUGO, _in_line),),
+)

@@ -1,0 +1,95 @@
+"""Jekyll, Liquid and Jinja: ``{% … %}`` and ``{{ … }}``; ``highlight`` is code, ``raw`` stays, other tags show nothing.
+
+Words that an include is given are shown; variables are known to the build alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from markdown_it.common.utils import normalizeReference
+
+from ingestion.extraction.markdown.components import Shown, shown
+from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule, Page
+from ingestion.extraction.markdown.dialects.hugo import in_line
+from ingestion.extraction.markdown.templates import LIQUID, Template, parse, plain_address
+
+_ALONE = re.compile(rf"(?:{LIQUID.pattern.replace('?P<inside>', '?:')}[ \t]*){{1,20}}$")
+_HIGHLIGHT = re.compile(r"\{%-?[ \t]*highlight[ \t]+([\w+#-]{1,20})[^\n]*%\}$")
+_HIGHLIGHT_END = re.compile(r"\{%-?[ \t]*endhighlight")
+_COMMENT = re.compile(r"\{%-?[ \t]*comment[ \t]*-?%\}")
+_COMMENT_END = re.compile(r"\{%-?[ \t]*endcomment")
+_TEXT = re.compile(r"""\{\{[ \t]*["']([^"'{}]+)["'][^{}]*\}\}""")
+_VARIABLE = re.compile(r"\{\{-?[ \t]*\$?[A-Za-z_][\w-]*(?:[.\[|(][^{}\n]*|[ \t]+\|[^{}\n]*)\}\}")
+
+Show = Callable[[Template], Shown | None]
+
+
+def liquid_block(show: Show) -> BlockRule:
+    """Return the rule for lines that hold nothing but tags, of which ``show`` knows the first."""
+
+    def read(block: Block, match: re.Match[str]) -> int:
+        found = [show(parse(tag.group("inside"))) for tag in LIQUID.finditer(match.group())]
+        if found[0] is None:
+            return 0
+        for seen in filter(None, found):
+            block.html(seen.as_block())
+        return block.line + 1
+
+    return BlockRule("{", _ALONE, read)
+
+
+def liquid_mark(show: Show) -> InlineRule:
+    """Return the rule for tags within a line that ``show`` knows."""
+
+    def html(match: re.Match[str], _: Page) -> str | None:
+        seen = show(parse(match.group("inside")))
+        return None if seen is None else in_line(seen)
+
+    return InlineRule("{", LIQUID, html)
+
+
+def _shown(tag: Template) -> Shown:
+    """Return the words that an include is given; other tags show nothing."""
+    return Shown() if tag.name != "include" else shown(tag.name, tag.given)
+
+
+def _read_code(block: Block, match: re.Match[str]) -> int:
+    end = block.find(_HIGHLIGHT_END, block.line + 1)
+    if end < 0:
+        return 0
+    block.code(block.lines(block.line + 1, end, indent=block.indent), match.group(1))
+    return end + 1
+
+
+def _read_comment(block: Block, _: re.Match[str]) -> int:
+    end = block.find(_COMMENT_END, block.line)
+    return end + 1
+
+
+def _read_definition(block: Block, match: re.Match[str]) -> int:
+    """Read the definition of a link whose address is made of variables."""
+    definition = {"title": "", "href": plain_address(match.group(2))}
+    block.state.env.setdefault("references", {}).setdefault(normalizeReference(match.group(1)), definition)
+    return block.line + 1
+
+
+def _variable(match: re.Match[str], page: Page) -> str:
+    page.dropped.add("variables of templates", match.group())
+    return ""
+
+
+DIALECT = Dialect(
+    blocks=(
+        BlockRule("{", _HIGHLIGHT, _read_code),
+        BlockRule("{", _COMMENT, _read_comment),
+        liquid_block(_shown),
+        BlockRule("[", re.compile(r"\[([^\[\]\n^][^\[\]\n]*)\]:[ \t]*([^\s{]*\{[{%][^\n]*)$"), _read_definition),
+    ),
+    marks=(
+        liquid_mark(_shown),
+        InlineRule("{", _TEXT, lambda match, _: match.group(1)),
+        InlineRule("{", _VARIABLE, _variable),
+    ),
+)

@@ -1,0 +1,65 @@
+"""The extensions of Python-Markdown and PyMdown: ``///`` blocks, keys, marked and edited text, attributes.
+
+``/// note | Title`` … ``///``, ``++ctrl+c++``, ``{++added++}``, ``{--removed--}``, ``==marked==``, ``^^inserted^^``,
+`` `#!python code` ``, ``{: .lead #id }``, ``*[HTML]: words``.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule
+
+_OPTION = re.compile(r"[\w-]{1,30}:(?:[ \t]|$)")
+
+
+def _read_block(block: Block, match: re.Match[str]) -> int:
+    """Read the first line of a block, and its options, which are indented directly below."""
+    kind, title = match.groups()
+    after = block.line + 1
+    while after < block.end and block.state.sCount[after] >= block.indent + 4 and _OPTION.match(block.text_at(after)):
+        after += 1
+    block.title("container" if kind == "html" else kind, title or "")
+    return after
+
+
+def _read_attributes(block: Block, _: re.Match[str]) -> int:
+    return block.line + 1
+
+
+def _read_abbreviation(block: Block, match: re.Match[str]) -> int:
+    block.paragraph(f"{match.group(1)}: {match.group(2)}")
+    return block.line + 1
+
+
+DIALECT = Dialect(
+    blocks=(
+        BlockRule("/", re.compile(r"/{3,}[ \t]+([\w-]{1,40})[ \t]*(?:\|[ \t]*(.*))?$"), _read_block),
+        BlockRule("/", re.compile(r"/{3,}$"), lambda block, _: block.line + 1),
+        BlockRule("{", re.compile(r"\{:[^{}]*\}$|\{[ \t]*[.#][\w-]+[^{}]*\}$"), _read_attributes),
+        BlockRule("*", re.compile(r"\*\[([^\[\]]+)\]:[ \t]*(.+)$"), _read_abbreviation),
+    ),
+    marks=(
+        InlineRule(
+            "+",
+            re.compile(r"(?<![\w+])\+\+([\w\"'-]{1,20}(?:\+[\w\"'-]{1,20}){0,4})\+\+(?![\w+])"),
+            lambda match, _: escape(match.group(1).replace('"', "")),
+        ),
+        InlineRule("{", re.compile(r"\{(?:\+\+|--|==|~~|>>)(?=[^{}]{1,2000}\})"), lambda *_: " "),
+        InlineRule("+-=~<", re.compile(r"(?:\+\+|--|==|~~|<<)\}"), lambda *_: " "),
+        InlineRule("~", re.compile(r"~>(?=[^{}~]{0,2000}~~\})"), lambda *_: " "),
+        InlineRule(
+            "=^",
+            re.compile(r"(?<![\w=^`])(?:==|\^\^)(?=[^\s=^][^=^\n]{0,300}(?<!\s)(?:==|\^\^)(?![\w=]))"),
+            lambda *_: "",
+        ),
+        InlineRule("=^", re.compile(r"(?<=[^\s=^])(?:==|\^\^)(?![\w=^\"'(])"), lambda *_: ""),
+        InlineRule("{", re.compile(r"\{:[^{}\n]*\}|\{[ \t]*(?:[#.][\w-]|[a-z-]{1,20}=)[^{}\n]*\}"), lambda *_: ""),
+        InlineRule(
+            "`",
+            re.compile(r"`#![\w+-]{1,20} ([^`]+)`(?!`)"),
+            lambda match, _: f"<code>{escape(match.group(1), quote=False)}</code>",
+        ),
+    ),
+)

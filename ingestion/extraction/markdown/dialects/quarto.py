@@ -1,0 +1,43 @@
+"""Quarto and R Markdown: chunks of code with options, fenced divisions, callouts, references.
+
+``` ```{r, echo=FALSE}```, ``#| label: fig``, ``::: {.callout-note title="x"}``, ``::: {.panel-tabset}``, ``@fig-plot``.
+Its shortcodes are Hugo's.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ingestion.extraction.admonitions import KNOWN
+from ingestion.extraction.markdown.components import properties
+from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect
+
+_OPTIONS = re.compile(r"\A(?:[ \t]*(?:#|//|--|%)\|[^\n]*(?:\n|\Z))+")
+_SHOWN_OPTION = re.compile(
+    r"^[ \t]*(?:#|//|--|%)\|[ \t]*(?:fig-cap|tbl-cap|fig-alt|title):[ \t]*[\"']?([^\n\"']+)", re.MULTILINE
+)
+_CHUNK = re.compile(r"[ \t]*\{[A-Za-z]")
+
+
+def _read_division(block: Block, match: re.Match[str]) -> int:
+    """Read the line above a division: of a callout its kind and title."""
+    given = match.group(1)
+    title = dict(properties(given)).get("title", "") or dict(properties(given)).get("name", "")
+    callout = re.search(r"\.callout-(\w+)", given)
+    kind = callout.group(1).lower() if callout else "container"
+    block.title(kind if kind in KNOWN else "container", title)
+    return block.line + 1
+
+
+def _without_options(info: str, code: str) -> str:
+    """Return the code of a chunk without the lines of options above it; captions stay, as comments."""
+    if not _CHUNK.match(info) or not (options := _OPTIONS.match(code)):
+        return code
+    captions = "".join(f"# {caption.strip()}\n" for caption in _SHOWN_OPTION.findall(options.group()))
+    return captions + code[options.end() :]
+
+
+DIALECT = Dialect(
+    blocks=(BlockRule(":", re.compile(r":{3,}[ \t]*\{([^{}]*)\}[ \t]*:*$"), _read_division),),
+    code=(_without_options,),
+)

@@ -1,0 +1,27 @@
+"""VitePress: files of code, marks in code, and its own components. Its containers are Docusaurus' ones.
+
+``<<< @/file.js{2}``, ``// [!code highlight]``, ``[[toc]]``, ``{{ $frontmatter.title }}``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect
+from ingestion.extraction.markdown.dialects.mkdocs import file_note
+
+_MARK = re.compile(r"[ \t]*(?://|#|<!--|/\*|--|;|%)[ \t]*\[!code [^\]\n]{1,60}\][ \t]*(?:-->|\*/)?")
+
+
+def _read_file(block: Block, match: re.Match[str]) -> int:
+    block.paragraph(file_note(match.group(1)))
+    return block.line + 1
+
+
+DIALECT = Dialect(
+    blocks=(
+        BlockRule("<", re.compile(r"<<<[ \t]*(\S+)[^\n]*$"), _read_file),
+        BlockRule("[", re.compile(r"\[\[toc\]\]$|\[\[_TOC_\]\]$", re.IGNORECASE), lambda block, _: block.line + 1),
+    ),
+    code=(lambda _, code: _MARK.sub("", code) if "[!code" in code else code,),
+)

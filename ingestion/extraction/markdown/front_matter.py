@@ -1,0 +1,41 @@
+"""Front matter above a page in Markdown: YAML between ``---``, TOML between ``+++``, with the page's title.
+
+Out: the title and the text below. A rule at the top of a page is none without a key below it. The YAML of real pages is
+often none (tabs, templates, ``@``), so that only lines with keys are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+
+# A longer one is text.
+MAX_CHARS = 50_000
+
+_FRONT_MATTER = re.compile(r"\s*(---|\+\+\+)[ \t]*\n(.*?\n)??[ \t]*(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_KEY = re.compile(r"\s*(?:#[^\n]*\n\s*)*[\"']?[A-Za-z_][\w .-]{0,60}?[\"']?[ \t]*[:=](?:\s|\Z|[\"'\[{])")
+_TITLE = re.compile(r"^([ \t]*)[\"']?title[\"']?[ \t]*[:=][ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE)
+_BLOCK = re.compile(r"[>|][+-]?\d?[ \t]*$")
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return the title that the front matter names, or an empty string, and the text below it."""
+    match = _FRONT_MATTER.match(text, 0, MAX_CHARS)
+    if not match or not _KEY.match(match.group(2) or ""):
+        return "", text
+    return _title(match.group(2)), text[match.end() :]
+
+
+def _title(front: str) -> str:
+    """Return the title that is indented least, of several the last; one of several lines follows ``>`` or ``|``."""
+    found = sorted(_TITLE.finditer(front), key=lambda match: -len(match.group(1)))
+    if not found:
+        return ""
+    match = found[-1]
+    title = match.group(2).strip()
+    if _BLOCK.match(title):
+        width = len(match.group(1))
+        lines = front[match.end() + 1 :].split("\n")
+        last = next((i for i, line in enumerate(lines) if len(line) - len(line.lstrip()) <= width), len(lines))
+        return " ".join(" ".join(lines[:last]).split())
+    quoted = re.match(r"""(["'])(.*)\1[ \t]*(?:#.*)?$""", title)
+    return quoted.group(2).replace("''", "'").strip() if quoted else re.sub(r"[ \t]+#.*$", "", title)
