@@ -15,8 +15,12 @@ from pathlib import Path
 
 from ingestion import markdown_outline
 from ingestion.exceptions import FetchFailed, UnsupportedContent
+from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
-from ingestion.extraction.pdf.layout import Entry, Heading, Line, blocks
+from ingestion.extraction.pdf import contents, running_titles
+from ingestion.extraction.pdf.headings import Entry, Heading
+from ingestion.extraction.pdf.layout import Block, Verbatim, blocks
+from ingestion.extraction.pdf.lines import in_reading_order, segments
 from ingestion.extraction.sanitize import clean
 from ingestion.types import Extracted, Json
 
@@ -41,19 +45,37 @@ def read(url: str, body: bytes) -> Extracted:
     Raises UnsupportedContent if it is damaged, protected, too large or has no text.
     """
     found = _run_child(url, body)
-    pages = [[Line(clean(text), bottom, top) for text, bottom, top in page] for page in found["pages"]]
+    dropped = DroppedWords()
+    turned = [segments(page) for page in found["pages"]]
+    upright = running_titles.without([part[0] if part else [] for part in turned], dropped)
+    pages = [
+        [line for part in (first, *others[1:]) for line in in_reading_order(part)]
+        for first, others in zip(upright, turned, strict=True)
+    ]
     if sum(len(line.text) for page in pages for line in page) < LEAST_CHARS_PER_PAGE * max(1, len(pages)):
         raise UnsupportedContent(f"{url} has no text layer, only pictures; run a text recognition (OCR) on it first")
     entries = [Entry(level + 1, clean(title), page, height) for level, title, page, height in found["outline"]]
-    shown = blocks(pages, sorted(entries, key=lambda entry: entry.page))
-    parts = [f"{'#' * min(6, b.level)} {b.words}" if isinstance(b, Heading) else b for b in shown]
+    shown = blocks(contents.without(pages, dropped), sorted(entries, key=lambda entry: entry.page))
+    parts = [_markdown(block) for block in shown]
     if len(pages) < found["count"]:
         parts.append(f"(Only the first {len(pages)} of {found['count']} pages were read.)")
-    markdown = "\n\n".join(parts)
+    markdown = clean("\n\n".join(parts))
     fragments = iter([f"page={block.page + 1}" for block in shown if isinstance(block, Heading)])
-    title = _title(found["title"]) or (markdown_outline.first_heading(markdown) if entries else "") or file_name(url)
-    links = absolute(url, BARE_LINK.findall(markdown))
-    return Extracted(title, markdown, links, markdown_outline.anchors(markdown, title, lambda _: next(fragments, "")))
+    named = (block.words for block in shown if isinstance(block, Heading) and (entries or block.page == 0))
+    title = _title(found["title"]) or next((words for words in named if words != "Page 1"), "") or file_name(url)
+    return Extracted(
+        title=title,
+        markdown=markdown,
+        links=absolute(url, BARE_LINK.findall(markdown)),
+        anchors=markdown_outline.anchors(markdown, title, lambda _: next(fragments, "")),
+        dropped=dropped.totals(),
+    )
+
+
+def _markdown(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"{'#' * block.level} {block.words}"
+    return block.markdown if isinstance(block, Verbatim) else block
 
 
 def _run_child(url: str, body: bytes) -> Json:
