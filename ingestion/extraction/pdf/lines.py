@@ -1,6 +1,6 @@
 """The runs of text on a page of a PDF → its lines in the order in which people read them.
 
-In: what ``child_process`` writes of a page. Out: ``Line``s: columns one after the other, each from top to bottom, with
+In: what ``pdfium_program`` writes of a page. Out: ``Line``s: columns one after the other, each from top to bottom, with
 the cells of a row from left to right. Does not know what a line is: a heading, code, part of a table.
 
 Columns of a page are told from columns of a table by the order in which a program drew them, and by their text, which

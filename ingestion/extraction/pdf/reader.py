@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 from ingestion import markdown_outline
 from ingestion.exceptions import FetchFailed, UnsupportedContent
+from ingestion.extraction import child_process
 from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
 from ingestion.extraction.pdf import contents, running_titles
@@ -24,9 +24,7 @@ from ingestion.extraction.pdf.lines import in_reading_order, segments
 from ingestion.extraction.sanitize import clean
 from ingestion.types import Extracted, Json
 
-CHILD = Path(__file__).with_name("child_process.py")
-# The child's own limit is on processor time; this one ends it when it waits. Below PAGE_TIME_LIMIT_SECONDS.
-TIMEOUT_SECONDS = 60
+CHILD = Path(__file__).with_name("pdfium_program.py")
 # Page numbers and stamps on scanned pages are no text.
 LEAST_CHARS_PER_PAGE = 5
 # What programs write when nobody gave a title.
@@ -79,31 +77,19 @@ def _markdown(block: Block) -> str:
 
 
 def _run_child(url: str, body: bytes) -> Json:
-    """Return what ``child_process`` writes about the file.
+    """Return what ``pdfium_program`` writes about the file.
 
     Raises UnsupportedContent, and FetchFailed if the library is not installed here.
     """
     try:
-        done = subprocess.run(  # noqa: S603 (our own file, no shell, nothing of the document in the command)
-            [sys.executable, "-I", "-W", "ignore", str(CHILD)],
-            input=body,
-            capture_output=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        output = child_process.run(url, [sys.executable, "-I", "-W", "ignore", str(CHILD)], body)
+    except child_process.ChildFailed as error:
+        if "ModuleNotFoundError" in str(error):
+            raise FetchFailed(f"{url} cannot be read: {error}; install what requirements.txt names") from None
         raise UnsupportedContent(
-            f"{url} takes longer than {TIMEOUT_SECONDS} s to read; split it or exclude it"
+            f"{url} needs more time or memory than a document may have ({error}); split it or exclude it"
         ) from None
-    if done.returncode:
-        last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        if "ModuleNotFoundError" in last_line:
-            raise FetchFailed(f"{url} cannot be read: {last_line}; install what requirements.txt names")
-        raise UnsupportedContent(
-            f"{url} needs more time or memory than a document may have ({last_line or done.returncode}); "
-            "split it or exclude it"
-        )
-    found: Json = json.loads(done.stdout)
+    found: Json = json.loads(output)
     if "error" in found:
         raise UnsupportedContent(f"{url} {_WHY[found['error']]}")
     return found

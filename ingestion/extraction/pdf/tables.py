@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ingestion.extraction.pdf.lines import Cell, Line
+from ingestion.extraction.pipe_table import pipe_table
 
 # In letters' heights: how far cells of one column may begin or end apart, and rows stand apart.
 ALIGNED, MOST_GAP, CLOSE = 0.7, 4.0, 1.6
@@ -45,8 +46,7 @@ def markdown(lines: Sequence[Line]) -> str:
             whole[-1] = [f"{above} {cell}".strip() for above, cell in zip(whole[-1], row, strict=True)]
         else:
             whole.append(row)
-    head, *body = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in whole]
-    return "\n".join([head, "|" + " --- |" * len(columns), *body])
+    return pipe_table(whole)
 
 
 def _is_aligned(above: Line, below: Line) -> bool:
