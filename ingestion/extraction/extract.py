@@ -9,17 +9,23 @@ Does not fetch, chunk or store.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ingestion.exceptions import UnsupportedContent
 from ingestion.extraction import notebook, plain
 from ingestion.extraction.encoding import decode
 from ingestion.extraction.html import reader as html
 from ingestion.extraction.markdown import reader as markdown
+from ingestion.extraction.openapi import reader as openapi
+from ingestion.extraction.pandoc import reader as pandoc
+from ingestion.extraction.pandoc import spreadsheet
 from ingestion.extraction.pdf import reader as pdf
 from ingestion.extraction.rst import reader as rst
 from ingestion.extraction.sanitize import clean, looks_binary
 from ingestion.types import Extracted, Page
 
+asciidoc = partial(pandoc.read_text, markup="asciidoc")
+org = partial(pandoc.read_text, markup="org")
 READERS: dict[str, Callable[[str, str], Extracted]] = {
     "text/html": html.read,
     "application/xhtml+xml": html.read,
@@ -27,11 +33,34 @@ READERS: dict[str, Callable[[str, str], Extracted]] = {
     "text/x-markdown": markdown.read,
     "text/x-rst": rst.read,
     "text/prs.fallenstein.rst": rst.read,
+    "text/asciidoc": asciidoc,
+    "text/x-asciidoc": asciidoc,
+    "text/x-org": org,
     "text/plain": plain.read,
     "application/x-ipynb+json": notebook.read,
+    "application/vnd.oai.openapi": openapi.read,
+    "application/vnd.oai.openapi+json": openapi.read,
+    "application/json": openapi.read,
+    "application/yaml": openapi.read,
+    "application/x-yaml": openapi.read,
+    "text/yaml": openapi.read,
+    "text/x-yaml": openapi.read,
 }
-BINARY_READERS: dict[str, Callable[[str, bytes], Extracted]] = {"application/pdf": pdf.read}
-MARKUP = (markdown.read, rst.read)  # readers that take time per line
+BINARY_READERS: dict[str, Callable[[str, bytes], Extracted]] = {
+    "application/pdf": pdf.read,
+    "application/rtf": partial(pandoc.read_bytes, markup="rtf"),
+    "text/rtf": partial(pandoc.read_bytes, markup="rtf"),
+    "application/epub+zip": partial(pandoc.read_archive, markup="epub"),
+    "application/vnd.oasis.opendocument.text": partial(pandoc.read_archive, markup="odt"),
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": partial(
+        pandoc.read_archive, markup="docx"
+    ),
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": partial(
+        pandoc.read_archive, markup="pptx"
+    ),
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": spreadsheet.read,
+}
+MARKUP = (markdown.read, rst.read, asciidoc, org)  # readers that take time per line
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 

@@ -1,162 +1,130 @@
-"""The lines of a PDF, with their positions on their pages → headings and paragraphs.
+"""The lines of a PDF in reading order → headings, paragraphs, code and tables in Markdown.
 
-Headings come from the document's outline, and where there is none each page has one; either leads to its page.
-Lines become paragraphs by the gaps between them, words that are hyphenated at the end of a line become whole,
-and lines at the edge of every page (running titles, page numbers) are left out.
+Lines become paragraphs by the gaps between them, and words that are hyphenated at the end of a line become whole; lines
+in equally wide letters are code, and rows with cells below one another are a table.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-# A gap so many times as wide as the page's usual one parts paragraphs; within them it varies by a few percent.
-PARAGRAPH_GAP = 1.3
-# A line at the edge of so many pages, and of this share of all, is a running title.
-RUNNING_PAGES, RUNNING_SHARE = 3, 0.3
-EDGE_LINES = 2
-# A heading may be broken into so many lines.
-HEADING_LINES = 3
-MAX_HEADING_CHARS = 250
+from ingestion.extraction.code_fence import fence
+from ingestion.extraction.pdf import headings, tables
+from ingestion.extraction.pdf.headings import Entry, Heading, OfPage
+from ingestion.extraction.pdf.lines import Line
+from ingestion.extraction.pdf.paragraphs import begins_paragraph, goes_on, is_row_like, joined, plain
 
-_HYPHEN = "-\u00ad\x02\ufffe"
-_BULLET = re.compile(r"[•▪◦‣⁃∙●○■□➢\uf0b7\uf0a7][ \t]*|[–-][ \t]+")
-_NUMBERED = re.compile(r"\(?(?:\d{1,3}|[a-z])[.)][ \t]")
-_NOT_WORD = re.compile(r"\W+")
-_DIGITS = re.compile(r"\d+")
-_SECTION_NUMBER = re.compile(r"(?:chapter|appendix|section|part)?\s*(?:\d+|[A-Z])(?:\.\d+)*\.?\s+(?=\S)", re.IGNORECASE)
-_MARKUP = re.compile(r"(?=#{1,6}[ \t]|```|~~~|\|)")
-_ENDS = (".", "!", "?", ":", ";")
+# Of a document that has more code than this, all is set in equally wide letters.
+MOST_CODE = 0.8
+# Blank lines in code that are kept; a wider gap ends it.
+MOST_BLANK_LINES = 2
+MAX_INDENT = 120
 
 
-class Line(NamedTuple):
-    """A line of text, and the heights of its edges above the bottom of the page."""
+class Verbatim(NamedTuple):
+    """Code or a table, which no paragraph goes on with."""
 
-    text: str
-    bottom: float
-    top: float
+    markdown: str
 
 
-class Entry(NamedTuple):
-    """An entry of the outline: ``page`` counts from 0, ``height`` is the position on it, if the outline tells it."""
-
-    level: int
-    title: str
-    page: int
-    height: float | None
+Block = str | Heading | Verbatim
 
 
-class Heading(NamedTuple):
-    """A heading of the Markdown; ``page`` counts from 0."""
-
-    level: int
-    words: str
-    page: int
-
-
-Block = str | Heading
-
-
-def blocks(pages: list[list[Line]], outline: list[Entry]) -> list[Block]:
-    """Return headings and paragraphs in order, without running titles and page numbers."""
-    edges = Counter(key for page in pages for key in {_key(page[at]) for at in range(len(page)) if _is_edge(page, at)})
-    least = max(RUNNING_PAGES, RUNNING_SHARE * len(pages))
-    running = {key for key, count in edges.items() if count >= least}
-    by_page: dict[int, list[Entry]] = defaultdict(list)
-    for entry in outline:
-        by_page[entry.page].append(entry)
+def blocks(pages: list[list[Line]], outline: Sequence[Entry] = ()) -> list[Block]:
+    """Return headings, paragraphs, code and tables in order."""
+    chars = [(len(line.text), line.mono) for page in pages for line in page]
+    if sum(count for count, mono in chars if mono) > MOST_CODE * sum(count for count, _ in chars):
+        pages = [[line._replace(mono=False) for line in page] for page in pages]
     found: list[Block] = []
-    for number, page in enumerate(pages):
-        lines = [line for at, line in enumerate(page) if not _is_edge(page, at) or _key(line) not in running]
-        if not outline and lines:
-            found.append(Heading(2, f"Page {number + 1}", number))
-        more = list(_blocks_of_page(lines, by_page[number]))
-        last, first = found[-1] if found else "", more[0] if more else ""
-        # A paragraph goes on where a page ends within a sentence.
-        if isinstance(last, str) and isinstance(first, str) and last[-1:] not in ("", *_ENDS) and first[:1].islower():
-            found[-1] = _joined(last, first)
-            more = more[1:]
-        found.extend(more)
+    for page, marks in zip(pages, headings.find(pages, outline), strict=True):
+        gaps = [a.bottom - b.bottom for a, b in pairwise(page) if a.column == b.column and a.bottom > b.bottom]
+        usual = median(gaps) if gaps else 0.0
+        for stretch in _stretches(page, marks):
+            if isinstance(stretch, Heading):
+                found.append(stretch)
+                continue
+            for at, block in enumerate(_blocks(stretch, usual)):
+                last = found[-1] if found else None
+                # A paragraph goes on where a page or column ends within a sentence.
+                if at == 0 and isinstance(last, str) and isinstance(block, str) and goes_on(last, block):
+                    found[-1] = joined([last, block])
+                else:
+                    found.append(block)
     return found
 
 
-def _is_edge(page: list[Line], at: int) -> bool:
-    """Return whether a line is one of the first or last of its page."""
-    return at < EDGE_LINES or at >= len(page) - EDGE_LINES
+def _stretches(page: list[Line], marks: OfPage) -> Iterator[Heading | list[Line]]:
+    """Yield the headings of a page, and the lines of one column between them."""
+    stretch: list[Line] = []
+    for at, line in enumerate(page):
+        if stretch and (at in marks.placed or at in marks.taken or stretch[-1].column != line.column):
+            yield stretch
+            stretch = []
+        yield from marks.placed.get(at, [])
+        if at not in marks.taken:
+            stretch.append(line)
+    if stretch:
+        yield stretch
+    yield from marks.placed.get(len(page), [])
 
 
-def _key(line: Line) -> str:
-    """Return a line's text with every number replaced, so that lines with page numbers are equal."""
-    return _DIGITS.sub("#", line.text)
+def _blocks(lines: list[Line], usual_gap: float) -> Iterator[str | Verbatim]:
+    """Yield the paragraphs, code and tables in lines without a heading between them."""
+    paragraph: list[Line] = []
+    at = 0
+    while at < len(lines):
+        rows = 0 if lines[at].mono else tables.rows_from(lines, at)
+        count = rows or _code_from(lines, at)
+        if paragraph and (count or begins_paragraph(paragraph[-1], lines[at], usual_gap)):
+            yield _paragraph(paragraph)
+            paragraph = []
+        if count:
+            part = lines[at : at + count]
+            yield Verbatim(tables.markdown(part) if rows else _code(part))
+        else:
+            paragraph.append(lines[at])
+        at += count or 1
+    if paragraph:
+        yield _paragraph(paragraph)
 
 
-def _blocks_of_page(lines: list[Line], entries: list[Entry]) -> Iterator[Block]:
-    """Yield the headings and paragraphs of one page; a wide gap or the start of a list item begins a paragraph."""
-    headings, taken = _placed(lines, entries)
-    gaps = [above.bottom - below.bottom for above, below in pairwise(lines)]
-    usual = median([gap for gap in gaps if gap > 0] or [0])
-    text = ""
+def _paragraph(lines: list[Line]) -> str:
+    """Return the lines of a paragraph joined, those that are alike but for their numbers each on its own."""
+    groups: list[list[str]] = [[plain(lines[0].text)]]
+    for before, line in pairwise(lines):
+        if is_row_like(before, line):
+            groups.append([line.text])
+        else:
+            groups[-1].append(line.text)
+    return "\n".join(map(joined, groups))
+
+
+def _code_from(lines: list[Line], start: int) -> int:
+    """Return how many lines from ``start`` on are code."""
+    end = start
+    while end < len(lines) and lines[end].mono:
+        gap = lines[end - 1].bottom - lines[end].bottom if end > start else 0.0
+        if not 0 <= gap < (MOST_BLANK_LINES + 1.5) * 1.3 * lines[end].size:
+            break
+        end += 1
+    return end - start
+
+
+def _code(lines: list[Line]) -> str:
+    """Return lines of code as a fence, with the indentation and the blank lines that their positions show."""
+    first = min(line.left for line in lines)
+    longest = max(lines, key=lambda line: len(line.text))
+    width = max((longest.right - longest.left) / len(longest.text), 0.1)
+    gaps = sorted(above.bottom - below.bottom for above, below in pairwise(lines))
+    step = max(gaps[len(gaps) // 4] if gaps else 0.0, 0.5 * longest.size)
+    shown: list[str] = []
     for at, line in enumerate(lines):
-        parted = at > 0 and not 0 < gaps[at - 1] <= PARAGRAPH_GAP * usual
-        begins_item = _BULLET.match(line.text) or _NUMBERED.match(line.text)
-        if text and (at in headings or at in taken or parted or begins_item):
-            yield text
-            text = ""
-        yield from headings.get(at, [])
-        if at not in taken:
-            text = _joined(text, line.text) if text else _plain(line.text)
-    if text:
-        yield text
-    yield from headings.get(len(lines), [])
-
-
-def _placed(lines: list[Line], entries: list[Entry]) -> tuple[dict[int, list[Block]], set[int]]:
-    """Return headings by the line before which they stand, and the lines that show them."""
-    headings: dict[int, list[Block]] = defaultdict(list)
-    taken: set[int] = set()
-    start = 0
-    for entry in entries:
-        at, count = _shown_at(lines, entry.title, start)
-        if not count and entry.height is not None:
-            height = entry.height
-            at = next((number for number, line in enumerate(lines) if line.bottom <= height), len(lines))
-        at = max(start, at)
-        words = " ".join(entry.title.split())[:MAX_HEADING_CHARS]
-        headings[at] += [Heading(entry.level, words, entry.page)] if words else []
-        taken |= set(range(at, at + count))
-        start = at + count
-    return headings, taken
-
-
-def _shown_at(lines: list[Line], title: str, start: int) -> tuple[int, int]:
-    """Return the line from ``start`` on at which the title is shown, and on how many lines; (0, 0) if it is not."""
-    wanted = {_word(title), _word(_SECTION_NUMBER.sub("", title, count=1))} - {""}
-    for at in range(start, len(lines)):
-        whole = ""
-        for count, line in enumerate(lines[at : at + HEADING_LINES], 1):
-            whole += line.text + " "
-            if _word(whole) in wanted or _word(_SECTION_NUMBER.sub("", whole, count=1)) in wanted:
-                return at, count
-    return 0, 0
-
-
-def _word(text: str) -> str:
-    """Return the letters and digits of a text, for comparison."""
-    return _NOT_WORD.sub("", text).lower()
-
-
-def _plain(text: str) -> str:
-    """Return the first line of a paragraph, with Markdown's bullet and without accidental markup."""
-    bullet = _BULLET.match(text)
-    return f"- {text[bullet.end() :]}" if bullet else _MARKUP.sub(r"\\", text, count=1) if _MARKUP.match(text) else text
-
-
-def _joined(text: str, line: str) -> str:
-    """Return a text and its next line joined; a word that was hyphenated at the end of the text becomes whole."""
-    if text[-1] in _HYPHEN and text[-2:-1].isalpha() and line[:1].islower():
-        return text[:-1] + line
-    return f"{text} {line}"
+        if at:
+            blank = round((lines[at - 1].bottom - line.bottom) / step) - 1
+            shown += [""] * min(max(blank, 0), MOST_BLANK_LINES)
+        text = " ".join(cell.text for cell in line.cells)
+        shown.append(" " * min(round((line.left - first) / width), MAX_INDENT) + text)
+    return fence("\n".join(shown).replace("\ufffe", "-"))

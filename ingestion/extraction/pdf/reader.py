@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 from ingestion import markdown_outline
 from ingestion.exceptions import FetchFailed, UnsupportedContent
+from ingestion.extraction import child_process
+from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
-from ingestion.extraction.pdf.layout import Entry, Heading, Line, blocks
+from ingestion.extraction.pdf import contents, running_titles
+from ingestion.extraction.pdf.headings import Entry, Heading
+from ingestion.extraction.pdf.layout import Block, Verbatim, blocks
+from ingestion.extraction.pdf.lines import in_reading_order, segments
 from ingestion.extraction.sanitize import clean
 from ingestion.types import Extracted, Json
 
-CHILD = Path(__file__).with_name("child_process.py")
-# The child's own limit is on processor time; this one ends it when it waits. Below PAGE_TIME_LIMIT_SECONDS.
-TIMEOUT_SECONDS = 60
+CHILD = Path(__file__).with_name("pdfium_program.py")
 # Page numbers and stamps on scanned pages are no text.
 LEAST_CHARS_PER_PAGE = 5
 # What programs write when nobody gave a title.
@@ -41,47 +43,53 @@ def read(url: str, body: bytes) -> Extracted:
     Raises UnsupportedContent if it is damaged, protected, too large or has no text.
     """
     found = _run_child(url, body)
-    pages = [[Line(clean(text), bottom, top) for text, bottom, top in page] for page in found["pages"]]
+    dropped = DroppedWords()
+    turned = [segments(page) for page in found["pages"]]
+    upright = running_titles.without([part[0] if part else [] for part in turned], dropped)
+    pages = [
+        [line for part in (first, *others[1:]) for line in in_reading_order(part)]
+        for first, others in zip(upright, turned, strict=True)
+    ]
     if sum(len(line.text) for page in pages for line in page) < LEAST_CHARS_PER_PAGE * max(1, len(pages)):
         raise UnsupportedContent(f"{url} has no text layer, only pictures; run a text recognition (OCR) on it first")
     entries = [Entry(level + 1, clean(title), page, height) for level, title, page, height in found["outline"]]
-    shown = blocks(pages, sorted(entries, key=lambda entry: entry.page))
-    parts = [f"{'#' * min(6, b.level)} {b.words}" if isinstance(b, Heading) else b for b in shown]
+    shown = blocks(contents.without(pages, dropped), sorted(entries, key=lambda entry: entry.page))
+    parts = [_markdown(block) for block in shown]
     if len(pages) < found["count"]:
         parts.append(f"(Only the first {len(pages)} of {found['count']} pages were read.)")
-    markdown = "\n\n".join(parts)
+    markdown = clean("\n\n".join(parts))
     fragments = iter([f"page={block.page + 1}" for block in shown if isinstance(block, Heading)])
-    title = _title(found["title"]) or (markdown_outline.first_heading(markdown) if entries else "") or file_name(url)
-    links = absolute(url, BARE_LINK.findall(markdown))
-    return Extracted(title, markdown, links, markdown_outline.anchors(markdown, title, lambda _: next(fragments, "")))
+    named = (block.words for block in shown if isinstance(block, Heading) and (entries or block.page == 0))
+    title = _title(found["title"]) or next((words for words in named if words != "Page 1"), "") or file_name(url)
+    return Extracted(
+        title=title,
+        markdown=markdown,
+        links=absolute(url, BARE_LINK.findall(markdown)),
+        anchors=markdown_outline.anchors(markdown, title, lambda _: next(fragments, "")),
+        dropped=dropped.totals(),
+    )
+
+
+def _markdown(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"{'#' * block.level} {block.words}"
+    return block.markdown if isinstance(block, Verbatim) else block
 
 
 def _run_child(url: str, body: bytes) -> Json:
-    """Return what ``child_process`` writes about the file.
+    """Return what ``pdfium_program`` writes about the file.
 
     Raises UnsupportedContent, and FetchFailed if the library is not installed here.
     """
     try:
-        done = subprocess.run(  # noqa: S603 (our own file, no shell, nothing of the document in the command)
-            [sys.executable, "-I", "-W", "ignore", str(CHILD)],
-            input=body,
-            capture_output=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        output = child_process.run(url, [sys.executable, "-I", "-W", "ignore", str(CHILD)], body)
+    except child_process.ChildFailed as error:
+        if "ModuleNotFoundError" in str(error):
+            raise FetchFailed(f"{url} cannot be read: {error}; install what requirements.txt names") from None
         raise UnsupportedContent(
-            f"{url} takes longer than {TIMEOUT_SECONDS} s to read; split it or exclude it"
+            f"{url} needs more time or memory than a document may have ({error}); split it or exclude it"
         ) from None
-    if done.returncode:
-        last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        if "ModuleNotFoundError" in last_line:
-            raise FetchFailed(f"{url} cannot be read: {last_line}; install what requirements.txt names")
-        raise UnsupportedContent(
-            f"{url} needs more time or memory than a document may have ({last_line or done.returncode}); "
-            "split it or exclude it"
-        )
-    found: Json = json.loads(done.stdout)
+    found: Json = json.loads(output)
     if "error" in found:
         raise UnsupportedContent(f"{url} {_WHY[found['error']]}")
     return found

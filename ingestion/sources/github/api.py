@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -33,7 +33,7 @@ from ingestion.exceptions import (
     UnsupportedContent,
 )
 from ingestion.fetching import fetcher, politeness
-from ingestion.sources.local.files import FORMATS
+from ingestion.sources.local.files import may_be_document
 from ingestion.types import CrawlPolicy, Page, Validators
 
 T = TypeVar("T")
@@ -178,7 +178,7 @@ def html_url() -> str:
 
 def is_document(path: str) -> bool:
     """Return whether a file has a format that can be read."""
-    return PurePosixPath(path).suffix.lower() in FORMATS
+    return may_be_document(path)
 
 
 def _headers(accept: str) -> dict[str, str]:

@@ -42,6 +42,7 @@ from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 PDF = "application/pdf"
+OFFICE = "application/vnd.openxmlformats-officedocument"
 FORMATS = {
     ".html": "text/html",
     ".htm": "text/html",
@@ -55,7 +56,26 @@ FORMATS = {
     ".txt": "text/plain",
     ".ipynb": "application/x-ipynb+json",
     ".pdf": PDF,
+    ".adoc": "text/asciidoc",
+    ".asciidoc": "text/asciidoc",
+    ".org": "text/x-org",
+    ".rtf": "application/rtf",
+    ".docx": f"{OFFICE}.wordprocessingml.document",
+    ".pptx": f"{OFFICE}.presentationml.presentation",
+    ".xlsx": f"{OFFICE}.spreadsheetml.sheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".epub": "application/epub+zip",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+    ".json": "application/json",
 }
+BINARY = frozenset(
+    FORMATS[suffix] for suffix in (".pdf", ".rtf", ".docx", ".pptx", ".xlsx", ".odt", ".epub")
+)  # their readers say what is wrong with a file
+# Files of these formats are documents only if they describe an interface (OpenAPI): folders are full of others.
+DATA = frozenset({".yaml", ".yml", ".json"})
+OPENAPI = re.compile(rb"""(?:^|[{,])\s*["']?(?:openapi|swagger)["']?\s*:\s*["']?(?:2\.0|3\.\d)""", re.MULTILINE)
+OPENAPI_NAME = re.compile(r"openapi|swagger|(?:^|[._-])oas(?:[._-]|\d)", re.IGNORECASE)
 # reStructuredText in a .txt file, as Django's own documentation has it: a directive, a hyperlink target,
 # or a line of text with at least three equal marks below it. Dots and backquotes, which reStructuredText
 # allows too, would take an ellipsis or a Markdown fence for a heading.
@@ -64,6 +84,7 @@ RST = re.compile(
     re.MULTILINE | re.VERBOSE,
 )
 SNIFF_BYTES = 64 * 1024  # a document whose first 64 KiB show no markup is read as plain text
+HEAD_BYTES = 16 * 1024  # the version of an OpenAPI document stands at its top; generated ones may have a licence above
 PDF_MARK_BYTES = 1024  # readers look for the mark this far into a file
 # Two writes within one tick of the file system's clock leave equal times: 4 ms on Linux, 2 s on FAT. A file that
 # changed so recently has no version yet and is read.
@@ -158,10 +179,9 @@ def read_page(root: Path, path: Path, url: str) -> Page:
     content_type = content_type_of(path.name, error=UnsupportedContent)
     with opened(path, absence=partial(_absence, root, path)) as file:
         body = read_unchanged(path, file)
-    if content_type == PDF:
-        if b"%PDF-" not in body[:PDF_MARK_BYTES]:
-            raise UnsupportedContent(f"{printable(path)} is no PDF although its name says so; rename or exclude it")
-    else:
+    if content_type == PDF and b"%PDF-" not in body[:PDF_MARK_BYTES]:
+        raise UnsupportedContent(f"{printable(path)} is no PDF although its name says so; rename or exclude it")
+    if content_type not in BINARY:
         refuse_binary(printable(path), body)
     if content_type == "text/plain" and RST.search(body[:SNIFF_BYTES]):
         content_type = "text/x-rst"
@@ -176,6 +196,23 @@ def content_type_of(name: str, *, error: type[SourceError | UnsupportedContent])
     return content_type
 
 
+def may_be_document(name: str) -> bool:
+    """Return whether a file that cannot be looked into has an accepted format, by its name."""
+    suffix = PurePath(name).suffix.lower()
+    return suffix in FORMATS and (suffix not in DATA or bool(OPENAPI_NAME.search(PurePath(name).name)))
+
+
+def is_other_data(path: Path) -> bool:
+    """Return whether a file of data, by its suffix, does not describe an interface, by its head."""
+    if path.suffix.lower() not in DATA:
+        return False
+    try:
+        with os.fdopen(open_nofollow(real_path(str(path)), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            return not OPENAPI.search(file.read(HEAD_BYTES))
+    except OSError:
+        return False  # reading it will say why
+
+
 @contextmanager
 def opened(path: Path, *, absence: Callable[[], IngestionError]) -> Iterator[BinaryIO]:
     """Yield a regular file, open for reading. Raise the error that ``absence`` makes when there is none.
@@ -185,7 +222,7 @@ def opened(path: Path, *, absence: Callable[[], IngestionError]) -> Iterator[Bin
     try:
         if not path.is_file():
             raise absence()
-        with os.fdopen(open_nofollow(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with os.fdopen(open_nofollow(real_path(str(path)), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise FetchFailed(f"{printable(path)} has become something else than a file; it will be tried again")
             yield file
@@ -290,10 +327,11 @@ class _Walk:
             return False
         if not wanted(self._spec, path.removeprefix(self._root).lstrip("/")):
             return False
-        if entry.is_file(follow_symlinks=False):
-            return True
-        target = real_path(path) if entry.is_symlink() else None
-        return target is not None and target.is_relative_to(self._root) and target.is_file()
+        if not entry.is_file(follow_symlinks=False):
+            target = real_path(path) if entry.is_symlink() else None
+            if target is None or not target.is_relative_to(self._root) or not target.is_file():
+                return False
+        return not is_other_data(Path(path))
 
 
 def _some(paths: list[str]) -> str:

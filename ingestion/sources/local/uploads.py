@@ -249,6 +249,9 @@ class _Intake:
                 safe = str(path.with_name(f"{path.stem}-{self._copies[wish] + 1}{path.suffix}"))
             files.content_type_of(safe, error=UnsupportedContent)
             self._write(safe, file)
+            if files.is_other_data(self.folder / safe):
+                (self.folder / safe).unlink()
+                raise UnsupportedContent(f"{safe} is no OpenAPI document, the only YAML or JSON that is read.")
         except UnsupportedContent as error:
             self.left_out.append(str(error))
         except (FileExistsError, NotADirectoryError):

@@ -1,0 +1,329 @@
+"""An OpenAPI document (Swagger 2.0, OpenAPI 3.0 and 3.1; YAML or JSON) → a page with a section for each operation.
+
+Sections follow the tags; an operation's heading is its method and path, so that each is cut, found and cited on its
+own. Parameters, bodies and answers are tables, examples fences, named schemas a section at the end. A heading leads to
+the part of the file that it describes (``#/paths/~1pets/get``). Vendor extensions are left out and counted, but for
+samples of code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ingestion import markdown_outline
+from ingestion.extraction.code_fence import fence
+from ingestion.extraction.dropped import DroppedWords
+from ingestion.extraction.links import BARE_LINK, absolute, file_name
+from ingestion.extraction.markdown import reader as markdown_reader
+from ingestion.extraction.openapi.loader import Object, load, resolve
+from ingestion.extraction.openapi.schemas import MAX_PARTS, Schemas, as_dict, as_list, bounded
+from ingestion.extraction.pipe_table import pipe_table
+from ingestion.extraction.sanitize import clean
+from ingestion.types import Extracted
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
+SAMPLES = ("x-codeSamples", "x-code-samples")
+EXTENSION = "vendor extension"
+# Text of all examples: an alias may stand for a large one again and again.
+MAX_EXAMPLE_CHARS = 3_000_000
+
+
+def read(url: str, text: str) -> Extracted:
+    """Return an OpenAPI document as Markdown. Raises UnsupportedContent for another YAML or JSON text."""
+    page = _Page(url, load(url, text))
+    markdown = clean("\n\n".join(filter(None, page.blocks())))
+    title = str(page.info.get("title") or "").strip() or file_name(url)
+    dropped = DroppedWords()
+    for words in _extensions(page.root):
+        dropped.add(EXTENSION, words)
+    fragments = iter(page.fragments)
+    return Extracted(
+        title=title,
+        markdown=markdown,
+        links=absolute(url, BARE_LINK.findall(markdown)),
+        anchors=markdown_outline.anchors(markdown, title, lambda _: next(fragments, "")),
+        dropped=dropped.totals(),
+    )
+
+
+class _Page:
+    """The page of one document; ``fragments`` has one for each of its headings, in order."""
+
+    def __init__(self, url: str, root: Object) -> None:
+        self.url, self.root = url, root
+        self.info = as_dict(root.get("info"))
+        self.fragments: list[str] = []
+        self._schemas = Schemas(root)
+        self._room = MAX_EXAMPLE_CHARS
+
+    def blocks(self) -> Iterator[str]:
+        """Yield the Markdown of the whole page."""
+        yield self._heading(1, str(self.info.get("title") or file_name(self.url)), "/info")
+        yield _line("Version", self.info.get("version"))
+        yield str(self.info.get("summary") or "")
+        yield self._text(self.info.get("description"), 1)
+        yield from self._facts()
+        operations = list(self._operations())
+        tags = {str(tag["name"]): tag for tag in map(as_dict, as_list(self.root.get("tags"))) if "name" in tag}
+        names = dict.fromkeys([*tags, *(tag for tag, *_ in operations)])
+        for name in names:
+            yield self._heading(2, name, "/tags")
+            yield self._text(tags.get(name, {}).get("description"), 2)
+            yield self._links(tags.get(name, {}))
+            for tag, heading, pointer, shared, operation in operations:
+                if tag == name:
+                    yield from self._operation(heading, pointer, shared, operation)
+        yield from self._models()
+
+    def _facts(self) -> Iterator[str]:
+        """Yield where the service is, who offers it, and how one is let in."""
+        servers = [as_dict(server) for server in as_list(self.root.get("servers"))]
+        lines = [f"- {server.get('url', '')} {server.get('description', '')}".strip() for server in servers]
+        for server in servers:
+            for name, variable in as_dict(server.get("variables")).items():
+                lines.append(f"  - {{{name}}}: {self._schemas.notes(variable)}")
+        if "host" in self.root or "basePath" in self.root:
+            schemes = ", ".join(map(str, as_list(self.root.get("schemes"))))
+            lines.append(f"- {self.root.get('host', '')}{self.root.get('basePath', '')} {schemes}".strip())
+        yield "\n".join(["**Servers**", "", *lines]) if lines else ""
+        contact, license_ = as_dict(self.info.get("contact")), as_dict(self.info.get("license"))
+        yield _line("Contact", " ".join(map(str, contact.values())))
+        yield _line("License", " ".join(map(str, license_.values())))
+        yield _line("Terms of service", self.info.get("termsOfService"))
+        yield self._links(self.root)
+        schemes_ = as_dict(self._component("securitySchemes", "securityDefinitions"))
+        if schemes_:
+            yield self._heading(2, "Authentication", "/components/securitySchemes")
+            for name, value in schemes_.items():
+                scheme = resolve(self.root, value)
+                yield f"**{name}**"
+                yield self._text(scheme.get("description"), 2)
+                rest = {key: part for key, part in scheme.items() if key != "description"}
+                yield "\n".join(f"- {key}: {self._schemas_value(part)}" for key, part in rest.items())
+
+    # --- Operations -------------------------------------------------------------------------------------
+
+    def _operations(self) -> Iterator[tuple[str, str, str, Object, Object]]:
+        """Yield (first tag, heading, pointer, path item, operation) of each operation, webhooks last."""
+        for group, name_of_group in (("paths", "Operations"), ("webhooks", "Webhooks")):
+            for path, value in as_dict(self.root.get(group)).items():
+                item = resolve(self.root, value)
+                for method in METHODS:
+                    if isinstance(item.get(method), dict):
+                        tag = next(map(str, as_list(item[method].get("tags"))), name_of_group)
+                        key = str(path).replace("~", "~0").replace("/", "~1")
+                        yield tag, f"`{method.upper()} {path}`", f"/{group}/{key}/{method}", item, item[method]
+
+    def _operation(
+        self, heading: str, pointer: str, shared: Object, operation: Object, level: int = 3
+    ) -> Iterator[str]:
+        """Yield the section of an operation."""
+        yield self._heading(level, heading, pointer)
+        yield f"**{operation['summary']}**" if operation.get("summary") else ""
+        yield "Deprecated." if operation.get("deprecated") is True else ""
+        yield self._text(operation.get("description"), level)
+        for key in ("summary", "description"):
+            yield self._text(shared.get(key), level)
+        yield _line("Operation", operation.get("operationId"))
+        yield _line("Also under", ", ".join(map(str, as_list(operation.get("tags"))[1:])))
+        yield self._links(operation)
+        yield self._security(operation)
+        own = [resolve(self.root, p) for p in as_list(operation.get("parameters"))]
+        named = {(p.get("name"), p.get("in")) for p in own}
+        inherited = [resolve(self.root, p) for p in as_list(shared.get("parameters"))]
+        parameters = [*(p for p in inherited if (p.get("name"), p.get("in")) not in named), *own]
+        yield from self._parameters([p for p in parameters if p.get("in") != "body"])
+        for body in (p for p in parameters if p.get("in") == "body"):
+            yield from self._body(body, [("", body)])
+        body = resolve(self.root, operation.get("requestBody"))
+        yield from self._body(body, list(as_dict(body.get("content")).items())) if body else ()
+        yield from self._responses(as_dict(operation.get("responses")))
+        yield from self._callbacks(as_dict(operation.get("callbacks")), level)
+        for sample in (as_dict(s) for key in SAMPLES for s in as_list(operation.get(key))):
+            yield fence(str(sample.get("source", "")), str(sample.get("lang", "")).split(" ")[0].lower())
+
+    def _parameters(self, parameters: list[Object]) -> Iterator[str]:
+        rows = []
+        for parameter in parameters:
+            media: Any = next(iter(as_dict(parameter.get("content")).values()), {})
+            schema = parameter.get("schema") or as_dict(media).get("schema") or parameter
+            own = {
+                k: v for k, v in parameter.items() if k not in ("name", "in", "required", "schema", "content", "type")
+            }
+            notes = (
+                self._schemas.notes(own)
+                if schema is parameter
+                else f"{self._schemas.notes(own)} {self._notes_of(schema)}"
+            )
+            required = "yes" if parameter.get("required") is True else ""
+            type_ = self._schemas.type_of(schema)
+            rows.append(
+                [f"`{parameter.get('name', '')}`", str(parameter.get("in", "")), type_, required, notes.strip()]
+            )
+        if rows:
+            yield "**Parameters**"
+            yield pipe_table([["Name", "In", "Type", "Required", "Description"], *rows])
+
+    def _notes_of(self, schema: Any) -> str:
+        return self._schemas.notes(resolve(self.root, schema))
+
+    def _body(self, body: Object, contents: list[tuple[str, Any]]) -> Iterator[str]:
+        """Yield the body of a request: its types, properties and examples."""
+        yield "**Request body**" + (" (required)" if body.get("required") is True else "")
+        yield self._text(body.get("description"), 4)
+        for media_type, value in contents:
+            yield from self._content(media_type, as_dict(value))
+
+    def _content(self, media_type: str, content: Object) -> Iterator[str]:
+        schema = content.get("schema")
+        yield ": ".join(
+            filter(None, [f"`{media_type}`" if media_type else "", self._schemas.type_of(schema) if schema else ""])
+        )
+        if isinstance(schema, dict):
+            yield self._notes_of(schema) if "$ref" not in schema else ""
+            yield self._schemas.table(schema)
+        yield from self._examples(content)
+
+    def _responses(self, responses: Object) -> Iterator[str]:
+        """Yield a table of what is answered, then the bodies and headers."""
+        found = {
+            str(status): resolve(self.root, value) for status, value in responses.items() if str(status)[:2] != "x-"
+        }
+        if not found:
+            return
+        yield "**Responses**"
+        yield pipe_table([["Status", "Description"], *([s, str(r.get("description", ""))] for s, r in found.items())])
+        for status, response in found.items():
+            # A response of version 2 is its own content.
+            contents = list(as_dict(response.get("content")).items()) or [("", response)] * ("schema" in response)
+            for media_type, value in contents:
+                yield f"Body of {status}:"
+                yield from self._content(media_type, as_dict(value))
+            if not contents:
+                yield from self._examples(response)
+            headers = {name: resolve(self.root, header) for name, header in as_dict(response.get("headers")).items()}
+            rows = [
+                [f"`{n}`", self._schemas.type_of(h.get("schema") or h), self._schemas.notes(h)]
+                for n, h in headers.items()
+            ]
+            yield f"Headers of {status}:" if rows else ""
+            yield pipe_table([["Header", "Type", "Description"], *rows]) if rows else ""
+            for name, value in as_dict(response.get("links")).items():
+                link = resolve(self.root, value)
+                yield f"Link {name}: {link.get('operationId', '')} {link.get('description', '')}".strip()
+
+    def _callbacks(self, callbacks: Object, level: int) -> Iterator[str]:
+        for name, value in callbacks.items():
+            for expression, item in resolve(self.root, value).items():
+                for method, operation in as_dict(resolve(self.root, item)).items():
+                    if method in METHODS and isinstance(operation, dict) and level < 5:
+                        heading = f"Callback {name}: `{method.upper()} {expression}`"
+                        yield from self._operation(heading, f"/callbacks/{name}", {}, operation, level + 1)
+
+    def _security(self, operation: Object) -> str:
+        ways = [
+            " and ".join(
+                f"{name} ({', '.join(map(str, scopes))})" if scopes else str(name)
+                for name, scopes in as_dict(way).items()
+            )
+            for way in as_list(operation.get("security"))
+        ]
+        return _line("Authentication", " or ".join(filter(None, ways)))
+
+    # --- Models -----------------------------------------------------------------------------------------
+
+    def _component(self, name: str, old_name: str) -> Any:
+        return as_dict(self.root.get("components")).get(name) or self.root.get(old_name)
+
+    def _models(self) -> Iterator[str]:
+        """Yield a section for each named schema."""
+        models = as_dict(self._component("schemas", "definitions"))
+        place = "/definitions" if "definitions" in self.root else "/components/schemas"
+        if models:
+            yield self._heading(2, "Models", place)
+        for name, schema in models.items():
+            yield self._heading(3, str(name), f"{place}/{str(name).replace('~', '~0').replace('/', '~1')}")
+            if isinstance(schema, dict):
+                kind = self._schemas.type_of(schema)
+                yield kind if kind != "object" else ""
+                yield self._text(schema.get("description"), 3)
+                yield self._schemas.notes(
+                    {key: value for key, value in schema.items() if key not in ("description", "example", "examples")}
+                )
+                yield self._schemas.table(schema)
+                yield from self._examples(schema)
+
+    # --- Parts ------------------------------------------------------------------------------------------
+
+    def _examples(self, holder: Object) -> Iterator[str]:
+        """Yield the examples in an object as fences, with their names and descriptions."""
+        examples = [("", holder["example"])] if "example" in holder else []
+        found = holder.get("examples")
+        for name, value in found.items() if isinstance(found, dict) else (("", value) for value in as_list(found)):
+            example = (
+                resolve(self.root, value) if isinstance(value, dict) and ("value" in value or "$ref" in value) else {}
+            )
+            words = " ".join(str(example[key]) for key in ("summary", "description") if key in example)
+            examples.append((f"{name}: {words}" if words else str(name), example.get("value", value)))
+        for name, value in examples:
+            shown = (
+                value
+                if isinstance(value, str)
+                else json.dumps(bounded(value, [MAX_PARTS]), indent=2, ensure_ascii=False, default=str)
+            )
+            self._room -= len(shown)
+            if self._room > 0:
+                yield f"Example {name}".strip() + ":"
+                yield fence(shown, "" if isinstance(value, str) else "json")
+
+    def _heading(self, level: int, words: str, pointer: str) -> str:
+        self.fragments.append(pointer)
+        return f"{'#' * level} {' '.join(words.split())}"
+
+    def _text(self, text: Any, level: int) -> str:
+        """Return a description, which is Markdown, with its headings below the one of this level."""
+        if not isinstance(text, str) or not text.strip():
+            return ""
+        if "\n" not in text.strip():
+            return text.strip().lstrip("#").strip()
+        markdown = markdown_reader.read(self.url, text).markdown
+        blocks = []
+        for kind, start, end in zip(*markdown_outline.scan(markdown), strict=True):
+            block = markdown[start:end]
+            if kind == markdown_outline.HEADING:
+                depth, _ = markdown_outline.read_heading(block)
+                block = "#" * (min(6, depth + level) - depth) + block
+                self.fragments.append("")
+            blocks.append(block)
+        return "".join(blocks).strip()
+
+    def _links(self, holder: Object) -> str:
+        link = as_dict(holder.get("externalDocs"))
+        return " ".join(str(link[key]) for key in ("description", "url") if link.get(key))
+
+    def _schemas_value(self, value: Any) -> str:
+        return (
+            json.dumps(bounded(value, [MAX_PARTS]), ensure_ascii=False, default=str)
+            if isinstance(value, dict | list)
+            else str(value)
+        )
+
+
+def _line(name: str, value: Any) -> str:
+    return f"{name}: {value}" if value else ""
+
+
+def _extensions(root: Object) -> Iterator[str]:
+    """Yield the texts in keys that begin with ``x-``, each part of the document once."""
+    seen: set[int] = set()
+    waiting: list[tuple[Any, bool]] = [(root, False)]
+    while waiting:
+        value, is_inside = waiting.pop()
+        if isinstance(value, str):
+            yield value if is_inside else ""
+        elif isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            parts = value.items() if isinstance(value, dict) else ((None, part) for part in value)
+            waiting += [(part, is_inside or (str(key).startswith("x-") and key not in SAMPLES)) for key, part in parts]
