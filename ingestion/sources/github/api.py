@@ -33,7 +33,7 @@ from ingestion.exceptions import (
     UnsupportedContent,
 )
 from ingestion.fetching import fetcher, politeness
-from ingestion.sources.local.files import FORMATS
+from ingestion.media_types import FORMATS
 from ingestion.types import CrawlPolicy, Page, Validators
 
 T = TypeVar("T")

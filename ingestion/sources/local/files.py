@@ -13,7 +13,6 @@ content with the old size and modification time is noticed all the same.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,31 +36,11 @@ from ingestion.exceptions import (
 )
 from ingestion.fetching.responses import refuse_binary
 from ingestion.fetching.urls import MAX_URL_CHARS
+from ingestion.media_types import FORMATS, PDF, by_look
 from ingestion.sources.globs import wanted
 from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
-PDF = "application/pdf"
-FORMATS = {
-    ".html": "text/html",
-    ".htm": "text/html",
-    ".xhtml": "text/html",
-    ".md": "text/markdown",
-    ".markdown": "text/markdown",
-    ".mdx": "text/markdown",
-    ".rst": "text/x-rst",
-    ".txt": "text/plain",
-    ".ipynb": "application/x-ipynb+json",
-    ".pdf": PDF,
-}
-# reStructuredText in a .txt file, as Django's own documentation has it: a directive, a hyperlink target,
-# or a line of text with at least three equal marks below it. Dots and backquotes, which reStructuredText
-# allows too, would take an ellipsis or a Markdown fence for a heading.
-RST = re.compile(
-    rb"""^\.\.[ ](?:[\w:+.-]+::|_[^\n]+:) | ^[^\s][^\n]*\n([=\-~^"'*+\#])\1{2,}[ \t\r]*$""",
-    re.MULTILINE | re.VERBOSE,
-)
-SNIFF_BYTES = 64 * 1024  # a document whose first 64 KiB show no markup is read as plain text
 PDF_MARK_BYTES = 1024  # readers look for the mark this far into a file
 # Two writes within one tick of the file system's clock leave equal times: 4 ms on Linux, 2 s on FAT. A file that
 # changed so recently has no version yet and is read.
@@ -161,9 +140,7 @@ def read_page(root: Path, path: Path, url: str) -> Page:
             raise UnsupportedContent(f"{printable(path)} is no PDF although its name says so; rename or exclude it")
     else:
         refuse_binary(printable(path), body)
-    if content_type == "text/plain" and RST.search(body[:SNIFF_BYTES]):
-        content_type = "text/x-rst"
-    return Page(url=url, body=body, content_type=content_type)
+    return Page(url=url, body=body, content_type=by_look(path.name, content_type, body))
 
 
 def content_type_of(name: str, *, error: type[SourceError | UnsupportedContent]) -> str:
