@@ -79,6 +79,19 @@ def leave_out(document: Document, error: str) -> None:
         fail(document, error)
 
 
+def leave_out_signpost(document: Document, what_it_does: str) -> bool:
+    """Leave out a page that only leads to other documents. Return False: nothing waits for the embedder.
+
+    It is a failure only on a list of addresses, since that is read without following anything.
+    """
+    error = f"{document.url} {what_it_does}, and has no text of its own."
+    if document.source.kind == Source.Kind.URLS:
+        fail(document, f"{error} List those pages instead.")
+    else:
+        retire(Document.objects.filter(id=document.pk), run=None, error=error)
+    return False
+
+
 def fail(document: Document, error: str) -> None:
     """Fail the document. Chunks that it has still answer; if it has none, its duplicates stand for themselves again."""
     Document.objects.filter(id=document.pk).update(new_chunks=0, new_tokens=0)

@@ -34,6 +34,7 @@ from ingestion.exceptions import (
     UnsupportedContent,
 )
 from ingestion.extraction.extract import extract
+from ingestion.fetching import meta_refresh
 from ingestion.models import Chunk, Document, Source
 from ingestion.pipeline.discover.follow_links import follow_links
 from ingestion.pipeline.process import duplicates, outcomes
@@ -113,6 +114,9 @@ def fetch_and_compare(document: Document) -> bool:
     document.etag, document.last_modified = page.etag[:512], page.last_modified[:100]
     if current and document.content_hash == before:
         return outcomes.leave_unchanged(document, Document.Layer.BYTES)
+    # Those of web sites were followed by the fetcher.
+    if source.kind not in Source.WEB and (target := meta_refresh.target(page)):
+        return outcomes.leave_out_signpost(document, f"only sends its readers on to {target}")
     extracted = extract(page)
     document.extract_seconds = clock.lap()
     return compare_text(document, page, extracted, clock, current=current)
@@ -126,9 +130,12 @@ def compare_text(document: Document, page: Page, extracted: Extracted, clock: St
     """
     source, title = document.source, page.title or extracted.title
     digest = text_hash(title, extracted)
+    if extracted.frames:
+        follow_links(document, page.url, (*extracted.frames, *extracted.links))
+        return outcomes.leave_out_signpost(document, f"is a frameset for {', '.join(extracted.frames[:5])}")
     if not extracted.indexable:
         follow_links(document, page.url, extracted.links)
-        raise UnsupportedContent(f"{document.url} asks not to be indexed (meta robots)")
+        raise UnsupportedContent(f"{document.url} asks not to be indexed (meta robots or X-Robots-Tag)")
     if current and digest == document.text_hash:
         follow_links(document, page.url, extracted.links)
         return outcomes.leave_unchanged(document, Document.Layer.TEXT)
@@ -154,8 +161,13 @@ def compare_text(document: Document, page: Page, extracted: Extracted, clock: St
 def store(document: Document, page: Page, extracted: Extracted, chunks: Sequence[TextChunk]) -> bool:
     """Write the document and its chunks in one transaction, and queue the pages it links to.
 
-    Return whether chunks wait for the embedder.
+    Another worker may have stored the same text under another address meanwhile: then this one is its duplicate. Return
+    whether chunks wait for the embedder.
     """
+    duplicates.one_at_a_time(document)
+    if original := duplicates.find_same_text(document):
+        follow_links(document, page.url, extracted.links)
+        return duplicates.mark_duplicate(document, original)
     changed = reconcile(document, chunks)
     waiting = document.chunks.filter(state=Chunk.State.WAITING)
     sizes = list(waiting.values_list("tokens", flat=True))

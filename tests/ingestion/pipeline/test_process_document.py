@@ -150,6 +150,24 @@ def test_a_page_of_one_huge_line_or_broken_utf8_is_indexed(content: bytes, sourc
     assert huge.chunks.count() > 0
 
 
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("<meta http-equiv=refresh content='0;url=guide.html'>", "only sends its readers on to file://"),
+        ("<frameset><frame src=toc.html><frame src=guide.html></frameset>", "is a frameset for toc.html, guide.html"),
+    ],
+)
+def test_a_file_that_only_leads_to_others_is_no_document_and_no_failure(
+    page: str, words: str, source: Source, folder: Path
+) -> None:
+    (folder / "index.html").write_text(page)
+    run = ingest(source)
+    index = Document.objects.get(url__endswith="index.html")
+    assert index.state == Document.State.GONE
+    assert words in index.error
+    assert summary([run.pk]).failed == 0
+
+
 def test_an_empty_folder_fails_its_run(source: Source, folder: Path) -> None:
     (folder / "guide.md").unlink()
     run = ingest(source)
