@@ -123,8 +123,8 @@ class Extracted:
 class TextChunk:
     """A chunk of a document's Markdown before it is embedded: ``markdown[start:end] == text``.
 
-    ``heading`` is the heading path joined by " › "; ``tokens`` counts the text as the model will see it, heading path
-    included.
+    ``heading`` is the heading path joined by " › "; ``before`` and ``after`` are shown around the text of a piece of a
+    table or a fence: the header rows, the lines that open and close it. ``tokens`` counts what the model will see.
     """
 
     text: str
@@ -133,6 +133,13 @@ class TextChunk:
     heading: str
     anchor: str
     tokens: int
+    before: str = ""
+    after: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Return what the model and readers see of the chunk below its heading path."""
+        return f"{self.before}{self.text}{self.after}"
 
 
 @dataclass(frozen=True, slots=True)

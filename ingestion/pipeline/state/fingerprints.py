@@ -11,7 +11,7 @@ from ingestion.models import Source
 from ingestion.types import Extracted, Page, embedding_text
 
 # Changes whenever extraction or cutting changes what the same bytes become.
-PROCESSING_VERSION = "2"
+PROCESSING_VERSION = "3"
 
 
 def shape_of(source: Source) -> str:
