@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 FILE = "tokenizer.json"
-# The hub client retries for 23 s where there is no network; one question without retries, asked once a minute.
-HUB_SECONDS, HUB_PAUSE = 5, 60
+# The hub client retries for 23 s where there is no network; one question without retries, asked four times a minute.
+HUB_SECONDS, HUB_PAUSE = 5, 15
 
 # A word with the white space before it, as some tokenizers join the two. What is longer comes in slices: a tokenizer
 # needs 300 bytes per token while it works. Chinese and Japanese have no spaces and may be split after their marks.

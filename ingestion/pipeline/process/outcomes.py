@@ -136,7 +136,7 @@ def wait_for_host(document: Document, busy: HostBusy) -> float | None:
         Document.objects.give_attempt_back(document.pk, attempt=attempt, until=now + lease)
         return seconds
     until = now + timedelta(seconds=seconds)
-    Document.objects.wait_for_host(document.pk, attempt=attempt, error=str(busy), until=until)
+    Document.objects.put_off(document.pk, attempt=attempt, error=str(busy), until=until)
     pause_source(document, busy)
     return None
 

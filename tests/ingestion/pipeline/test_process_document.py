@@ -242,14 +242,6 @@ def test_an_unexpected_error_ends_on_the_row_not_in_the_worker(source: Source, m
     assert "ZeroDivisionError" in Document.objects.get().error
 
 
-def test_a_missing_model_is_named_on_the_row(source: Source, settings) -> None:  # type: ignore[no-untyped-def]
-    settings.MODEL_PATH = "/nowhere/bge-m3"
-    ingest(source)
-    document = Document.objects.get()
-    assert document.state == Document.State.FAILED
-    assert "/nowhere/bge-m3" in document.error
-
-
 def test_two_equal_paragraphs_are_two_chunks(source: Source, folder: Path) -> None:
     same = "## Same\n\n" + "Equal text. " * 90
     (folder / "guide.md").write_text(f"# Guide\n\n{same}\n\n## Other\n\nX.\n\n{same}\n")
