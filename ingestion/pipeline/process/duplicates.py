@@ -97,7 +97,7 @@ def mark_duplicate(document: Document, original: Document) -> bool:
         return False
     document.chunks.all().remove()
     document.duplicate_of, document.state = original, Document.State.DUPLICATE
-    document.markdown, document.chunk_count = "", 0
+    document.markdown, document.dropped, document.chunk_count = "", {}, 0
     document.new_chunks = document.new_tokens = 0
     document.version, document.unchanged_by = document.listed_version, ""
     document.error, document.misses, document.lease_until = "", 0, None

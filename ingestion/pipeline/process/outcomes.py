@@ -23,7 +23,7 @@ from ingestion.types import Extracted
 # Redis delivers a message that waits long twice.
 SHORT_WAIT_SECONDS = 10.0
 CRAWLED = (Source.Kind.WEBSITE, Source.Kind.SITEMAP)
-KEPT = ["fetch_seconds", "extract_seconds", "chunk_seconds", "content_hash", "etag", "last_modified"]
+KEPT = ["fetch_seconds", "extract_seconds", "chunk_seconds", "content_hash", "etag", "last_modified", "dropped"]
 SETTLED = ["state", "error", "misses", "unchanged_by", "new_chunks", "new_tokens", "lease_until", "updated_at"]
 
 

@@ -149,6 +149,7 @@ def compare_text(document: Document, page: Page, extracted: Extracted, clock: St
     if not extracted.indexable:
         follow_links(document, page.url, extracted.links)
         raise UnsupportedContent(f"{document.url} asks not to be indexed (meta robots or X-Robots-Tag)")
+    document.dropped = {each.rule: each.words for each in extracted.dropped}
     if current and digest == document.text_hash:
         follow_links(document, page.url, extracted.links)
         return outcomes.leave_unchanged(document, Document.Layer.TEXT)
