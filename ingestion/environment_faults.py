@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from django.db import DatabaseError, close_old_connections
 
-from ingestion.exceptions import DatabaseUnavailable, DiskFull, EnvironmentFault
+from ingestion.exceptions import DatabaseUnavailable, EnvironmentFault, MachineExhausted
 
 T = TypeVar("T")
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 # SQLite's names of errors begin like this; PostgreSQL's codes are of a lost connection, of lacking resources, of a
 # server that is stopped or starts, and of its own disk.
 SQLITE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN")
@@ -33,7 +33,10 @@ def fault_behind(error: BaseException | None) -> EnvironmentFault | None:
             return error
         if isinstance(error, OSError) and error.errno in FULL:
             where = f" at {error.filename}" if error.filename else ""
-            return DiskFull(f"Nothing can be stored{where} ({error.strerror}). Make room; the work goes on by itself.")
+            return MachineExhausted(
+                f"The machine has no room{where} ({error.strerror}). Make room or raise its limits; the work goes on "
+                "by itself."
+            )
         if _is_of_the_database(error):
             return DatabaseUnavailable(
                 f"The database does not take what is written ({str(error).strip()}). Look at its disk and its log; the "

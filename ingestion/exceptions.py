@@ -22,7 +22,8 @@
         └── EnvironmentFault      what the work needs is missing or full; it waits, and no attempt is counted
             ├── ModelError            the embedding model, or its tokenizer, cannot be loaded
             ├── ToolMissing           a program that reads a format is not installed
-            ├── DiskFull              a file cannot be written
+            ├── StorageMissing        a folder that is read is not there, such as a disk that is not mounted
+            ├── MachineExhausted      a disk is full, or there are no more open files
             ├── DatabaseUnavailable   the database stores nothing
             ├── BufferUnavailable     Redis does not answer, or stores nothing
             └── VectorStoreUnavailable  Milvus does not answer
@@ -122,8 +123,12 @@ class ToolMissing(EnvironmentFault):
     """A program that reads a format is not installed."""
 
 
-class DiskFull(EnvironmentFault):
-    """A disk that takes no more files."""
+class StorageMissing(EnvironmentFault):
+    """A folder of a source that is not there: a disk is not mounted, rather than a document deleted."""
+
+
+class MachineExhausted(EnvironmentFault):
+    """A disk that takes no more, or a process that gets no more open files or memory."""
 
 
 class DatabaseUnavailable(EnvironmentFault):

@@ -86,7 +86,10 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     if name.startswith(("/", ".", "~")):
-        raise ModelError(f"The model folder {name} does not exist. Set EMBED_MODEL to a folder or a hub name.")
+        raise ModelError(
+            f"The model folder {name} does not exist. Put the model there (the stand-in: manage.py standin_model), and "
+            "the work goes on; or set EMBED_MODEL to another folder or a hub id, and start again."
+        )
     if isinstance(cached := try_to_load_from_cache(name, FILE), str):
         return Path(cached)
     failed_at, reason = _hub_failures.get(name, (-HUB_PAUSE, ""))

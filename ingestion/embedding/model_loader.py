@@ -52,8 +52,8 @@ def folder_of(path: str) -> Path:
     if Path(path).is_dir():
         return Path(path)
     raise ModelError(
-        f"The model folder {path} does not exist. Set EMBED_MODEL to a folder with "
-        "BGE-M3, to a hub id such as BAAI/bge-m3, or to stand-in."
+        f"The model folder {path} does not exist. Put the model there (the stand-in: manage.py standin_model), and the "
+        "work goes on; or set EMBED_MODEL to a folder with BGE-M3, a hub id such as BAAI/bge-m3, or stand-in."
     )
 
 

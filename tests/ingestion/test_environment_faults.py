@@ -12,7 +12,7 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection
 
 from ingestion.environment_faults import fault_behind, persistently
-from ingestion.exceptions import DatabaseUnavailable, DiskFull, FetchFailed, ModelError, PageGone
+from ingestion.exceptions import DatabaseUnavailable, FetchFailed, MachineExhausted, ModelError, PageGone
 
 
 def caught(error: BaseException, cause: BaseException | None = None) -> BaseException:
@@ -26,7 +26,7 @@ def test_a_device_without_room_is_a_full_disk() -> None:
     with pytest.raises(OSError, match="No space") as full, Path("/dev/full").open("wb", buffering=0) as file:
         file.write(b"x")
     fault = fault_behind(full.value)
-    assert isinstance(fault, DiskFull)
+    assert isinstance(fault, MachineExhausted)
     assert "Make room" in str(fault)
 
 

@@ -32,6 +32,7 @@ from ingestion.exceptions import (
     PageGone,
     PageRefused,
     SourceError,
+    StorageMissing,
     UnsupportedContent,
 )
 from ingestion.fetching.responses import refuse_binary
@@ -283,11 +284,11 @@ def _from_uri(url: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path)))
 
 
-def _absence(root: Path, path: Path) -> PageGone | FetchFailed:
+def _absence(root: Path, path: Path) -> PageGone | StorageMissing:
     """Return the error for a file that is not there.
 
     When its whole folder vanished, a disk is not mounted rather than the document deleted.
     """
     if path != root and not root.is_dir():
-        return FetchFailed(f"{printable(root)} is not there; mount it or delete the source")
+        return StorageMissing(f"{printable(root)} is not there; mount it or delete the source")
     return PageGone(f"{printable(path)} does not exist any more, or is no regular file")

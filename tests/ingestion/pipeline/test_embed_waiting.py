@@ -425,15 +425,19 @@ def test_a_model_that_cannot_be_loaded_is_left_alone_for_a_moment(
     assert not embed_waiting()
 
 
+@pytest.mark.parametrize("at", ["loading", "computing"])
 def test_a_disk_that_is_full_counts_no_attempt(
-    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    def full(device: str) -> FakeEmbedder:
+    def write(*_: object) -> FakeEmbedder:
         with Path("/dev/full").open("wb", buffering=0) as file:
             file.write(b"weights")
         return model
 
-    monkeypatch.setattr(embedding, "load_model", full)
+    if at == "loading":
+        monkeypatch.setattr(embedding, "load_model", write)
+    else:
+        model.before_batch = write
     assert not embed_waiting()
     assert set(Chunk.objects.values_list("state", "attempts")) == {(Chunk.State.WAITING, 0)}
     assert "Make room" in Run.objects.get().note
