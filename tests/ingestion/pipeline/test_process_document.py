@@ -67,6 +67,18 @@ def test_a_new_document_has_all_its_chunks_waiting(source: Source) -> None:
         assert chunk.state == Chunk.State.WAITING
 
 
+def test_a_piece_of_a_table_is_stored_with_its_header_and_the_offsets_of_its_rows(source: Source, folder: Path) -> None:
+    header = "| Service | Port |\n| --- | --- |\n"
+    rows = "".join(f"| service {n} of the gateway | {3000 + n} |\n" for n in range(150))
+    (folder / "guide.md").write_text(f"# Ports\n\n{header}{rows}")
+    ingest(source)
+    document = Document.objects.get()
+    first, *others = document.chunks.all()
+    assert first.text == document.markdown[first.start : first.end]
+    assert len(others) > 3
+    assert all(chunk.text == header + document.markdown[chunk.start : chunk.end] for chunk in others)
+
+
 def test_unchanged_bytes_are_not_extracted_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest(source)
     pretend_indexed()
