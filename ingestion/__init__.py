@@ -36,6 +36,7 @@ claim         to take rows or records for one's own work, so that they can be gi
 lease         how long a claim or a lock lasts without renewal
 lock          the right of one process at a time to do something
 attempt       one try to process a document or to embed a chunk, counted before it starts
+held up       of a run: what it needs is missing or full, so that its documents wait; one at a time is tried
 quarantined   of a document: all attempts are used up; a person decides
 suspect       a chunk that was in the hands of a worker when it died
 unconfirmed   of a key: written or deleted in Milvus by a drain that may have lost its lock

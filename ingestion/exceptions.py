@@ -10,7 +10,6 @@
     │   ├── PageRefused           401, 403, another 4xx, endless redirects, no permission
     │   ├── UnsupportedContent    binary, an unknown format, or a page without text
     │   │   └── ErrorPage         a soft 404, a login wall, a blank shell of scripts
-    │   ├── ModelError            the embedding model cannot be loaded
     │   ├── DeviceTaken           another embedding worker uses the device
     │   ├── ChunkTooLarge         one chunk alone exhausts the device's memory
     │   └── BadRecord             a record in the buffer cannot be read
@@ -18,11 +17,17 @@
         ├── FetchFailed           time-out, reset, 5xx
         │   └── Throttled         429, 503 or a spent rate limit: the whole host is to be left alone
         ├── HostBusy              our own pace: no request may go to this host yet
-        ├── BufferUnavailable     Redis does not answer
         ├── DeviceFailed          the device cannot be used any more in this process
         ├── LeaseLost             a lock was not renewed in time, and another process may have it
-        └── VectorStoreUnavailable  Milvus does not answer
-            └── CollectionMissing   Milvus answers, but does not have the collection
+        └── EnvironmentFault      what the work needs is missing or full; it waits, and no attempt is counted
+            ├── ModelError            the embedding model, or its tokenizer, cannot be loaded
+            ├── ToolMissing           a program that reads a format is not installed
+            ├── StorageMissing        a folder that is read is not there, such as a disk that is not mounted
+            ├── MachineExhausted      a disk is full, or there are no more open files
+            ├── DatabaseUnavailable   the database stores nothing
+            ├── BufferUnavailable     Redis does not answer, or stores nothing
+            └── VectorStoreUnavailable  Milvus does not answer
+                └── CollectionMissing   Milvus answers, but does not have the collection
 
 Every message says which address or id it is about and what to do.
 """
@@ -62,10 +67,6 @@ class ErrorPage(UnsupportedContent):
     """A page that looks like an error, a login or an empty shell of scripts; it never replaces good text."""
 
 
-class ModelError(PermanentError):
-    """An embedding model that is missing, damaged or of another dimension."""
-
-
 class DeviceTaken(PermanentError):
     """A device that another embedding worker uses."""
 
@@ -102,10 +103,6 @@ class HostBusy(TransientError):
     """A host that has no free slot; one is reserved in ``retry_after`` seconds. This does not count as an attempt."""
 
 
-class BufferUnavailable(TransientError):
-    """Redis does not answer."""
-
-
 class DeviceFailed(TransientError):
     """A device that this process cannot use any more; a new process may."""
 
@@ -114,7 +111,35 @@ class LeaseLost(TransientError):
     """A lock that this process lost by not renewing it in time; another process goes on with the work."""
 
 
-class VectorStoreUnavailable(TransientError):
+class EnvironmentFault(TransientError):
+    """Something that the work needs is missing, full or out of reach: a person mends it, and the work goes on."""
+
+
+class ModelError(EnvironmentFault):
+    """An embedding model that is missing, damaged or of another dimension."""
+
+
+class ToolMissing(EnvironmentFault):
+    """A program that reads a format is not installed."""
+
+
+class StorageMissing(EnvironmentFault):
+    """A folder of a source that is not there: a disk is not mounted, rather than a document deleted."""
+
+
+class MachineExhausted(EnvironmentFault):
+    """A disk that takes no more, or a process that gets no more open files or memory."""
+
+
+class DatabaseUnavailable(EnvironmentFault):
+    """The database stores nothing: its disk is full, or it does not answer."""
+
+
+class BufferUnavailable(EnvironmentFault):
+    """Redis does not answer, or stores nothing."""
+
+
+class VectorStoreUnavailable(EnvironmentFault):
     """Milvus does not answer."""
 
 

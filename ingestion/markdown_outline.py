@@ -75,7 +75,7 @@ def scan(markdown: str) -> tuple[list[str], list[int], list[int]]:
     kind = marker = ""
     for line in markdown.split("\n"):
         if marker:  # inside a fence everything belongs to it, up to the line that closes it
-            marker = "" if _closes(line, marker) else marker
+            marker = "" if closes_fence(line, marker) else marker
         else:
             begun, marker = (TEXT, "") if line[:1].isalnum() else _kind(line) if line else (BLANK, "")
             if begun != kind or begun in (FENCE, HEADING):
@@ -93,7 +93,8 @@ def kind_at_start(markdown: str) -> str:
     return _kind(markdown.partition("\n")[0])[0]
 
 
-def _closes(line: str, marker: str) -> bool:
+def closes_fence(line: str, marker: str) -> bool:
+    """Return whether a line ends the fence that ``marker`` began."""
     text = line.strip()
     return len(text) >= len(marker) and not text.strip(marker[0])
 

@@ -75,7 +75,8 @@ class Page:
     """One fetched document as bytes.
 
     ``url`` is the final address (after redirects); ``content_type`` is a bare media type in lower case; ``charset`` is
-    the one that the transport declared, or ""; ``title`` is the one that the source gives the document, or "".
+    the one that the transport declared, or ""; ``title`` is the one that the source gives the document, or "";
+    ``robots`` are the directives for crawlers that came beside the page, such as "noindex".
     """
 
     url: str
@@ -85,6 +86,7 @@ class Page:
     etag: str = ""
     last_modified: str = ""
     title: str = ""
+    robots: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ class Extracted:
     ``links`` are the absolute addresses in it, in order, without fragments, without the page's own translations and
     without links marked nofollow. ``anchors`` maps a heading path (``"Models › Fields"``) to the fragment that leads
     there; ``canonical`` is the absolute address that the page names as its own, or ""; a page that is not ``indexable``
-    asks to be left out of answers; ``dropped`` names each rule that left words out.
+    asks to be left out of answers; ``frames`` are the addresses of the pages that a frameset, which is no document,
+    shows in its place; ``dropped`` names each rule that left words out.
     """
 
     title: str
@@ -112,6 +115,7 @@ class Extracted:
     anchors: dict[str, str] = field(default_factory=dict)
     canonical: str = ""
     indexable: bool = True
+    frames: tuple[str, ...] = ()
     dropped: tuple[Dropped, ...] = ()
 
 
@@ -119,8 +123,8 @@ class Extracted:
 class TextChunk:
     """A chunk of a document's Markdown before it is embedded: ``markdown[start:end] == text``.
 
-    ``heading`` is the heading path joined by " › "; ``tokens`` counts the text as the model will see it, heading path
-    included.
+    ``heading`` is the heading path joined by " › "; ``before`` and ``after`` are shown around the text of a piece of a
+    table or a fence: the header rows, the lines that open and close it. ``tokens`` counts what the model will see.
     """
 
     text: str
@@ -129,6 +133,13 @@ class TextChunk:
     heading: str
     anchor: str
     tokens: int
+    before: str = ""
+    after: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Return what the model and readers see of the chunk below its heading path."""
+        return f"{self.before}{self.text}{self.after}"
 
 
 @dataclass(frozen=True, slots=True)

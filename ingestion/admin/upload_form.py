@@ -14,8 +14,8 @@ from django.core.files.uploadedfile import UploadedFile
 from django.template.defaultfilters import filesizeformat
 
 from ingestion.exceptions import SourceError
+from ingestion.media_types import FORMATS
 from ingestion.sources.local import uploads
-from ingestion.sources.local.files import FORMATS
 
 
 class FilesInput(forms.FileInput):

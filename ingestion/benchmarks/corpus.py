@@ -46,4 +46,4 @@ def chunks(folder: Path, pages: int = 0) -> Iterator[list[TextChunk]]:
 
 def texts(folder: Path, pages: int = 0) -> list[list[str]]:
     """Return what the model reads of each page, a text per chunk."""
-    return [[embedding_text(chunk.heading, chunk.text) for chunk in page] for page in chunks(folder, pages)]
+    return [[embedding_text(chunk.heading, chunk.shown) for chunk in page] for page in chunks(folder, pages)]

@@ -93,7 +93,7 @@ def pages_of(folder: Path, spec: ModelSpec, texts: int) -> Pages:
         extracted = fetch_and_extract(source, files[drawn].resolve().as_uri())
         found = chunk(extracted, tokenizer=tokenizer, max_tokens=settings.CHUNK_TOKENS)
         left = texts - sum(map(len, pages))
-        pages.append([embedding_text(part.heading, part.text) for part in found[:left]])
+        pages.append([embedding_text(part.heading, part.shown) for part in found[:left]])
     return pages
 
 

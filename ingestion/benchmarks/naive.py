@@ -74,12 +74,12 @@ def ingest(spec: SourceSpec, url: str) -> int:
     if not chunks:
         return 0
     with timed("embed"):
-        vectors = encode([embedding_text(chunk.heading, chunk.text) for chunk in chunks])
+        vectors = encode([embedding_text(chunk.heading, chunk.shown) for chunk in chunks])
     with timed("index"):
         rows = []
         for n, (chunk, vector) in enumerate(zip(chunks, vectors, strict=True)):
             key = hashlib.blake2b(f"{url} {n}".encode(), digest_size=16).hexdigest()
-            rows.append(EmbeddedChunk(key, 0, 0, 0, url, extracted.title, chunk.heading, n, chunk.text, vector))
+            rows.append(EmbeddedChunk(key, 0, 0, 0, url, extracted.title, chunk.heading, n, chunk.shown, vector))
         return store().upsert(rows)
 
 

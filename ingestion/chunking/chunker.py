@@ -3,7 +3,8 @@
 In: Markdown with its title and anchors, the model's tokenizer, a budget of tokens. Out: chunks in order, whose
 ``text`` is exactly ``markdown[start:end]`` and whose ``tokens`` is what the model will count, heading path and
 special tokens included; never more than the budget. What fits stays whole: fences, rows of tables, a list item with
-what is nested in it, a line that ends in a colon with what it announces.
+what is nested in it, a line that ends in a colon with what it announces. Each piece of a table that does not fit
+begins with the table's header, and each piece of a fence is shown as a fence.
 A chunk holds one section or part of one, and its heading is in ``heading`` only; small neighbours under one heading
 share a chunk, with that heading's path and their own headings in the text.
 
@@ -13,17 +14,13 @@ the finished chunk is counted once more as a whole.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestion import markdown_outline
-from ingestion.chunking.split_points import SplitPoint, between_blocks, inside_block
+from ingestion.chunking.splitter import Span, Splitter, max_chars
 from ingestion.chunking.token_counter import SpanCounter, TokenCounter, load_tokenizer, shared_counter
 from ingestion.types import Extracted, TextChunk, embedding_text
 
@@ -34,20 +31,11 @@ __all__ = ["chunk", "load_tokenizer"]
 
 # The heading path may take one part in so many of the budget; the text needs the rest.
 HEADING_SHARE = 4
-# A tokenizer may see megabytes without a space as one unknown token. Prose has 4-5 characters per token and
-# deeply indented code about 8. The second figure keeps four bytes per character below Milvus' 65 535.
-MAX_CHARS_PER_TOKEN, MAX_CHARS = 16, 16_000
 # Sections below the first share of the budget are merged up to the second. Of Django's pages without release notes, the
 # stand-in finds for 59 hand-written questions the right passage among the first five: unmerged 72.9 %, merged like this
 # 74.6 % with 5 % fewer chunks, a quarter of the budget up to 60 % of it 69.5 %: such chunks speak of too much.
 SMALL_SHARE, MERGED_SHARE = 0.2, 0.45
-# Chunks of a long section may be this much longer than their mean, so that the last one is not far shorter.
-UNEVEN = 1.15
 WHITE = frozenset(" \n\t")
-
-Span = tuple[int, int]
-
-_cohesion = attrgetter("cohesion")
 
 
 def chunk(extracted: Extracted, *, tokenizer: Tokenizer, max_tokens: int) -> list[TextChunk]:
@@ -91,14 +79,6 @@ class Draft(NamedTuple):
     anchor: str
 
 
-class SpanTokens(NamedTuple):
-    """Neighbouring spans: where each ends, and the tokens of the document up to its start and up to its end."""
-
-    ends: list[int]
-    before: array[int]
-    after: array[int]
-
-
 @dataclass(frozen=True)
 class Chunker:
     """One document, split within a budget of tokens."""
@@ -112,9 +92,9 @@ class Chunker:
         return self.extracted.markdown
 
     @cached_property
-    def tokens(self) -> SpanCounter:
-        """Return the counter of the document's tokens."""
-        return SpanCounter(self.counter, self.markdown)
+    def splitter(self) -> Splitter:
+        """Return what splits the document and counts its tokens."""
+        return Splitter(self.markdown, self.counter)
 
     def chunks(self) -> list[TextChunk]:
         """Return the document's chunks in the order of the text."""
@@ -129,7 +109,7 @@ class Chunker:
             first, last, path = group[0], group[-1], _common_path(group)
             start = first.body if path == first.path else first.start
             anchor = self.extracted.anchors.get(first.path, "")
-            spans = self._split((start, last.end), max(1, self.max_tokens - headings[path].tokens))
+            spans = self.splitter.split((start, last.end), max(1, self.max_tokens - headings[path].tokens))
             drafts += [Draft(span, headings[path], anchor) for span in spans]
         return sorted(self._counted(drafts), key=lambda found: found.start)
 
@@ -139,8 +119,7 @@ class Chunker:
     def parts(self) -> list[Part]:
         """Return the document's sections that hold anything, in order."""
         sections = list(markdown_outline.sections(self.markdown, self.extracted.title))
-        # All at once, since there may be one for every line.
-        _, before, after = self._span_tokens([(section.body, section.end) for section in sections])
+        _, before, after = self.splitter.span_tokens([(section.body, section.end) for section in sections])
         next_paths = [*(section.path for section in sections[1:]), ""]
         small = self.max_tokens * SMALL_SHARE
         found: list[Part] = []
@@ -171,7 +150,7 @@ class Chunker:
         if not (group[-1].is_small and part.is_small):
             return False
         is_near = _within(part.path, first.path) or _within(part.path, first.parent)
-        return is_near and self._fits((first.start, part.end), int(self.max_tokens * MERGED_SHARE))
+        return is_near and self.splitter.fits((first.start, part.end), int(self.max_tokens * MERGED_SHARE))
 
     def _heading(self, path: str, overhead: int) -> Heading:
         """Return a path as it is shown above a text.
@@ -180,10 +159,10 @@ class Chunker:
         are allowed.
         """
         shown, allowed = path, self.max_tokens // HEADING_SHARE
-        if len(path) > self._max_chars(allowed) or self.counter.estimate(path) > allowed:
+        if len(path) > max_chars(allowed) or self.counter.estimate(path) > allowed:
             steps = path.split(markdown_outline.SEPARATOR)
             short = markdown_outline.SEPARATOR.join([steps[0], "…", steps[-1]]) if len(steps) > 2 else path
-            shown = self.counter.clip(short[: self._max_chars(allowed)], allowed).strip()
+            shown = self.counter.clip(short[: max_chars(allowed)], allowed).strip()
         # Separators are no ASCII, but as words of their own between spaces they add up.
         words = shown.replace(markdown_outline.SEPARATOR, " ").replace(" …", "")
         is_exact, tokens = self.counter.adds_up(words), overhead + self.counter.estimate(shown)
@@ -191,130 +170,41 @@ class Chunker:
             tokens = self.counter.count([embedding_text(shown, "a")], special=True)[0] - self.counter.estimate("a")
         return Heading(shown, tokens, is_exact)
 
-    # --- Splitting ---------------------------------------------------------------------------------
-
-    def _split(self, span: Span, budget: int) -> list[Span]:
-        """Split a span into as few chunks as its pieces allow, of even size where that takes no more of them."""
-        pieces = [piece for whole in self._trimmed([span]) for piece in self._pieces(whole, None, budget)]
-        tokens = self._span_tokens(pieces)
-        packed = self._pack(pieces, tokens, budget)
-        if len(packed) < 2:
-            return packed
-        even = self._pack(pieces, tokens, min(budget, int(UNEVEN * self.tokens.between(*span) / len(packed))))
-        return even if len(even) == len(packed) else packed
-
-    def _pack(self, pieces: list[Span], tokens: SpanTokens, budget: int) -> list[Span]:
-        """Join neighbouring pieces as far as they fit, by binary search: pieces may be lines of one letter."""
-        packed: list[Span] = []
-        first = 0
-        while first < len(pieces):
-            start = pieces[first][0]
-            within = bisect_right(tokens.ends, start + self._max_chars(budget), first)
-            within = min(within, bisect_right(tokens.after, tokens.before[first] + budget, first))
-            first = max(within, first + 1)
-            packed.append((start, tokens.ends[first - 1]))
-        return packed
-
-    def _pieces(self, span: Span, points: list[SplitPoint] | None, budget: int) -> list[Span]:
-        """Split a span into the largest pieces that fit.
-
-        ``points``: the split points inside the one block that the span is part of; None for a span of whole blocks.
-        """
-        if self._fits(span, budget):
-            return [span]
-        start, end = span
-        if points is None:
-            here = between_blocks(self.markdown, start, end)
-            if not here:
-                points = here = inside_block(self.markdown, start, end)
-        else:
-            here = points[bisect_left(points, (start + 1,)) : bisect_left(points, (end,))]
-        if not here:
-            return self._trimmed(self._words(span, budget))
-        least = min(map(_cohesion, here))
-        offsets = [offset for offset, cohesion in here if cohesion is least]
-        parts = self._trimmed(pairwise([start, *offsets, end]))
-        max_chars, tokens = self._max_chars(budget), self._span_tokens(parts)
-        found: list[Span] = []
-        for part, before, after in zip(parts, tokens.before, tokens.after, strict=True):
-            if part[1] - part[0] <= max_chars and after - before <= budget:
-                found.append(part)
-            else:
-                found += self._pieces(part, points, budget)
-        return found
-
-    def _words(self, span: Span, budget: int) -> Iterator[Span]:
-        """Yield spans that end between words, or in a word that is over the budget alone."""
-        start, end = span
-        while start < end:
-            stop = min(end, self.tokens.furthest_end(start, budget), start + self._max_chars(budget))
-            yield start, stop
-            start = stop
-
-    def _fits(self, span: Span, budget: int) -> bool:
-        return span[1] - span[0] <= self._max_chars(budget) and self.tokens.between(*span) <= budget
-
-    def _span_tokens(self, spans: list[Span]) -> SpanTokens:
-        ends = [end for _, end in spans]
-        return SpanTokens(ends, self.tokens.up_to([start for start, _ in spans]), self.tokens.up_to(ends))
-
-    def _max_chars(self, budget: int) -> int:
-        return min(MAX_CHARS, MAX_CHARS_PER_TOKEN * budget)
-
-    def _trimmed(self, spans: Iterable[Span]) -> list[Span]:
-        """Return the spans without blank lines before and white space after; indentation stays, it matters in code."""
-        found: list[Span] = []
-        for start, end in spans:
-            text = self.markdown[start:end].rstrip()
-            if text and text[0].isspace():
-                margin = len(text) - len(text.lstrip())
-                found.append((start + text.rfind("\n", 0, margin) + 1, start + len(text)))
-            elif text:
-                found.append((start, start + len(text)))
-        return found
-
     # --- Counting ------------------------------------------------------------------------------------
 
     def _counted(self, drafts: list[Draft]) -> Iterator[TextChunk]:
         """Yield the drafts with the tokens that the model counts; those over the budget are split again."""
         while drafts:
             inexact = [draft for draft in drafts if not self._adds_up(draft)]
-            texts = [embedding_text(draft.heading.shown, self._text(draft)) for draft in inexact]
+            texts = [embedding_text(draft.heading.shown, self._shown(draft)) for draft in inexact]
             counts = dict(zip(inexact, self.counter.count(texts, special=True), strict=True))
             over: list[Draft] = []
             for draft in drafts:
-                count = counts.get(draft, draft.heading.tokens + self.tokens.between(*draft.span))
-                if count <= self.max_tokens:
-                    yield TextChunk(self._text(draft), *draft.span, draft.heading.shown, draft.anchor, count)
-                else:
-                    over += self._split_again(draft, count - self.max_tokens)
+                count = counts.get(draft, draft.heading.tokens + self.splitter.tokens.between(*draft.span))
+                if count > self.max_tokens:
+                    spans = self.splitter.halve(draft.span, count - self.max_tokens)
+                    over += [draft._replace(span=span) for span in spans]
+                    continue
+                around = self.splitter.shown_around(draft.span)
+                yield TextChunk(
+                    self.markdown[slice(*draft.span)], *draft.span, draft.heading.shown, draft.anchor, count, *around
+                )
             drafts = over
 
-    def _text(self, draft: Draft) -> str:
-        return self.markdown[slice(*draft.span)]
+    def _shown(self, draft: Draft) -> str:
+        before, after = self.splitter.shown_around(draft.span)
+        return f"{before}{self.markdown[slice(*draft.span)]}{after}"
 
     def _adds_up(self, draft: Draft) -> bool:
         """Return whether the sum over words is the model's count: the chunk begins and ends between whole words."""
         start, end = draft.span
-        if not draft.heading.is_exact or self.tokens.has_sliced_word(start, end):
+        if not draft.heading.is_exact or self.splitter.tokens.has_sliced_word(start, end):
+            return False
+        if any(self.splitter.shown_around(draft.span)):
             return False
         edges = (self.markdown[max(0, start - 1) : start + 1], self.markdown[end - 1 : end + 1])
         between_words = all(len(edge) < 2 or WHITE & set(edge) for edge in edges)
-        return between_words and self.counter.adds_up(self._text(draft))
-
-    def _split_again(self, draft: Draft, excess: int) -> list[Draft]:
-        """Split a draft that is ``excess`` tokens over the budget into at least two smaller ones.
-
-        A single character that is over the budget is left out.
-        """
-        start, end = draft.span
-        points = between_blocks(self.markdown, start, end)
-        spans = [draft.span] if points else self._split(draft.span, max(1, self.tokens.between(start, end) - excess))
-        if spans == [draft.span]:
-            last_weakest = min(reversed(points), key=_cohesion, default=None)
-            middle = last_weakest.offset if last_weakest else (start + end) // 2
-            spans = self._trimmed([(start, middle), (middle, end)])
-        return [draft._replace(span=span) for span in spans if span != draft.span]
+        return between_words and self.counter.adds_up(self.markdown[start:end])
 
 
 def _within(path: str, ancestor: str) -> bool:

@@ -38,8 +38,16 @@ class SplitPoint(NamedTuple):
 
 
 _LINE = re.compile(r"\n")
-# "e.g. this" does not end a sentence.
-_SENTENCE = re.compile(r"(?<!\.[a-zA-Z])[.!?][\"')\]]*\s+|[。！？]")
+# What closes a quotation or a bracket stays with the sentence that it ends.
+_CLOSING = r"[\"')\]}»›”’」』）】〉》〕｣］｝〗〛]*"
+# Marks that end a sentence without a space behind them: of Chinese and Japanese, Devanagari,
+# Arabic and Urdu, Armenian, Ethiopic, Khmer, Burmese, Tibetan, Mongolian.
+_STOPS = "。！？｡︒﹒﹖﹗।॥؟۔։፧።፨។៕။།༎᠃᠉"
+# "e.g. this" does not end a sentence, "１．５" is a number.
+_SENTENCE = re.compile(
+    rf"(?<!\.[a-zA-Z])[.!?]{_CLOSING}\s+|(?:[{_STOPS}]|．(?![0-9０-９])){_CLOSING}(?![{_STOPS}])\s*"
+    rf"|[!?]{_CLOSING}(?=[\u3040-\u30ff\u3400-\u9fff])"
+)
 _ITEM = re.compile(r"^([ \t]*)(?:[-*+•]|\d{1,9}[.)])[ \t]", re.MULTILINE)
 # A table of reStructuredText begins with a drawn line.
 _DRAWN = re.compile(r"[ \t]*[+=][-+= ]{4,}$", re.MULTILINE)

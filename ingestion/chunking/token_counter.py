@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 FILE = "tokenizer.json"
-# The hub client retries for 23 s where there is no network; one question without retries, asked once a minute.
-HUB_SECONDS, HUB_PAUSE = 5, 60
+# The hub client retries for 23 s where there is no network; one question without retries, asked four times a minute.
+HUB_SECONDS, HUB_PAUSE = 5, 15
 
 # A word with the white space before it, as some tokenizers join the two. What is longer comes in slices: a tokenizer
 # needs 300 bytes per token while it works. Chinese and Japanese have no spaces and may be split after their marks.
@@ -86,7 +86,10 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     if name.startswith(("/", ".", "~")):
-        raise ModelError(f"The model folder {name} does not exist. Set EMBED_MODEL to a folder or a hub name.")
+        raise ModelError(
+            f"The model folder {name} does not exist. Put the model there (the stand-in: manage.py standin_model), and "
+            "the work goes on; or set EMBED_MODEL to another folder or a hub id, and start again."
+        )
     if isinstance(cached := try_to_load_from_cache(name, FILE), str):
         return Path(cached)
     failed_at, reason = _hub_failures.get(name, (-HUB_PAUSE, ""))

@@ -274,11 +274,7 @@ def read_model(device: str, spec: ModelSpec, dtype: str, *, compiled: bool = Fal
         IN_FLIGHT[kind],
         executor,
     )
-    if embedder.dimension != spec.dimension:
-        raise ModelError(
-            f"The model {spec.path} has {embedder.dimension} dimensions, EMBED_DIMENSION says "
-            f"{spec.dimension}. Correct EMBED_DIMENSION or EMBED_MODEL."
-        )
+    model_loader.require_dimension(spec, embedder.dimension)
     return embedder
 
 

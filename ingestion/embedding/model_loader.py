@@ -7,6 +7,7 @@ transformers both ask for that), and code from a hub is never trusted.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def read(spec: ModelSpec, device: str, dtype: str) -> tuple[Any, Any]:
     try:
         folder = folder_of(spec.path)
         check(folder, settings.EMBED_MODEL_SHA256 if spec.path == settings.MODEL_PATH else "")
+        require_dimension(spec, json.loads((folder / "config.json").read_text()).get("hidden_size", spec.dimension))
         return load(folder, spec, device, dtype)
     except ModelError:
         raise
@@ -50,8 +52,8 @@ def folder_of(path: str) -> Path:
     if Path(path).is_dir():
         return Path(path)
     raise ModelError(
-        f"The model folder {path} does not exist. Set EMBED_MODEL to a folder with "
-        "BGE-M3, to a hub id such as BAAI/bge-m3, or to stand-in."
+        f"The model folder {path} does not exist. Put the model there (the stand-in: manage.py standin_model), and the "
+        "work goes on; or set EMBED_MODEL to a folder with BGE-M3, a hub id such as BAAI/bge-m3, or stand-in."
     )
 
 
@@ -71,6 +73,15 @@ def check(folder: Path, wanted: str) -> None:
         raise ModelError(
             f"The files in {folder} have the SHA-256 {found}, EMBED_MODEL_SHA256 says {wanted}. Get the model from "
             "where you trust it, or correct the setting if the change is meant."
+        )
+
+
+def require_dimension(spec: ModelSpec, found: int) -> None:
+    """Raise ModelError unless the model's vectors are as long as they should be; before gigabytes are read for it."""
+    if found != spec.dimension:
+        raise ModelError(
+            f"The model {spec.path} has {found} dimensions, EMBED_DIMENSION says {spec.dimension}. Correct "
+            "EMBED_DIMENSION or EMBED_MODEL, and start the workers again."
         )
 
 

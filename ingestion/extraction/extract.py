@@ -2,15 +2,19 @@
 
 In: a ``Page`` as fetched (bytes). Out: an ``Extracted``. ``encoding`` makes text of the bytes, the reader of the format
 makes Markdown of the text.
-Raises ``UnsupportedContent`` for a format that no reader is for, a binary, and a page without text.
+Raises ``UnsupportedContent`` for a format that no reader is for, a binary, a placeholder that a tool for large files
+left, and a page without text.
 Does not fetch, chunk or store.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+from ingestion import robots_directives
 from ingestion.exceptions import UnsupportedContent
 from ingestion.extraction import notebook, plain
 from ingestion.extraction.encoding import decode
@@ -61,13 +65,30 @@ BINARY_READERS: dict[str, Callable[[str, bytes], Extracted]] = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": spreadsheet.read,
 }
 MARKUP = (markdown.read, rst.read, asciidoc, org)  # readers that take time per line
+# What a checkout without the large files holds in the place of each: of Git LFS, and of git-annex.
+PLACEHOLDER = re.compile(
+    rb"(?:\xef\xbb\xbf)?version https://(?:git-lfs|hawser)\.github\.com/spec/|(?:\S{0,200}/)?annex/objects/\S+\s*\Z"
+)
+MAX_PLACEHOLDER_BYTES = 1024  # by the specification of Git LFS
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
 def extract(page: Page) -> Extracted:
     """Return the page's main text as Markdown. Raises UnsupportedContent with the address and the reason."""
-    if binary_reader := BINARY_READERS.get(page.content_type):
-        return binary_reader(page.url, page.body)
+    if len(page.body) <= MAX_PLACEHOLDER_BYTES and PLACEHOLDER.match(page.body):
+        raise UnsupportedContent(
+            f"{page.url} is a placeholder for a large file that is kept elsewhere; get the file itself (git lfs pull, "
+            f"git annex get) or exclude it"
+        )
+    binary_reader = BINARY_READERS.get(page.content_type)
+    extracted = binary_reader(page.url, page.body) if binary_reader else read_text(page)
+    is_indexable = extracted.indexable and not page.robots & robots_directives.NO_INDEX
+    links = () if page.robots & robots_directives.NO_FOLLOW else extracted.links
+    return replace(extracted, indexable=is_indexable, links=links) if page.robots else extracted
+
+
+def read_text(page: Page) -> Extracted:
+    """Return the main text of a page of any format that is text."""
     reader = READERS.get(page.content_type)
     if reader is None:
         raise UnsupportedContent(f"{page.content_type or 'no content type'} is no format we read: {page.url}")
@@ -78,6 +99,6 @@ def extract(page: Page) -> Extracted:
     if reader in MARKUP and plain.has_too_many_lines(text):
         reader = plain.read
     extracted = reader(page.url, text)
-    if not extracted.markdown.strip():
+    if not extracted.markdown.strip() and not extracted.frames:
         raise UnsupportedContent(f"no text in {page.url}")
     return extracted

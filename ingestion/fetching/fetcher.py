@@ -1,10 +1,11 @@
 """URL -> Page or file; the only module through which HTTP goes to the outside.
 
 In: an address. Out: the body as bytes with its media type, or a file, or an error of the tree in ``exceptions``.
-Every connection goes through ``ssrf_guard``. Redirects are followed here, and each target is checked like the first
-address; environment proxies, netrc and cookies play no part. One deadline covers the whole fetch, from the look-up of
-the name to the last byte; the size of the body is bounded after decompression, and a body that ends early is a failure.
-Connections are kept per process for the next page of the same host.
+Every connection goes through ``ssrf_guard``. Redirects are followed here, those of pages that only send their readers
+on (``meta_refresh``) too, and each target is checked like the first address; environment proxies, netrc and cookies
+play no part. One deadline covers the whole fetch, from the look-up of the name to the last byte; the size of the body
+is bounded after decompression, and a body that ends early is a failure. Connections are kept per process for the next
+page of the same host.
 
 ``check_url`` is called with every address before it is requested, redirects included, and raises to forbid it.
 ``slot`` is entered around every request (see ``politeness.slot``); the slot of a redirect's target is entered inside
@@ -27,8 +28,9 @@ import requests
 from django.conf import settings
 from urllib3.exceptions import HTTPError
 
-from ingestion.exceptions import AddressRefused, FetchFailed, PageRefused
-from ingestion.fetching import responses
+from ingestion import robots_directives
+from ingestion.exceptions import AddressRefused, FetchFailed, PageRefused, UnsupportedContent
+from ingestion.fetching import meta_refresh, responses
 from ingestion.fetching.http_session import Deadline, session
 from ingestion.fetching.responses import READABLE
 from ingestion.fetching.urls import canonical, origin
@@ -60,7 +62,8 @@ def fetch(
     def read(address: str, response: requests.Response) -> Page:
         return responses.page(address, response, content_types, max_bytes or settings.FETCH_MAX_BYTES)
 
-    return _send(_Request(canonical(url), read, check_url, slot, headers or {}), settings.FETCH_TIMEOUT_SECONDS)
+    request = _Request(canonical(url), read, check_url, slot, headers or {}, onward=meta_refresh.target)
+    return _send(request, settings.FETCH_TIMEOUT_SECONDS)
 
 
 def fetch_if_changed(
@@ -75,7 +78,8 @@ def fetch_if_changed(
 ) -> Page | None:
     """Fetch one page, or return None when the server says that it still is the version that ``known`` describes.
 
-    A page behind a redirect is always fetched: the validators of one address do not apply to another.
+    A page behind a redirect is always fetched: the validators of one address do not apply to another. Raise
+    UnsupportedContent when the server says beside it that it is to be left out of indexes.
     """
     address = canonical(url)
     validators = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
@@ -89,11 +93,17 @@ def fetch_if_changed(
     def read(hop: str, response: requests.Response) -> Page | None:
         if response.status_code == 304 and conditions and hop == address:
             _ = response.content  # empty; without reading it the connection would not be kept
+            if responses.robots(response) & robots_directives.NO_INDEX:
+                raise UnsupportedContent(f"{hop} asks not to be indexed (X-Robots-Tag)")
             return None
         return responses.page(hop, response, content_types, max_bytes or settings.FETCH_MAX_BYTES)
 
-    request = _Request(address, read, check_url, slot, headers or {}, conditions)
-    return _send(request, settings.FETCH_TIMEOUT_SECONDS)
+    def onward(found: Page | None) -> str:
+        return meta_refresh.target(found) if found else ""
+
+    request = _Request(address, read, check_url, slot, headers or {}, conditions, onward)
+    found = _send(request, settings.FETCH_TIMEOUT_SECONDS)
+    return found if found is None or found.url == address else replace(found, etag="", last_modified="")
 
 
 def download(
@@ -119,7 +129,10 @@ def download(
 
 @dataclass(frozen=True, slots=True)
 class _Request(Generic[T]):
-    """One request, with the function that reads its response."""
+    """One request, with the function that reads its response.
+
+    ``onward`` returns the address that what was read sends its readers to, or "".
+    """
 
     url: str
     read: Callable[[str, requests.Response], T]
@@ -127,6 +140,7 @@ class _Request(Generic[T]):
     slot: Slot | None
     headers: Mapping[str, str]
     conditions: Mapping[str, str] | None = None
+    onward: Callable[[T], str] | None = None
 
 
 def _send(request: _Request[T], seconds: float) -> T:
@@ -139,9 +153,15 @@ def _send(request: _Request[T], seconds: float) -> T:
             if request.slot:
                 slots.enter_context(request.slot(request.url))
             with _failures_named(request.url, deadline), _open(request) as response:
-                if not response.is_redirect:
-                    return request.read(request.url, response)
-                target = _target(request.url, response.headers["location"])
+                if response.is_redirect:
+                    # Headers arrive as Latin-1 whatever they hold; servers that send raw UTF-8 mean UTF-8.
+                    reference = response.headers["location"].encode("latin-1", "replace").decode("utf-8", "replace")
+                else:
+                    found = request.read(request.url, response)
+                    reference = request.onward(found) if request.onward else ""
+                    if not reference or _target(request.url, reference) == request.url:
+                        return found
+                target = _target(request.url, reference)
                 headers = request.headers if origin(target) == origin(request.url) else {}
                 request = replace(request, url=target, headers=headers, conditions=None)
         raise PageRefused(f"{start} redirects more than {MAX_REDIRECTS} times; use the address it should lead to")
@@ -181,10 +201,9 @@ def _open(request: _Request[T]) -> requests.Response:
         raise
 
 
-def _target(url: str, location: str) -> str:
+def _target(url: str, reference: str) -> str:
     """Return the canonical target of a redirect from ``url``. Raise AddressRefused where https would become http."""
-    # HTTP headers arrive as Latin-1 whatever they hold; servers that send raw UTF-8 mean UTF-8.
-    target = canonical(urljoin(url, location.encode("latin-1", "replace").decode("utf-8", "replace")))
+    target = canonical(urljoin(url, reference))
     if url.startswith("https:") and target.startswith("http:"):
         raise AddressRefused(f"{url} redirects from https to http ({target}), which is refused")
     return target

@@ -19,10 +19,12 @@ import requests
 from django.conf import settings
 from urllib3.exceptions import ProtocolError, TimeoutError
 
+from ingestion import media_types, robots_directives
 from ingestion.exceptions import FetchFailed, PageGone, PageRefused, Throttled, UnsupportedContent
+from ingestion.media_types import HTML, MARKUP, PLAIN
 from ingestion.types import Page
 
-READABLE = frozenset({"text/html", "application/xhtml+xml", "text/plain", "text/markdown", "text/x-rst"})
+READABLE = frozenset({HTML, "application/xhtml+xml", PLAIN, *MARKUP})
 MAX_RETRY_AFTER_SECONDS = 3600.0  # a server that says "next year" is asked again after an hour
 READ_BYTES = 64 * 1024
 SNIFF_BYTES = 1024
@@ -52,13 +54,19 @@ CERTIFICATE_FAULT = re.compile(r"certificate verify failed: ([^(\"']+)")
 
 
 def page(url: str, response: requests.Response, content_types: Collection[str], max_bytes: int) -> Page:
-    """Return the page in a response. Empty ``content_types`` accept any text."""
+    """Return the page in a response, with the media type that it is to be read as.
+
+    Empty ``content_types`` accept any text.
+    """
     raise_for_status(url, response)
-    declared = response.headers.get("Content-Type", "")
-    content_type = declared.partition(";")[0].strip().lower()
+    header = response.headers.get("Content-Type", "")
+    declared = header.partition(";")[0].strip().lower()
+    content_type = media_types.by_name(url, declared)
+    if content_type not in content_types and declared in content_types:
+        content_type = declared
     if content_types and content_type not in content_types:
         raise UnsupportedContent(
-            f"{url} has the content type {content_type or '(none)'}; accepted are {', '.join(sorted(content_types))}"
+            f"{url} has the content type {declared or '(none)'}; accepted are {', '.join(sorted(content_types))}"
         )
     body = b"".join(_pieces(url, response, max_bytes))
     if not content_types or content_type in READABLE or content_type.startswith("text/"):
@@ -66,10 +74,11 @@ def page(url: str, response: requests.Response, content_types: Collection[str], 
     return Page(
         url=url,
         body=body,
-        content_type=content_type,
-        charset=_charset(declared),
+        content_type=media_types.by_look(url, content_type, body),
+        charset=_charset(header),
         etag=response.headers.get("ETag", ""),
         last_modified=response.headers.get("Last-Modified", ""),
+        robots=robots(response),
     )
 
 
@@ -86,6 +95,12 @@ def save(url: str, response: requests.Response, path: Path, max_bytes: int) -> N
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def robots(response: requests.Response) -> frozenset[str]:
+    """Return the directives for us of all X-Robots-Tag headers; each line may begin with a crawler's name."""
+    lines = response.raw.headers.getlist("X-Robots-Tag")
+    return frozenset().union(*map(robots_directives.of_header, lines))
 
 
 def refuse_binary(name: str, body: bytes) -> None:

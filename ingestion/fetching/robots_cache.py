@@ -20,6 +20,7 @@ from ingestion.coordination.locks import hold
 from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageRefused, UnsupportedContent
 from ingestion.fetching import host_throttle, robots_txt
 from ingestion.fetching.robots_txt import Rules
+from ingestion.robots_directives import product_token
 from ingestion.types import Page
 
 KEEP_SECONDS = 3600.0  # RFC 9309 allows a day; a site owner who closes a folder waits an hour at most
@@ -49,7 +50,7 @@ def rules_of(url: str, *, fetch: Callable[[str], Page]) -> Rules:
     Raise FetchFailed while its robots.txt is unreachable, and HostBusy while another process fetches it.
     """
     parts = urlsplit(url)
-    site, agent = f"{parts.scheme}://{parts.netloc}", robots_txt.product_token(settings.USER_AGENT)
+    site, agent = f"{parts.scheme}://{parts.netloc}", product_token(settings.USER_AGENT)
     known = _known.pop((site, agent), None)
     if known is None or known.until <= time.monotonic():
         known = _kept(site, agent, known) or _fetch_once(site, agent, fetch)

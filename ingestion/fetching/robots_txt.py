@@ -16,6 +16,7 @@ from urllib.parse import quote, urljoin
 from protego import Protego
 
 from ingestion.fetching.robots_paths import Paths
+from ingestion.robots_directives import product_token
 
 MAX_BYTES = 512 * 1024  # RFC 9309 asks for 500 KiB at least
 MAX_CRAWL_DELAY_SECONDS = 60.0  # longer ones are mistakes: 600 pages would take a day
@@ -30,8 +31,6 @@ FIELD = re.compile(
         ) (?: \s*: | \s(?![^#]*:(?:\s|$)) | \s*$ ) \s* (?P<value>[^#]*)""",
     re.IGNORECASE | re.VERBOSE,
 )
-# "FooBot/1.2", "FooBot 1.2" and "FooBot*" all name FooBot.
-TOKEN = re.compile(r"\*|[\w.-]+")
 LINE_END = re.compile(r"\r\n|\r|\n")
 # Characters that Python takes for the end of a line, and the web does not.
 OTHER_LINE_ENDS = re.compile(r"[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
@@ -73,12 +72,6 @@ def parse(body: bytes, agent: str, site: str = "") -> Rules:
     sitemaps = dict.fromkeys(_absolute(site, address) for address in named if address)
     on_the_web = [url for url in sitemaps if url.startswith(("http://", "https://"))]
     return Rules(Paths(rules, name), delay, tuple(on_the_web[:MAX_SITEMAPS]))
-
-
-def product_token(user_agent: str) -> str:
-    """Return the name by which a robots.txt calls the sender of this User-Agent header."""
-    match = TOKEN.match(user_agent)
-    return match[0] if match else ""
 
 
 def _escaped(byte: re.Match[str]) -> str:

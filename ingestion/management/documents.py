@@ -8,7 +8,6 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from ingestion.exceptions import ModelError
@@ -57,8 +56,7 @@ class DocumentsCommand(BaseCommand):
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         except ModelError as error:  # no chunks without the model's tokenizer
-            hint = " Run: python manage.py standin_model" if settings.EMBED_MODEL == settings.STAND_IN else ""
-            raise CommandError(f"{error}{hint}") from error
+            raise CommandError(str(error)) from error
         if not seen:
             self.stderr.write("The targets hold no documents: check --include and --exclude.")
         if failed or not seen:

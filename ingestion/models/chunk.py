@@ -80,7 +80,10 @@ class ChunkQuerySet(QuerySet["Chunk"]):
 
 
 class Chunk(models.Model):
-    """A piece of ``Document.markdown``, from ``start`` to ``end``; ``key`` is its primary key in Milvus."""
+    """A piece of ``Document.markdown``, from ``start`` to ``end``; ``key`` is its primary key in Milvus.
+
+    ``text`` is what readers see of it: a piece of a table begins with the table's header, one of a fence is a fence.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting"

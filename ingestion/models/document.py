@@ -96,8 +96,8 @@ class DocumentQuerySet(QuerySet["Document"]):
             self.filter(id=document_id, state=Document.State.FETCHING).update(attempts=attempt, lease_until=until)
         )
 
-    def wait_for_host(self, document_id: int, *, attempt: int, error: str, until: datetime) -> bool:
-        """Set the count of attempts back to ``attempt`` and let the document wait until its host may be asked."""
+    def put_off(self, document_id: int, *, attempt: int, error: str, until: datetime) -> bool:
+        """Set the count of attempts back to ``attempt`` and let the document wait until then."""
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING).update(
                 state=Document.State.WAITING, attempts=attempt, error=error, lease_until=None, next_attempt_at=until
@@ -189,6 +189,7 @@ class Document(models.Model):
     etag = models.CharField(max_length=512, blank=True)
     last_modified = models.CharField(max_length=100, blank=True)
     markdown = models.TextField(blank=True)
+    dropped = models.JSONField(default=dict, blank=True, help_text="Words that rules left out of the text, by rule.")
     chunk_count = models.PositiveIntegerField(default=0)
     new_chunks = models.PositiveIntegerField(default=0, help_text="Chunks that had to be embedded in the last run.")
     new_tokens = models.PositiveIntegerField(default=0)

@@ -37,7 +37,7 @@ class RunQuerySet(QuerySet["Run"]):
         return bool(
             self.active()
             .filter(id=run_id)
-            .update(state=state, error=error, note="", finished_at=timezone.now(), lease_until=None)
+            .update(state=state, error=error, note="", held_up_until=None, finished_at=timezone.now(), lease_until=None)
         )
 
 
@@ -62,6 +62,9 @@ class Run(models.Model):
     remarks = models.JSONField(default=dict, help_text="What was left out and why, each with an example.")
     complete = models.BooleanField(default=False, help_text="The listing named every document.")
     attempts = models.PositiveIntegerField(default=0, help_text="Listings begun; the host's own pauses do not count.")
+    held_up_until = models.DateTimeField(
+        null=True, blank=True, help_text="Set while what it needs is missing or full, as its note says: the next try."
+    )
     lease_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)

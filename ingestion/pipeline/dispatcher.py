@@ -26,6 +26,7 @@ from ingestion.coordination import circuit_breaker
 from ingestion.coordination.celery_queues import queue_length
 from ingestion.models import Chunk, Document, Run, Source, has_documents, open_sources
 from ingestion.pipeline.embed.claims import fail_exhausted
+from ingestion.pipeline.state.held_up import held_up_sources
 from ingestion.pipeline.state.runs import forget_removed_sources, start_due_runs
 from ingestion.pipeline.state.transitions import TO_EMBED, advance, explain_wait, finish_runs
 
@@ -89,16 +90,19 @@ def start_documents() -> tuple[tuple[int, int], ...]:
     """Lease as many waiting documents as the bounds allow, and return their (document id, attempts) pairs.
 
     Each goes to the source that has the fewest documents in flight by then, so that a source that comes late, such as
-    a refresh of a few pages, catches up at once with one that has had all the room.
+    a refresh of a few pages, catches up at once with one that has had all the room. Of a source whose run the
+    surroundings hold up, one document is tried at a time.
     """
     in_flight = Document.objects.filter(state=Document.State.FETCHING).order_by()
     by_source = dict(in_flight.values_list("source").annotate(n=Count("*")))
     room = settings.MAX_DOCUMENTS_IN_FLIGHT - sum(by_source.values())
     if room <= 0:
         return ()
-    sources = startable_sources().exclude(id__in=sources_far_ahead())
+    held_up, to_try = held_up_sources()
+    sources = startable_sources().exclude(id__in=[*sources_far_ahead(), *held_up])
+    bounds = {source.pk: 1 if source.pk in to_try else flight_bound(source) for source in sources}
     queues = []
-    for held, pk, bound in heapq.nsmallest(room, ((by_source.get(s.pk, 0), s.pk, flight_bound(s)) for s in sources)):
+    for held, pk, bound in heapq.nsmallest(room, ((by_source.get(pk, 0), pk, bound) for pk, bound in bounds.items())):
         rows = Document.objects.due().filter(source_id=pk).values_list("id", "attempts")
         # Each document with the number that its source has in flight before it.
         queues.append([(held + n, pk, row) for n, row in enumerate(rows[: max(0, min(bound - held, room))])])

@@ -121,7 +121,7 @@ def _sizes(sizes: list[int]) -> str:
 def _check(tokenizer: Tokenizer, documents: list[Extracted], found: list[list[TextChunk]], budget: int) -> None:
     wrong = over = shifted = split = 0
     for document, parts in zip(documents, found, strict=True):
-        counts = [len(e.ids) for e in tokenizer.encode_batch([embedding_text(p.heading, p.text) for p in parts])]
+        counts = [len(e.ids) for e in tokenizer.encode_batch([embedding_text(p.heading, p.shown) for p in parts])]
         wrong += sum(part.tokens != count for part, count in zip(parts, counts, strict=True))
         over += sum(count > budget for count in counts)
         shifted += sum(document.markdown[part.start : part.end] != part.text for part in parts)

@@ -224,3 +224,11 @@ def test_the_list_of_runs_says_what_was_left_out_and_saved(admin_client: Client)
     assert "max_pages" in page
     assert "https://x.example/&lt;b&gt;" in page
     assert "unchanged pages: 1 by the server&#x27;s 304" in page
+    assert "0 of 1 chunks embedded" in page
+
+
+def test_the_page_of_a_run_says_which_rules_dropped_words(admin_client: Client) -> None:
+    make_document(make_source(), state=Document.State.UNCHANGED, dropped={"navigation": 12, "footer": 3})
+    finish_runs()
+    page = admin_client.get(reverse("admin:ingestion_run_change", args=[Run.objects.get().pk])).content.decode()
+    assert "15 words left out by rules: 12 of “navigation”, 3 of “footer”" in page

@@ -1,19 +1,16 @@
-"""What a page says of itself: its title, address, generator, and whether to index it or follow its links."""
+"""What a page says of itself: title, address, generator, frames, and whether to index it or follow its links."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
+from ingestion import robots_directives
 from ingestion.extraction.html.parser import Node
 from ingestion.extraction.links import absolute
 from ingestion.extraction.sanitize import clean
 
-HEAD_TAGS = frozenset({"html", "base", "title", "meta", "link"})
+HEAD_TAGS = frozenset({"html", "base", "title", "meta", "link", "frame"})
 MAX_TITLE_CHARS = 300
-# Rules under these names are for us; those for other crawlers are not.
-ROBOTS = ("robots", "googlebot")
-_SEPARATOR = re.compile(r"[,;\s]+")
 
 
 @dataclass
@@ -28,6 +25,7 @@ class Head:
     _base: str | None = None
     _canonical: str = ""
     _alternates: list[str] = field(default_factory=list)
+    _frames: list[str] = field(default_factory=list)
 
     @property
     def base(self) -> str:
@@ -48,7 +46,12 @@ class Head:
     @property
     def indexable(self) -> bool:
         """Return whether the page allows to be indexed."""
-        return not self.robots & {"noindex", "none"}
+        return not self.robots & robots_directives.NO_INDEX
+
+    @property
+    def frames(self) -> tuple[str, ...]:
+        """Return the addresses of the pages that a frameset shows, of a file as they are written; else none."""
+        return absolute(self.base, self._frames) or tuple(self._frames)
 
     def note(self, node: Node) -> None:
         """Read an element with one of ``HEAD_TAGS``; the first title, generator, base and so on counts."""
@@ -61,10 +64,12 @@ class Head:
             self.title = self.title or " ".join(clean(node.text()).split())[:MAX_TITLE_CHARS]
         elif tag == "meta":
             name, content = node.get("name").strip().lower(), node.get("content").lower()
-            if name in ROBOTS:
-                self.robots.update(_SEPARATOR.split(content.strip()))
-            elif name == "generator":
+            if name == "generator":
                 self.generator = self.generator or content.strip()
+            elif name:
+                self.robots |= robots_directives.of_meta(name, content)
+        elif tag == "frame":
+            self._frames += filter(str.strip, [node.get("src")])
         elif tag == "link":
             relations = node.get("rel").lower().split()
             if "canonical" in relations:
@@ -87,7 +92,7 @@ def links(head: Head, anchors: list[Node]) -> tuple[str, ...]:
 
     Those of translations are left out.
     """
-    if head.robots & {"nofollow", "none"}:
+    if head.robots & robots_directives.NO_FOLLOW:
         return ()
     references: list[str] = []
     for node in anchors:

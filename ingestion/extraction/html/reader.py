@@ -23,6 +23,8 @@ def read(url: str, text: str) -> Extracted:
     """Return the page's main content as Markdown, with its title, links and anchors."""
     tree = parse(text)
     index = PageIndex(tree, url)
+    if frames := index.head.frames:  # the text beside them is for readers without frames
+        return Extracted(index.head.title, "", links=metadata.links(index.head, index.links), frames=frames)
     titles = [index.head.title, *(heading.words() for heading in index.headings if heading.tag in ("h1", "h2"))]
     dropped = DroppedWords()
     main = main_content(index, dropped)

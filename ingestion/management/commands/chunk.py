@@ -21,7 +21,7 @@ class Command(DocumentsCommand):
                 "end": chunk.end,
                 "heading": chunk.heading,
                 "tokens": chunk.tokens,
-                "text": chunk.text,
+                "text": chunk.shown,
             }
             for chunk in (split_into_chunks(reading.extracted) if reading.extracted else ())
         ]
@@ -31,5 +31,5 @@ class Command(DocumentsCommand):
         """Return the document's chunks as people read them."""
         chunks = enumerate(split_into_chunks(extracted), 1)
         return "\n\n".join(
-            f"{rule(f'{number} · {chunk.tokens} tokens · {chunk.heading}')}\n{chunk.text}" for number, chunk in chunks
+            f"{rule(f'{number} · {chunk.tokens} tokens · {chunk.heading}')}\n{chunk.shown}" for number, chunk in chunks
         )

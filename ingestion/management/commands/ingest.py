@@ -18,7 +18,7 @@ from ingestion.exceptions import IngestionError
 from ingestion.management.progress_display import watch
 from ingestion.models import Document, Run, Source
 from ingestion.pipeline.report.estimate import Estimate, estimate
-from ingestion.pipeline.report.sentences import savings_sentence
+from ingestion.pipeline.report.sentences import chunks_sentence, dropped_sentence, savings_sentence
 from ingestion.pipeline.state.removals import accept_missing
 from ingestion.pipeline.state.runs import start_run, summary
 from ingestion.sources.registry import KINDS, detect_kind, normalise
@@ -123,12 +123,14 @@ class Command(BaseCommand):
         sentence = (
             f"{figures.documents} documents: {figures.indexed} indexed, {figures.unchanged} unchanged, "
             f"{figures.duplicates} duplicates, {figures.failed} failed, {figures.missing} missing, "
-            f"{figures.gone} gone; {figures.embedded} chunks embedded, "
-            f"{figures.reused} reused, in {figures.seconds} s ({rate:.0f} tokens/s)."
+            f"{figures.gone} gone; {chunks_sentence(asdict(figures)) or 'no chunks'}, in {figures.seconds} s "
+            f"({rate:.0f} tokens/s)."
         )
         self.stdout.write(json.dumps(asdict(figures)) if as_json else sentence)
         if saved := savings_sentence(figures.saved):
             console.print(f"Saved: {saved}.", markup=False, highlight=False)
+        if dropped := dropped_sentence(figures.dropped):
+            console.print(f"{dropped}. `manage.py extract --explain` shows them.", markup=False, highlight=False)
         for line in failures(run_ids):
             console.print(line, style="red", markup=False, highlight=False)
         unfinished = Run.objects.filter(id__in=run_ids, state__in=(Run.State.FAILED, Run.State.HELD))

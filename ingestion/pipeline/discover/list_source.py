@@ -14,14 +14,16 @@ from itertools import islice
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from ingestion.exceptions import FetchFailed, HostBusy, IngestionError, Throttled, TransientError
+from ingestion.environment_faults import fault_behind, persistently
+from ingestion.exceptions import EnvironmentFault, FetchFailed, HostBusy, IngestionError, Throttled, TransientError
 from ingestion.models import Document, DocumentQuerySet, Run, Source
 from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.state.fingerprints import shape_of
+from ingestion.pipeline.state.held_up import next_probe
 from ingestion.pipeline.state.removals import note_unlisted, retire
 from ingestion.sources.registry import BULK, follow, list_documents, prepare
 from ingestion.sources.web.url_scope import template
@@ -59,14 +61,19 @@ def list_run(run_id: int) -> bool:
             f"name a part of it, or raise LIST_TIME_LIMIT_SECONDS."
         )
         return list_later(run, FetchFailed(words))
-    except TransientError as error:
-        return list_later(run, error)
-    except (IngestionError, OSError) as error:
+    except (IngestionError, OSError, DatabaseError) as error:
+        if fault := fault_behind(error):
+            return persistently(lambda: list_later(run, fault))
+        if isinstance(error, TransientError):
+            return list_later(run, error)
+        if isinstance(error, DatabaseError):
+            raise
         return fail(run, str(error))
     if not found:
         return fail(run, f"{run.source.target} holds nothing to index.")
+    seconds = time.perf_counter() - started
     Run.objects.filter(id=run_id, state=Run.State.LISTING).update(
-        state=Run.State.RUNNING, lease_until=None, note="", list_seconds=time.perf_counter() - started
+        state=Run.State.RUNNING, lease_until=None, held_up_until=None, note="", list_seconds=seconds
     )
     return True
 
@@ -93,14 +100,19 @@ def list_later(run: Run, error: TransientError) -> bool:
     """Put the next attempt off, or fail the run when its attempts are used up. Return False: no documents wait.
 
     The run's lease ends when it is time for the next attempt, and then the dispatcher takes it up again. An attempt
-    that the host put off does not count.
+    that the host put off, or that the surroundings prevented, does not count.
     """
-    attempts = run.attempts + (0 if isinstance(error, HostBusy | Throttled) else 1)
+    is_held_up = isinstance(error, EnvironmentFault)
+    attempts = run.attempts + (0 if is_held_up or isinstance(error, HostBusy | Throttled) else 1)
     if attempts >= settings.MAX_ATTEMPTS:
         return fail(run, str(error))
     seconds = max(error.retry_after or 0, settings.RETRY_SECONDS * 2**run.attempts)
     until = timezone.now() + timedelta(seconds=min(seconds, LONGEST_WAIT_SECONDS))
-    Run.objects.filter(id=run.pk, state=Run.State.LISTING).update(lease_until=until, note=str(error), attempts=attempts)
+    if is_held_up:
+        until = next_probe()
+    Run.objects.filter(id=run.pk, state=Run.State.LISTING).update(
+        lease_until=until, held_up_until=until if is_held_up else None, note=str(error), attempts=attempts
+    )
     return False
 
 

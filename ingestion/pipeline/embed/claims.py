@@ -97,14 +97,6 @@ def fail_exhausted() -> int:
     return failed
 
 
-def fail_all_waiting(error: str) -> None:
-    """Fail every chunk that waits for the embedder, and with it its document: without a model none can be embedded."""
-    rows = Chunk.objects.filter(state__in=(Chunk.State.WAITING, Chunk.State.EMBEDDING))
-    documents = set(rows.values_list("document_id", flat=True))
-    rows.fail(error=error)
-    advance(documents)
-
-
 def owner() -> str:
     """Return the name under which this process claims chunks: host, device and process id."""
     return f"{device_id()}/{os.getpid()}"

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from ingestion.coordination import heartbeat
 from ingestion.coordination.device import device_id
@@ -29,12 +30,13 @@ FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 30.0, 600.0
 PAUSE = "Embedding pauses: "
 
 
-def pause(reason: str) -> None:
-    """Log why embedding pauses, and say it on the active runs and on the heartbeat."""
+def pause(reason: str, *, state: str = "paused") -> None:
+    """Log why embedding pauses, and say it on the heartbeat, under this state, and on the active runs."""
     note = f"{PAUSE}{reason}"
     logger.warning("%s", note)
-    explain_wait(note)
-    report_state("paused", reason=note)
+    report_state(state, reason=note)
+    with suppress(DatabaseError):  # which may be what is said
+        explain_wait(note)
 
 
 def is_resting() -> bool:

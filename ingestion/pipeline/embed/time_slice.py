@@ -22,6 +22,7 @@ from django.conf import settings
 
 from ingestion.buffer import embedding_queue
 from ingestion.embedding.embedder import Embedder
+from ingestion.environment_faults import fault_behind
 from ingestion.models import Collection, Run
 from ingestion.pipeline.embed import claims, push_vectors, vector_reuse
 from ingestion.pipeline.embed.device_health import PAUSE, kill_hung_process, pause, report_state
@@ -179,7 +180,8 @@ class TimeSlice:
             # What was computed counts. The rest is suspect, as when the process dies: the next window may have been on
             # the device too.
             self.push()
-            claims.mine().back_to_waiting(error=f"{type(finished.error).__name__}: {finished.error}")
+            if fault_behind(finished.error) is None:
+                claims.mine().back_to_waiting(error=f"{type(finished.error).__name__}: {finished.error}")
             raise finished.error
         if finished.last:
             del self.in_flight[window]

@@ -23,7 +23,7 @@ from ingestion.types import Extracted
 # Redis delivers a message that waits long twice.
 SHORT_WAIT_SECONDS = 10.0
 CRAWLED = (Source.Kind.WEBSITE, Source.Kind.SITEMAP)
-KEPT = ["fetch_seconds", "extract_seconds", "chunk_seconds", "content_hash", "etag", "last_modified"]
+KEPT = ["fetch_seconds", "extract_seconds", "chunk_seconds", "content_hash", "etag", "last_modified", "dropped"]
 SETTLED = ["state", "error", "misses", "unchanged_by", "new_chunks", "new_tokens", "lease_until", "updated_at"]
 
 
@@ -79,6 +79,19 @@ def leave_out(document: Document, error: str) -> None:
         fail(document, error)
 
 
+def leave_out_signpost(document: Document, what_it_does: str) -> bool:
+    """Leave out a page that only leads to other documents. Return False: nothing waits for the embedder.
+
+    It is a failure only on a list of addresses, since that is read without following anything.
+    """
+    error = f"{document.url} {what_it_does}, and has no text of its own."
+    if document.source.kind == Source.Kind.URLS:
+        fail(document, f"{error} List those pages instead.")
+    else:
+        retire(Document.objects.filter(id=document.pk), run=None, error=error)
+    return False
+
+
 def fail(document: Document, error: str) -> None:
     """Fail the document. Chunks that it has still answer; if it has none, its duplicates stand for themselves again."""
     Document.objects.filter(id=document.pk).update(new_chunks=0, new_tokens=0)
@@ -123,7 +136,7 @@ def wait_for_host(document: Document, busy: HostBusy) -> float | None:
         Document.objects.give_attempt_back(document.pk, attempt=attempt, until=now + lease)
         return seconds
     until = now + timedelta(seconds=seconds)
-    Document.objects.wait_for_host(document.pk, attempt=attempt, error=str(busy), until=until)
+    Document.objects.put_off(document.pk, attempt=attempt, error=str(busy), until=until)
     pause_source(document, busy)
     return None
 

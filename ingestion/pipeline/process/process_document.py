@@ -23,6 +23,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ingestion.chunking.chunker import chunk, load_tokenizer
+from ingestion.environment_faults import fault_behind, persistently
 from ingestion.exceptions import (
     AddressRefused,
     ErrorPage,
@@ -34,11 +35,13 @@ from ingestion.exceptions import (
     UnsupportedContent,
 )
 from ingestion.extraction.extract import extract
+from ingestion.fetching import meta_refresh
 from ingestion.models import Chunk, Document, Source
 from ingestion.pipeline.discover.follow_links import follow_links
 from ingestion.pipeline.process import duplicates, outcomes
 from ingestion.pipeline.process.sync_chunks import reconcile
 from ingestion.pipeline.state.fingerprints import content_hash, shape_of, text_hash
+from ingestion.pipeline.state.held_up import go_on, hold_up
 from ingestion.pipeline.state.removals import note_missing, release_duplicates
 from ingestion.pipeline.state.transitions import advance
 from ingestion.sources.registry import fetch
@@ -48,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 # A text of at least this many characters that shrinks below this share is more often an error page than an edit.
 SHRINK_SHARE, SHRINK_LEAST_CHARS = 0.2, 2000
+TOO_SLOW = "Divide it, exclude it, or raise PAGE_TIME_LIMIT_SECONDS."
 
 
 class Next(NamedTuple):
@@ -60,40 +64,50 @@ class Next(NamedTuple):
 def process(document_id: int, attempt: int) -> Next:
     """Run one attempt and return what follows it. Do nothing when another worker has the attempt.
 
-    Whatever a page provokes is noted on its row; nothing is raised.
+    Whatever a page provokes is noted on its row; nothing is raised. A fault of the surroundings is noted on the run,
+    and the document waits as if it had not been tried.
     """
     until = timezone.now() + timedelta(seconds=settings.PAGE_TIME_LIMIT_SECONDS + settings.LEASE_SECONDS)
-    if not Document.objects.start_attempt(document_id, attempt=attempt, until=until):
+    if not persistently(lambda: Document.objects.start_attempt(document_id, attempt=attempt, until=until)):
         return Next()
     document = Document.objects.select_related("source", "run").get(id=document_id)
     try:
-        return Next(embed=fetch_and_compare(document))
-    except HostBusy as error:
-        return Next(again_in=outcomes.wait_for_host(document, error))
-    except Throttled as error:
-        outcomes.pause_source(document, error)
-        outcomes.try_again(document, str(error), at_least=error.retry_after)
-    except PageGone as error:
-        note_missing(document, str(error))
-    except ErrorPage as error:
-        outcomes.leave_error_page(document, str(error))
-    except (AddressRefused, UnsupportedContent) as error:
-        outcomes.leave_out(document, str(error))
-    except PermanentError as error:
-        outcomes.fail(document, str(error))
-    except TransientError as error:
-        outcomes.try_again(document, str(error), at_least=error.retry_after)
-    except SoftTimeLimitExceeded:
-        outcomes.try_once_more(
-            document,
-            f"{document.url} took longer than {settings.PAGE_TIME_LIMIT_SECONDS} s. Divide it, exclude it, or raise "
-            f"PAGE_TIME_LIMIT_SECONDS.",
-        )
-    except Exception as error:
-        # The border of the worker: one page must not end it.
-        logger.exception("document %s: unexpected error", document_id)
-        words = f"Unexpected {type(error).__name__}: {error}. The worker's log has the details."
-        outcomes.try_again(document, words)
+        embed = fetch_and_compare(document)
+    except Exception as error:  # the border of the worker: one page must not end it
+        if fault := fault_behind(error):
+            hold_up(document, fault)
+            return Next()
+        return end_attempt(document, error)
+    go_on(document.run)
+    return Next(embed)
+
+
+def end_attempt(document: Document, error: Exception) -> Next:
+    """Note on the document's row how the attempt failed. Return what follows it."""
+    words = str(error)
+    match error:
+        case HostBusy():
+            return Next(again_in=outcomes.wait_for_host(document, error))
+        case Throttled():
+            outcomes.pause_source(document, error)
+            outcomes.try_again(document, words, at_least=error.retry_after)
+        case PageGone():
+            note_missing(document, words)
+        case ErrorPage():
+            outcomes.leave_error_page(document, words)
+        case AddressRefused() | UnsupportedContent():
+            outcomes.leave_out(document, words)
+        case PermanentError():
+            outcomes.fail(document, words)
+        case TransientError():
+            outcomes.try_again(document, words, at_least=error.retry_after)
+        case SoftTimeLimitExceeded():
+            words = f"{document.url} took longer than {settings.PAGE_TIME_LIMIT_SECONDS} s. {TOO_SLOW}"
+            outcomes.try_once_more(document, words)
+        case _:
+            logger.error("document %s: unexpected error", document.pk, exc_info=error)
+            words = f"Unexpected {type(error).__name__}: {error}. The worker's log has the details."
+            outcomes.try_again(document, words)
     return Next()
 
 
@@ -113,6 +127,9 @@ def fetch_and_compare(document: Document) -> bool:
     document.etag, document.last_modified = page.etag[:512], page.last_modified[:100]
     if current and document.content_hash == before:
         return outcomes.leave_unchanged(document, Document.Layer.BYTES)
+    # Those of web sites were followed by the fetcher.
+    if source.kind not in Source.WEB and (target := meta_refresh.target(page)):
+        return outcomes.leave_out_signpost(document, f"only sends its readers on to {target}")
     extracted = extract(page)
     document.extract_seconds = clock.lap()
     return compare_text(document, page, extracted, clock, current=current)
@@ -126,9 +143,13 @@ def compare_text(document: Document, page: Page, extracted: Extracted, clock: St
     """
     source, title = document.source, page.title or extracted.title
     digest = text_hash(title, extracted)
+    if extracted.frames:
+        follow_links(document, page.url, (*extracted.frames, *extracted.links))
+        return outcomes.leave_out_signpost(document, f"is a frameset for {', '.join(extracted.frames[:5])}")
     if not extracted.indexable:
         follow_links(document, page.url, extracted.links)
-        raise UnsupportedContent(f"{document.url} asks not to be indexed (meta robots)")
+        raise UnsupportedContent(f"{document.url} asks not to be indexed (meta robots or X-Robots-Tag)")
+    document.dropped = {each.rule: each.words for each in extracted.dropped}
     if current and digest == document.text_hash:
         follow_links(document, page.url, extracted.links)
         return outcomes.leave_unchanged(document, Document.Layer.TEXT)
@@ -154,8 +175,13 @@ def compare_text(document: Document, page: Page, extracted: Extracted, clock: St
 def store(document: Document, page: Page, extracted: Extracted, chunks: Sequence[TextChunk]) -> bool:
     """Write the document and its chunks in one transaction, and queue the pages it links to.
 
-    Return whether chunks wait for the embedder.
+    Another worker may have stored the same text under another address meanwhile: then this one is its duplicate. Return
+    whether chunks wait for the embedder.
     """
+    duplicates.one_at_a_time(document)
+    if original := duplicates.find_same_text(document):
+        follow_links(document, page.url, extracted.links)
+        return duplicates.mark_duplicate(document, original)
     changed = reconcile(document, chunks)
     waiting = document.chunks.filter(state=Chunk.State.WAITING)
     sizes = list(waiting.values_list("tokens", flat=True))

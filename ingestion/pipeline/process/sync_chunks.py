@@ -27,8 +27,8 @@ def reconcile(document: Document, chunks: Sequence[TextChunk]) -> bool:
     for key, (position, chunk) in wanted.items():
         row = stored.get(key)
         if row is None:
-            digest = embedding_digest(chunk.heading, chunk.text)
-            row = Chunk(document=document, key=key, digest=digest, text=chunk.text)
+            digest = embedding_digest(chunk.heading, chunk.shown)
+            row = Chunk(document=document, key=key, digest=digest, text=chunk.shown)
             fresh.append(row)
         else:
             kept.append(row)
@@ -51,7 +51,7 @@ def chunk_keys(document: Document, chunks: Sequence[TextChunk]) -> list[str]:
     seen: Counter[str] = Counter()
     keys = []
     for chunk in chunks:
-        text = embedding_text(chunk.heading, chunk.text)
+        text = embedding_text(chunk.heading, chunk.shown)
         seen[text] += 1
         parts = f"{document.source_id}\0{document.url}\0{text}\0{seen[text]}"
         keys.append(hashlib.blake2b(parts.encode(errors="replace"), digest_size=16).hexdigest())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 from django.conf import settings
+from django.db.models import Count
 
 from ingestion.buffer import dead_letters
 from ingestion.coordination import circuit_breaker, heartbeat, redis_client
@@ -21,6 +23,8 @@ JOBS = {
 }
 # A job is late after three periods, but not while all workers may be busy with a slow page each.
 LATE_PERIODS, LATE_SECONDS = 3, 60.0
+# Redis, Milvus Lite and SQLite write in pieces of up to some MB; below this one of them fails soon.
+LEAST_FREE_BYTES = 32 * 2**20
 
 
 def alerts() -> list[str]:
@@ -29,9 +33,26 @@ def alerts() -> list[str]:
     unstable = [str(process) for process in unstable_processes(settings.DATA_DIR)]
     try:
         redis_client.require_writes()  # without them nothing else moves, and what follows would name the wrong process
-        return [*unstable, *_late_jobs(), *_failing_services()]
+        return [*unstable, *_full_disk(), *_held_up_runs(), *_late_jobs(), *_failing_services()]
     except BufferUnavailable as error:
-        return [*unstable, str(error)]
+        return [*unstable, *_full_disk(), str(error)]
+
+
+def _full_disk() -> Iterator[str]:
+    """Yield an alert when the disk of DATA_DIR is full; the processes that would say so cannot store it."""
+    free = shutil.disk_usage(settings.DATA_DIR).free if settings.DATA_DIR.exists() else LEAST_FREE_BYTES
+    if free < LEAST_FREE_BYTES:
+        yield (
+            f"The disk of {settings.DATA_DIR} is full: {free // 2**20} MiB are left. Make room; the work goes on by "
+            "itself."
+        )
+
+
+def _held_up_runs() -> Iterator[str]:
+    """Yield what holds runs up, each fault once."""
+    held_up = Run.objects.active().exclude(held_up_until=None).order_by("note")
+    for note, number in held_up.values_list("note").annotate(n=Count("*")):
+        yield f"{number} {'run waits' if number == 1 else 'runs wait'}: {note}"
 
 
 def _late_jobs() -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ingestion.models import Document
 from ingestion.pipeline.state.collections import BuildProgress
 from ingestion.pipeline.state.runs import Savings
@@ -21,6 +23,18 @@ def savings_sentence(saved: Savings) -> str:
     parts += [f"{saved.vectors_copied} vectors of equal texts"] if saved.vectors_copied else []
     parts += [f"about {saved.embedding_seconds} s of embedding"] if saved.embedding_seconds else []
     return "; ".join(parts)
+
+
+def chunks_sentence(figures: Mapping[str, int]) -> str:
+    """Return how many chunks of a run's documents kept their vectors, and how many were embedded; empty without any."""
+    total, embedded = figures["chunks"], figures["embedded"]
+    return f"{embedded} of {total} chunks embedded, {figures['reused']} kept or copied their vectors" if total else ""
+
+
+def dropped_sentence(dropped: Mapping[str, int]) -> str:
+    """Return how many words rules left out of the documents' texts, by rule; empty when that is none."""
+    rules = ", ".join(f"{words} of “{rule}”" for rule, words in dropped.items())
+    return f"{sum(dropped.values())} words left out by rules: {rules}" if dropped else ""
 
 
 def build_sentence(progress: BuildProgress) -> str:

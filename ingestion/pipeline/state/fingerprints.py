@@ -11,7 +11,7 @@ from ingestion.models import Source
 from ingestion.types import Extracted, Page, embedding_text
 
 # Changes whenever extraction or cutting changes what the same bytes become.
-PROCESSING_VERSION = "2"
+PROCESSING_VERSION = "3"
 
 
 def shape_of(source: Source) -> str:
@@ -25,8 +25,9 @@ def shape_of(source: Source) -> str:
 
 
 def content_hash(page: Page) -> str:
-    """Return the fingerprint of a page's bytes and media type."""
-    return hashlib.blake2b(f"{page.content_type}\0".encode() + page.body, digest_size=32).hexdigest()
+    """Return the fingerprint of a page's bytes, its media type and what came beside it for crawlers."""
+    beside = " ".join([page.content_type, *sorted(page.robots)])
+    return hashlib.blake2b(f"{beside}\0".encode() + page.body, digest_size=32).hexdigest()
 
 
 def text_hash(title: str, extracted: Extracted) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +12,7 @@ from django.db.models import Count, Exists, F, Max, Min, OuterRef, Sum
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from ingestion.models import Chunk, Document, Run, Source, due_sources
+from ingestion.models import Chunk, Document, DocumentQuerySet, Run, Source, due_sources
 from ingestion.sources.registry import forget
 
 STAGES = ("list", "fetch", "extract", "chunk", "embed", "index")
@@ -48,6 +49,7 @@ class RunFigures:
     seconds: float  # by the clock, from the first start to the last end or until now
     stages: dict[str, float]  # seconds of work per stage, added up over all workers
     saved: Savings
+    dropped: dict[str, int]  # words that each rule of the readers left out, the most first
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,20 @@ def summary(run_ids: Sequence[int]) -> RunFigures:
         saved=_savings(
             run_ids, new_tokens=pages["new_tokens"], copied=(whole["copied_chunks"], whole["copied_tokens"])
         ),
+        dropped=_dropped(documents),
     )
+
+
+def _dropped(documents: DocumentQuerySet) -> dict[str, int]:
+    """Return how many words each rule of the readers left out of these documents, the most first.
+
+    The rows are added up here: the databases have no common way, and 100 000 documents with three rules each take
+    1.1 s.
+    """
+    words: Counter[str] = Counter()
+    for found in documents.exclude(dropped={}).order_by().values_list("dropped", flat=True).iterator():
+        words.update(found)
+    return dict(words.most_common())
 
 
 def _savings(run_ids: Sequence[int], *, new_tokens: int, copied: tuple[int, int]) -> Savings:

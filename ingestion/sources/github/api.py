@@ -33,7 +33,7 @@ from ingestion.exceptions import (
     UnsupportedContent,
 )
 from ingestion.fetching import fetcher, politeness
-from ingestion.sources.local.files import may_be_document
+from ingestion.media_types import may_be_document
 from ingestion.types import CrawlPolicy, Page, Validators
 
 T = TypeVar("T")
@@ -176,11 +176,6 @@ def html_url() -> str:
     return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}{path}"
 
 
-def is_document(path: str) -> bool:
-    """Return whether a file has a format that can be read."""
-    return may_be_document(path)
-
-
 def _headers(accept: str) -> dict[str, str]:
     headers = {"Accept": accept, "X-GitHub-Api-Version": "2022-11-28"}
     return headers | ({"Authorization": f"Bearer {settings.GITHUB_TOKEN}"} if settings.GITHUB_TOKEN else {})
@@ -218,4 +213,4 @@ def _entry(found: dict[str, Any]) -> Any:
     mode, path = found.get("mode"), found.get("path", "")
     if mode == SUBMODULE:
         return Entry(path, "", 0)
-    return Entry(path, found["sha"], found.get("size", 0)) if mode in FILE_MODES and is_document(path) else None
+    return Entry(path, found["sha"], found.get("size", 0)) if mode in FILE_MODES and may_be_document(path) else None

@@ -30,8 +30,9 @@ from pathlib import Path
 from django.conf import settings
 
 from ingestion.exceptions import FetchFailed, HostBusy, IngestionError, SourceError, TransientError
+from ingestion.media_types import may_be_document
 from ingestion.sources.github import archives
-from ingestion.sources.github.api import Entry, Head, is_document
+from ingestion.sources.github.api import Entry, Head
 
 # How often those who find the lock held look again; an archive of 10 MB takes 1-3 s.
 LOOK_AGAIN_SECONDS = 1.0
@@ -124,7 +125,7 @@ class Snapshots:
     def _unpack(self, archive: Path, files: Path) -> None:
         bounds = archives.Bounds(total=settings.GITHUB_MAX_ARCHIVE_BYTES, file=settings.FETCH_MAX_BYTES)
         try:
-            archives.unpack(archive, files, wanted=is_document, bounds=bounds)
+            archives.unpack(archive, files, wanted=may_be_document, bounds=bounds)
         except IngestionError as error:
             error.args = (f"{self._folder.name}: {error}",)
             raise

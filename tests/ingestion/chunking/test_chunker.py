@@ -36,8 +36,9 @@ def cut(markdown: str, tokenizer: Tokenizer, max_tokens: int = 64, title: str = 
     for part in found:
         assert markdown[part.start : part.end] == part.text
         assert part.text.strip()
-        assert part.tokens == len(tokenizer.encode(readable(embedding_text(part.heading, part.text))).ids)
+        assert part.tokens == len(tokenizer.encode(readable(embedding_text(part.heading, part.shown))).ids)
         assert part.tokens <= max_tokens
+        assert len(part.shown.encode(errors="replace")) < 65_535
     for before, after in pairwise(found):
         assert before.end <= after.start
     assert lost(markdown, found) == ""

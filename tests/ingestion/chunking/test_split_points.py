@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from ingestion.chunking.split_points import Cohesion, between_blocks, inside_block
@@ -64,3 +66,26 @@ def test_blocks_are_opened_where_it_hurts_least(cohesion: Cohesion, markdown: st
 
 def test_what_cannot_be_cut_has_no_split_points() -> None:
     assert between_blocks("tea", 0, 3) == inside_block("tea", 0, 3) == []
+
+
+# --- Sentences of every script ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["यह बहुत सरल है। ", "हरा बटन दबाएँ॥ ", "रुकिए।"],
+        ["هل انتهيت؟ ", "نعم. ", "یہ آسان ہے۔ ", "شکریہ۔"],
+        ["请先打开阀门。", "是否继续？！", "按下按钮！", "好｡", "完．", "共１．５升。"],
+        ["彼は「押して。」", "（はい！）", "『本当？』", "【終わり。】", "と言う。"],
+        ["すごい!", "本当?", "はい。"],
+        ['He said "stop." ', "(So did I!) ", "“Really?” ", "«Oui.» ", "E.g. this one is whole. ", "End."],
+        ["Բարեւ։ ", "ሰላም። ", "សួស្តី។ ", "မင်္ဂလာပါ။ ", "བོད། ", "End."],
+        ["Version 1.5 of a.txt is out! ", "Use f(x). ", "End."],
+    ],
+)
+def test_a_sentence_ends_behind_what_closes_it(sentences: list[str]) -> None:
+    text = "".join(sentences)
+    offsets = [point.offset for point in inside_block(text, 0, len(text)) if point.cohesion is Cohesion.SENTENCE]
+    parts = [text[a:b] for a, b in pairwise([0, *offsets, len(text)]) if a < b]
+    assert parts == sentences

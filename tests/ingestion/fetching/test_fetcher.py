@@ -156,16 +156,24 @@ def test_it_keeps_no_cookies(site: LocalSite) -> None:
     "content_type", ["text/html", "application/xhtml+xml", "text/plain", "text/markdown", "text/x-rst"]
 )
 def test_it_accepts_every_readable_type(site: LocalSite, content_type: str) -> None:
-    assert fetcher.fetch(site.page("/", PAGE, Content_Type=content_type)).content_type == content_type
+    page = fetcher.fetch(site.page("/", b"Models map to tables.", Content_Type=content_type))
+    assert page.content_type == content_type
 
 
-@pytest.mark.parametrize("content_type", ["application/pdf", "image/png", "application/json", "text/css", ""])
+@pytest.mark.parametrize("content_type", ["application/pdf", "image/png", "application/json", "text/css"])
 def test_it_names_a_content_type_that_it_does_not_accept(site: LocalSite, content_type: str) -> None:
     url = site.page("/a", PAGE, Content_Type=content_type)
     with pytest.raises(UnsupportedContent) as refusal:
         fetcher.fetch(url)
     assert url in str(refusal.value)
     assert (content_type or "(none)") in str(refusal.value)
+
+
+def test_without_a_content_type_the_look_of_a_text_decides(site: LocalSite) -> None:
+    assert fetcher.fetch(site.page("/a", b"<html><p>Words", Content_Type="")).content_type == "text/html"
+    assert fetcher.fetch(site.page("/b", b"Words", Content_Type="")).content_type == "text/plain"
+    with pytest.raises(UnsupportedContent, match="binary"):
+        fetcher.fetch(site.page("/c", b"\x89PNG", Content_Type=""))
 
 
 def test_empty_content_types_accept_any_text(site: LocalSite) -> None:
@@ -244,9 +252,10 @@ def test_it_refuses_to_leave_https_for_http() -> None:
     assert fetcher._target("http://example.com/a", "https://example.com/b") == "https://example.com/b"
 
 
-def test_it_reads_a_location_in_raw_utf_8() -> None:
-    location = "/straße".encode().decode("latin-1")
-    assert fetcher._target("http://example.com/", location) == "http://example.com/stra%C3%9Fe"
+def test_it_reads_a_location_in_raw_utf_8(site: LocalSite) -> None:
+    site.page("/a", status=302, Location="/straße".encode().decode("latin-1"))
+    site.page("/stra%C3%9Fe", PAGE)
+    assert fetcher.fetch(site.url("/a")).url == site.url("/stra%C3%9Fe")
 
 
 def test_it_asks_for_permission_before_every_hop(site: LocalSite) -> None:

@@ -511,3 +511,60 @@ def test_it_does_not_go_from_https_to_http(secure_site: LocalSite, site: LocalSi
     with pytest.raises(AddressRefused, match="from https to http"):
         fetcher.fetch(secure_site.page("/a", status=302, Location=target).replace("127.0.0.1", "localhost"))
     assert site.seen == []
+
+
+# --- What comes beside a page -------------------------------------------------------------------------
+
+
+def reply_lines(site: LocalSite, path: str, lines: list[str], status: int = 200) -> str:
+    """A page with these X-Robots-Tag headers, each a line of its own."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(status)
+        handler.send_header("Content-Type", "text/html")
+        for line in lines:
+            handler.send_header("X-Robots-Tag", line)
+        handler.send_header("Content-Length", str(0 if status == 304 else len(PAGE)))
+        handler.end_headers()
+        handler.wfile.write(b"" if status == 304 else PAGE)
+
+    return site.answer(path, answer)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], set()),
+        (["noindex"], {"noindex"}),
+        (["googlebot: noindex", "nofollow"], {"nofollow"}),
+        (["googlebot: nofollow", "ragproject: noindex"], {"noindex"}),
+        (["bingbot: noindex, nofollow"], set()),
+    ],
+)
+def test_directives_for_crawlers_are_read_from_every_header(
+    site: LocalSite, lines: list[str], expected: set[str]
+) -> None:
+    assert fetcher.fetch(reply_lines(site, "/", lines)).robots == expected
+
+
+def test_a_known_page_that_is_not_to_be_indexed_any_more_is_refused_although_it_is_the_same(site: LocalSite) -> None:
+    url = reply_lines(site, "/", ["noindex"], status=304)
+    with pytest.raises(UnsupportedContent, match="asks not to be indexed"):
+        fetcher.fetch_if_changed(url, known=Validators(etag='"1"'))
+
+
+@pytest.mark.parametrize("declared", ["text/plain", "application/octet-stream", "application/json", ""])
+def test_a_notebook_is_fetched_under_any_type(site: LocalSite, declared: str) -> None:
+    url = site.page("/run.ipynb", b'{"cells": [], "nbformat": 4}', Content_Type=declared)
+    assert fetcher.fetch(url).content_type == "application/x-ipynb+json"
+
+
+def test_bytes_without_a_known_suffix_are_refused_before_they_are_read(site: LocalSite) -> None:
+    url = site.page("/setup", b"MZ" * 100, Content_Type="application/octet-stream")
+    with pytest.raises(UnsupportedContent, match="application/octet-stream"):
+        fetcher.fetch(url)
+
+
+def test_a_caller_that_asks_for_json_gets_it_under_any_name(site: LocalSite) -> None:
+    url = site.page("/repos/guide.md", b"{}", Content_Type="application/json")
+    assert fetcher.fetch(url, content_types=["application/json"]).content_type == "application/json"

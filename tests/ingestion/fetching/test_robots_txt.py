@@ -26,6 +26,7 @@ from ingestion.fetching import (
     robots_paths,
     robots_txt,
 )
+from ingestion.robots_directives import product_token
 from ingestion.types import CrawlPolicy, Page
 from tests.settings import free_port
 from tests.support.local_site import LocalSite
@@ -126,7 +127,7 @@ def test_it_reads_what_people_write(text: str | bytes, path: str, verdict: bool)
     ],
 )
 def test_it_goes_by_the_name_before_the_version(header: str, token: str) -> None:
-    assert robots_txt.product_token(header) == token
+    assert product_token(header) == token
 
 
 @hypothesis.settings(max_examples=40)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +50,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def rates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time_slice, "METER", ThroughputMeter())
+    monkeypatch.setattr(embedding, "_fault", embedding.Fault())
 
 
 @pytest.fixture
@@ -391,17 +394,53 @@ def test_a_worker_with_another_model_than_the_index_is_filled_with_does_nothing(
     assert "another model" in Run.objects.get().note
 
 
-def test_a_model_that_cannot_be_loaded_fails_the_documents_with_the_reason(
-    documents: list[Document],
-    settings: Any,
+def test_without_a_model_all_chunks_wait_and_when_it_is_there_they_are_embedded(
+    documents: list[Document], settings: Any, monkeypatch: pytest.MonkeyPatch, model_path: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bge-m3"
+    settings.MODEL_PATH = str(folder)
+    monkeypatch.setattr(embedding, "FAULT_PAUSE_SECONDS", 0.0)
+    load_model.cache_clear()
+    assert not embed_waiting()
+    assert not embed_waiting()
+    assert set(Chunk.objects.values_list("state", "attempts")) == {(Chunk.State.WAITING, 0)}
+    assert set(Document.objects.values_list("state", flat=True)) == {Document.State.EMBEDDING}
+    [worker] = heartbeat.workers()
+    assert (worker["state"], str(folder) in worker["reason"]) == ("unhealthy", True)
+    assert str(folder) in Run.objects.get().note
+    shutil.copytree(model_path, folder)
+    embed_waiting()
+    load_model.cache_clear()
+    assert set(Chunk.objects.values_list("state", flat=True)) == {Chunk.State.BUFFERED}
+    assert (heartbeat.workers()[0]["reason"], Run.objects.get().note) == ("", "")
+
+
+def test_a_model_that_cannot_be_loaded_is_left_alone_for_a_moment(
+    documents: list[Document], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.MODEL_PATH = "/nowhere/bge-m3"
     load_model.cache_clear()
+    embed_waiting()
+    monkeypatch.setattr(embedding, "load_model", lambda device: pytest.fail("read again at once"))
     assert not embed_waiting()
+
+
+@pytest.mark.parametrize("at", ["loading", "computing"])
+def test_a_disk_that_is_full_counts_no_attempt(
+    documents: list[Document], model: FakeEmbedder, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def write(*_: object) -> FakeEmbedder:
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"weights")
+        return model
+
+    if at == "loading":
+        monkeypatch.setattr(embedding, "load_model", write)
+    else:
+        model.before_batch = write
     assert not embed_waiting()
-    load_model.cache_clear()
-    assert set(Document.objects.values_list("state", flat=True)) == {Document.State.FAILED}
-    assert "/nowhere/bge-m3" in Document.objects.all()[0].error
+    assert set(Chunk.objects.values_list("state", "attempts")) == {(Chunk.State.WAITING, 0)}
+    assert "Make room" in Run.objects.get().note
 
 
 def test_sigterm_lets_the_batch_finish_and_hands_the_rest_back_without_an_attempt(

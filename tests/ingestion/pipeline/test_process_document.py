@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.utils import timezone
 
 from ingestion.exceptions import FetchFailed
+from ingestion.extraction.extract import extract
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline.discover.list_source import list_run
 from ingestion.pipeline.process import process_document
+from ingestion.pipeline.report.sentences import chunks_sentence, dropped_sentence
+from ingestion.pipeline.state import fingerprints
 from ingestion.pipeline.state.runs import start_run, summary
 from ingestion.pipeline.state.transitions import finish_runs
+from ingestion.types import Dropped, Extracted
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]
 
@@ -60,6 +65,18 @@ def test_a_new_document_has_all_its_chunks_waiting(source: Source) -> None:
     for chunk in document.chunks.all():
         assert document.markdown[chunk.start : chunk.end] == chunk.text
         assert chunk.state == Chunk.State.WAITING
+
+
+def test_a_piece_of_a_table_is_stored_with_its_header_and_the_offsets_of_its_rows(source: Source, folder: Path) -> None:
+    header = "| Service | Port |\n| --- | --- |\n"
+    rows = "".join(f"| service {n} of the gateway | {3000 + n} |\n" for n in range(150))
+    (folder / "guide.md").write_text(f"# Ports\n\n{header}{rows}")
+    ingest(source)
+    document = Document.objects.get()
+    first, *others = document.chunks.all()
+    assert first.text == document.markdown[first.start : first.end]
+    assert len(others) > 3
+    assert all(chunk.text == header + document.markdown[chunk.start : chunk.end] for chunk in others)
 
 
 def test_unchanged_bytes_are_not_extracted_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +167,24 @@ def test_a_page_of_one_huge_line_or_broken_utf8_is_indexed(content: bytes, sourc
     assert huge.chunks.count() > 0
 
 
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("<meta http-equiv=refresh content='0;url=guide.html'>", "only sends its readers on to file://"),
+        ("<frameset><frame src=toc.html><frame src=guide.html></frameset>", "is a frameset for toc.html, guide.html"),
+    ],
+)
+def test_a_file_that_only_leads_to_others_is_no_document_and_no_failure(
+    page: str, words: str, source: Source, folder: Path
+) -> None:
+    (folder / "index.html").write_text(page)
+    run = ingest(source)
+    index = Document.objects.get(url__endswith="index.html")
+    assert index.state == Document.State.GONE
+    assert words in index.error
+    assert summary([run.pk]).failed == 0
+
+
 def test_an_empty_folder_fails_its_run(source: Source, folder: Path) -> None:
     (folder / "guide.md").unlink()
     run = ingest(source)
@@ -224,12 +259,64 @@ def test_an_unexpected_error_ends_on_the_row_not_in_the_worker(source: Source, m
     assert "ZeroDivisionError" in Document.objects.get().error
 
 
-def test_a_missing_model_is_named_on_the_row(source: Source, settings) -> None:  # type: ignore[no-untyped-def]
-    settings.MODEL_PATH = "/nowhere/bge-m3"
+def read_with(monkeypatch: pytest.MonkeyPatch, change: Callable[[Extracted], Extracted]) -> None:
+    """From now on, documents are read by rules that make something else of them."""
+    monkeypatch.setattr(process_document, "extract", lambda page: change(extract(page)))
+
+
+def test_the_words_that_rules_drop_are_counted_for_the_document_and_for_the_run(
+    source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "other.md").write_text("# Other\n\nText.")
+
+    def dropping(found: Extracted) -> Extracted:
+        navigation = Dropped("navigation", 7 if found.title == "Guide" else 5, "Home Up")
+        return replace(found, dropped=(navigation, Dropped("footer", 2, "All rights")))
+
+    read_with(monkeypatch, dropping)
+    run = ingest(source)
+    assert Document.objects.get(title="Guide").dropped == {"navigation": 7, "footer": 2}
+    pretend_indexed()
+    Run.objects.update(state=Run.State.RUNNING)
+    finish_runs()
+    run.refresh_from_db()
+    assert list(run.figures["dropped"].items()) == [("navigation", 12), ("footer", 4)]
+    assert dropped_sentence(run.figures["dropped"]) == ("16 words left out by rules: 12 of “navigation”, 4 of “footer”")
+
+
+def test_equal_text_that_other_rules_made_brings_the_new_count(
+    source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(source)
+    pretend_indexed()
+    (folder / "guide.md").write_text((folder / "guide.md").read_text() + "\n\n")
+    read_with(monkeypatch, lambda found: replace(found, dropped=(Dropped("footer", 2, "All rights"),)))
     ingest(source)
     document = Document.objects.get()
-    assert document.state == Document.State.FAILED
-    assert "/nowhere/bge-m3" in document.error
+    assert (document.state, document.dropped) == (Document.State.UNCHANGED, {"footer": 2})
+
+
+def test_when_the_rules_change_only_what_they_changed_is_embedded_and_the_run_says_so(
+    source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "other.md").write_text("# Other\n\nText.")
+    ingest(source)
+    pretend_indexed()
+    monkeypatch.setattr(fingerprints, "PROCESSING_VERSION", "next")
+    same = summary([ingest(source).pk])
+    assert (same.unchanged, same.embedded, same.reused) == (2, 0, same.chunks)
+    assert same.saved.pages == {"text": 2}
+
+    pretend_indexed()
+    monkeypatch.setattr(fingerprints, "PROCESSING_VERSION", "the one after")
+    read_with(
+        monkeypatch, lambda found: replace(found, markdown=found.markdown.replace("Sentence 3 about", "Word 3 on", 1))
+    )
+    changed = summary([ingest(source).pk])
+    assert (changed.unchanged, changed.embedded) == (1, 1)
+    assert chunks_sentence(asdict(changed)) == (
+        f"1 of {changed.chunks} chunks embedded, {changed.chunks - 1} kept or copied their vectors"
+    )
 
 
 def test_two_equal_paragraphs_are_two_chunks(source: Source, folder: Path) -> None:

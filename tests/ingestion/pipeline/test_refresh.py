@@ -264,6 +264,19 @@ def test_five_addresses_of_one_text_are_one_document(site: Site, source: Source)
     assert (figures.duplicates, figures.embedded) == (4, 0)
 
 
+def test_a_frameset_is_no_document_and_its_frames_are(site: Site, source: Source) -> None:
+    site.pages = {
+        HOME: f"<frameset><frame src='{HOME}toc'><frame src='{HOME}main'></frameset>",
+        f"{HOME}toc": html("Contents", links=[f"{HOME}more"]),
+        f"{HOME}main": html("Main"),
+        f"{HOME}more": html("More"),
+    }
+    run = ingest(source)
+    assert states(source) == {"gone": 1, "indexed": 3}
+    assert Document.objects.get(url=HOME).state == Document.State.GONE
+    assert run.state == Run.State.FINISHED
+
+
 def test_a_duplicate_stands_for_itself_when_its_original_changes(site: Site, source: Source) -> None:
     a, b = f"{HOME}a", f"{HOME}b"
     site.pages = {HOME: html("Home", links=[a, b]), a: html("The same"), b: html("The same")}

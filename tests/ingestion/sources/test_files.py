@@ -17,6 +17,7 @@ from ingestion.exceptions import (
     PageGone,
     PageRefused,
     SourceError,
+    StorageMissing,
     UnsupportedContent,
 )
 from ingestion.sources.local import files, nofollow
@@ -531,7 +532,7 @@ def test_where_the_system_refuses_links_by_a_flag_that_is_used(tmp_path: Path, m
 
 
 def test_a_vanished_folder_does_not_make_its_files_gone(tmp_path: Path) -> None:
-    with pytest.raises(FetchFailed, match="mount it or delete the source"):
+    with pytest.raises(StorageMissing, match="mount it or delete the source"):
         files.fetch(spec_of(tmp_path / "disk"), (tmp_path / "disk/a.md").as_uri())
 
 

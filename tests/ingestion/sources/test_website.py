@@ -414,3 +414,14 @@ def test_every_request_of_a_visit_takes_a_turn_in_the_name_of_the_page(
     policy = CrawlPolicy(delay_seconds=3.0, connections=1)
     website.fetch(spec_of(site.url("/"), crawl_policy=policy), site.url("/old"))
     assert slots[1:] == [(site.url(path), policy, site.url("/old")) for path in ("/old", "/new")]
+
+
+def test_a_first_page_that_only_sends_its_readers_on_is_read_where_it_leads(site: LocalSite) -> None:
+    site.page("/docs/", b"<html><head><meta http-equiv=refresh content='0;url=latest/'></head></html>")
+    first_page(site, PAGES, "/docs/latest/")
+    sitemap(site, "/docs/sitemap.xml", PAGES)
+    spec = spec_of(site.url("/docs/"))
+    assert website.list_documents(spec).complete
+    page = website.fetch(spec, site.url("/docs/"))
+    assert page is not None
+    assert page.url == site.url("/docs/latest/")
