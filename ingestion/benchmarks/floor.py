@@ -86,7 +86,7 @@ def matrix_rate(embedder: Any) -> float:
 
 
 def product_rate(network: Any) -> float:
-    """Return the best FLOP a second of the matrix product, measured for MATRIX_SECONDS in one thread of the executor."""
+    """Return the best FLOP a second of the matrix product, measured for MATRIX_SECONDS in one of its threads."""
     import torch
 
     config, weights = network.config, network.head.weight
