@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -152,6 +152,17 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
+class TermWeights:
+    """A sparse vector of words: hashes of terms uint32, weights float32."""
+
+    terms: IndexArray = field(default_factory=lambda: np.empty(0, np.uint32))
+    weights: FloatArray = field(default_factory=lambda: np.empty(0, np.float32))
+
+
+NO_WORDS = TermWeights()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """An embedding model.
 
@@ -168,7 +179,8 @@ class ModelSpec:
 class EmbeddedChunk:
     """A chunk with its vectors and everything else that Milvus stores of it, as it travels through the buffer.
 
-    ``collection`` is the name of the one that it was made for, or "" for whichever is written.
+    ``collection`` is the name of the one that it was made for, or "" for whichever is written. ``words`` do not travel:
+    the drain makes them of the text.
     """
 
     key: str
@@ -182,21 +194,14 @@ class EmbeddedChunk:
     text: str
     vectors: Vectors
     collection: str = ""
+    words: TermWeights = NO_WORDS
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One search result; ``score`` grows with relevance and is comparable within one answer only."""
+class Hit(NamedTuple):
+    """A stored chunk that a search found; ``score`` grows with relevance and is comparable within one answer only."""
 
     key: str
     score: float
-    document_id: int
-    source_id: int
-    url: str
-    title: str
-    heading: str
-    position: int
-    text: str
 
 
 Json = dict[str, Any]

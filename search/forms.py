@@ -14,7 +14,7 @@ from django.conf import settings
 from search.exceptions import QuestionRefused
 from search.questions import Question
 
-MODES = ("hybrid", "dense", "sparse")
+MODES = ("hybrid", "dense", "sparse", "words")
 MAX_LIMIT = 50
 
 

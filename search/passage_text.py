@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import sentencex
 from markdown_it import MarkdownIt
 
+from ingestion.words.language import Language, language_of
 from search.code_marks import as_code, open_run, split_open_code, unpadded
-from search.language import Language, language_of
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

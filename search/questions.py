@@ -13,7 +13,7 @@ from search.passage_text import preview
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``source`` is a name, or empty for all; ``mode`` is "hybrid", "dense" or "sparse"."""
+    """``source`` is a name, or empty for all; ``mode`` is "hybrid", "dense", "sparse" or "words"."""
 
     text: str
     source: str = ""

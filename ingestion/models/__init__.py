@@ -5,12 +5,14 @@ worker has claimed carries the end of its lease (``lease_until``); after that ti
 """
 
 from ingestion.models.chunk import Chunk, ChunkQuerySet
-from ingestion.models.collection import Collection
+from ingestion.models.collection import LAYOUT, Collection
 from ingestion.models.document import Document, DocumentQuerySet, has_chunks, has_documents
 from ingestion.models.run import Run, RunQuerySet
 from ingestion.models.source import WEBSITE_PAGES, Source, due_sources, open_sources
+from ingestion.models.term_frequencies import TermFrequencies
 
 __all__ = [
+    "LAYOUT",
     "WEBSITE_PAGES",
     "Chunk",
     "ChunkQuerySet",
@@ -20,6 +22,7 @@ __all__ = [
     "Run",
     "RunQuerySet",
     "Source",
+    "TermFrequencies",
     "due_sources",
     "has_chunks",
     "has_documents",

@@ -9,6 +9,9 @@ from django.db.models import Q, QuerySet
 
 from ingestion.types import ModelSpec
 
+# What a collection that is made now stores of a chunk; 1 was dense and sparse vectors, 2 words besides.
+LAYOUT = 2
+
 
 class CollectionQuerySet(QuerySet["Collection"]):
     """The collections that matter: searched and written are the same one unless a new one is being built."""
@@ -22,8 +25,12 @@ class CollectionQuerySet(QuerySet["Collection"]):
         return self.filter(building=True).first() or self.searched()
 
     def of(self, model: ModelSpec) -> Collection | None:
-        """Return the collection with vectors of this model, or None when there is none."""
-        return self.filter(model=model.path, pooling=model.pooling, dimension=model.dimension).first()
+        """Return the collection with vectors of this model in the present layout, or None when there is none."""
+        return self.made_by(model).filter(layout=LAYOUT).first()
+
+    def made_by(self, model: ModelSpec) -> CollectionQuerySet:
+        """Select the collections with vectors of this model, of whatever layout."""
+        return self.filter(model=model.path, pooling=model.pooling, dimension=model.dimension)
 
 
 class Collection(models.Model):
@@ -38,6 +45,7 @@ class Collection(models.Model):
     model = models.CharField(max_length=500)
     pooling = models.CharField(max_length=20)
     dimension = models.PositiveIntegerField()
+    layout = models.PositiveSmallIntegerField(default=LAYOUT)
     active = models.BooleanField(default=False)
     building = models.BooleanField(default=False)
     checked_to = models.BigIntegerField(null=True, blank=True)

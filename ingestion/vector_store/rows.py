@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 
-from ingestion.types import EmbeddedChunk, Vectors
+from ingestion.types import EmbeddedChunk, FloatArray, IndexArray, Vectors
 
 # Milvus counts VARCHAR in bytes and refuses more than 65 535.
 TEXT_BYTES = 65_535
 HEADING_BYTES, TITLE_BYTES, URL_BYTES = 4000, 2000, 8192
 # An upsert above this is split; Milvus refuses messages of 64 MB.
 UPSERT_BYTES = 8 * 1024 * 1024
-OUTPUT_FIELDS = ["key", "document_id", "source_id", "url", "title", "heading", "position", "text"]
+# The fields of a row that are searched: the model's dense and sparse vectors, and the words' weights.
+CHANNELS = ("dense", "sparse", "words")
 
 
-def row_of(chunk: EmbeddedChunk, *, sparse: bool = True) -> dict[str, Any]:
-    """Return the row of a chunk, with its texts cut to the lengths of the columns; without ``sparse``, dense-only."""
+def row_of(chunk: EmbeddedChunk, channels: Collection[str] = CHANNELS) -> dict[str, Any]:
+    """Return the row of a chunk with the vectors of these channels; its texts are cut to the lengths of the columns."""
     row = {
         "key": chunk.key,
         "source_id": chunk.source_id,
@@ -30,14 +31,16 @@ def row_of(chunk: EmbeddedChunk, *, sparse: bool = True) -> dict[str, Any]:
         "text": cut(chunk.text, TEXT_BYTES),
         "dense": chunk.vectors.dense,
     }
-    if sparse:
-        row["sparse"] = sparse_of(chunk.vectors)
+    if "sparse" in channels:
+        row["sparse"] = sparse_of(chunk.vectors.indices, chunk.vectors.weights)
+    if "words" in channels:
+        row["words"] = sparse_of(chunk.words.terms, chunk.words.weights)
     return row
 
 
-def sparse_of(vectors: Vectors) -> dict[int, float]:
-    """Return the sparse vector as pymilvus takes it: token id to weight."""
-    return dict(zip(vectors.indices.tolist(), vectors.weights.tolist(), strict=True))
+def sparse_of(ids: IndexArray, weights: FloatArray) -> dict[int, float]:
+    """Return a sparse vector as pymilvus takes it: number to weight."""
+    return dict(zip(ids.tolist(), weights.tolist(), strict=True))
 
 
 def vectors_of(row: dict[str, Any]) -> Vectors:
@@ -60,7 +63,11 @@ def parts_by_bytes(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
     part: list[dict[str, Any]] = []
     size = 0
     for row in rows:
-        weight = 4 * len(row["dense"]) + 8 * len(row.get("sparse", ())) + len(row["text"].encode())
+        weight = (
+            4 * len(row["dense"])
+            + 8 * (len(row.get("sparse", ())) + len(row.get("words", ())))
+            + len(row["text"].encode())
+        )
         if part and size + weight > UPSERT_BYTES:
             yield part
             part, size = [], 0

@@ -17,7 +17,8 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from time import monotonic
@@ -37,23 +38,25 @@ from ingestion.vector_store.client import (
     library,
 )
 from ingestion.vector_store.rows import (
+    CHANNELS,
     HEADING_BYTES,
-    OUTPUT_FIELDS,
     TEXT_BYTES,
     TITLE_BYTES,
     URL_BYTES,
     parts_by_bytes,
     row_of,
-    sparse_of,
     vectors_of,
 )
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
-__all__ = ["MODES", "Entry", "VectorStore", "connect", "import_without_pandas", "open_store"]
+__all__ = ["Entry", "VectorStore", "connect", "import_without_pandas", "open_store"]
 
 T = TypeVar("T")
+# A dense vector, or a sparse one as number to weight; and those of a question by their channels.
+QueryVector = list[float] | dict[int, float]
+QueryVectors = Mapping[str, QueryVector]
 
 
 class Entry(NamedTuple):
@@ -64,10 +67,6 @@ class Entry(NamedTuple):
     document_id: int
 
 
-# Reciprocal rank fusion's constant, from Cormack, Clarke and Buettcher, SIGIR 2009.
-RRF_K = 60
-# The dense and the sparse side of a hybrid search each offer this many candidates, however few are asked for.
-CANDIDATES = 50
 # A thousand rows are written in 0.3-0.9 s; a server that compacts may take several times that.
 TIMEOUT_SECONDS = 30.0
 # Bytes of vectors or keys that one query asks for. Milvus answers with messages of up to 64 MB, but pymilvus turns them
@@ -80,7 +79,8 @@ SPARSE_TERMS = 256  # distinct tokens of a long chunk
 SPARSE_SINCE = (2, 4)
 # Keys read at a time; Milvus answers at most 16 384 rows.
 WINDOW_ROWS = 8000
-MODES = ("hybrid", "dense", "sparse")
+# Searches on their way to Milvus, of all questions of this process; a thread waits, it computes nothing.
+SEARCH_THREADS = 24
 
 
 class VectorStore:
@@ -104,9 +104,9 @@ class VectorStore:
         self._call(self._ensure)
 
     @functools.cached_property
-    def sparse(self) -> bool:
-        """Return whether the collection holds sparse vectors or, while there is none, whether a new one would."""
-        return self._call(self._sparse)
+    def channels(self) -> tuple[str, ...]:
+        """Return the channels that the collection holds or, while there is none, those that a new one would."""
+        return self._call(self._channels)
 
     def exists(self) -> bool:
         """Return whether Milvus has the collection."""
@@ -117,7 +117,7 @@ class VectorStore:
 
         Raise VectorStoreUnavailable when Milvus did not acknowledge all of them.
         """
-        rows = list({c.key: row_of(c, sparse=self.sparse) for c in chunks}.values())
+        rows = list({c.key: row_of(c, self.channels) for c in chunks}.values())
         for part in parts_by_bytes(rows):
             if (taken := self._call(partial(self._upsert, part))) != len(part):
                 raise VectorStoreUnavailable(f"Milvus acknowledged {taken} of {len(part)} rows; they are sent again.")
@@ -139,7 +139,7 @@ class VectorStore:
 
     def vectors(self, keys: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors of those of ``keys``, any number of them, that are stored (Strong)."""
-        fields = ["key", "dense", *(["sparse"] if self.sparse else [])]
+        fields = ["key", *(channel for channel in self.channels if channel != "words")]
         rows = self._rows(keys, fields, row_bytes=KEY_BYTES + 4 * self.dimension + 8 * SPARSE_TERMS)
         return {row["key"]: vectors_of(row) for row in rows}
 
@@ -182,18 +182,19 @@ class VectorStore:
         """Delete the whole collection; it is no error when there is none."""
         self._call(lambda: self.client.drop_collection(self.name, timeout=self.seconds))
 
-    def search(self, query: Vectors, *, limit: int, mode: str = "hybrid", source_ids: Sequence[int] = ()) -> list[Hit]:
-        """Return the best ``limit`` rows, of certain sources if they are given, best first (Bounded).
+    def search(self, query: QueryVectors, *, limit: int, source_ids: Sequence[int] = ()) -> dict[str, list[Hit]]:
+        """Return, for each channel of the query, the ``limit`` rows with the largest inner products, best first.
 
-        ``mode`` is "hybrid", "dense" or "sparse"; a hybrid score is a fused rank (up to 2 / 61), the others are inner
-        products. A dense-only collection is searched by dense vectors whatever the mode.
+        ``source_ids`` names the sources to search in; none: all. A channel that the collection does not hold is left
+        out. The channels are searched at the same time (Bounded).
         """
-        mode = mode if self.sparse else "dense"
         where = f"source_id in {[int(i) for i in source_ids]}" if source_ids else ""
-        found = self._call(lambda: self._search(query, limit, mode, where))
-        return [
-            Hit(score=float(row["distance"]), **{name: row["entity"][name] for name in OUTPUT_FIELDS}) for row in found
-        ]
+        asked = {
+            channel: searchers().submit(self._call, partial(self._search, channel, vector, limit, where))
+            for channel, vector in query.items()
+            if channel in self.channels
+        }
+        return {channel: answer.result() for channel, answer in asked.items()}
 
     def _ensure(self) -> None:
         if not self.client.has_collection(self.name, timeout=self.seconds):
@@ -209,23 +210,24 @@ class VectorStore:
             schema.add_field("dense", kinds.FLOAT_VECTOR, dim=self.dimension)
             index = self.client.prepare_index_params()
             index.add_index("dense", index_type="AUTOINDEX", metric_type="IP")
-            if self._sparse():
-                schema.add_field("sparse", kinds.SPARSE_FLOAT_VECTOR)
-                index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+            for channel in self._channels()[1:]:
+                schema.add_field(channel, kinds.SPARSE_FLOAT_VECTOR)
+                index.add_index(channel, index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
             self.client.create_collection(self.name, schema=schema, index_params=index, timeout=self.seconds)
         self.client.load_collection(self.name, timeout=self.seconds)
 
-    def _sparse(self) -> bool:
+    def _channels(self) -> tuple[str, ...]:
         if self.client.has_collection(self.name, timeout=self.seconds):
             description = self.client.describe_collection(self.name, timeout=self.seconds)
-            return any(field["name"] == "sparse" for field in description["fields"])
+            held = {field["name"] for field in description["fields"]}
+            return tuple(channel for channel in CHANNELS if channel in held)
         try:
-            return knows_sparse(str(self.client.get_server_version(timeout=self.seconds)))
+            return CHANNELS if knows_sparse(str(self.client.get_server_version(timeout=self.seconds))) else CHANNELS[:1]
         except failures() as error:
             # Milvus Lite does not tell its version, which is a current one; an unavailable server is asked again.
             if is_unavailable(error) and code_of(error) != "UNIMPLEMENTED":
                 raise
-            return True
+            return CHANNELS
 
     def _upsert(self, rows: list[dict[str, Any]]) -> int:
         answer = self.client.upsert(self.name, rows, timeout=self.seconds)
@@ -250,26 +252,18 @@ class VectorStore:
         )
         return rows
 
-    def _search(self, query: Vectors, limit: int, mode: str, where: str) -> list[dict[str, Any]]:
-        sides = {"dense": [query.dense.tolist()], "sparse": [sparse_of(query)]}
-        if mode == "hybrid" and len(query.indices):
-            metric, depth = {"metric_type": "IP"}, max(limit, CANDIDATES)
-            requests = [library().AnnSearchRequest(v, f, metric, depth, where or None) for f, v in sides.items()]
-            found = self.client.hybrid_search(
-                self.name,
-                requests,
-                library().RRFRanker(RRF_K),
-                limit=limit,
-                output_fields=OUTPUT_FIELDS,
-                timeout=self.seconds,
-            )
-        else:
-            field = "sparse" if mode == "sparse" else "dense"
-            found = self.client.search(
-                self.name, sides[field], anns_field=field, filter=where, limit=limit,
-                search_params={"metric_type": "IP"}, output_fields=OUTPUT_FIELDS, timeout=self.seconds,
-            )  # fmt: skip
-        return list(found[0])
+    def _search(self, channel: str, vector: QueryVector, limit: int, where: str) -> list[Hit]:
+        found = self.client.search(
+            self.name,
+            [vector],
+            anns_field=channel,
+            filter=where,
+            limit=limit,
+            search_params={"metric_type": "IP"},
+            output_fields=["key"],
+            timeout=self.seconds,
+        )
+        return [Hit(row["entity"]["key"], float(row["distance"])) for row in found[0]]
 
     def _call(self, request: Callable[[], T]) -> T:
         """Run a request; when Milvus is unavailable, connect and load once more and run it a second time.
@@ -293,6 +287,12 @@ class VectorStore:
         """Close the connection; the next request opens another one."""
         if client := self.__dict__.pop("client", None):
             client.close()
+
+
+@functools.cache
+def searchers() -> ThreadPoolExecutor:
+    """Return the threads that wait for Milvus' answers to searches."""
+    return ThreadPoolExecutor(SEARCH_THREADS, "milvus-search")
 
 
 def knows_sparse(version: str) -> bool:

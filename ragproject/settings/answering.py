@@ -52,3 +52,9 @@ OPEN_REQUESTS_PER_CLIENT = env.integer(
     "OPEN_REQUESTS_PER_CLIENT", 64, "Requests of one client open at once.", validate=validate.Range(1)
 )
 OPEN_REQUESTS = env.integer("OPEN_REQUESTS", 256, "Requests open at once.", validate=validate.Range(1))
+SEARCH_WEIGHTS = env.items(
+    "SEARCH_WEIGHTS",
+    [0.5, 0.1, 0.4],
+    "Weights of meaning, the model's sparse terms and words in a search; `manage.py evaluate --tune` finds them.",
+    convert=float,
+)

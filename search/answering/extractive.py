@@ -17,7 +17,7 @@ from itertools import pairwise, zip_longest
 
 import snowballstemmer
 
-from search.language import WORD, Language, language_of
+from ingestion.words.language import WORD, Language, language_of
 from search.passage_text import Unit, shortened, units
 
 # More than three extracts read like the list of passages below them.

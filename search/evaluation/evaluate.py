@@ -1,139 +1,115 @@
-"""How well retrieval finds known answers: in, BEIR's files of queries and answers; out, the field's measures per mode.
+"""How well retrieval finds known answers: in, judged questions; out, the field's measures per mode.
 
-``queries`` are JSON lines of ``{"_id", "text"}``; ``qrels`` lines of query-id, corpus-id and relevance, divided by
-tabs, below a header if there is one. A corpus-id is a document's address or, for a source of JSON lines, the ``_id`` of
-its line. Only queries with a relevant document are asked. A document stands where the best of its passages stands,
-and the measures are ir_measures': recall, reciprocal rank, nDCG (with relevance as gain) and average precision.
+A document stands where the best of its passages stands. Questions go the way of a reader's question. A result can be
+saved, and a later one compared with it, question by question.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
-from urllib.parse import unquote
 
-from ingestion.models import Source
+from search.evaluation.measures import DIGITS, Values, interval, means, measure
+from search.evaluation.question_sets import DocumentNames, JudgedQuestion
 from search.exceptions import QuestionRefused
 from search.forms import MODES
-from search.questions import Passage, Question
+from search.questions import Question
 from search.retrieval.retriever import retrieve
 from search.timings import Timings
 
-Qrels = Mapping[str, Mapping[str, int]]
 # So many passages hold ten documents unless one document has most of the best passages.
 PASSAGES = 100
-CUTOFFS = (1, 3, 5, 10)
+# A result may fall by so much below its baseline: one question in a hundred that slips from the first place to none.
+TOLERANCE = 0.01
+COMPARED = ("ndcg@10", "recall@5")
 
 
 @dataclass(frozen=True, slots=True)
 class ModeResult:
-    """What one mode of search achieved: the measures are means over the queries, by name."""
+    """What one mode of search achieved on each question, and the median of the milliseconds that it took."""
 
     mode: str
-    measures: dict[str, float]
-    median_milliseconds: float
+    values: Values
+    milliseconds: float
 
     def figures(self) -> dict[str, float]:
-        """Return the measures and the time under the names that the command prints."""
-        return {**self.measures, "p50_ms": self.median_milliseconds}
+        """Return the means of the measures and the time under the names that the command prints."""
+        return {**means(self.values), "p50_ms": self.milliseconds}
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """Return the interval of 95 % of a measure's mean."""
+        return interval([each[name] for each in self.values.values()])
+
+    def kinds(self, questions: Iterable[JudgedQuestion]) -> dict[str, dict[str, float]]:
+        """Return the means for each kind of question."""
+        groups: dict[str, Values] = {}
+        for question in questions:
+            groups.setdefault(question.kind, {})[question.id] = self.values[question.id]
+        return {kind: means(values) for kind, values in groups.items()}
 
 
-def read_queries(path: Path) -> dict[str, str]:
-    """Return query-id -> question. Raises QuestionRefused with the line that cannot be used."""
-    found = {}
-    for number, line in enumerate(lines_of(path), 1):
-        try:
-            entry = json.loads(line)
-            found[str(entry["_id"])] = str(entry["text"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise QuestionRefused(f'{path}, line {number}: write {{"_id": "…", "text": "…"}} ({error}).') from error
-    return found
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a measure of a mode differs from its baseline, over the questions that both have."""
 
+    mode: str
+    measure: str
+    difference: float
+    low: float
+    high: float
 
-def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Return query-id -> corpus-id -> relevance, those above 0 only.
-
-    Raises QuestionRefused with the line that cannot be used.
-    """
-    found: dict[str, dict[str, int]] = defaultdict(dict)
-    for number, line in enumerate(lines_of(path), 1):
-        fields = line.split("\t")
-        if number == 1 and not fields[-1].strip().isdecimal():
-            continue
-        if len(fields) != 3 or not fields[2].strip().lstrip("-").isdecimal():
-            raise QuestionRefused(f"{path}, line {number}: write query-id, corpus-id and relevance, divided by tabs.")
-        if int(fields[2]) > 0:
-            found[fields[0]][fields[1]] = int(fields[2])
-    return dict(found)
-
-
-def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a file that are not empty. Raises QuestionRefused where it cannot be read."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            yield from (stripped for line in file if (stripped := line.rstrip("\r\n")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise QuestionRefused(f"{path} cannot be read: {error}.") from error
+    @property
+    def is_regression(self) -> bool:
+        """Return whether the mode is worse than chance or a tie would make it."""
+        return self.difference < -TOLERANCE
 
 
 def evaluate(
-    queries: Mapping[str, str], qrels: Qrels, *, source: str = "", modes: Iterable[str] = MODES
+    questions: Sequence[JudgedQuestion], *, source: str = "", modes: Iterable[str] = MODES
 ) -> Iterator[ModeResult]:
-    """Yield the result of each mode. Raises QuestionRefused where no query has a relevant document."""
-    asked = {query: text for query, text in queries.items() if query in qrels}
-    if not asked:
-        raise QuestionRefused("No query has a relevant document; do the ids of both files agree?")
-    names = identifiers()
+    """Yield the result of each mode."""
+    names = DocumentNames()
     for mode in modes:
         ranked, spent = {}, []
-        for query, text in asked.items():
+        for question in questions:
             timings = Timings()
-            passages = retrieve(Question(text, source, PASSAGES, mode), timings)
+            passages = retrieve(Question(question.text, source, PASSAGES, mode), timings)
             spent.append(timings.milliseconds()["total"])
-            ranked[query] = rank(passages, qrels[query], names)
-        yield ModeResult(mode, measures({query: qrels[query] for query in asked}, ranked), round(median(spent), 1))
+            ranked[question.id] = names.ranked(passages, question.relevant)
+        yield ModeResult(mode, measure(questions, ranked), round(median(spent), 1))
 
 
-def rank(passages: Iterable[Passage], relevant: Mapping[str, int], names: Mapping[str, str]) -> list[str]:
-    """Return the documents in the order of their best passages, each under the name that ``relevant`` uses for it.
-
-    A document's name is its address, its ``_id`` in ``names``, or the ``_id`` in ``jsonl:<file>#<_id>``.
-    """
-
-    def name_of(address: str) -> str:
-        if address in relevant:
-            return address
-        if named := names.get(address):
-            return named
-        return unquote(address.partition("#")[2]) if address.startswith("jsonl:") else address
-
-    return list(dict.fromkeys(name_of(passage.url) for passage in passages))
+def save(results: Iterable[ModeResult], path: Path) -> None:
+    """Write what each mode achieved on each question. Raises QuestionRefused where the file cannot be written."""
+    try:
+        path.write_text(json.dumps({result.mode: result.values for result in results}))
+    except OSError as error:
+        raise QuestionRefused(f"{path} cannot be written: {error}.") from error
 
 
-def identifiers() -> dict[str, str]:
-    """Return address -> ``_id`` of those lines of JSON that have a web address, which is then their documents'."""
-    found: dict[str, str] = {}
-    for target in Source.objects.filter(kind=Source.Kind.JSONL).values_list("target", flat=True):
-        for line in lines_of(Path(target)):
-            with suppress(ValueError, KeyError, TypeError):
-                entry = json.loads(line)
-                found.setdefault(str(entry["url"]), str(entry["_id"]))
-    return found
+def read_baseline(path: Path) -> dict[str, Values]:
+    """Return what was saved: mode -> question -> measure -> value. Raises QuestionRefused where it cannot be read."""
+    try:
+        found: dict[str, Values] = json.loads(path.read_text())
+        return found
+    except (OSError, ValueError) as error:
+        raise QuestionRefused(f"{path} cannot be read: {error}. `evaluate --save FILE` writes it.") from error
 
 
-def measures(qrels: Qrels, ranked: Mapping[str, list[str]]) -> dict[str, float]:
-    """Return the measures of ``ranked``, which has each query's documents from the best on, as means by name."""
-    import ir_measures
-    from ir_measures import AP, RR, R, nDCG
-
-    wanted: dict[str, Any] = {f"recall@{k}": R @ k for k in CUTOFFS}
-    wanted |= {"mrr@10": RR @ 10, "ndcg@10": nDCG @ 10, "map": AP}
-    scores = {query: {name: -float(at) for at, name in enumerate(names)} for query, names in ranked.items()}
-    found = ir_measures.calc_aggregate(wanted.values(), qrels, scores)
-    return {name: round(found[measure], 4) for name, measure in wanted.items()}
+def compare(results: Iterable[ModeResult], baseline: Mapping[str, Values]) -> Iterator[Change]:
+    """Yield how the results differ from the baseline. Raises QuestionRefused when they share no question."""
+    shared_any = False
+    for result in results:
+        before: dict[str, Any] = baseline.get(result.mode, {})
+        shared = [id for id in result.values if id in before]
+        shared_any |= bool(shared)
+        for name in COMPARED if shared else ():
+            differences = [result.values[id][name] - before[id][name] for id in shared]
+            mean = round(sum(differences) / len(differences), DIGITS)
+            yield Change(result.mode, name, mean, *interval(differences))
+    if not shared_any:
+        raise QuestionRefused("The baseline has no question of this set; save one with `evaluate --save`.")

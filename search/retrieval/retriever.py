@@ -1,8 +1,7 @@
 """A question -> the passages that answer it, best first.
 
-Embeds the question in this process, with the model of the collection that is searched, asks Milvus, and joins the
-hits with the Chunk rows by key. The database is the truth: a hit is dropped unless there is a row of it whose source is
-not being deleted, and title, heading and address come from the rows. ``retrieve`` runs in one thread, for commands;
+Embeds the question in this process, with the model of the collection that is searched, asks Milvus for the candidates
+of each channel, fuses them and joins them with the Chunk rows. ``retrieve`` runs in one thread, for commands;
 ``retrieve_queued`` waits for the model in ``query_embedder``'s queue without holding a thread, for web processes.
 
 When another collection takes the searched one's place, its model loads in the background; until then this process goes
@@ -16,33 +15,34 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import suppress
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db.models import Q
 
 from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
-from ingestion.models import Chunk, Collection, Document, Source
-from ingestion.types import Hit, ModelSpec, Vectors
-from search.code_marks import open_fence
+from ingestion.models import Chunk, Collection, Source
+from ingestion.types import ModelSpec, Vectors
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
 from search.retrieval import query_embedder
+from search.retrieval.fusion import Pools, fuse
+from search.retrieval.passages import SPARE_HITS, passages_of, with_rows
+from search.retrieval.query_vectors import HYBRID, channel_weights, query_vectors
 from search.timings import Timings
 
 if TYPE_CHECKING:
     from ingestion.embedding.embedder import Embedder, TokenIds
-    from ingestion.vector_store.store import VectorStore
+    from ingestion.vector_store.store import QueryVectors, VectorStore
 
 logger = logging.getLogger(__name__)
 
-# Hits asked for beyond the limit, so that a few stale ones do not shrink the answer; a fused search ranks 50 candidates
-# a side in any case, so these cost next to nothing.
-SPARE_HITS = 20
+# Candidates of each channel, however few passages are asked for, so that the order does not depend on the limit.
+POOL = 100
 # Milvus answers at most 16 384 rows; long before that the rest is not worth an answer.
 MAX_HITS = 1000
 # A model that cannot be loaded is not tried again at once: a hub that is out of reach costs seconds a time.
@@ -117,11 +117,14 @@ def find(question: Question, prepared: PreparedQuestion, vectors: Vectors, timin
     """
     from ingestion.vector_store.store import open_store
 
-    collection, passages = prepared.served.collection, []
+    collection = prepared.served.collection
+    passages: list[Passage] = []
+    query: QueryVectors = {}
     with timings.stage("search"), suppress(CollectionMissing), circuit_breaker.interactive():
         store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
-        passages = search(store, vectors, question, prepared.source_ids)
-    if passages or question.mode == "sparse":
+        query = query_vectors(question, vectors, store.channels, channel_weights())
+        passages = search(store, query, question, prepared.source_ids)
+    if passages or "dense" not in query:
         return passages
     indexed = Chunk.objects.filter(state=Chunk.State.INDEXED, document__source__deleting=False)
     if prepared.source_ids:
@@ -160,54 +163,31 @@ def searched_sources(name: str) -> list[int]:
     return found
 
 
-def search(store: VectorStore, vectors: Vectors, question: Question, source_ids: list[int]) -> list[Passage]:
+def candidates(question: Question) -> Pools:
+    """Return the candidates of every channel, whatever its weight, as a search of this question has them."""
+    from ingestion.vector_store.store import open_store
+
+    prepared = prepare(question, Timings())
+    [(_, [vectors])] = prepared.served.embedder.embed_tokens([prepared.ids])
+    collection = prepared.served.collection
+    store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
+    query = query_vectors(question, vectors, store.channels, dict.fromkeys(store.channels, 1.0))
+    return store.search(query, limit=POOL, source_ids=prepared.source_ids)
+
+
+def search(store: VectorStore, query: QueryVectors, question: Question, source_ids: list[int]) -> list[Passage]:
     """Return at most ``question.limit`` passages.
 
-    Asks for more hits as long as too few of them have rows and Milvus may have others.
+    Asks for more candidates as long as too few of them have rows and Milvus may have others.
     """
-    wanted = question.limit + SPARE_HITS
+    depth = max(POOL, question.limit + SPARE_HITS)
     while True:
-        hits = store.search(vectors, limit=wanted, mode=question.mode, source_ids=source_ids)
-        found = with_rows(hits)
-        if len(found) >= question.limit or len(hits) < wanted or wanted >= MAX_HITS:
-            return passages_of(found[: question.limit])
-        wanted = min(4 * wanted, MAX_HITS)
-
-
-def with_rows(hits: list[Hit]) -> list[tuple[Hit, Chunk]]:
-    """Return the hits that the database confirms, in their order, each with its row.
-
-    A key is made of the chunk's text: the row is right also while it moves into another collection.
-    """
-    rows = Chunk.objects.live().filter(key__in=[h.key for h in hits], document__source__deleting=False)
-    by_key = {row.key: row for row in rows.select_related("document__source").defer("document__markdown")}
-    return [(hit, by_key[hit.key]) for hit in hits if hit.key in by_key]
-
-
-def passages_of(found: list[tuple[Hit, Chunk]]) -> list[Passage]:
-    """Return the passages of the hits' rows. Only documents with fences are read whole."""
-    documents = Document.objects.filter(id__in={row.document_id for _, row in found})
-    fenced = documents.filter(Q(markdown__contains="```") | Q(markdown__contains="~~~"))
-    texts = dict(fenced.values_list("id", "markdown"))
-    passages = []
-    for hit, row in found:
-        document, markdown = row.document, texts.get(row.document_id, "")
-        is_current = markdown.startswith(row.text, row.start)  # the document may be newer than the chunk
-        passages.append(
-            Passage(
-                score=hit.score,
-                title=str(document),
-                url=document.url,
-                heading=row.heading,
-                anchor=row.anchor,
-                text=row.text,
-                document=document.pk,
-                source=document.source.name,
-                position=row.position,
-                fence=open_fence(markdown[: row.start]) if is_current else "",
-            )
-        )
-    return passages
+        pools = store.search(query, limit=depth, source_ids=source_ids)
+        hits = fuse(pools, channel_weights()) if question.mode == HYBRID else list(chain(*pools.values()))
+        found = with_rows(hits, question.limit)
+        if len(found) >= question.limit or all(len(pool) < depth for pool in pools.values()) or depth >= MAX_HITS:
+            return passages_of(found)
+        depth = min(4 * depth, MAX_HITS)
 
 
 def served_model(searched: Collection, timings: Timings) -> ServedModel:

@@ -166,7 +166,7 @@ def test_other_sites_are_refused(db: None, settings: Settings, headers: dict[str
         ('{"q": "   "}', "Ask a question first."),
         ('{"q": null}', "Ask a question first."),
         (json.dumps({"q": "x" * 2001}), "The question has 2001 characters; at most 2000 are read. Shorten it."),
-        ('{"q": "x", "mode": "magic"}', "mode is one of hybrid, dense, sparse."),
+        ('{"q": "x", "mode": "magic"}', "mode is one of hybrid, dense, sparse, words."),
         ('{"q": "x", "limit": 51}', "limit is a number from 1 to 50."),
         ('{"q": "x", "limit": "many"}', "limit is a number from 1 to 50."),
         ('{"q": "a\\u0000b"}', "Null characters are not allowed."),
@@ -216,7 +216,7 @@ def test_asking_is_a_post(db: None, client: Client) -> None:
 # --- /api/search ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["hybrid", "dense", "sparse"])
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "sparse", "words"])
 def test_search_returns_ranked_passages(index: None, client: Client, mode: str) -> None:
     got = client.get("/api/search", {"q": QUESTION, "limit": "3", "mode": mode}).json()
     scores = [p["score"] for p in got["passages"]]

@@ -17,7 +17,7 @@ from search.answering.extractive import best_extracts
 from search.answering.prompt import document_text
 from search.code_marks import as_code, open_fence, open_run, unpadded
 from search.passage_text import preview, units
-from search.retrieval import retriever
+from search.retrieval.passages import passages_of, with_rows
 from tests.search.test_prompt import PASSAGE
 
 # Everything that Markdown gives a meaning to.
@@ -218,13 +218,13 @@ def test_the_document_says_that_a_passage_begins_in_code() -> None:
     chunk = Chunk.objects.get(document=911, position=1)
     chunk.start, chunk.text = start, "second = a**b**c"
     chunk.save()
-    hit = Hit(chunk.key, 1.0, 0, 0, "", "", "", 0, "")
-    [passage] = retriever.passages_of(retriever.with_rows([hit]))
+    hit = Hit(chunk.key, 1.0)
+    [passage] = passages_of(with_rows([hit], 1))
     assert passage.fence == "```"
     assert best_extracts("second", [passage.text], [passage.fence])[0].text == "`second = a**b**c`"
     assert passage.as_citation(1)["preview"] == "second = a**b**c"
     Document.objects.filter(id=911).update(markdown="```\nanother text by now\nsecond")
-    [passage] = retriever.passages_of(retriever.with_rows([hit]))
+    [passage] = passages_of(with_rows([hit], 1))
     assert passage.fence == ""
 
 

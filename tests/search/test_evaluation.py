@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from io import StringIO
 from math import log2
 from pathlib import Path
@@ -11,7 +12,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from ingestion.models import Source
-from search.evaluation import evaluate
+from search.evaluation import question_sets
+from search.evaluation.evaluate import ModeResult, compare
+from search.evaluation.measures import interval, means, measure
+from search.evaluation.question_sets import DocumentNames, JudgedQuestion
+from search.evaluation.tune import grid
 from search.exceptions import QuestionRefused
 from search.questions import Passage
 from tests.support.search_services import CACHE, GUIDE
@@ -26,9 +31,12 @@ def write(path: Path, *lines: str) -> Path:
     return path
 
 
+def judged(**relevant: dict[str, int]) -> list[JudgedQuestion]:
+    return [JudgedQuestion(name, "?", "", grades) for name, grades in relevant.items()]
+
+
 def test_the_measures_are_those_of_the_field() -> None:
-    qrels = {"a": {"x": 1, "y": 1}, "b": {"z": 2}}
-    found = evaluate.measures(qrels, {"a": ["x", "n", "y"], "b": ["n", "z"]})
+    found = means(measure(judged(a={"x": 1, "y": 1}, b={"z": 2}), {"a": ["x", "n", "y"], "b": ["n", "z"]}))
     ideal = 1 + 1 / log2(3)
     assert found["recall@1"] == 0.25
     assert found["recall@3"] == found["recall@10"] == 1.0
@@ -38,22 +46,24 @@ def test_the_measures_are_those_of_the_field() -> None:
 
 
 def test_a_query_that_finds_nothing_counts_as_nothing_found() -> None:
-    found = evaluate.measures({"a": {"x": 1}, "b": {"x": 1}}, {"a": ["x"], "b": []})
+    found = means(measure(judged(a={"x": 1}, b={"x": 1}), {"a": ["x"], "b": []}))
     assert (found["recall@1"], found["ndcg@10"]) == (0.5, 0.5)
 
 
-def test_a_document_stands_where_its_best_passage_stands() -> None:
+@pytest.mark.django_db
+def test_a_document_stands_where_its_best_passage_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(question_sets, "identifiers", lambda: {"https://linked": "7"})
     passages = [
         passage(url) for url in ("https://a", "jsonl:c.jsonl#1%2F2", "https://a", "https://linked", "file:///b")
     ]
-    names = evaluate.rank(passages, {"file:///b": 1}, {"https://linked": "7"})
+    names = DocumentNames().ranked(passages, {"file:///b": 1})
     assert names == ["https://a", "1/2", "7", "file:///b"]
 
 
 def test_qrels_are_read_with_and_without_a_header(tmp_path: Path) -> None:
     with_header = write(tmp_path / "a.tsv", "query-id\tcorpus-id\tscore", "1\tx\t2", "1\ty\t0", "2\tx\t1")
     without = write(tmp_path / "b.tsv", "1\tx\t2", "1\ty\t0", "2\tx\t1")
-    assert evaluate.read_qrels(with_header) == evaluate.read_qrels(without) == {"1": {"x": 2}, "2": {"x": 1}}
+    assert question_sets.read_qrels(with_header) == question_sets.read_qrels(without) == {"1": {"x": 2}, "2": {"x": 1}}
 
 
 @pytest.mark.parametrize(
@@ -62,16 +72,66 @@ def test_qrels_are_read_with_and_without_a_header(tmp_path: Path) -> None:
 )
 def test_a_line_that_cannot_be_used_is_named(name: str, line: str, said: str, tmp_path: Path) -> None:
     good = '{"_id": 1, "text": "What?"}' if name == "q.jsonl" else "1\tx\t1"
-    read = evaluate.read_queries if name == "q.jsonl" else evaluate.read_qrels
+    read = question_sets.read_queries if name == "q.jsonl" else question_sets.read_qrels
     with pytest.raises(QuestionRefused, match=said):
-        read(write(tmp_path / name, good, line))
+        list(read(write(tmp_path / name, good, line)))
 
 
 @pytest.mark.django_db
 def test_a_line_with_a_web_address_is_known_by_its_id(tmp_path: Path) -> None:
     corpus = write(tmp_path / "c.jsonl", '{"_id": 5, "url": "https://a", "text": "x"}', "broken", '{"_id": 6}')
     Source.objects.create(name="corpus", kind="jsonl", target=str(corpus))
-    assert evaluate.identifiers() == {"https://a": "5"}
+    assert question_sets.identifiers() == {"https://a": "5"}
+
+
+@pytest.mark.django_db
+def test_a_local_file_is_known_by_its_path_below_the_folder(tmp_path: Path) -> None:
+    Source.objects.create(name="docs", kind="files", target=str(tmp_path))
+    page = tmp_path / "topics" / "how to.txt"
+    assert DocumentNames().of(page.as_uri(), {"topics/how to.txt": 1}) == "topics/how to.txt"
+    assert DocumentNames().of(page.as_uri(), {"how to.txt": 1}) == page.as_uri()
+    assert DocumentNames().of("https://other/topics/how", {"topics/how to.txt": 1}) == "https://other/topics/how"
+
+
+def test_a_query_may_name_its_answers_and_its_kind(tmp_path: Path) -> None:
+    lines = ['{"_id": 1, "text": "What?", "kind": "code", "relevant": {"a.txt": 2}}', '{"_id": 2, "text": "Nobody?"}']
+    [question] = question_sets.read_set(write(tmp_path / "q.jsonl", *lines))
+    assert question == JudgedQuestion("1", "What?", "code", {"a.txt": 2})
+
+
+def test_the_projects_own_questions_are_of_every_kind() -> None:
+    questions = list(question_sets.read_queries(question_sets.DJANGO))
+    kinds = Counter(question.kind for question in questions)
+    assert kinds["words"] + kinds["meaning"] >= 120 and kinds["code"] >= 40 and kinds["none"] >= 20
+    assert all(bool(question.relevant) == (question.kind != "none") for question in questions)
+    assert len({question.id for question in questions}) == len({question.text for question in questions})
+
+
+def test_an_interval_is_as_wide_as_the_values_differ() -> None:
+    assert interval([0.5] * 20) == (0.5, 0.5)
+    low, high = interval([0.0, 1.0] * 50)
+    assert 0.35 < low < 0.45 and 0.55 < high < 0.65
+    assert interval([0.0, 1.0] * 50) == (low, high)
+
+
+def result(**ndcg: float) -> ModeResult:
+    return ModeResult("hybrid", {name: {"ndcg@10": value, "recall@5": 1.0} for name, value in ndcg.items()}, 1.0)
+
+
+def test_a_result_is_compared_with_its_baseline_question_by_question() -> None:
+    changes = {c.measure: c for c in compare([result(a=0.5, b=1.0, new=0.0)], {"hybrid": result(a=1.0, b=1.0).values})}
+    assert changes["ndcg@10"].difference == -0.25
+    assert (changes["ndcg@10"].low, changes["ndcg@10"].high) == (-0.5, 0.0)
+    assert changes["ndcg@10"].is_regression and not changes["recall@5"].is_regression
+    with pytest.raises(QuestionRefused, match="no question of this set"):
+        list(compare([result(a=0.5)], {"hybrid": result(b=1.0).values}))
+
+
+def test_every_channel_alone_is_one_of_the_weights_to_choose_from() -> None:
+    weights = [tuple(round(w, 2) for w in each.values()) for each in grid()]
+    assert {(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.5, 0.1, 0.4)} <= set(weights)
+    assert len(weights) == len(set(weights)) == 231
+    assert all(abs(sum(each) - 1) < 1e-6 for each in weights)
 
 
 @pytest.fixture
@@ -88,7 +148,7 @@ def test_the_command_measures_every_mode(index: None, files: dict[str, Path]) ->
     out = StringIO()
     call_command("evaluate", **files, json=True, stdout=out, stderr=StringIO())
     figures = json.loads(out.getvalue())
-    assert set(figures) == {"hybrid", "dense", "sparse"}
+    assert set(figures) == {"hybrid", "dense", "sparse", "words"}
     assert set(figures["dense"]) == {
         "recall@1", "recall@3", "recall@5", "recall@10", "mrr@10", "ndcg@10", "map", "p50_ms",
     }  # fmt: skip
@@ -108,3 +168,23 @@ def test_files_that_do_not_fit_together_are_refused(files: dict[str, Path], tmp_
         call_command("evaluate", queries=files["queries"], qrels=other)
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("evaluate", queries=tmp_path / "none", qrels=other)
+
+
+def test_a_baseline_that_was_better_fails_the_command(index: None, files: dict[str, Path], tmp_path: Path) -> None:
+    saved, out = tmp_path / "saved.json", StringIO()
+    call_command("evaluate", **files, save=saved, stdout=out)
+    assert "95 %:  ndcg@10 1 to 1" in out.getvalue()
+    call_command("evaluate", **files, baseline=saved, stdout=out)
+    assert "hybrid    ndcg@10 +0 [+0, +0] against the baseline" in out.getvalue()
+    with pytest.raises(CommandError, match=r"Worse than the baseline: hybrid ndcg@10, hybrid recall@5, dense"):
+        call_command("evaluate", **files, baseline=saved, source="Site", stdout=out)
+    with pytest.raises(CommandError, match="evaluate --save FILE"):
+        call_command("evaluate", **files, baseline=tmp_path / "none", stdout=out)
+
+
+def test_the_command_finds_weights(index: None, files: dict[str, Path]) -> None:
+    out = StringIO()
+    call_command("evaluate", **files, tune=True, json=True, stdout=out, stderr=StringIO())
+    found = json.loads(out.getvalue())
+    assert found["ndcg@10"] == found["channels"]["dense"] == 1.0
+    assert abs(sum(map(float, found["weights"].split(","))) - 1) < 1e-6

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ingestion.words.language import LANGUAGES, language_of
 from search.answering import extractive
 from search.answering.extractive import best_extracts, stems
-from search.language import LANGUAGES, language_of
 
 FILLER = (
     "Nothing of this kind is said in the first sentence, which is long enough to stand alone, as every reader sees."
@@ -72,8 +72,8 @@ def test_the_code_of_a_passage_does_not_tell_its_language() -> None:
 
 def test_no_word_counts_for_every_language() -> None:
     """A word of most languages would tell none of them from another."""
-    for word in set().union(*(language.function_words for language in LANGUAGES)):
-        assert sum(word in language.function_words for language in LANGUAGES) <= 4, word
+    for word in set().union(*(language.frequent_words for language in LANGUAGES)):
+        assert sum(word in language.frequent_words for language in LANGUAGES) <= 4, word
 
 
 def test_long_words_are_not_kept_whole() -> None:

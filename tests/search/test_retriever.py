@@ -16,10 +16,11 @@ from ingestion.coordination import circuit_breaker
 from ingestion.embedding import embedder
 from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
-from ingestion.types import Hit, ModelSpec, Vectors
-from ingestion.vector_store.store import open_store
+from ingestion.types import Hit, ModelSpec
+from ingestion.vector_store.store import QueryVectors, open_store
 from search.catalogue import indexed_sources, overview
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
+from search.forms import MODES
 from search.questions import Passage, Question
 from search.retrieval import retriever
 from search.retrieval.retriever import retrieve
@@ -39,12 +40,12 @@ class FakeStore:
         self.keys = keys
         self.asked: list[int] = []
 
-    def search(self, vectors: Vectors, *, limit: int, mode: str, source_ids: list[int]) -> list[Hit]:
+    def search(self, query: QueryVectors, *, limit: int, source_ids: list[int]) -> dict[str, list[Hit]]:
         self.asked.append(limit)
-        return [Hit(k, 1.0 / n, 0, 0, "", "", "", 0, "") for n, k in enumerate(self.keys[:limit], 1)]
+        return {"dense": [Hit(key, 1.0 / n) for n, key in enumerate(self.keys[:limit], 1)]}
 
 
-@pytest.mark.parametrize("mode", ["hybrid", "dense", "sparse"])
+@pytest.mark.parametrize("mode", MODES)
 def test_it_finds_the_passage_that_answers(index: None, mode: str) -> None:
     best = ask("How do I create migrations after changing a model?", mode=mode)[0]
     assert (best.document, best.position, best.source) == (911, 0, "Handbook")
@@ -89,20 +90,20 @@ def test_a_source_on_its_way_out_is_not_searched(index: None) -> None:
 
 def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(300)] + [r.key for r in ROWS])
-    found = retriever.search(store, None, Question("q", limit=3), [])  # type: ignore[arg-type]
+    found = retriever.search(store, {}, Question("q", limit=3), [])  # type: ignore[arg-type]
     assert [(p.document, p.position) for p in found] == [(911, 0), (911, 1), (911, 2)]
-    assert store.asked == [23, 92, 368]
+    assert store.asked == [100, 400]
 
 
 def test_it_stops_asking_when_milvus_has_no_more(rows: None) -> None:
     store = FakeStore([ROWS[0].key])
-    assert len(retriever.search(store, None, Question("q", limit=3), [])) == 1  # type: ignore[arg-type]
-    assert store.asked == [23]
+    assert len(retriever.search(store, {}, Question("q", limit=3), [])) == 1  # type: ignore[arg-type]
+    assert store.asked == [100]
 
 
 def test_it_never_asks_for_more_than_the_maximum(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(5000)])
-    assert retriever.search(store, None, Question("q", limit=3), []) == []  # type: ignore[arg-type]
+    assert retriever.search(store, {}, Question("q", limit=3), []) == []  # type: ignore[arg-type]
     assert max(store.asked) == retriever.MAX_HITS
 
 

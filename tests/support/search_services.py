@@ -20,6 +20,7 @@ from typing import Any
 from django.conf import settings
 
 from ingestion.types import EmbeddedChunk, Vectors, embedding_text
+from ingestion.words.weights import chunk_weights
 
 COLLECTION = "search_tests"
 HANDBOOK, SITE = 901, 902
@@ -87,6 +88,7 @@ def write_vectors() -> None:
             EmbeddedChunk(
                 key=r.key, chunk_id=n, document_id=r.document, source_id=r.source, url="https://stale.example",
                 title="stale title", heading="stale", position=r.position, text="stale text", vectors=v,
+                words=chunk_weights(r.text, r.heading, r.title),
             )
             for n, (r, v) in enumerate(zip(ROWS, vectors(), strict=True))
         ]

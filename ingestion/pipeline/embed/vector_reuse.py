@@ -1,7 +1,8 @@
 """Finds vectors that need not be computed: an equal text, read by the same model, has been embedded before.
 
-In: claimed chunks. Out: the vectors of those of their texts that the index holds under another key. Nothing when Milvus
-does not answer: then embedding is only slower.
+In: claimed chunks. Out: the vectors of those of their texts that the index holds under another key, or that another
+collection of the same model holds, which the present one is to replace. Nothing when Milvus does not answer: then
+embedding is only slower.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import partial
 from ingestion.coordination import circuit_breaker
 from ingestion.embedding.embedder import configured_model
 from ingestion.exceptions import IngestionError
-from ingestion.models import Chunk, Collection
+from ingestion.models import LAYOUT, Chunk, Collection
 from ingestion.types import Vectors
 from ingestion.vector_store.store import open_store
 
@@ -25,16 +26,24 @@ def look_up(chunks: Sequence[Chunk]) -> Callable[[], dict[str, Vectors]]:
 
     The rows are asked now; the function asks Milvus, and any thread may call it.
     """
-    digests = {c.digest for c in chunks if c.digest}
-    rows = Chunk.objects.filter(digest__in=digests, state=Chunk.State.INDEXED)
+    digests = {c.key: c.digest for c in chunks if c.digest}
+    rows = Chunk.objects.filter(digest__in=digests.values(), state=Chunk.State.INDEXED)
     one_each = dict(rows.order_by().values_list("digest", "key"))
-    row = Collection.objects.of(configured_model()) if one_each else None
-    if row is None:
-        return dict
-    known = circuit_breaker.current()
+    equal = {key: digest for digest, key in one_each.items()}
+    held = [
+        (row.name, row.dimension, keys)
+        for row in Collection.objects.made_by(configured_model())
+        if (keys := equal if row.layout == LAYOUT else digests)
+    ]
+    known = circuit_breaker.current() if held else None
     if known and known.pauses():  # a Milvus that hangs would hold every window up for the length of its time-out
         return dict
-    return partial(fetch_vectors, row.name, row.dimension, {key: digest for digest, key in one_each.items()})
+    return partial(fetch_all, held)
+
+
+def fetch_all(held: Sequence[tuple[str, int, dict[str, str]]]) -> dict[str, Vectors]:
+    """Return what ``fetch_vectors`` does, of several collections."""
+    return {digest: vectors for each in held for digest, vectors in fetch_vectors(*each).items()}
 
 
 def fetch_vectors(collection: str, dimension: int, keys: dict[str, str]) -> dict[str, Vectors]:

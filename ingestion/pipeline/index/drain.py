@@ -1,7 +1,8 @@
 """Records in the buffer -> Milvus -> rows marked indexed; vanished chunks leave Milvus, then the rows.
 
 In: records in the buffer, and rows of chunks that leave. Out: rows in Milvus, Chunk rows marked indexed, failed or
-deleted, and the runs' notes. Raises nothing that a later drain can mend: the reason is on the runs.
+deleted, the frequencies of terms, and the runs' notes. Raises nothing that a later drain can mend: the reason is on the
+runs.
 
 One drain runs at a time, by a lock that is renewed before every write. The order loses nothing: Milvus acknowledges,
 the rows say so, and only then the record is forgotten. A drain that dies anywhere leaves claims that the next one
@@ -21,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -42,10 +43,12 @@ from ingestion.exceptions import (
     VectorStoreUnavailable,
 )
 from ingestion.models import Chunk, Run
+from ingestion.pipeline.index.term_counts import recount_if_due
 from ingestion.pipeline.state.collections import is_building, written_store
 from ingestion.pipeline.state.transitions import advance, explain_wait, finish_runs
 from ingestion.types import EmbeddedChunk
 from ingestion.vector_store.store import VectorStore, import_without_pandas
+from ingestion.words.weights import chunk_weights
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +175,7 @@ def drain_under(lease: Lease) -> Drained:
         more = remove_vanished(session) or written.more
     explain_wait("")
     advance()
+    recount_if_due()  # before a run is said to be done: its questions need the frequencies
     finish_runs()
     return Drained(written.rows, more)
 
@@ -242,7 +246,7 @@ def readable(records: Sequence[bytes], store: VectorStore) -> list[EmbeddedChunk
             chunk = codec.unpack(record)
             if chunk.collection in ("", store.name):
                 codec.require_dimension(chunk, store.dimension)
-                chunks.append(chunk)
+                chunks.append(replace(chunk, words=chunk_weights(chunk.text, chunk.heading, chunk.title)))
         except BadRecord as error:
             logger.error("a buffered record is unusable: %s", error)
             dead_letters.bury(record, str(error))

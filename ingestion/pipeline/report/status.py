@@ -290,5 +290,5 @@ def index_figures() -> IndexFigures | None:
         return None
     store = open_store(row.name, row.dimension, settings.SERVICE_TIMEOUT_SECONDS)
     with circuit_breaker.interactive():
-        search = "hybrid" if store.sparse else "dense-only"
+        search = "hybrid" if len(store.channels) > 1 else "dense-only"
         return IndexFigures(row.name, row.model, store.count(), search)

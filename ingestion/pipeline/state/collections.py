@@ -1,6 +1,7 @@
 """Which Milvus collection is searched and which is filled, and how one takes the other's place.
 
-A collection belongs to one model (weights, pooling, dimension); vectors of two models cannot be compared. Precision
+A collection belongs to one model (weights, pooling, dimension); vectors of two models cannot be compared. A collection
+of an older layout is replaced in the same way, by one with copies of its vectors. Precision
 (float16, int8) makes no other model: a text's vectors then differ by less than 0.01 in cosine, as those of questions
 and passages embedded on different devices do in any case.
 
@@ -27,7 +28,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from ingestion.embedding.embedder import configured_model
-from ingestion.models import Chunk, Collection, Document
+from ingestion.models import LAYOUT, Chunk, Collection, Document
 from ingestion.types import ModelSpec
 from ingestion.vector_store.store import VectorStore, open_store
 
@@ -99,7 +100,7 @@ def create(model: ModelSpec) -> Collection:
         "dimension": model.dimension,
         "active": not Collection.objects.filter(active=True).exists(),
     }
-    name = f"{settings.MILVUS_COLLECTION}_{words}_{model.dimension}_{digest}"
+    name = f"{settings.MILVUS_COLLECTION}_{words}_{model.dimension}_{digest}_{LAYOUT}"
     return Collection.objects.get_or_create(name=name, defaults=fields)[0]
 
 
@@ -160,12 +161,12 @@ def is_building() -> bool:
 
 
 def change_wanted() -> bool:
-    """Return whether this process's settings name another model than the collection that is filled has.
+    """Return whether the collection that is filled has another model than this process's settings, or an old layout.
 
     Only a hint: the embedder decides by its own settings.
     """
     row = Collection.objects.written()
-    return row is not None and row.spec() != configured_model()
+    return row is not None and (row.spec() != configured_model() or row.layout != LAYOUT)
 
 
 def swap(row: Collection) -> bool:

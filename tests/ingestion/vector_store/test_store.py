@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ from ingestion.exceptions import CollectionMissing, IngestionError, PermanentErr
 from ingestion.models import Chunk, Document
 from ingestion.pipeline.index import drain
 from ingestion.pipeline.state.collections import open_mirrored, written_store
-from ingestion.types import EmbeddedChunk, Vectors
+from ingestion.types import EmbeddedChunk, Hit, TermWeights, Vectors
 from ingestion.vector_store import client as milvus_client
 from ingestion.vector_store import store as vector_store
 from ingestion.vector_store.rows import TEXT_BYTES, UPSERT_BYTES, cut, parts_by_bytes, row_of
-from ingestion.vector_store.store import VectorStore, knows_sparse
+from ingestion.vector_store.store import QueryVectors, VectorStore, knows_sparse
 from ragproject.embedded import services
 from tests.conftest import serve, stop, wait_until
 from tests.support.rows import make_chunk, make_document, make_source, record
@@ -45,7 +46,14 @@ def embedded(number: int, *, text: str = "text") -> EmbeddedChunk:
     dense = np.zeros(DIMENSION, np.float32)
     dense[number % DIMENSION] = 1
     lexical = np.array([5, number + 10], np.uint32), np.array([0.5, 1.0], np.float32)
-    return EmbeddedChunk(f"{number:032x}", number, 1, 2, "https://x/", "T", "H", number, text, Vectors(dense, *lexical))
+    return EmbeddedChunk(
+        *(f"{number:032x}", number, 1, 2, "https://x/", "T", "H", number, text, Vectors(dense, *lexical)),
+        words=TermWeights(np.array([number], np.uint32), np.ones(1, np.float32)),
+    )
+
+
+def asking(number: int) -> QueryVectors:
+    return {"dense": embedded(number).vectors.dense.tolist(), "sparse": {number + 10: 2.0}, "words": {number: 3.0}}
 
 
 def keys(*numbers: int) -> list[str]:
@@ -98,6 +106,40 @@ def test_any_number_of_keys_is_asked_for_in_bounded_queries(
     assert sizes[3:] == [1, 1, 1]
     assert store.existing([]) == set()
     assert store.vectors([]) == {}
+
+
+def test_each_channel_answers_for_itself(store: VectorStore) -> None:
+    store.upsert([embedded(n) for n in range(6)])
+    found = store.search({**asking(3), "words": {2: 3.0, 5: 4.0}}, limit=2)
+    assert {channel: hits[0] for channel, hits in found.items()} == {
+        "dense": Hit(*keys(3), 1.0),
+        "sparse": Hit(*keys(3), 2.0),
+        "words": Hit(*keys(5), 4.0),
+    }
+    assert [hit.key for hit in found["words"]] == keys(5, 2)
+
+
+def test_terms_are_numbers_of_32_bits(store: VectorStore) -> None:
+    largest = 2**32 - 2
+    high = replace(embedded(1), words=TermWeights(np.array([largest], np.uint32), np.ones(1, np.float32)))
+    store.upsert([high, replace(embedded(2), words=TermWeights())])
+    assert store.search({"words": {largest: 1.0}}, limit=5) == {"words": [Hit(*keys(1), 1.0)]}
+
+
+def test_a_collection_from_before_words_is_written_and_searched_without_them(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.drop()
+    monkeypatch.setattr(vector_store, "CHANNELS", ("dense", "sparse"))
+    store.__dict__.pop("channels", None)
+    store.ensure()
+    monkeypatch.undo()
+    old = VectorStore(store.name, DIMENSION)
+    old.upsert([embedded(1)])
+    assert old.channels == ("dense", "sparse")
+    assert set(old.search(asking(1), limit=1)) == {"dense", "sparse"}
+    assert set(old.vectors(keys(1))) == set(keys(1))
+    old.close()
 
 
 @pytest.mark.parametrize("key", ['" or 1 == 1 or key == "', '"] or key != "x" or key in ["', "\\", "'", "é\n", "{x}"])
@@ -202,7 +244,7 @@ def assert_missing(store: VectorStore) -> None:
         lambda: store.upsert([embedded(1)]),
         lambda: store.delete(keys(1)),
         lambda: store.existing(keys(1)),
-        lambda: store.search(embedded(1).vectors, limit=1, mode="dense"),
+        lambda: store.search(asking(1), limit=1),
     ]
     for request in requests:
         with pytest.raises(CollectionMissing, match="not found"):
@@ -261,15 +303,14 @@ def test_every_call_has_a_time_out(clean_milvus: MilvusClient) -> None:
     store.__dict__["client"] = client = Watched(store.client)
     store.ensure()
     store.upsert([embedded(1)])
-    store.search(embedded(1).vectors, limit=1)
-    store.search(embedded(1).vectors, limit=1, mode="dense")
+    store.search(asking(1), limit=1)
     store.vectors(keys(1))
     store.count()
     list(store.keys())
     store.delete(keys(1))
     store.exists()
     store.drop()
-    assert {"create_collection", "upsert", "hybrid_search", "search", "query", "delete"} <= set(client.calls)
+    assert {"create_collection", "upsert", "search", "query", "delete"} <= set(client.calls)
     assert client.boundless == []
     store.close()
 
@@ -378,7 +419,7 @@ def forget_stores() -> None:
 def test_a_server_without_sparse_vectors_is_written_and_searched_dense_only(old_milvus: OldMilvus) -> None:
     store = VectorStore("old_tests", DIMENSION)
     store.ensure()
-    assert store.sparse is False
+    assert store.channels == ("dense",)
     assert store.upsert([embedded(n) for n in range(6)]) == 6
     assert store.upsert([embedded(n) for n in range(4, 10)]) == 6
     assert store.count() == 10
@@ -386,8 +427,8 @@ def test_a_server_without_sparse_vectors_is_written_and_searched_dense_only(old_
     assert list(found) == keys(3)
     assert found[keys(3)[0]].dense.tolist() == embedded(3).vectors.dense.tolist()
     assert found[keys(3)[0]].indices.tolist() == []
-    for mode in vector_store.MODES:
-        assert store.search(embedded(3).vectors, limit=1, mode=mode)[0].key in keys(3)
+    [(channel, [hit])] = store.search(asking(3), limit=1).items()
+    assert (channel, hit.key) == ("dense", *keys(3))
     store.delete(keys(3))
     assert store.existing(keys(2, 3)) == set(keys(2))
     store.close()
@@ -461,7 +502,7 @@ def test_a_real_server_killed_in_the_middle_of_a_drain_ends_with_every_row_once(
         circuit_breaker.over()
     wait_until(drained)
     store = written_store()
-    assert store.sparse is False
+    assert store.channels == ("dense",)
     assert store.count() == ROWS
     assert store.existing([c.key for c in chunks]) == {c.key for c in chunks}
     assert Chunk.objects.filter(state=Chunk.State.INDEXED).count() == ROWS

@@ -1,0 +1,21 @@
+"""How many chunks hold each term, as the last count found."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class TermFrequencies(models.Model):
+    """The one row of the last count: ``terms`` and ``counts`` are little-endian uint32, terms in ascending order.
+
+    ``sampled`` chunks were counted of the ``chunks`` that there were.
+    """
+
+    chunks = models.PositiveIntegerField()
+    sampled = models.PositiveIntegerField()
+    terms = models.BinaryField()
+    counts = models.BinaryField()
+    counted_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.sampled} of {self.chunks} chunks"

@@ -1,0 +1,63 @@
+"""Chunk rows → how many of them hold each term, for the questions of the words channel.
+
+In: Chunk rows. Out: the row of ``TermFrequencies``. The rows are counted anew once there are half as many again, or
+half as many are gone, and once a day: what matters is how rare a term is, roughly, and that changes slowly. Of a large
+index a sample is counted; keys are hashes, so all keys below a bound are one.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+from django.conf import settings
+from django.utils import timezone
+
+from ingestion.models import Chunk, ChunkQuerySet, TermFrequencies
+from ingestion.words.weights import chunk_weights
+
+# 150 µs each: 5 s of a core. A term that none of these holds is rarer than one in 30 000, and counts as that.
+SAMPLED_CHUNKS = 30_000
+GROWTH = 1.5
+KEY_DIGITS = 8
+ROWS_AT_ONCE = 500
+
+
+def recount_if_due() -> bool:
+    """Count the terms again if the last count is out of date. Return whether they were counted."""
+    last = TermFrequencies.objects.only("chunks", "counted_at").first()
+    chunks = Chunk.objects.live().count()
+    if last is not None:
+        grown = max(chunks, last.chunks) / max(1, min(chunks, last.chunks)) >= GROWTH
+        old = timezone.now() - last.counted_at > timedelta(seconds=settings.AUDIT_SECONDS)
+        if not (grown or old):
+            return False
+    elif not chunks:
+        return False
+    recount(chunks)
+    return True
+
+
+def recount(chunks: int) -> None:
+    """Count the terms of the rows, of which there are ``chunks``, and store the result."""
+    rows = sample(chunks).values_list("text", "heading", "document__title").iterator(chunk_size=ROWS_AT_ONCE)
+    held = [chunk_weights(text, heading, title).terms for text, heading, title in rows]
+    terms, counts = np.unique(np.concatenate([np.empty(0, np.uint32), *held]), return_counts=True)
+    TermFrequencies.objects.update_or_create(
+        pk=1,
+        defaults={
+            "chunks": chunks,
+            "sampled": len(held),
+            "terms": terms.astype("<u4").tobytes(),
+            "counts": counts.astype("<u4").tobytes(),
+            "counted_at": timezone.now(),
+        },
+    )
+
+
+def sample(chunks: int) -> ChunkQuerySet:
+    """Select at most about SAMPLED_CHUNKS of the rows, of which there are ``chunks``."""
+    rows = Chunk.objects.live()
+    if chunks <= SAMPLED_CHUNKS:
+        return rows
+    return rows.filter(key__lt=f"{16**KEY_DIGITS * SAMPLED_CHUNKS // chunks:0{KEY_DIGITS}x}")

@@ -1,0 +1,124 @@
+"""Files of questions with known answers → questions, and documents → the names that those files use.
+
+In: ``queries``, JSON lines of ``{"_id", "text"}``, and ``qrels``, lines of query-id, corpus-id and relevance, divided
+by tabs, below a header if there is one: BEIR's files. Without qrels a query says itself what is relevant:
+``{"relevant": {corpus-id: relevance}}``. ``"kind"`` groups queries. Out: those with a relevant document.
+
+A corpus-id is a document's address, or for a source of local files the path below its folder, or for one of JSON lines
+the ``_id`` of its line.
+
+``sets/`` holds the questions that the weights of a search were chosen by, written from Django's documentation: some
+with its words, some with other words for the same, some of code, settings and errors only, and some that it does not
+answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from ingestion.models import Source
+from search.exceptions import QuestionRefused
+from search.questions import Passage
+
+Qrels = Mapping[str, Mapping[str, int]]
+DJANGO = Path(__file__).with_name("sets") / "django.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedQuestion:
+    """A question, and the relevance of each document that answers it."""
+
+    id: str
+    text: str
+    kind: str
+    relevant: Mapping[str, int]
+
+
+def read_set(queries: Path, qrels: Path | None = None) -> list[JudgedQuestion]:
+    """Return the questions that have a relevant document. Raises QuestionRefused where there is none."""
+    judged = read_qrels(qrels) if qrels else {}
+    questions = list(read_queries(queries))
+    if qrels:
+        questions = [JudgedQuestion(q.id, q.text, q.kind, judged.get(q.id, {})) for q in questions]
+    found = [q for q in questions if q.relevant]
+    if not found:
+        raise QuestionRefused("No query has a relevant document; do the ids of both files agree?")
+    return found
+
+
+def read_queries(path: Path) -> Iterator[JudgedQuestion]:
+    """Yield the questions of a file. Raises QuestionRefused with the line that cannot be used."""
+    for number, line in enumerate(lines_of(path), 1):
+        try:
+            entry = json.loads(line)
+            relevant = {str(name): int(grade) for name, grade in entry.get("relevant", {}).items()}
+            yield JudgedQuestion(str(entry["_id"]), str(entry["text"]), str(entry.get("kind", "")), relevant)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise QuestionRefused(f'{path}, line {number}: write {{"_id": "…", "text": "…"}} ({error}).') from error
+
+
+def read_qrels(path: Path) -> dict[str, dict[str, int]]:
+    """Return query-id -> corpus-id -> relevance, those above 0 only.
+
+    Raises QuestionRefused with the line that cannot be used.
+    """
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for number, line in enumerate(lines_of(path), 1):
+        fields = line.split("\t")
+        if number == 1 and not fields[-1].strip().isdecimal():
+            continue
+        if len(fields) != 3 or not fields[2].strip().lstrip("-").isdecimal():
+            raise QuestionRefused(f"{path}, line {number}: write query-id, corpus-id and relevance, divided by tabs.")
+        if int(fields[2]) > 0:
+            found[fields[0]][fields[1]] = int(fields[2])
+    return dict(found)
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a file that are not empty. Raises QuestionRefused where it cannot be read."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            yield from (stripped for line in file if (stripped := line.rstrip("\r\n")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise QuestionRefused(f"{path} cannot be read: {error}.") from error
+
+
+class DocumentNames:
+    """What the sources' documents are called: by address, by ``_id`` of a line, by path below a folder."""
+
+    def __init__(self) -> None:
+        self.identifiers = identifiers()
+        folders = Source.objects.filter(kind=Source.Kind.FILES).values_list("target", flat=True)
+        self.folders = [f"{Path(folder).as_uri()}/" for folder in folders if folder.startswith("/")]
+
+    def of(self, address: str, relevant: Mapping[str, int]) -> str:
+        """Return the name of a document that ``relevant`` uses for it, or its address."""
+        if address in relevant:
+            return address
+        if named := self.identifiers.get(address):
+            return named
+        if address.startswith("jsonl:"):
+            return unquote(address.partition("#")[2])
+        below = (unquote(address.removeprefix(folder)) for folder in self.folders if address.startswith(folder))
+        return next((name for name in below if name in relevant), address)
+
+    def ranked(self, passages: Iterable[Passage], relevant: Mapping[str, int]) -> list[str]:
+        """Return the names of the documents in the order of their best passages."""
+        return list(dict.fromkeys(self.of(passage.url, relevant) for passage in passages))
+
+
+def identifiers() -> dict[str, str]:
+    """Return address -> ``_id`` of those lines of JSON that have a web address, which is then their documents'."""
+    found: dict[str, str] = {}
+    for target in Source.objects.filter(kind=Source.Kind.JSONL).values_list("target", flat=True):
+        for line in lines_of(Path(target)):
+            with suppress(ValueError, KeyError, TypeError):
+                entry = json.loads(line)
+                found.setdefault(str(entry["url"]), str(entry["_id"]))
+    return found
