@@ -15,7 +15,7 @@ from ingestion import markdown_outline
 from ingestion.extraction import plain
 from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.html.anchors import anchors as anchors_of
-from ingestion.extraction.html.parser import Node, parse
+from ingestion.extraction.html.parser import Node, detach, parse
 from ingestion.extraction.html.to_markdown import HEADINGS, Converter
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
 from ingestion.extraction.markdown import front_matter
@@ -73,7 +73,7 @@ def _leave_out_pictures(heading: Node, dropped: DroppedWords) -> None:
         return
     for picture in [node for node in heading.walk() if node.tag == "img"]:
         dropped.add("pictures in headings", picture.get("alt"))
-        picture.remove()
+        detach([picture])
 
 
 def _links(part: Node) -> Iterator[str]:

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("ingestion", "0004_claim_order"),
+        ("ingestion", "0005_dropped_words_and_held_up_runs"),
     ]
 
     operations = [
