@@ -20,7 +20,7 @@ from ingestion.extraction import child_process
 from ingestion.extraction.admonitions import KNOWN
 from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.html.anchors import anchors
-from ingestion.extraction.html.parser import Node, parse
+from ingestion.extraction.html.parser import Node, detach, parse
 from ingestion.extraction.html.to_markdown import HEADINGS, Converter
 from ingestion.extraction.links import absolute, file_name
 from ingestion.extraction.pandoc import archive as archives
@@ -119,6 +119,6 @@ def _adapt(nodes: list[Node]) -> None:
             if node.parent.classes & KNOWN:
                 node.parent.classes |= {"admonition"}
         elif node.tag == "a" and "footnote-back" in node.classes:
-            node.remove()
+            detach([node])
         elif node.tag == "a" and "footnote-ref" in node.classes:
             node.children = [f"[{node.words()}]"]
