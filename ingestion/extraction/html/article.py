@@ -21,6 +21,7 @@ from ingestion.markdown_outline import HEADING, blocks
 # trafilatura's time grows with the square of the elements beside each other (20,000 cells take 5 s), and of the
 # attributes of one (100,000 take 183 s); it is given a copy of the page with few of both.
 MAX_ELEMENTS = 5_000
+MAX_CHARS = 500_000
 MAX_ATTRIBUTE_CHARS = 300
 ATTRIBUTES = frozenset({"class", "href", "id", "itemprop", "role"})
 # A page with fewer words in paragraphs is a note, a list or a form, of which trafilatura drops the most.
@@ -37,19 +38,12 @@ Runs = set[tuple[str, ...]]
 
 def without_boxes(markdown: str, page: Node, dropped: DroppedWords) -> str:
     """Return the Markdown of ``page`` without the blocks that trafilatura takes for no part of the article."""
-    ours = _words(markdown)
-    prose = sum(len(words) for block in markdown.split("\n\n") if len(words := _words(block)) >= LINE_WORDS)
-    if (
-        prose < MIN_WORDS
-        or "`" in markdown
-        or "\n| " in markdown
-        or next(islice(page.walk(), MAX_ELEMENTS, None), None)
-    ):
+    if not _may_be_article(markdown, page):
         return markdown
-    theirs = _words(_text_of_article(page))
-    if len(theirs) < MIN_SHARE * len(ours):
+    text = _words(_text_of_article(page))
+    if len(text) < MIN_SHARE * len(_words(markdown)):
         return markdown
-    known = {tuple(theirs[at : at + size]) for size in range(1, RUN + 1) for at in range(len(theirs))}
+    known = {tuple(text[at : at + size]) for size in range(1, RUN + 1) for at in range(len(text))}
     kept: list[str] = []
     lost: list[str] = []
     headings: list[str] = []  # those above the block that have no text of their own so far
@@ -61,11 +55,21 @@ def without_boxes(markdown: str, page: Node, dropped: DroppedWords) -> str:
             kept += [*headings, block]
             headings = []
         elif block:
-            lost += [*headings[-1:], block]
             kept += headings[:-1]
+            lost += [*headings[-1:], block]
             headings = []
     dropped.add("boxes beside the article", " ".join(lost))
     return "\n\n".join(kept + headings)
+
+
+def _may_be_article(markdown: str, page: Node) -> bool:
+    """Return whether a page holds prose without code and tables, in a size that people write."""
+    if "`" in markdown or "\n| " in markdown or len(markdown) > MAX_CHARS:
+        return False
+    if next(islice(page.walk(), MAX_ELEMENTS, None), None) or len(page.text()) > MAX_CHARS:
+        return False
+    lines = map(_words, markdown.split("\n\n"))
+    return sum(len(words) for words in lines if len(words) >= LINE_WORDS) >= MIN_WORDS
 
 
 def _text_of_article(page: Node) -> str:

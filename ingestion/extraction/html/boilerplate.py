@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 
 from ingestion.extraction.admonitions import KNOWN
-from ingestion.extraction.html.parser import Node
+from ingestion.extraction.dropped import DroppedWords
+from ingestion.extraction.html.parser import Node, detach
 
 # A run of words shorter than this is a label, a date or a button.
 MIN_PROSE_CHARS = 50
@@ -53,7 +54,9 @@ SIDE_BEGINNINGS = (
     "share",
 )
 SIDE_TAGS = frozenset({"aside", "form", "fieldset", "figcaption"})
-NOTES = KNOWN | {"admonition", "alert", "callout"}
+NOTES = KNOWN | {"admonition", "alert", "callout", "code-block-caption", "caption-text", "filename", "citation"}
+NAMED_BY_ID = frozenset({"aside", "center", "div", "dl", "figure", "form", "ol", "p", "table", "ul"})
+LISTS = frozenset({"div", "dl", "ol", "section", "table", "ul"})
 KEPT = frozenset({"pre", "h1"})
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _WIDE = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -70,6 +73,7 @@ class Figures:
     line: int = 0  # characters that stand in no block inside
     linked_line: int = 0
     keeps: bool = False  # holds code or the title: no side box
+    has_paragraph: bool = False  # right inside it
 
     def add(self, inner: Figures, *, is_block: bool) -> None:
         """Add the figures of an inner element."""
@@ -83,7 +87,7 @@ class Figures:
             self.linked_line += inner.linked
 
 
-def narrowed(root: Node, *, is_marked: bool) -> Node:
+def narrowed(root: Node, dropped: DroppedWords, *, is_marked: bool) -> Node:
     """Return the innermost element with most of the prose, emptied of side boxes.
 
     On a page with hardly any prose that is ``root``; side boxes are then taken out unless the page has marked ``root``
@@ -95,12 +99,12 @@ def narrowed(root: Node, *, is_marked: bool) -> Node:
         named = (node for node in root.walk() if not PLAIN_SIDES.isdisjoint(node.classes | {node.get("id")}))
         asides = (node for node in root.walk() if node.tag == "aside" and not _is_note(node))
         if not is_marked:
-            _remove({node for node in (*named, *asides) if not figures[node].keeps})
+            _remove({node for node in (*named, *asides) if not figures[node].keeps}, dropped)
         return root
     sides = _side_boxes(root, figures, total)
     # Where they hold most of the page, their names mean something else.
     if sides and sum(figures[side].prose for side in sides) <= MAX_SIDES * total:
-        _remove(sides)
+        _remove(sides, dropped)
         figures = measured(root)
     least = MAIN_SHARE * figures[root].prose
     node = root
@@ -108,6 +112,8 @@ def narrowed(root: Node, *, is_marked: bool) -> Node:
         if inner.tag in ("p", "pre", "ul", "ol", "dl", "blockquote"):
             break
         node = inner
+        if figures[node].has_paragraph:  # which would be cut off
+            break
     return node
 
 
@@ -119,6 +125,7 @@ def measured(root: Node) -> dict[Node, Figures]:
         for child in node.children:
             if isinstance(child, Node):
                 own.add(figures[child], is_block=child.holds_blocks)
+                own.has_paragraph = own.has_paragraph or (child.tag == "p" and figures[child].prose > 0)
             elif not child.isspace():
                 width = len(child) * (WIDE_WEIGHT if _WIDE.search(child, 0, 40) else 1)
                 own.chars += width
@@ -130,9 +137,10 @@ def measured(root: Node) -> dict[Node, Figures]:
     return figures
 
 
-def _remove(sides: set[Node]) -> None:
-    for parent in {side.parent for side in sides if side.parent}:
-        parent.children = [child for child in parent.children if isinstance(child, str) or child not in sides]
+def _remove(sides: set[Node], dropped: DroppedWords) -> None:
+    detach(sides)
+    for side in sides:
+        dropped.add("side boxes", side.shown_text())
 
 
 def _side_boxes(root: Node, figures: dict[Node, Figures], total: int) -> set[Node]:
@@ -154,13 +162,23 @@ def _is_side_box(node: Node, figures: dict[Node, Figures], total: int) -> bool:
         return False
     if node.tag in SIDE_TAGS:
         return True
-    if "class" in node.attributes or "id" in node.attributes:
-        words = [word.lower() for word in _WORDS.findall(f"{node.get('class')} {node.get('id')}"[:500])]
-        if any(word in SIDE_NAMES or word.startswith(SIDE_BEGINNINGS) for word in words):
-            return True
+    # The ids of sections, terms and rows are anchors: "#comments" may lead to a chapter about comments.
+    names = f"{node.get('class')} {node.get('id') if node.tag in NAMED_BY_ID else ''}"
+    words = [word.lower() for word in _WORDS.findall(names[:500])]
+    if any(word in SIDE_NAMES or word.startswith(SIDE_BEGINNINGS) for word in words):
+        return True
     is_list_of_links = own.links >= 3 and own.linked > MAX_LINKED * own.chars
-    return is_list_of_links and node.tag in ("ul", "ol", "div", "section", "table", "dl")
+    return is_list_of_links and not _is_list_in_text(node, figures) and node.tag in LISTS
+
+
+def _is_list_in_text(node: Node, figures: dict[Node, Figures]) -> bool:
+    """Return whether a list of links is a section of its own, has the head of a table, or stands among paragraphs."""
+    if node.tag == "table":
+        return any(inner.tag == "th" for inner in node.walk())
+    return (node.tag == "section" and "id" in node.attributes) or (
+        node.tag != "div" and node.parent in figures and figures[node.parent].has_paragraph
+    )
 
 
 def _is_note(node: Node) -> bool:
-    return not node.classes.isdisjoint(NOTES)
+    return not node.classes.isdisjoint(NOTES) or "footnote" in node.get("class") + node.get("role")

@@ -72,10 +72,13 @@ def _is_hidden(node: Node) -> bool:
 
 def _actions(buttons: list[Node]) -> Iterable[Node]:
     """Yield the buttons that do something ("Copy"); those that are text stay, as a title if they open a panel."""
+    letters_of: dict[Node, str] = {}  # of a title; a hostile one holds thousands of buttons
     for button in buttons:
-        around = next((node for node in islice(button.above(), 3) if _is_titled_by_button(node)), None)
-        if around is not None:
-            if _letters(around) != _letters(button):
+        title = next((node for node in islice(button.above(), 3) if _is_titled_by_button(node)), None)
+        if title is not None:
+            if title not in letters_of:
+                letters_of[title] = _letters(title)
+            if letters_of[title] != _letters(button):
                 yield button
         elif _opens(button) and "aria-haspopup" not in button.attributes:
             _become_title(button)

@@ -34,7 +34,7 @@ def main_content(index: PageIndex, dropped: DroppedWords) -> Node:
         # The one element that is marked as the main one; several are teasers of other pages, or quotations.
         found = ([node for node in index.select(selector) if node.parent is not None] for selector in MARKED)
         marked = next((nodes[0] for nodes in found if len(nodes) == 1 and nodes[0].text().strip()), None)
-        main = boilerplate.narrowed(marked or index.body, is_marked=marked is not None)
+        main = boilerplate.narrowed(marked or index.body, dropped, is_marked=marked is not None)
     title = title or _title(index, None, main)
     kept = {main, title, *main.elements()}  # a holder of several elements stands nowhere in the page
     dropped.add("outside the main element", index.body.shown_text(without=kept))

@@ -51,7 +51,7 @@ SIGNATURE_NAMES = frozenset({"sig-name", "descname", "descclassname"})
 MAX_INDENTS = 8
 ROOM_SHARE, LEAST_ROOM = 4, 100_000
 
-_BAR = re.compile(r"(\\*)\|")
+_BAR = re.compile(r"(?<!\\)(\\*)\|")
 _PARAGRAPHS = re.compile(r"\0\s*\0[\s\0]*")
 _LINE_START = re.compile(r"^([ \t]{0,3})(#{1,6}[ \t]|```|~~~)", re.MULTILINE)
 _LIST = re.compile(r"(?:- |\d+\. )")

@@ -524,6 +524,21 @@ HOSTILE: dict[str, Callable[[], str]] = {
     ),
     "open scripts": lambda: "<p>word</p>" + "<script>" * 50_000,
     "lines in nested lists": lambda: "<ul><li>" * 50 + "<pre>word" + "\nx" * 200_000,
+    "hidden elements": lambda: "<p>word</p>" + "<p hidden id=x>x</p>" * 50_000,
+    "panels": lambda: "<button aria-controls=x>word</button><p hidden>x</p>" * 20_000,
+    "buttons in a heading": lambda: "<h2>word" + "<button>x</button>" * 20_000,
+    "buttons in buttons": lambda: "<p>word</p>" + "<button><b>x</b><i>y</i>" * 500 + "<b>x</b>" * 20_000,
+    "named tabs": lambda: "word" + "<b role=tab aria-controls=x id=y>x</b><p role=tabpanel id=x>y</p>" * 20_000,
+    "lines of code boxes": lambda: "<div class=fragment>" * 100 + "<div class=line>word</div>" * 50_000,
+    "grids": lambda: "<div class=summary-table><div class=table-header>word" * 100 + "<div>x</div>" * 20_000,
+    "backslashes in a cell": lambda: "<table><tr><td>word" + "\\" * 500_000 + "<td>|x",
+    "powers of powers": lambda: "<p>word" + "<sup>2" * 100 + "<sub>x</sub>" * 20_000,
+    "broken lines": lambda: "<p>word" + "字\n" * 200_000 + "字" + " " * 500_000 + "\n" * 500_000,
+    "lines of inline code": lambda: "<p>word <code>" + "x<br>" * 50_000,
+    "prose": lambda: "".join(f"<p>word {n} {'and more of it ' * 20}</p>" for n in range(4_000)),
+    "prose in boxes": lambda: (
+        "<div class=share><p>word and so on, as long as it is prose for those who look.</p>" * 4_000
+    ),
     "names of the reader": lambda: (
         "<soup>word</soup><h99999999>w</h99999999><li value=9e99><ol start=99999999999><li>c"
     ),
