@@ -27,6 +27,7 @@ CODE: dict[str, str | None] = {
     "plot": "python", "productionlist": "", "prompt": "console", "pull-code": None, "testcode": "python",
     "testoutput": "", "uml": "plantuml", "versioned-code": None,
 }  # fmt: skip
+CODE_BESIDE = {"math", "productionlist"}  # the argument is the first line of what they show
 LABELS = {
     "versionadded": "New in version",
     "versionchanged": "Changed in version",
@@ -80,16 +81,15 @@ class Code(ShownDirective):
 
     def run(self) -> list[Any]:
         language = CODE[self.name]
-        lines = list(self.content)
-        named = self.argument.partition(" ")[0]
-        if language is None:
-            language = named or None
-        elif self.argument and self.name == "math":  # formulas begin beside the name
-            lines = [self.argument, *([""] if lines else []), *lines]
-        text = "\n".join(lines)
-        block = nodes.literal_block(text, text, **({} if language is None else {"language": language}))
-        caption = self.options.get("caption")
-        return [*([paragraph(self.words(caption))] if caption else []), *([block] if text.strip() else [])]
+        beside, _, below = self.argument.partition("\n")
+        lines = [*([below] if below else []), *self.content]
+        if self.name in CODE_BESIDE or not lines:
+            lines = [beside, *lines]
+        elif language is None:
+            language = beside.partition(" ")[0] or None
+        text = "\n".join(lines).strip("\n")
+        caption = [paragraph(self.words(self.options["caption"]))] if self.options.get("caption") else []
+        return [*caption, nodes.literal_block(text, text, language=language)]
 
 
 class CodeTab(ShownDirective):

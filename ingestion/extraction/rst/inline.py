@@ -19,8 +19,8 @@ from ingestion.extraction.rst.page import Page
 
 # docutils copies the rest of a paragraph for each piece of markup in it: a longer one is read in parts.
 MAX_CHARS = 8_000
-# A piece of markup takes 30 µs, so that of it alone a megabyte would take ten seconds. Dense tables of names have one for
-# ten characters.
+# A piece of markup takes 30 µs, so that of it alone a megabyte would take ten seconds. Dense tables of names have one
+# for ten characters.
 LEAST_ROOM, CHARS_PER_ELEMENT = 10_000, 20
 
 ENDS = ("emphasis", "strong", "interpreted_or_phrase_ref", "literal", "target", "substitution_ref")
