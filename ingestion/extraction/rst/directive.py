@@ -59,6 +59,10 @@ class ShownDirective(Directive):  # type: ignore[misc]
         """Return a paragraph for each option that a reader sees."""
         return [paragraph(self.words(self.options[name])) for name in SHOWN_OPTIONS if self.options.get(name)]
 
+    def named(self, what: str, file: str) -> list[Any]:
+        """Return a line that names a file, which the build of the page would read."""
+        return [paragraph([nodes.Text(f"The {what} of "), code(file), nodes.Text(".")])] if file else []
+
 
 def paragraph(words: list[Any]) -> Any:
     return nodes.paragraph("", "", *words)

@@ -27,6 +27,7 @@ CODE: dict[str, str | None] = {
     "plot": "python", "productionlist": "", "prompt": "console", "pull-code": None, "testcode": "python",
     "testoutput": "", "uml": "plantuml", "versioned-code": None,
 }  # fmt: skip
+CODE_BESIDE = {"math", "productionlist"}  # the argument is the first line of what they show
 LABELS = {
     "versionadded": "New in version",
     "versionchanged": "Changed in version",
@@ -80,16 +81,15 @@ class Code(ShownDirective):
 
     def run(self) -> list[Any]:
         language = CODE[self.name]
-        lines = list(self.content)
-        named = self.argument.partition(" ")[0]
-        if language is None:
-            language = named or None
-        elif self.argument and self.name == "math":  # formulas begin beside the name
-            lines = [self.argument, *([""] if lines else []), *lines]
-        text = "\n".join(lines)
-        block = nodes.literal_block(text, text, **({} if language is None else {"language": language}))
-        caption = self.options.get("caption")
-        return [*([paragraph(self.words(caption))] if caption else []), *([block] if text.strip() else [])]
+        beside, _, below = self.argument.partition("\n")
+        lines = [*([below] if below else []), *self.content]
+        if self.name in CODE_BESIDE or not lines:
+            lines = [beside, *lines]
+        elif language is None:
+            language = beside.partition(" ")[0] or None
+        text = "\n".join(lines).strip("\n")
+        caption = [paragraph(self.words(self.options["caption"]))] if self.options.get("caption") else []
+        return [*caption, nodes.literal_block(text, text, language=language)]
 
 
 class CodeTab(ShownDirective):
@@ -153,12 +153,6 @@ class Dropped(ShownDirective):
         return [nodes.inline()]  # a name that stands for it is defined
 
 
-class Raw(ShownDirective):
-    def run(self) -> list[Any]:
-        text = "\n".join(self.content)
-        return [nodes.raw(text, text, format=self.argument)]
-
-
 class Picture(ShownDirective):
     """A picture: the words that stand for it, then those below it."""
 
@@ -170,12 +164,24 @@ class File(ShownDirective):
     """A file that the build of a page puts here."""
 
     def run(self) -> list[Any]:
-        name = self.argument.split()[0] if self.argument else ""
-        if name.startswith("<"):  # the names of characters that come with docutils
+        return self.named("code" if self.name == "literalinclude" else "text", self.argument)
+
+
+class Include(File):
+    def run(self) -> list[Any]:
+        if self.argument.startswith("<"):  # the names of characters that come with docutils
             self.page.has_entities = True
             return []
-        kind = "The text of " if self.name == "include" else "The code of "
-        return [paragraph([nodes.Text(kind), code(name), nodes.Text(".")])] if name else []
+        return super().run()
+
+
+class Raw(ShownDirective):
+    """Text in another format, which stands here or in a file."""
+
+    def run(self) -> list[Any]:
+        text = "\n".join(self.content)
+        file = self.options.get("file") or self.options.get("url") or ""
+        return self.named("text", file) if file else [nodes.raw(text, text, format=self.argument)]
 
 
 class Setting(ShownDirective):
@@ -252,11 +258,12 @@ _DIRECTIVES: dict[str, type[Directive]] = {
     **dict.fromkeys(VERSIONS, Version),
     **dict.fromkeys(DROPPED, Dropped),
     **dict.fromkeys(("image", "figure"), Picture),
-    **dict.fromkeys(("include", "literalinclude", "mdinclude"), File),
+    **dict.fromkeys(("literalinclude", "mdinclude"), File),
     **dict.fromkeys(("highlight", "highlightlang", "program", *MODULES), Setting),
     **dict.fromkeys(("role", "default-role"), Role),
     "autosummary": Names,
     "code-tab": CodeTab,
+    "include": Include,
     "parsed-literal": ParsedLiteral,
     "raw": Raw,
     "replace": Replacement,

@@ -19,8 +19,8 @@ from ingestion.extraction.rst.page import Page
 
 # docutils copies the rest of a paragraph for each piece of markup in it: a longer one is read in parts.
 MAX_CHARS = 8_000
-# An element takes 30 µs, so that of markup alone a megabyte would take ten seconds. Dense tables of names have one for
-# ten characters.
+# A piece of markup takes 30 µs, so that of it alone a megabyte would take ten seconds. Dense tables of names have one
+# for ten characters.
 LEAST_ROOM, CHARS_PER_ELEMENT = 10_000, 20
 
 ENDS = ("emphasis", "strong", "interpreted_or_phrase_ref", "literal", "target", "substitution_ref")
@@ -52,6 +52,7 @@ def _text_if_problematic(method: Any) -> Any:
     """Return a method of the inliner that makes text of markup that docutils would show as an error."""
 
     def dispatched(inliner: Any, match: Any, lineno: int) -> Any:
+        inliner.room -= 1
         before, inlines, remaining, _ = method(inliner, match, lineno)
         if inlines and isinstance(inlines[0], nodes.problematic):
             return before + inlines[0].rawsource, [], remaining, []
@@ -70,7 +71,7 @@ class Inliner(states.Inliner):  # type: ignore[misc]
     def __init__(self, page: Page, chars: int) -> None:
         super().__init__()
         self.page = page
-        self._room = LEAST_ROOM + chars // CHARS_PER_ELEMENT
+        self.room = LEAST_ROOM + chars // CHARS_PER_ELEMENT
         self.idle: defaultdict[str, list[Any]] = defaultdict(list)  # readers of nested text, by their first state
         self._ends: list[_EndOfMarkup] = []
 
@@ -85,14 +86,12 @@ class Inliner(states.Inliner):  # type: ignore[misc]
         found: list[Any] = []
         for part in [text] if len(text) <= MAX_CHARS else _PART.findall(text):
             for at, words in enumerate(_LONG_WORD.split(_LONG_GAP.sub(" ", part))):
-                if at % 2 or self._room < 0:
+                if at % 2 or self.room < 0:
                     found.append(nodes.Text(words))
                     continue
                 for end in self._ends:
                     end.absent_in = 0
-                elements, _ = super().parse(words, lineno, memo, parent)
-                self._room -= len(elements)
-                found += elements
+                found += super().parse(words, lineno, memo, parent)[0]
         return found, []
 
     def interpreted(self, rawsource: str, text: str, role: str, lineno: int) -> tuple[list[Any], list[Any]]:

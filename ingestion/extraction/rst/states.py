@@ -136,7 +136,7 @@ class _State:
         """Read what begins with two dots. A malformed construct, which docutils takes for a comment, is text."""
         found, blank_finish = super().explicit_construct(match)  # type: ignore[misc]
         if [type(node) for node in found] == [nodes.comment, nodes.system_message]:
-            text = found[0].astext()
+            text = found[0].astext().lstrip("_")
             found = [nodes.paragraph(text, text)]
         return found, blank_finish
 

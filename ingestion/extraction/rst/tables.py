@@ -10,7 +10,7 @@ from docutils import nodes
 from docutils.parsers.rst.directives import single_char_or_unicode, single_char_or_whitespace_or_unicode
 from docutils.statemachine import StringList
 
-from ingestion.extraction.rst.directive import ShownDirective, code, label, paragraph
+from ingestion.extraction.rst.directive import ShownDirective, label
 
 
 class ListTable(ShownDirective):
@@ -31,9 +31,9 @@ class CsvTable(ShownDirective):
 
     def run(self) -> list[Any]:
         title = [label(self.words(self.argument))] if self.argument else []
-        file = self.options.get("file") or self.options.get("url")
+        file = self.options.get("file") or self.options.get("url") or ""
         if file and not self.content:
-            return [*title, paragraph([nodes.Text("The table of "), code(file), nodes.Text(".")])]
+            return [*title, *self.named("table", file)]
         try:
             rows = [row for row in [*self._header(), *self._rows(self.content)] if row]
         except csv.Error:

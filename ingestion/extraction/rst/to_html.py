@@ -78,9 +78,8 @@ class HtmlTree:
         self._fill(heading, title)
 
     def _code(self, here: Node, block: Any) -> None:
-        language = block.get("language", self.language)
-        if isinstance(block, nodes.doctest_block):
-            language = "pycon"
+        language = "pycon" if isinstance(block, nodes.doctest_block) else block.get("language")
+        language = self.language if language is None else language
         self._fill(_block("pre", here, **({"class": f"language-{language}"} if language else {})), block)
 
     def _numbered(self, here: Node, items: Any) -> None:

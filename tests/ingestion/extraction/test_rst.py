@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ingestion.extraction.extract import extract
-from ingestion.extraction.rst import reader
+from ingestion.extraction.rst import parser, reader, states
 from ingestion.types import Extracted, Page
 from tests.support.growth import is_linear
 
@@ -237,9 +239,64 @@ def test_rst_nested_deeper_than_anybody_writes_keeps_its_text(width: int) -> Non
 HOSTILE = [
     "`", "``a`", ":a:`", ":a:a", "|a", " ", "\n", "\\", "http://", "a_ ", "=\n", "- a\n", "== ==\nx\n\n", "+-+\n",
     "+--+\n| |\n", ".. a::\n ", "-a  b\n", ":a: b\n", "| a\n", "[#a]_", "`a`__ ", ".. _a:\n", ".. |a| image:: b\n",
+    "*a ", "``a ", "`a ", "_`a ", ":a:`b ", "*a* ", ":a:`b`c ", "`a <b>`_ ", "- ", "- a\n\n1. b\n\n", "a\n\n.. b\n\n",
+    "   a\n\n   -- b\n\n", "a\n  b\n", "a\n===\n\n", "a::\n\n > b\n\n", "+---+---+\n| a | b |\n+---+---+\n",
+    ".. |a| replace:: b\n\n|a|\n\n", ".. csv-table::\n\n   a,b\n\n", ".. glossary::\n\n   a\n     b\n\n",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_rst_repeated_markup_takes_time_in_proportion(pattern: str) -> None:
-    assert is_linear(lambda size: reader.read("file:///a.rst", pattern * (size // len(pattern))).title, 25_000)
+    assert is_linear(lambda size: reader.read("file:///a.rst", pattern * (size // len(pattern))).title, 10_000)
+
+
+@pytest.mark.parametrize("text", ["", "- ", "1. ", ":a: ", ".. note:: ", "| ", ".. [1] "])
+def test_rst_a_hundred_thousand_levels_keep_their_words(text: str) -> None:
+    assert "word" in rst(text * 100_000 + "word")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(f".. _a{n}: a{n + 1}_" for n in range(5_000)) + "\n\na0_ word",
+        "\n".join(f".. |a{n}| replace:: " + f"|a{n + 1}| " * 50 for n in range(50)) + "\n\n|a0| word",
+        ".. |a| replace:: |b|\n.. |b| replace:: |a|\n\n|a| word",
+        "\n".join(f".. role:: a{n}(a{n + 1})\n" for n in range(2_000)) + "\n:a0:`word`",
+        '.. end of inclusion from "x"\n\nword',
+    ],
+)
+def test_rst_names_that_stand_for_names_end(text: str) -> None:
+    assert "word" in rst(text)
+
+
+def test_rst_lines_beyond_those_of_any_page_are_kept_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parser, "MAX_LINES", 4)
+    assert rst("One\n===\n\n*a*\n\n*b* :c:`d`\n\n*e*") == "# One\n\n*a*\n\n*b* :c:`d`\n\n*e*"
+
+
+def test_rst_long_text_is_read_in_parts_that_begin_with_titles(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = "".join(f"Part {n}\n------\n\n- *one*\n\n  .. note:: ``two``\n\n" for n in range(40))
+    whole = read(page)
+    monkeypatch.setattr(states, "PIECE_LINES", 10)
+    assert read(page) == whole
+
+
+def test_rst_roles_and_names_of_a_page_do_not_reach_another() -> None:
+    assert rst(".. default-role:: emphasis\n.. role:: loud(strong)\n\n`a` :loud:`b`") == "*a* **b**"
+    assert rst("`a` :loud:`b`") == "`a` `b`"
+
+
+def test_rst_reads_no_file_and_names_it(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("hidden,words")
+    page = read(
+        f".. include:: {secret}\n\n.. literalinclude:: {secret}\n\n.. raw:: html\n   :file: {secret}\n\n"
+        f".. csv-table::\n   :file: {secret}\n\n.. csv-table::\n   :url: {secret.as_uri()}\n"
+    )
+    assert "hidden" not in page.markdown
+    assert page.markdown.count("secret.txt") == 5
+
+
+def test_rst_counts_the_words_that_rules_drop() -> None:
+    dropped = read(".. toctree::\n\n   a\n   b\n\n.. index:: c d\n\n.. a comment\n\nText.").dropped
+    assert {rule.rule: rule.words for rule in dropped} == {"list of pages": 2, "index entry": 2, "comment": 2}
