@@ -21,11 +21,13 @@ from ingestion.extraction.links import BARE_LINK, absolute, file_name
 from ingestion.extraction.markdown import front_matter
 from ingestion.extraction.markdown.dialect import Page
 from ingestion.extraction.markdown.parser import TooMuchMarkup, to_html
+from ingestion.extraction.markdown.templates import LITERAL
 from ingestion.extraction.sanitize import clean
 from ingestion.extraction.slugs import github_slugger
 from ingestion.types import Extracted
 
-_JSX = re.compile(r"^[ \t]*</?[A-Z][\w.]*[\s/>]|^import [^\n]{1,200}? from ['\"]|\{/\*", re.MULTILINE)
+# A component or an import, not a tag of HTML in capitals, and not in indented code.
+_JSX = re.compile(r"^ {0,3}</?[A-Z]\w*[a-z][\w.]*[\s/>]|^import [^\n]{1,200}? from ['\"]|\{/\*", re.MULTILINE)
 
 
 def read(url: str, text: str) -> Extracted:
@@ -49,7 +51,7 @@ def assembled(
     for heading in headings:
         _leave_out_pictures(heading, dropped)
     converter = Converter(url, anchors_of(headings), page_chars=size)
-    markdown = clean("\n\n".join(filter(None, map(converter.convert, parts)))).strip()
+    markdown = clean("\n\n".join(filter(None, map(converter.convert, parts)))).replace(LITERAL, "").strip()
     title = title or markdown_outline.first_heading(markdown) or file_name(url)
     slug = github_slugger()
     return Extracted(

@@ -43,7 +43,7 @@ MAX_TAG_CHARS, MAX_TAG_LINES = 6_000, 80
 _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})*\}"
 _TAG = re.compile(rf"""<(/?)([A-Za-z][\w.:-]*|(?=>))((?:[^<>"'{{}}]|"[^"]*"|'[^']*'|{_BRACES})*)>""")
 _GIVEN = re.compile(rf"""[\w:.@-]*[ \t\n]*=[ \t\n]*(?:"[^"]*"|'[^']*'|{_BRACES}|[^\s"'{{}}]+)|{_BRACES}""")
-_BARE = re.compile(r"(?<![\w:.@-])[\w:.@-]+(?=[\s/]|$)")
+_BARE = re.compile(r"(?<![\w:.@#-])\w+(?=[\s/]|$)")  # v-pre, :key and @click are Vue's
 _NAME = re.compile(r"</?([A-Za-z][\w.:-]*)(?=[\s/>]|$)")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
