@@ -32,7 +32,7 @@ HIDDEN = {"class", "classname", "style", "href", "src", "url", "to", "id", "key"
 _PROPERTY = re.compile(
     r"""(?<![\w$.-])["']?(?P<name>[A-Za-z_][\w:.-]{0,60})["']?"""
     r"""(?:[ \t\n]*(?:=[ \t\n]*\{?|:)[ \t\n]*"""
-    r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|`([^`]*)`|([\w./$:-]+))|(?=[\s,}/]|\Z))"""
+    r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|`([^`]*)`|([^\s"'<>{}\[\],]+))|(?=[\s,}/]|\Z))"""
 )
 # Beside one of these a type is that of a value; alone it says how something looks.
 _TYPED = {"body", "default", "header", "method", "name", "param", "path", "query", "required"}

@@ -25,7 +25,7 @@ _CONTENTS = re.compile(
 )
 _RAW_END = re.compile(r"\{%-?[ \t]*endraw")
 _TEXT = re.compile(r"""\{\{[ \t]*["']([^"'{}]+)["'][^{}]*\}\}""")
-_VARIABLE = re.compile(r"\{\{-?[ \t]*\$?[A-Za-z_][\w-]*(?:[.\[|(][^{}\n]*|[ \t]+\|[^{}\n]*)\}\}")
+_VARIABLE = re.compile(r"\{\{-?[ \t]*(?:[.$]\w|[A-Za-z_][\w-]*(?:[.\[|(]|[ \t]+\|))[^{}\n]*\}\}")
 
 Show = Callable[[Template], Shown | None]
 
