@@ -73,9 +73,8 @@ def _leave_out_pictures(heading: Node, dropped: DroppedWords) -> None:
     """Leave the descriptions of logos and badges out of a heading that has words of its own."""
     if not heading.words():
         return
-    for picture in [node for node in heading.walk() if node.tag == "img"]:
-        dropped.add("pictures in headings", picture.get("alt"))
-        picture.remove()
+    for picture in (node for node in heading.walk() if node.get("alt") and node.tag == "img"):
+        dropped.add("pictures in headings", picture.attributes.pop("alt", ""))
 
 
 def _links(part: Node) -> Iterator[str]:
