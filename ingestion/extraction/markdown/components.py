@@ -32,7 +32,7 @@ HIDDEN = {"class", "classname", "style", "href", "src", "url", "to", "id", "key"
 _PROPERTY = re.compile(
     r"""(?<![\w$.-])["']?(?P<name>[A-Za-z_][\w:.-]{0,60})["']?"""
     r"""(?:[ \t\n]*(?:=[ \t\n]*\{?|:)[ \t\n]*"""
-    r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|`([^`]*)`|([\w./$:-]+))|(?=[\s,}/]|\Z))"""
+    r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|`([^`]*)`|([^\s"'<>{}\[\],]+))|(?=[\s,}/]|\Z))"""
 )
 # Beside one of these a type is that of a value; alone it says how something looks.
 _TYPED = {"body", "default", "header", "method", "name", "param", "path", "query", "required"}
@@ -72,8 +72,8 @@ def shown(name: str, given: Sequence[tuple[str, str]], quoted: Sequence[str] = (
     first = {key.lower(): value for key, value in reversed(given)}
     title = next((first[key] for key in TITLES if first.get(key, "true") != "true"), "")
     if kind in NOTES:
-        title = title or next(iter(quoted), "")
-        return Shown(label(_kind_of_note(kind, first), title)[2:-2], first.get("content", first.get("text", "")))
+        words = [first.get("content", first.get("text", "")), *(word.replace("*", "") for word in quoted)]
+        return Shown(label(_kind_of_note(kind, first), title)[2:-2], " ".join(filter(None, words)))
     if kind in TABS:
         named = (first[key] for key in ("name", "value") if first.get(key, "true") != "true")
         return Shown(title or next(named, next(iter(quoted), "")), first.get("description", ""))

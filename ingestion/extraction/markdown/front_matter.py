@@ -38,4 +38,6 @@ def _title(front: str) -> str:
         last = next((i for i, line in enumerate(lines) if len(line) - len(line.lstrip()) <= width), len(lines))
         return " ".join(" ".join(lines[:last]).split())
     quoted = re.match(r"""(["'])(.*)\1[ \t]*(?:#.*)?$""", title)
-    return quoted.group(2).replace("''", "'").strip() if quoted else re.sub(r"[ \t]+#.*$", "", title)
+    return (
+        quoted.group(2).replace("''", "'").replace('\\"', '"').strip() if quoted else re.sub(r"[ \t]+#.*$", "", title)
+    )

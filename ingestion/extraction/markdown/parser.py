@@ -32,8 +32,9 @@ from ingestion.extraction.markdown.templates import without_templates_in_address
 MAX_NESTING = 60
 # Marks in one paragraph: markdown-it takes up to the square of their number. Paragraphs of badges have 200.
 MAX_MARKS, MAX_CHARS = 2_000, 50_000
-MAX_UNCLOSED = 50
-# Marks on a page, at up to 25 µs each.
+# Brackets in brackets; each looks for its end.
+MAX_BRACKETS = 8
+# Marks on a page, at up to 25 µs each. The longest changelog of Node.js, 950 KB, has 72 000.
 MAX_PAGE_MARKS = 150_000
 # A line takes up to 70 µs, however short; a blank one nothing.
 MANY_LINES, LEAST_MEAN_CHARS = 10_000, 20
@@ -42,6 +43,8 @@ MAX_ELEMENTS = 140_000
 MARKS = "*_[]<&`!\\{$~|"
 
 _MARKED = re.compile(r"[*_\[\]<&`!\\{$~\n+:=^]")
+_TEMPLATE_START = re.compile(r"\{[{%]")
+_BRACKET = re.compile(r"(?<!\\)[\[\]]")
 _LANGUAGE = re.compile(r"[ \t]*\{?[ \t]*[.=]?([A-Za-z][\w+#.-]{0,19})(?![\w+#.-]*=)")
 _TITLE = re.compile(
     r"""(?:^|[\s{,])(?:title|filename|file|tab|label|caption|fig\.cap)=(?:["']([^"'\n]+)["']|([^\s"'{},]+))"""
@@ -86,7 +89,7 @@ def _parser(*, is_jsx: bool) -> MarkdownIt:
     parser.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     parser.block.ruler.at("fence", _fence, alternatives)
     parser.block.ruler.at("html_block", _html_block, {"alt": ["paragraph", "reference", "blockquote"]})
-    parser.inline.ruler.before("escape", "dialects", _inline_rules())
+    parser.inline.ruler.before("escape", "dialects", _mark)
     parser.inline.ruler.at("html_inline", tags.inline_tag)
     parser.core.ruler.at("inline", _inline)
     parser.add_render_rule("link_open", _link_open)
@@ -182,7 +185,7 @@ def _html_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         return html_block(state, start, end, silent)
     if after := tags.end_of_unseen(block):
         state.line = after
-        block.html(tags.rewritten(block.lines(start, after), block.page))
+        block.html(tags.rewritten(_with_templates_shown(block.lines(start, after), block.page), block.page))
         return True
     before, shift = state.sCount[start], state.tShift[start]
     if is_continued:
@@ -190,7 +193,8 @@ def _html_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     is_read = html_block(state, start, end, silent)
     state.sCount[start], state.tShift[start] = before, shift
     if is_read:
-        state.tokens[-1].content = tags.rewritten(state.tokens[-1].content, block.page)
+        html = _with_templates_shown(state.tokens[-1].content, block.page)
+        state.tokens[-1].content = tags.rewritten(html, block.page)
     return is_read
 
 
@@ -223,31 +227,56 @@ def _has_too_many_marks(text: str) -> bool:
     """Return whether a paragraph has so many marks, or open ones, that it would take too long."""
     if len(text) > MAX_CHARS or sum(map(text.count, MARKS)) > MAX_MARKS:
         return True
-    return any(text.count(opening) - text.count(closing) > MAX_UNCLOSED for opening, closing in ("[]", "<>", "{}"))
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        depth = max(depth - 1, 0) if bracket == "]" else depth + 1
+        if depth > MAX_BRACKETS:
+            return True
+    return False
 
 
-def _inline_rules() -> Any:
-    """Return the inline rule that tries those of all dialects which begin with the character."""
+def _mark(state: StateInline, silent: bool) -> bool:
+    """Read a mark of a dialect."""
+    shown = _shown_mark(state.src, state.pos, state.posMax, state.env["page"])
+    if shown is None:
+        return False
+    html, state.pos = shown
+    if html and not silent:
+        state.push("html_inline", "", 0).content = html
+    return True
+
+
+def _shown_mark(text: str, start: int, end: int, page: Page) -> tuple[str, int] | None:
+    """Return the HTML of a mark at ``start`` and where it ends, None if none begins there."""
+    for rule in _marks().get(text[start], ()):
+        match = rule.pattern.match(text, start, end)
+        if match and match.end() > start and (shown := rule.show(match, page)) is not None:
+            return shown, match.end()
+    return None
+
+
+@cache
+def _marks() -> dict[str, list[InlineRule]]:
+    """Return the marks of all dialects by their first characters."""
     rules: defaultdict[str, list[InlineRule]] = defaultdict(list)
     for rule in (rule for dialect in DIALECTS for rule in dialect.marks):
         for first in rule.starts:
             rules[first].append(rule)
+    return dict(rules)
 
-    def read(state: StateInline, silent: bool) -> bool:
-        for rule in rules.get(state.src[state.pos], ()):
-            match = rule.pattern.match(state.src, state.pos, state.posMax)
-            if not match or match.end() == state.pos:
-                continue
-            shown = rule.show(match, state.env["page"])
-            if shown is None:
-                continue
-            if not silent and shown:
-                state.push("html_inline", "", 0).content = shown
-            state.pos = match.end()
-            return True
-        return False
 
-    return read
+def _with_templates_shown(html: str, page: Page) -> str:
+    """Return HTML with what tags of templates in it show; in ``pre`` they are code."""
+    if html.lstrip().startswith("<pre"):
+        return html
+    parts: list[str] = []
+    position = 0
+    for found in _TEMPLATE_START.finditer(html):
+        shown = _shown_mark(html, found.start(), len(html), page) if found.start() >= position else None
+        if shown:
+            parts += [html[position : found.start()], shown[0]]
+            position = shown[1]
+    return "".join([*parts, html[position:]])
 
 
 # --- HTML ----------------------------------------------------------------------------------------------------

@@ -15,17 +15,19 @@ from ingestion import markdown_outline
 from ingestion.extraction import plain
 from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.html.anchors import anchors as anchors_of
-from ingestion.extraction.html.parser import Node, detach, parse
+from ingestion.extraction.html.parser import Node, parse
 from ingestion.extraction.html.to_markdown import HEADINGS, Converter
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
 from ingestion.extraction.markdown import front_matter
 from ingestion.extraction.markdown.dialect import Page
 from ingestion.extraction.markdown.parser import TooMuchMarkup, to_html
+from ingestion.extraction.markdown.templates import LITERAL
 from ingestion.extraction.sanitize import clean
 from ingestion.extraction.slugs import github_slugger
 from ingestion.types import Extracted
 
-_JSX = re.compile(r"^[ \t]*</?[A-Z][\w.]*[\s/>]|^import [^\n]{1,200}? from ['\"]|\{/\*", re.MULTILINE)
+# A component or an import, not a tag of HTML in capitals, and not in indented code.
+_JSX = re.compile(r"^ {0,3}</?[A-Z]\w*[a-z][\w.]*[\s/>]|^import [^\n]{1,200}? from ['\"]|\{/\*", re.MULTILINE)
 
 
 def read(url: str, text: str) -> Extracted:
@@ -49,7 +51,7 @@ def assembled(
     for heading in headings:
         _leave_out_pictures(heading, dropped)
     converter = Converter(url, anchors_of(headings), page_chars=size)
-    markdown = clean("\n\n".join(filter(None, map(converter.convert, parts)))).strip()
+    markdown = clean("\n\n".join(filter(None, map(converter.convert, parts)))).replace(LITERAL, "").strip()
     title = title or markdown_outline.first_heading(markdown) or file_name(url)
     slug = github_slugger()
     return Extracted(
@@ -71,9 +73,8 @@ def _leave_out_pictures(heading: Node, dropped: DroppedWords) -> None:
     """Leave the descriptions of logos and badges out of a heading that has words of its own."""
     if not heading.words():
         return
-    for picture in [node for node in heading.walk() if node.tag == "img"]:
-        dropped.add("pictures in headings", picture.get("alt"))
-        detach([picture])
+    for picture in (node for node in heading.walk() if node.get("alt") and node.tag == "img"):
+        dropped.add("pictures in headings", picture.attributes.pop("alt", ""))
 
 
 def _links(part: Node) -> Iterator[str]:

@@ -14,8 +14,7 @@ from markdown_it.rules_inline import StateInline
 
 from ingestion.extraction.html.parser import UNSEEN
 from ingestion.extraction.markdown.components import properties, shown
-from ingestion.extraction.markdown.dialect import Block, Page
-from ingestion.extraction.markdown.templates import without_templates
+from ingestion.extraction.markdown.dialect import MAX_SEARCHES_IN_VAIN, Block, Page
 
 ELEMENTS = {
     "a", "abbr", "address", "article", "aside", "audio", "b", "bdi", "bdo", "big", "blockquote", "body", "br", "button",
@@ -28,6 +27,8 @@ ELEMENTS = {
     *UNSEEN,
 }  # fmt: skip
 VOID = {"br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
+# They end where they say so, not at a blank line.
+HIDING = UNSEEN | {"pre"}
 # In MDX too their content is read as HTML.
 # Attributes without a value; any other word in a tag of HTML means that it is none: "a <b and c> d".
 _FLAGS = frozenset({
@@ -39,13 +40,17 @@ RAW = {"dl", "ol", "pre", "table", "ul"}
 KEPT = {"align", "alt", "checked", "class", "colspan", "href", "id", "lang", "name", "role", "rowspan", "start", "type"}
 # Longer tags are text.
 MAX_TAG_CHARS, MAX_TAG_LINES = 6_000, 80
+# After many that were not closed.
+MAX_CHARS_IN_VAIN = 300
 
 _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})*\}"
 _TAG = re.compile(rf"""<(/?)([A-Za-z][\w.:-]*|(?=>))((?:[^<>"'{{}}]|"[^"]*"|'[^']*'|{_BRACES})*)>""")
 _GIVEN = re.compile(rf"""[\w:.@-]*[ \t\n]*=[ \t\n]*(?:"[^"]*"|'[^']*'|{_BRACES}|[^\s"'{{}}]+)|{_BRACES}""")
-_BARE = re.compile(r"(?<![\w:.@-])[\w:.@-]+(?=[\s/]|$)")
+_BARE = re.compile(r"(?<![\w:.@#-])\w+(?=[\s/]|$)")  # v-pre, :key and @click are Vue's
 _NAME = re.compile(r"</?([A-Za-z][\w.:-]*)(?=[\s/>]|$)")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+# Within ``pre``: no tag that code is written with.
+_PLAIN_ANGLE = re.compile(r"<(?!/?(?:code|span|b|i|em|strong|a|br|kbd|samp|var|u|mark|div|font)\b[^<>]*>)")
 
 
 class Tag(NamedTuple):
@@ -65,15 +70,16 @@ class Tag(NamedTuple):
 def tag_at(text: str, start: int, page: Page, *, stop: int | None = None) -> Tag | None:
     """Return the tag that begins there, if it is one of an element or a component."""
     end = min(len(text) if stop is None else stop, start + MAX_TAG_CHARS)
-    if page.searches_in_vain > 50:
-        end = min(end, start + 300)
+    if page.searches_in_vain > MAX_SEARCHES_IN_VAIN:
+        end = min(end, start + MAX_CHARS_IN_VAIN)
     match = _TAG.match(text, start, end)
     if match is None:
         page.searches_in_vain += end == start + MAX_TAG_CHARS
         return None
     tag = Tag(match.group(2), bool(match.group(1)), match.group(3), match.end())
-    is_attached = start > 0 and (text[start - 1].isalnum() or text[start - 1] in "_>") and not tag.is_end
-    return tag if _is_markup(tag, page, is_attached=is_attached and text[start - 1] != ">") else None
+    before = text[start - 1 : start] if start else ""
+    is_attached = not tag.is_end and (before.isalnum() or before == "_")
+    return tag if _is_markup(tag, page, is_attached=is_attached) else None
 
 
 def _is_markup(tag: Tag, page: Page, *, is_attached: bool) -> bool:
@@ -87,10 +93,8 @@ def _is_markup(tag: Tag, page: Page, *, is_attached: bool) -> bool:
     if not name:  # <> and </> of JSX
         return page.is_jsx
     is_component = not name[0].islower() or "-" in name or "." in name or page.is_jsx
-    if not is_component or ("://" in tag.given) > ("=" in tag.given):
-        return False
-    if is_attached:
-        return "=" in tag.given
+    if not is_component or is_attached:
+        return is_component and "=" in tag.given
     return tag.is_end or tag.is_empty or "=" in tag.given or name in page.closed_tags
 
 
@@ -114,7 +118,7 @@ def read_tag_lines(block: Block, _: re.Match[str]) -> int:
         if found and not text[position : len(text) if newline < 0 else newline].strip():
             if height > 1:
                 block.page.found()
-            block.html("".join(_html_of(tag, block.page, in_line=False) for tag in found))
+            block.html("".join(_html_of(tag, in_line=False) for tag in found))
             return block.line + text.count("\n", 0, position) + 1
         if ">" in text[position:] and height == 1 and position:
             return 0
@@ -151,7 +155,7 @@ def begins_html(block: Block) -> bool:
     name = _NAME.match(text)
     if not name or not is_element(name.group(1)):
         return False
-    return name.group(1).lower() not in UNSEEN | {"pre"} or name.group(1) in block.page.closed_tags
+    return name.group(1).lower() not in HIDING or name.group(1) in block.page.closed_tags
 
 
 def end_of_unseen(block: Block) -> int:
@@ -160,7 +164,7 @@ def end_of_unseen(block: Block) -> int:
     name = _NAME.match(text)
     if text.startswith("<!--"):
         end = re.compile("-->")
-    elif name and name.group(1).lower() in UNSEEN | {"pre"} and not text.startswith("</"):
+    elif name and name.group(1).lower() in HIDING and not text.startswith("</"):
         end = re.compile(rf"</{name.group(1)}\b", re.IGNORECASE)
     else:
         return 0
@@ -187,7 +191,7 @@ def inline_tag(state: StateInline, silent: bool) -> bool:
     if not silent:
         is_attached = state.src[tag.end : tag.end + 1].isalnum() or state.src.startswith("<", tag.end)
         space = " " if is_attached and not is_element(tag.name) else ""
-        state.push("html_inline", "", 0).content = _html_of(tag, page, in_line=True) + space
+        state.push("html_inline", "", 0).content = _html_of(tag, in_line=True) + space
         if tag.name == "a":
             state.linkLevel += -1 if tag.is_end else 1
     state.pos = tag.end
@@ -195,36 +199,36 @@ def inline_tag(state: StateInline, silent: bool) -> bool:
 
 
 def rewritten(html: str, page: Page) -> str:
-    """Return HTML with the words of components, and with what is no tag as text."""
-    if html.lstrip().startswith("<!--"):
-        html = _COMMENT.sub("", html) if "-->" in html else html
+    """Return HTML with the words of components, without comments, and with what is no tag as text."""
     parts: list[str] = []
-    position = 0
+    position, last_comment, lowered = 0, html.rfind("-->"), html.lower()
     while (start := html.find("<", position)) >= 0:
-        parts.append(without_templates(html[position:start]))
-        tag = tag_at(html, start, page)
-        if tag and tag.name.lower() in UNSEEN | {"pre"} and not tag.is_end and not tag.is_empty:
-            end = html.lower().find(f"</{tag.name.lower()}", tag.end)
-            if end >= 0:
-                inside = html[tag.end : end]
-                parts.append(_html_of(tag, page, in_line=True) + (_escaped(inside) if tag.name == "pre" else inside))
-                position = end
-                continue
-            tag = None
-        if html.startswith("<!--", start) and (end := html.find("-->", start)) >= 0:
-            position = end + 3
+        parts.append(html[position:start])
+        if start < last_comment and html.startswith("<!--", start):
+            position = html.find("-->", start) + len("-->")
             continue
-        parts.append(_html_of(tag, page, in_line=True) if tag else "&lt;")
-        position = tag.end if tag else start + 1
-    return "".join([*parts, without_templates(html[position:])])
+        tag = tag_at(html, start, page)
+        hides = tag is not None and tag.name.lower() in HIDING and not (tag.is_end or tag.is_empty)
+        end = _find(lowered, f"</{tag.name.lower()}", tag.end, page) if tag and hides else -1
+        if tag is None or (hides and end < 0):
+            parts.append("&lt;")
+            position = start + 1
+            continue
+        parts.append(_html_of(tag, in_line=True))
+        position = max(tag.end, end)
+        parts.append(_PLAIN_ANGLE.sub("&lt;", html[tag.end : position]))
+    return "".join([*parts, html[position:]])
 
 
-def _escaped(code: str) -> str:
-    """Return the content of ``<pre>`` with what is no tag of HTML as text."""
-    return re.sub(r"<(?!/?(?:code|span|b|i|em|strong|a|br|kbd|samp|var|u|mark|div|font)\b[^<>]*>)", "&lt;", code)
+def _find(text: str, words: str, start: int, page: Page) -> int:
+    """Return where the words stand, or -1, also after too many searches in vain."""
+    found = text.find(words, start) if page.may_search() else -1
+    if found >= 0:
+        page.found()
+    return found
 
 
-def _html_of(tag: Tag, page: Page, *, in_line: bool) -> str:
+def _html_of(tag: Tag, *, in_line: bool) -> str:
     """Return a tag as HTML: an element with what the reader looks at, of a component its words."""
     name = tag.name.lower()
     if is_element(tag.name):

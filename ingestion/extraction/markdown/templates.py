@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+# Stands after a brace that begins no tag; no page has it, and the reader removes it.
+LITERAL = "\ue000"
 # Each stops at what may begin the next one.
 HUGO = re.compile(r"""\{\{[<%](?P<inside>(?:"[^"]*"|`[^`]*`|[^"`{}])*?)[>%]\}\}""")
 LIQUID = re.compile(r"\{%-?(?P<inside>(?:[^%{]|%(?!\})|\{(?!%))*?)-?%\}")

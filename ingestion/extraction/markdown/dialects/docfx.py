@@ -34,6 +34,11 @@ def _read_element(block: Block, match: re.Match[str]) -> int:
     return after
 
 
+def _read_tab(block: Block, match: re.Match[str]) -> int:
+    block.title("tab", match.group(1))
+    return block.line + 1
+
+
 def _reference(match: re.Match[str], _: object) -> str:
     """Return the name that a reference leads to, or the words that it gives."""
     name, _, query = match.group(1).partition("?")
@@ -48,8 +53,12 @@ def _file(match: re.Match[str], _: object) -> str:
 
 
 DIALECT = Dialect(
-    blocks=(BlockRule(":", re.compile(rf":::[ \t]*({ELEMENTS})(?![\w])([^\n]*?)(?::::)?$"), _read_element),),
+    blocks=(
+        BlockRule(":", re.compile(rf":::[ \t]*({ELEMENTS})(?![\w])([^\n]*?)(?::::)?$"), _read_element),
+        BlockRule("#", re.compile(r"#{1,6}[ \t]+\[([^\[\]]+)\]\(#tab/[^()]*\)[ \t#]*$"), _read_tab),
+    ),
     marks=(
+        InlineRule("[", re.compile(r"\[!(?:UICONTROL|DNL)[ \t]+([^\[\]]+)\]"), lambda match, _: escape(match.group(1))),
         InlineRule("<", re.compile(r"<xref:([^\s<>]+)>"), _reference),
         InlineRule("@", re.compile(r"(?<!\w)@[\"']([\w.`]+)[\"']"), _reference),
         InlineRule(

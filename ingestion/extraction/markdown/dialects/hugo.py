@@ -21,6 +21,7 @@ HIDDEN = {
     "partial", "rawhtml", "video", "embed", "asciinema", "br", "clear", "icon", "fa", "meta", "pagebreak", "lipsum",
 }  # fmt: skip
 CODE_FILES = {"code", "code_sample", "codenew", "example", "gist", "literalinclude"}
+BARE_WORDS = {"badge", "heading", "kbd", "key"}
 
 _HIGHLIGHT_END = re.compile(r"\{\{[<%]\s*/\s*(?:highlight|code|codeblock|mermaid)\s*[>%]\}\}")
 
@@ -40,6 +41,8 @@ def _read_code(block: Block, match: re.Match[str]) -> int:
 
 def _read_shortcodes(block: Block, match: re.Match[str]) -> int:
     """Read a line that holds nothing but shortcodes."""
+    if "/*" in match.group():
+        return 0
     for tag in HUGO.finditer(match.group()):
         block.html(_shown(parse(tag.group("inside"))).as_block())
     return block.line + 1
@@ -54,10 +57,12 @@ def _shown(tag: Template) -> Shown:
         return Shown(words=given.get("text") or given.get("term_id", "").replace("-", " "))
     if tag.name in CODE_FILES and (path := given.get("file") or next(iter(tag.quoted), "")):
         return Shown(words=file_note(path))
-    if tag.name in NOTES and (kind := next((word for word in tag.bare if word in KNOWN), "")):
-        return shown(kind, tag.given, tag.quoted)
-    if tag.name in ("heading", "tabs"):
-        return Shown(words=" ".join(tag.quoted) if tag.name == "heading" else "")
+    if tag.name in NOTES and (kind := next((word for word in [*tag.bare, *tag.quoted] if word in KNOWN), "")):
+        return shown(kind, tag.given, [words for words in tag.quoted if words != kind])
+    if tag.name == "tabs":
+        return Shown()
+    if tag.name in BARE_WORDS:
+        return Shown(words=" ".join([*tag.quoted, *tag.bare]))
     return shown(tag.name, tag.given, tag.quoted)
 
 
@@ -69,10 +74,10 @@ def in_line(seen: Shown) -> str:
 
 
 def _in_line(match: re.Match[str], _: Page) -> str:
-    tag = parse(match.group("inside"))
-    if tag.name in ("highlight", "ref", "relref") and not tag.is_end:
-        return ""
-    return in_line(_shown(tag))
+    """Return what a shortcode shows; one that is written between ``/*`` and ``*/`` is shown as it is."""
+    if match.group("inside").startswith("/*"):
+        return escape(match.group().replace("/*", "").replace("*/", ""), quote=False)
+    return in_line(_shown(parse(match.group("inside"))))
 
 
 DIALECT = Dialect(
@@ -82,6 +87,7 @@ DIALECT = Dialect(
             re.compile(r"\{\{[<%]\s*(?=(?:highlight|code|codeblock|mermaid)\b)(?P<inside>[^{}]*?)[>%]\}\}$"),
             _read_code,
         ),
+        BlockRule("<", re.compile(r"<--->$"), lambda block, _: block.line + 1),
         BlockRule("{", re.compile(rf"(?:{HUGO.pattern.replace('?P<inside>', '?:')}[ \t]*){{1,20}}$"), _read_shortcodes),
     ),
     marks=(InlineRule("{", HUGO, _in_line),),

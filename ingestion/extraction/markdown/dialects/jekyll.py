@@ -13,15 +13,19 @@ from markdown_it.common.utils import normalizeReference
 from ingestion.extraction.markdown.components import Shown, shown
 from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule, Page
 from ingestion.extraction.markdown.dialects.hugo import in_line
-from ingestion.extraction.markdown.templates import LIQUID, Template, parse, plain_address
+from ingestion.extraction.markdown.templates import LIQUID, LITERAL, Template, parse, plain_address
 
 _ALONE = re.compile(rf"(?:{LIQUID.pattern.replace('?P<inside>', '?:')}[ \t]*){{1,20}}$")
 _HIGHLIGHT = re.compile(r"\{%-?[ \t]*highlight[ \t]+([\w+#-]{1,20})[^\n]*%\}$")
 _HIGHLIGHT_END = re.compile(r"\{%-?[ \t]*endhighlight")
 _COMMENT = re.compile(r"\{%-?[ \t]*comment[ \t]*-?%\}")
 _COMMENT_END = re.compile(r"\{%-?[ \t]*endcomment")
+_CONTENTS = re.compile(
+    r"(?:[*-]|1\.)[ \t]+(?:toc|(?:table of )?contents|[^\n]{0,40}replaced[^\n]{0,40})$", re.IGNORECASE
+)
+_RAW_END = re.compile(r"\{%-?[ \t]*endraw")
 _TEXT = re.compile(r"""\{\{[ \t]*["']([^"'{}]+)["'][^{}]*\}\}""")
-_VARIABLE = re.compile(r"\{\{-?[ \t]*\$?[A-Za-z_][\w-]*(?:[.\[|(][^{}\n]*|[ \t]+\|[^{}\n]*)\}\}")
+_VARIABLE = re.compile(r"\{\{-?[ \t]*(?:[.$]\w|[A-Za-z_][\w-]*(?:[.\[|(]|[ \t]+\|))[^{}\n]*\}\}")
 
 Show = Callable[[Template], Shown | None]
 
@@ -68,6 +72,21 @@ def _read_comment(block: Block, _: re.Match[str]) -> int:
     return end + 1
 
 
+def _read_raw(block: Block, _: re.Match[str]) -> int:
+    """Read lines in which tags and variables are text."""
+    end = block.find(_RAW_END, block.line + 1)
+    if end < 0:
+        return 0
+    block.markdown(block.lines(block.line + 1, end).replace("{", f"{{{LITERAL}"))
+    return end + 1
+
+
+def _read_contents(block: Block, _: re.Match[str]) -> int:
+    """Read the item that kramdown replaces by a table of contents."""
+    is_replaced = block.line + 1 < block.end and re.match(r"\{:[ \t]*toc\b", block.text_at(block.line + 1))
+    return block.line + 2 if is_replaced else 0
+
+
 def _read_definition(block: Block, match: re.Match[str]) -> int:
     """Read the definition of a link whose address is made of variables."""
     definition = {"title": "", "href": plain_address(match.group(2))}
@@ -84,6 +103,8 @@ DIALECT = Dialect(
     blocks=(
         BlockRule("{", _HIGHLIGHT, _read_code),
         BlockRule("{", _COMMENT, _read_comment),
+        BlockRule("{", re.compile(r"\{%-?[ \t]*raw[ \t]*-?%\}$"), _read_raw),
+        BlockRule("*-1", _CONTENTS, _read_contents),
         liquid_block(_shown),
         BlockRule("[", re.compile(r"\[([^\[\]\n^][^\[\]\n]*)\]:[ \t]*([^\s{]*\{[{%][^\n]*)$"), _read_definition),
     ),

@@ -42,6 +42,16 @@ def _read_comment(block: Block, _: re.Match[str]) -> int:
     return end + 1
 
 
+def _read_code(block: Block, _: re.Match[str]) -> int:
+    """Read code between ``{`` and ``}`` with backquotes, as it stands in components that show code."""
+    end = block.find(re.compile(r"`\}$"), block.line)
+    if end < 0:
+        return 0
+    code = block.lines(block.line, end + 1, indent=block.indent).strip()
+    block.code(code[2:-2].strip("\n"))
+    return end + 1
+
+
 def _expression(match: re.Match[str], page: Page) -> str | None:
     """Return nothing for an expression of MDX; in other pages braces are text."""
     if not page.is_jsx:
@@ -55,6 +65,7 @@ DIALECT = Dialect(
         BlockRule("i", _IMPORT, _read_module_lines),
         BlockRule("e", _EXPORT, _read_module_lines),
         BlockRule("{", re.compile(r"\{/\*(?![ \t]*#[\w-]+[ \t]*\*/)"), _read_comment),
+        BlockRule("{", re.compile(r"\{`"), _read_code),
         BlockRule("<", re.compile(r"</?(?:[A-Za-z>])"), tags.read_tag_lines),
     ),
     marks=(

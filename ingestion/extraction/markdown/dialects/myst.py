@@ -38,7 +38,7 @@ UNTITLED = {"grid", "tab-set", "tabs", "code-group", "div", "margin", "only", "c
 PROSE_ROLES = {
     "abbr", "abbreviation", "cite", "cite:p", "cite:t", "dfn", "doc", "download", "emphasis", "eq", "footcite",
     "guilabel", "index", "kbd", "menuselection", "numref", "pep", "ref", "rfc", "strong", "sub", "subscript", "sup",
-    "superscript", "term", "title", "u", "del", "button", "badge", "bdg", "octicon",
+    "superscript", "term", "title", "u", "del", "button", "badge", "bdg",
 }  # fmt: skip
 NUMBERED = {"pep": "PEP ", "rfc": "RFC "}
 
@@ -156,6 +156,8 @@ def _role(match: re.Match[str], page: Page) -> str:
     """Return the words of a role: prose, a formula, or a name in code."""
     role, words = match.group(1).lower(), " ".join(match.group(3).split())
     bare = role.rpartition(":")[2]
+    if bare == "octicon":
+        return ""
     if bare == "math":
         return escape(f"${words}$", quote=False)
     target = ""

@@ -55,7 +55,11 @@ DIALECT = Dialect(
             lambda *_: "",
         ),
         InlineRule("=^", re.compile(r"(?<=[^\s=^])(?:==|\^\^)(?![\w=^\"'(])"), lambda *_: ""),
-        InlineRule("{", re.compile(r"\{:[^{}\n]*\}|\{[ \t]*(?:[#.][\w-]|[a-z-]{1,20}=)[^{}\n]*\}"), lambda *_: ""),
+        InlineRule(
+            "{",
+            re.compile(r"(?<!\{)(?:\{:[^{}\n]*\}|\{[ \t]*(?:[#.][\w-]|[a-z-]{1,20}=)[^{}\n]*\})(?!\})"),
+            lambda *_: "",
+        ),
         InlineRule(
             "`",
             re.compile(r"`#![\w+-]{1,20} ([^`]+)`(?!`)"),

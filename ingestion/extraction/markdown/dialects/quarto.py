@@ -7,14 +7,15 @@ Its shortcodes are Hugo's.
 from __future__ import annotations
 
 import re
+from html import escape
 
 from ingestion.extraction.admonitions import KNOWN
 from ingestion.extraction.markdown.components import properties
-from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect
+from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule
 
-_OPTIONS = re.compile(r"\A(?:[ \t]*(?:#|//|--|%)\|[^\n]*(?:\n|\Z))+")
+_OPTIONS = re.compile(r"\A(?:[ \t]*(?:#|//|--|%%?)\|[^\n]*(?:\n|\Z))+")
 _SHOWN_OPTION = re.compile(
-    r"^[ \t]*(?:#|//|--|%)\|[ \t]*(?:fig-cap|tbl-cap|fig-alt|title):[ \t]*[\"']?([^\n\"']+)", re.MULTILINE
+    r"^[ \t]*(?:#|//|--|%%?)\|[ \t]*(?:fig-cap|tbl-cap|fig-alt|title):[ \t]*[\"']?([^\n\"']+)", re.MULTILINE
 )
 _CHUNK = re.compile(r"[ \t]*\{[A-Za-z]")
 
@@ -29,6 +30,14 @@ def _read_division(block: Block, match: re.Match[str]) -> int:
     return block.line + 1
 
 
+def _read_caption(block: Block, match: re.Match[str]) -> int:
+    """Read the caption below a table."""
+    if not block.state.tokens or block.state.tokens[-1].type != "table_close":
+        return 0
+    block.title("container", match.group(1))
+    return block.line + 1
+
+
 def _without_options(info: str, code: str) -> str:
     """Return the code of a chunk without the lines of options above it; captions stay, as comments."""
     if not _CHUNK.match(info) or not (options := _OPTIONS.match(code)):
@@ -38,6 +47,16 @@ def _without_options(info: str, code: str) -> str:
 
 
 DIALECT = Dialect(
-    blocks=(BlockRule(":", re.compile(r":{3,}[ \t]*\{([^{}]*)\}[ \t]*:*$"), _read_division),),
+    blocks=(
+        BlockRule(":", re.compile(r":{3,}[ \t]*\{([^{}]*)\}[ \t]*:*$"), _read_division),
+        BlockRule(":", re.compile(r":[ \t]+(\S[^\n]*?)[ \t]*(?:\{[^{}]*\})?$"), _read_caption),
+    ),
+    marks=(
+        InlineRule(
+            "[",
+            re.compile(r"\[([^\[\]\n]+)\]\{[ \t]*[.#][^{}\n]*\}"),
+            lambda match, _: escape(match.group(1), quote=False),
+        ),
+    ),
     code=(_without_options,),
 )

@@ -1,13 +1,14 @@
 """VitePress: files of code, marks in code, and its own components. Its containers are Docusaurus' ones.
 
-``<<< @/file.js{2}``, ``// [!code highlight]``, ``[[toc]]``, ``{{ $frontmatter.title }}``.
+``<<< @/file.js{2}``, ``// [!code highlight]``, ``[[toc]]``, ``![a](b =9x9)``, ``{{ $frontmatter.title }}``.
 """
 
 from __future__ import annotations
 
 import re
+from html import escape
 
-from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect
+from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule
 from ingestion.extraction.markdown.dialects.mkdocs import file_note
 
 _MARK = re.compile(r"[ \t]*(?://|#|<!--|/\*|--|;|%)[ \t]*\[!code [^\]\n]{1,60}\][ \t]*(?:-->|\*/)?")
@@ -22,6 +23,11 @@ DIALECT = Dialect(
     blocks=(
         BlockRule("<", re.compile(r"<<<[ \t]*(\S+)[^\n]*$"), _read_file),
         BlockRule("[", re.compile(r"\[\[toc\]\]$|\[\[_TOC_\]\]$", re.IGNORECASE), lambda block, _: block.line + 1),
+    ),
+    marks=(
+        InlineRule(
+            "!", re.compile(r"!\[([^\[\]\n]*)\]\([^()\s]+[ \t]+=[\dx%]+\)"), lambda match, _: escape(match.group(1))
+        ),
     ),
     code=(lambda _, code: _MARK.sub("", code) if "[!code" in code else code,),
 )
