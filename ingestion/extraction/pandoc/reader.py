@@ -47,9 +47,9 @@ def read_text(url: str, text: str, *, markup: str) -> Extracted:
     return _extracted(url, _pandoc(url, source.encode(), markup))
 
 
-def read_bytes(url: str, body: bytes, *, markup: str) -> Extracted:
-    """Return a file that no other reader takes for text as Markdown."""
-    return _extracted(url, _pandoc(url, body, markup))
+def read_rtf(url: str, body: bytes) -> Extracted:
+    """Return a file in rich text format as Markdown; pandoc leaves out groups that it is told it may, notes too."""
+    return _extracted(url, _pandoc(url, body.replace(rb"{\*\footnote", rb"{\footnote"), "rtf"))
 
 
 def read_archive(url: str, body: bytes, *, markup: str) -> Extracted:
