@@ -152,8 +152,11 @@ def test_yaml_and_json_are_documents_if_they_describe_an_interface(tmp_path: Pat
         ("api.oas3.yml", True),
         ("a.md", True),
         ("deck.pptx", True),
-    ]
-    + [("package.json", False), (".github/ci.yml", False), ("soas.yaml", False), ("openapi.py", False)],
+        ("package.json", False),
+        (".github/ci.yml", False),
+        ("soas.yaml", False),
+        ("openapi.py", False),
+    ],
 )
 def test_a_file_of_data_that_cannot_be_looked_into_is_told_by_its_name(name: str, is_document: bool) -> None:
     assert files.may_be_document(name) is is_document
