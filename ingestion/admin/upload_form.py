@@ -15,7 +15,7 @@ from django.template.defaultfilters import filesizeformat
 
 from ingestion.exceptions import SourceError
 from ingestion.sources.local import uploads
-from ingestion.sources.local.files import FORMATS
+from ingestion.sources.local.formats import FORMATS
 
 
 class FilesInput(forms.FileInput):

@@ -31,7 +31,7 @@ from ingestion.types import Extracted
 # The default heap has no bound. A novel as EPUB takes 120 MB, the 900 KB manual of Git 200 MB.
 MEMORY = "-M768m"
 # Most texts take 0.1 s and the longest of Git's manuals 1 s; some constructs, 100 000 cells of a table, take minutes.
-TEXT_SECONDS, FILE_SECONDS = 20, 40  # of processor time
+TEXT_SECONDS, FILE_SECONDS = 10, 40  # of processor time
 OPTIONS = (
     "--to=html5",
     "--standalone",

@@ -33,7 +33,7 @@ from ingestion.exceptions import (
     UnsupportedContent,
 )
 from ingestion.fetching import fetcher, politeness
-from ingestion.sources.local.files import may_be_document
+from ingestion.sources.local.formats import may_be_document
 from ingestion.types import CrawlPolicy, Page, Validators
 
 T = TypeVar("T")

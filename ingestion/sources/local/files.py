@@ -1,4 +1,4 @@
-"""A folder or a single file as a source; documents are ``file://`` addresses of text, notebook and PDF files.
+"""A folder or a single file as a source; documents are ``file://`` addresses of files of the accepted formats.
 
 Hidden entries, unknown formats and whatever lies outside the folder are skipped; linked folders are not entered (what
 they lead to inside the folder is found at its own path). Only regular files are ever opened, and a symbolic link that
@@ -13,7 +13,6 @@ content with the old size and modification time is noticed all the same.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,52 +37,10 @@ from ingestion.exceptions import (
 from ingestion.fetching.responses import refuse_binary
 from ingestion.fetching.urls import MAX_URL_CHARS
 from ingestion.sources.globs import wanted
+from ingestion.sources.local.formats import BINARY, FORMATS, PDF, PDF_MARK_BYTES, RST, SNIFF_BYTES, is_other_data
 from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
-PDF = "application/pdf"
-OFFICE = "application/vnd.openxmlformats-officedocument"
-FORMATS = {
-    ".html": "text/html",
-    ".htm": "text/html",
-    ".xhtml": "text/html",
-    ".md": "text/markdown",
-    ".markdown": "text/markdown",
-    ".mdx": "text/markdown",
-    ".rst": "text/x-rst",
-    ".txt": "text/plain",
-    ".ipynb": "application/x-ipynb+json",
-    ".pdf": PDF,
-    ".adoc": "text/asciidoc",
-    ".asciidoc": "text/asciidoc",
-    ".org": "text/x-org",
-    ".rtf": "application/rtf",
-    ".docx": f"{OFFICE}.wordprocessingml.document",
-    ".pptx": f"{OFFICE}.presentationml.presentation",
-    ".xlsx": f"{OFFICE}.spreadsheetml.sheet",
-    ".odt": "application/vnd.oasis.opendocument.text",
-    ".epub": "application/epub+zip",
-    ".yaml": "application/yaml",
-    ".yml": "application/yaml",
-    ".json": "application/json",
-}
-BINARY = frozenset(
-    FORMATS[suffix] for suffix in (".pdf", ".rtf", ".docx", ".pptx", ".xlsx", ".odt", ".epub")
-)  # their readers say what is wrong with a file
-# Files of these formats are documents only if they describe an interface (OpenAPI): folders are full of others.
-DATA = frozenset({".yaml", ".yml", ".json"})
-OPENAPI = re.compile(rb"""(?:^|[{,])\s*["']?(?:openapi|swagger)["']?\s*:\s*["']?(?:2\.0|3\.\d)""", re.MULTILINE)
-OPENAPI_NAME = re.compile(r"openapi|swagger|(?:^|[._-])oas(?:[._-]|\d)", re.IGNORECASE)
-# reStructuredText in a .txt file, as Django's own documentation has it: a directive, a hyperlink target,
-# or a line of text with at least three equal marks below it. Dots and backquotes, which reStructuredText
-# allows too, would take an ellipsis or a Markdown fence for a heading.
-RST = re.compile(
-    rb"""^\.\.[ ](?:[\w:+.-]+::|_[^\n]+:) | ^[^\s][^\n]*\n([=\-~^"'*+\#])\1{2,}[ \t\r]*$""",
-    re.MULTILINE | re.VERBOSE,
-)
-SNIFF_BYTES = 64 * 1024  # a document whose first 64 KiB show no markup is read as plain text
-HEAD_BYTES = 16 * 1024  # the version of an OpenAPI document stands at its top; generated ones may have a licence above
-PDF_MARK_BYTES = 1024  # readers look for the mark this far into a file
 # Two writes within one tick of the file system's clock leave equal times: 4 ms on Linux, 2 s on FAT. A file that
 # changed so recently has no version yet and is read.
 SETTLED_NS = 2_500_000_000
@@ -192,23 +149,6 @@ def content_type_of(name: str, *, error: type[SourceError | UnsupportedContent])
     if content_type is None:
         raise error(f"{printable(name)} has no accepted format; accepted are {' '.join(FORMATS)}.")
     return content_type
-
-
-def may_be_document(name: str) -> bool:
-    """Return whether a file that cannot be looked into has an accepted format, by its name."""
-    suffix = PurePath(name).suffix.lower()
-    return suffix in FORMATS and (suffix not in DATA or bool(OPENAPI_NAME.search(PurePath(name).name)))
-
-
-def is_other_data(path: Path) -> bool:
-    """Return whether a file of data, by its suffix, does not describe an interface, by its head."""
-    if path.suffix.lower() not in DATA:
-        return False
-    try:
-        with os.fdopen(open_nofollow(real_path(str(path)), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            return not OPENAPI.search(file.read(HEAD_BYTES))
-    except OSError:
-        return False  # reading it will say why
 
 
 @contextmanager

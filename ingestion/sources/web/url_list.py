@@ -19,7 +19,8 @@ from ingestion.fetching import fetcher, politeness
 from ingestion.fetching.responses import refuse_binary
 from ingestion.fetching.urls import MAX_URL_CHARS, canonical
 from ingestion.sources.globs import wanted
-from ingestion.sources.local.files import FORMATS, existing_path, opened, read_unchanged, saved_path
+from ingestion.sources.local.files import existing_path, opened, read_unchanged, saved_path
+from ingestion.sources.local.formats import FORMATS
 from ingestion.sources.web import crawler
 from ingestion.sources.web.url_scope import normalise_url
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators

@@ -16,7 +16,7 @@ from ingestion.exceptions import FetchFailed, UnsupportedContent
 from ingestion.extraction import child_process
 from ingestion.extraction.extract import extract
 from ingestion.extraction.pandoc import asciidoc, reader
-from ingestion.sources.local.files import FORMATS
+from ingestion.sources.local.formats import FORMATS
 from ingestion.types import Extracted, Page
 from tests.support.words import lost_words
 
@@ -343,7 +343,8 @@ CONSTRUCTS: dict[str, Callable[[int], str]] = {
 @pytest.mark.processes
 @pytest.mark.parametrize("suffix", [".adoc", ".org"])
 @pytest.mark.parametrize("name", CONSTRUCTS)
-def test_hostile_text_is_read_in_time_and_kept(name: str, suffix: str) -> None:
+def test_hostile_text_is_read_in_time_and_kept(name: str, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "TEXT_SECONDS", 2)
     text = CONSTRUCTS[name](100_000)
     started = time.monotonic()
     found = read(text, suffix).markdown

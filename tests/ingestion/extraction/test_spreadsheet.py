@@ -11,7 +11,7 @@ import pytest
 from ingestion.exceptions import UnsupportedContent
 from ingestion.extraction.extract import extract
 from ingestion.extraction.pandoc import spreadsheet
-from ingestion.sources.local.files import FORMATS
+from ingestion.sources.local.formats import FORMATS
 from ingestion.types import Extracted, Page
 from tests.support.words import lost_words
 
