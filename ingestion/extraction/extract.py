@@ -52,8 +52,8 @@ READERS: dict[str, Callable[[str, str], Extracted]] = {
 }
 BINARY_READERS: dict[str, Callable[[str, bytes], Extracted]] = {
     "application/pdf": pdf.read,
-    "application/rtf": partial(pandoc.read_bytes, markup="rtf"),
-    "text/rtf": partial(pandoc.read_bytes, markup="rtf"),
+    "application/rtf": pandoc.read_rtf,
+    "text/rtf": pandoc.read_rtf,
     "application/epub+zip": partial(pandoc.read_archive, markup="epub"),
     "application/vnd.oasis.opendocument.text": partial(pandoc.read_archive, markup="odt"),
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": partial(

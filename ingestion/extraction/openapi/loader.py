@@ -18,6 +18,7 @@ from ingestion.exceptions import UnsupportedContent
 
 # Merging (``<<``) may double a mapping again and again; large descriptions of interfaces merge some hundred keys.
 MAX_MERGED = 100_000
+MAX_DEPTH = 100
 # A reference may lead to another one.
 MAX_HOPS = 20
 _VERSION = re.compile(r"2\.0|3\.\d+(?:\.\d+)?\b")
@@ -33,7 +34,17 @@ class _Loader(yaml.CSafeLoader):
     """A safe loader with the scalars of YAML 1.2 and bounded merging."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own attribute)
-    merged = 0
+    merged = depth = 0
+
+    def descend_resolver(self, parent: yaml.Node, index: Any) -> None:
+        """Count a level: libyaml recurses, and a file of 1 500 levels ended the process."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise TooLargeError(f"it is nested more than {MAX_DEPTH} levels deep")
+
+    def ascend_resolver(self) -> None:
+        """Count a level back."""
+        self.depth -= 1
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Merge what ``<<`` names, those nodes first, so that the size is known before it is multiplied."""

@@ -8,7 +8,6 @@ samples of code.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +15,9 @@ from ingestion import markdown_outline
 from ingestion.extraction.code_fence import fence
 from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
-from ingestion.extraction.markdown import reader as markdown_reader
 from ingestion.extraction.openapi.loader import Object, load, resolve
-from ingestion.extraction.openapi.schemas import MAX_PARTS, Schemas, as_dict, as_list, bounded
+from ingestion.extraction.openapi.parts import Parts, line
+from ingestion.extraction.openapi.schemas import as_dict, as_list, shown_value
 from ingestion.extraction.pipe_table import pipe_table
 from ingestion.extraction.sanitize import clean
 from ingestion.types import Extracted
@@ -26,8 +25,6 @@ from ingestion.types import Extracted
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 SAMPLES = ("x-codeSamples", "x-code-samples")
 EXTENSION = "vendor extension"
-# Text of all examples: an alias may stand for a large one again and again.
-MAX_EXAMPLE_CHARS = 3_000_000
 
 
 def read(url: str, text: str) -> Extracted:
@@ -48,30 +45,27 @@ def read(url: str, text: str) -> Extracted:
     )
 
 
-class _Page:
-    """The page of one document; ``fragments`` has one for each of its headings, in order."""
+class _Page(Parts):
+    """The page of one document."""
 
     def __init__(self, url: str, root: Object) -> None:
-        self.url, self.root = url, root
+        super().__init__(url, root)
         self.info = as_dict(root.get("info"))
-        self.fragments: list[str] = []
-        self._schemas = Schemas(root)
-        self._room = MAX_EXAMPLE_CHARS
 
     def blocks(self) -> Iterator[str]:
         """Yield the Markdown of the whole page."""
-        yield self._heading(1, str(self.info.get("title") or file_name(self.url)), "/info")
-        yield _line("Version", self.info.get("version"))
+        yield self.heading(1, str(self.info.get("title") or file_name(self.url)), "/info")
+        yield line("Version", self.info.get("version"))
         yield str(self.info.get("summary") or "")
-        yield self._text(self.info.get("description"), 1)
+        yield self.text(self.info.get("description"), 1)
         yield from self._facts()
         operations = list(self._operations())
         tags = {str(tag["name"]): tag for tag in map(as_dict, as_list(self.root.get("tags"))) if "name" in tag}
         names = dict.fromkeys([*tags, *(tag for tag, *_ in operations)])
         for name in names:
-            yield self._heading(2, name, "/tags")
-            yield self._text(tags.get(name, {}).get("description"), 2)
-            yield self._links(tags.get(name, {}))
+            yield self.heading(2, name, "/tags")
+            yield self.text(tags.get(name, {}).get("description"), 2)
+            yield self.links(tags.get(name, {}))
             for tag, heading, pointer, shared, operation in operations:
                 if tag == name:
                     yield from self._operation(heading, pointer, shared, operation)
@@ -83,25 +77,25 @@ class _Page:
         lines = [f"- {server.get('url', '')} {server.get('description', '')}".strip() for server in servers]
         for server in servers:
             for name, variable in as_dict(server.get("variables")).items():
-                lines.append(f"  - {{{name}}}: {self._schemas.notes(variable)}")
+                lines.append(f"  - {{{name}}}: {self.schemas.notes(variable)}")
         if "host" in self.root or "basePath" in self.root:
             schemes = ", ".join(map(str, as_list(self.root.get("schemes"))))
             lines.append(f"- {self.root.get('host', '')}{self.root.get('basePath', '')} {schemes}".strip())
         yield "\n".join(["**Servers**", "", *lines]) if lines else ""
         contact, license_ = as_dict(self.info.get("contact")), as_dict(self.info.get("license"))
-        yield _line("Contact", " ".join(map(str, contact.values())))
-        yield _line("License", " ".join(map(str, license_.values())))
-        yield _line("Terms of service", self.info.get("termsOfService"))
-        yield self._links(self.root)
+        yield line("Contact", " ".join(map(str, contact.values())))
+        yield line("License", " ".join(map(str, license_.values())))
+        yield line("Terms of service", self.info.get("termsOfService"))
+        yield self.links(self.root)
         schemes_ = as_dict(self._component("securitySchemes", "securityDefinitions"))
         if schemes_:
-            yield self._heading(2, "Authentication", "/components/securitySchemes")
+            yield self.heading(2, "Authentication", "/components/securitySchemes")
             for name, value in schemes_.items():
                 scheme = resolve(self.root, value)
                 yield f"**{name}**"
-                yield self._text(scheme.get("description"), 2)
+                yield self.text(scheme.get("description"), 2)
                 rest = {key: part for key, part in scheme.items() if key != "description"}
-                yield "\n".join(f"- {key}: {self._schemas_value(part)}" for key, part in rest.items())
+                yield "\n".join(f"- {key}: {shown_value(part)}" for key, part in rest.items())
 
     # --- Operations -------------------------------------------------------------------------------------
 
@@ -120,15 +114,15 @@ class _Page:
         self, heading: str, pointer: str, shared: Object, operation: Object, level: int = 3
     ) -> Iterator[str]:
         """Yield the section of an operation."""
-        yield self._heading(level, heading, pointer)
+        yield self.heading(level, heading, pointer)
         yield f"**{operation['summary']}**" if operation.get("summary") else ""
         yield "Deprecated." if operation.get("deprecated") is True else ""
-        yield self._text(operation.get("description"), level)
+        yield self.text(operation.get("description"), level)
         for key in ("summary", "description"):
-            yield self._text(shared.get(key), level)
-        yield _line("Operation", operation.get("operationId"))
-        yield _line("Also under", ", ".join(map(str, as_list(operation.get("tags"))[1:])))
-        yield self._links(operation)
+            yield self.text(shared.get(key), level)
+        yield line("Operation", operation.get("operationId"))
+        yield line("Also under", ", ".join(map(str, as_list(operation.get("tags"))[1:])))
+        yield self.links(operation)
         yield self._security(operation)
         own = [resolve(self.root, p) for p in as_list(operation.get("parameters"))]
         named = {(p.get("name"), p.get("in")) for p in own}
@@ -153,12 +147,12 @@ class _Page:
                 k: v for k, v in parameter.items() if k not in ("name", "in", "required", "schema", "content", "type")
             }
             notes = (
-                self._schemas.notes(own)
+                self.schemas.notes(own)
                 if schema is parameter
-                else f"{self._schemas.notes(own)} {self._notes_of(schema)}"
+                else f"{self.schemas.notes(own)} {self._notes_of(schema)}"
             )
             required = "yes" if parameter.get("required") is True else ""
-            type_ = self._schemas.type_of(schema)
+            type_ = self.schemas.type_of(schema)
             rows.append(
                 [f"`{parameter.get('name', '')}`", str(parameter.get("in", "")), type_, required, notes.strip()]
             )
@@ -167,24 +161,24 @@ class _Page:
             yield pipe_table([["Name", "In", "Type", "Required", "Description"], *rows])
 
     def _notes_of(self, schema: Any) -> str:
-        return self._schemas.notes(resolve(self.root, schema))
+        return self.schemas.notes(resolve(self.root, schema))
 
     def _body(self, body: Object, contents: list[tuple[str, Any]]) -> Iterator[str]:
         """Yield the body of a request: its types, properties and examples."""
         yield "**Request body**" + (" (required)" if body.get("required") is True else "")
-        yield self._text(body.get("description"), 4)
+        yield self.text(body.get("description"), 4)
         for media_type, value in contents:
             yield from self._content(media_type, as_dict(value))
 
     def _content(self, media_type: str, content: Object) -> Iterator[str]:
         schema = content.get("schema")
         yield ": ".join(
-            filter(None, [f"`{media_type}`" if media_type else "", self._schemas.type_of(schema) if schema else ""])
+            filter(None, [f"`{media_type}`" if media_type else "", self.schemas.type_of(schema) if schema else ""])
         )
         if isinstance(schema, dict):
             yield self._notes_of(schema) if "$ref" not in schema else ""
-            yield self._schemas.table(schema)
-        yield from self._examples(content)
+            yield self.schemas.table(schema)
+        yield from self.examples(content)
 
     def _responses(self, responses: Object) -> Iterator[str]:
         """Yield a table of what is answered, then the bodies and headers."""
@@ -202,10 +196,10 @@ class _Page:
                 yield f"Body of {status}:"
                 yield from self._content(media_type, as_dict(value))
             if not contents:
-                yield from self._examples(response)
+                yield from self.examples(response)
             headers = {name: resolve(self.root, header) for name, header in as_dict(response.get("headers")).items()}
             rows = [
-                [f"`{n}`", self._schemas.type_of(h.get("schema") or h), self._schemas.notes(h)]
+                [f"`{n}`", self.schemas.type_of(h.get("schema") or h), self.schemas.notes(h)]
                 for n, h in headers.items()
             ]
             yield f"Headers of {status}:" if rows else ""
@@ -230,7 +224,7 @@ class _Page:
             )
             for way in as_list(operation.get("security"))
         ]
-        return _line("Authentication", " or ".join(filter(None, ways)))
+        return line("Authentication", " or ".join(filter(None, ways)))
 
     # --- Models -----------------------------------------------------------------------------------------
 
@@ -242,77 +236,18 @@ class _Page:
         models = as_dict(self._component("schemas", "definitions"))
         place = "/definitions" if "definitions" in self.root else "/components/schemas"
         if models:
-            yield self._heading(2, "Models", place)
+            yield self.heading(2, "Models", place)
         for name, schema in models.items():
-            yield self._heading(3, str(name), f"{place}/{str(name).replace('~', '~0').replace('/', '~1')}")
+            yield self.heading(3, str(name), f"{place}/{str(name).replace('~', '~0').replace('/', '~1')}")
             if isinstance(schema, dict):
-                kind = self._schemas.type_of(schema)
+                kind = self.schemas.type_of(schema)
                 yield kind if kind != "object" else ""
-                yield self._text(schema.get("description"), 3)
-                yield self._schemas.notes(
+                yield self.text(schema.get("description"), 3)
+                yield self.schemas.notes(
                     {key: value for key, value in schema.items() if key not in ("description", "example", "examples")}
                 )
-                yield self._schemas.table(schema)
-                yield from self._examples(schema)
-
-    # --- Parts ------------------------------------------------------------------------------------------
-
-    def _examples(self, holder: Object) -> Iterator[str]:
-        """Yield the examples in an object as fences, with their names and descriptions."""
-        examples = [("", holder["example"])] if "example" in holder else []
-        found = holder.get("examples")
-        for name, value in found.items() if isinstance(found, dict) else (("", value) for value in as_list(found)):
-            example = (
-                resolve(self.root, value) if isinstance(value, dict) and ("value" in value or "$ref" in value) else {}
-            )
-            words = " ".join(str(example[key]) for key in ("summary", "description") if key in example)
-            examples.append((f"{name}: {words}" if words else str(name), example.get("value", value)))
-        for name, value in examples:
-            shown = (
-                value
-                if isinstance(value, str)
-                else json.dumps(bounded(value, [MAX_PARTS]), indent=2, ensure_ascii=False, default=str)
-            )
-            self._room -= len(shown)
-            if self._room > 0:
-                yield f"Example {name}".strip() + ":"
-                yield fence(shown, "" if isinstance(value, str) else "json")
-
-    def _heading(self, level: int, words: str, pointer: str) -> str:
-        self.fragments.append(pointer)
-        return f"{'#' * level} {' '.join(words.split())}"
-
-    def _text(self, text: Any, level: int) -> str:
-        """Return a description, which is Markdown, with its headings below the one of this level."""
-        if not isinstance(text, str) or not text.strip():
-            return ""
-        if "\n" not in text.strip():
-            return text.strip().lstrip("#").strip()
-        markdown = markdown_reader.read(self.url, text).markdown
-        blocks = []
-        for kind, start, end in zip(*markdown_outline.scan(markdown), strict=True):
-            block = markdown[start:end]
-            if kind == markdown_outline.HEADING:
-                depth, _ = markdown_outline.read_heading(block)
-                block = "#" * (min(6, depth + level) - depth) + block
-                self.fragments.append("")
-            blocks.append(block)
-        return "".join(blocks).strip()
-
-    def _links(self, holder: Object) -> str:
-        link = as_dict(holder.get("externalDocs"))
-        return " ".join(str(link[key]) for key in ("description", "url") if link.get(key))
-
-    def _schemas_value(self, value: Any) -> str:
-        return (
-            json.dumps(bounded(value, [MAX_PARTS]), ensure_ascii=False, default=str)
-            if isinstance(value, dict | list)
-            else str(value)
-        )
-
-
-def _line(name: str, value: Any) -> str:
-    return f"{name}: {value}" if value else ""
+                yield self.schemas.table(schema)
+                yield from self.examples(schema)
 
 
 def _extensions(root: Object) -> Iterator[str]:

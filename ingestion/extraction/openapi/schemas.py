@@ -22,7 +22,7 @@ MAX_SCHEMAS = 500_000
 MAX_PARTS, MAX_EXAMPLE_DEPTH = 3000, 30
 STRUCTURE = frozenset({
     "$ref", "type", "properties", "required", "description", "title", "items", "allOf", "oneOf", "anyOf",
-    "additionalProperties", "example", "examples", "xml", "prefixItems", "not", "patternProperties",
+    "additionalProperties", "example", "examples", "xml", "schema", "content",
 })  # fmt: skip
 
 

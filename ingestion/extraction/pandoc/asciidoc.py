@@ -7,6 +7,7 @@ the attributes that decide are set elsewhere; the conditions themselves go, and 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 _VERBATIM = re.compile(r"(-{4,}|\.{4,}|\+{4,}|`{3,})(?=$|(?<=```)\w)")
 _COMMENT_BLOCK = re.compile(r"/{4,}$")
@@ -29,8 +30,10 @@ def prepared(text: str) -> str:
         elif closing:
             kept.append(line)
             closing = "" if line == closing else closing
-        elif _COMMENT_BLOCK.match(line) and line in lines[at:]:
-            at = lines.index(line, at) + 1
+        elif _COMMENT_BLOCK.match(line):
+            # Each length is looked for to the end of the text once at most: the next line of it would close the first.
+            with suppress(ValueError):
+                at = lines.index(line, at) + 1
         elif condition := _CONDITION.match(line):
             inline = condition.group(1) if line.startswith(("ifdef", "ifndef")) else ""
             kept += [inline] if inline else []

@@ -16,7 +16,7 @@ from zipfile import ZipFile
 
 from ingestion import markdown_outline
 from ingestion.exceptions import FetchFailed, UnsupportedContent
-from ingestion.extraction import child_process
+from ingestion.extraction import child_process, plain
 from ingestion.extraction.admonitions import KNOWN
 from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.html.anchors import anchors
@@ -30,6 +30,8 @@ from ingestion.types import Extracted
 
 # The default heap has no bound. A novel as EPUB takes 120 MB, the 900 KB manual of Git 200 MB.
 MEMORY = "-M768m"
+# Most texts take 0.1 s and the longest of Git's manuals 1 s; some constructs, 100 000 cells of a table, take minutes.
+TEXT_SECONDS, FILE_SECONDS = 10, 40  # of processor time
 OPTIONS = (
     "--to=html5",
     "--standalone",
@@ -42,30 +44,38 @@ OPTIONS = (
 
 
 def read_text(url: str, text: str, *, markup: str) -> Extracted:
-    """Return a text of a language that pandoc reads as Markdown."""
+    """Return a text of a language that pandoc reads as Markdown; as it is written if pandoc cannot read it in time."""
     source = asciidoc.prepared(text) if markup == "asciidoc" else text
-    return _extracted(url, _pandoc(url, source.encode(), markup))
+    try:
+        return _extracted(url, _pandoc(source.encode(), markup, TEXT_SECONDS))
+    except child_process.ChildFailed:
+        return plain.read(url, text)
 
 
-def read_bytes(url: str, body: bytes, *, markup: str) -> Extracted:
-    """Return a file that no other reader takes for text as Markdown."""
-    return _extracted(url, _pandoc(url, body, markup))
+def read_rtf(url: str, body: bytes) -> Extracted:
+    """Return a file in rich text format as Markdown; pandoc leaves out groups that it is told it may, notes too."""
+    return _extracted(url, _page(url, body.replace(rb"{\*\footnote", rb"{\footnote"), "rtf"))
 
 
 def read_archive(url: str, body: bytes, *, markup: str) -> Extracted:
     """Return a document that is a zip archive as Markdown, with what pandoc leaves out."""
     with archives.opened(url, body) as archive:
-        return _extracted(url, _pandoc(url, body, markup), archive)
+        return _extracted(url, _page(url, body, markup), archive)
 
 
-def _pandoc(url: str, source: bytes, markup: str) -> str:
-    """Return what pandoc makes of a document, as an HTML page."""
-    command = [pandoc_path(), "+RTS", MEMORY, "-RTS", *OPTIONS, f"--from={markup}"]
+def _page(url: str, body: bytes, markup: str) -> str:
+    """Return what pandoc makes of a file. Raises UnsupportedContent if it cannot read it."""
     try:
-        return child_process.run(url, command, source).decode()
+        return _pandoc(body, markup, FILE_SECONDS)
     except child_process.ChildFailed as error:
         reason = "it needs more memory than a document may have" if "heap" in str(error).lower() else error
         raise UnsupportedContent(f"{url} cannot be read as {markup} ({reason}); repair, split or exclude it") from None
+
+
+def _pandoc(source: bytes, markup: str, seconds: int) -> str:
+    """Return what pandoc makes of a document, as an HTML page. Raises ChildFailed."""
+    command = [pandoc_path(), "+RTS", MEMORY, "-RTS", *OPTIONS, f"--from={markup}"]
+    return child_process.run(command, source, cpu_seconds=seconds).decode()
 
 
 @cache

@@ -20,7 +20,7 @@ from ingestion.exceptions import (
     StorageMissing,
     UnsupportedContent,
 )
-from ingestion.sources.local import files, nofollow
+from ingestion.sources.local import files, formats, nofollow
 from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listed, SourceSpec
 
@@ -106,9 +106,9 @@ def test_a_path_that_no_row_can_store_is_refused(tmp_path: Path) -> None:
 
 
 def test_it_names_the_accepted_formats_for_a_file_of_another(tmp_path: Path) -> None:
-    write(tmp_path, "manual.docx")
-    with pytest.raises(SourceError, match=r"manual\.docx .* accepted are \.html .*\.md .*\.rst .*\.ipynb \.pdf"):
-        files.normalise(str(tmp_path / "manual.docx"))
+    write(tmp_path, "manual.wpd")
+    with pytest.raises(SourceError, match=r"manual\.wpd .* accepted are \.html .*\.md .*\.rst .*\.ipynb \.pdf"):
+        files.normalise(str(tmp_path / "manual.wpd"))
 
 
 def test_a_pipe_is_no_source(tmp_path: Path) -> None:
@@ -122,9 +122,45 @@ def test_a_pipe_is_no_source(tmp_path: Path) -> None:
 
 def test_it_lists_known_formats_in_the_order_of_their_paths(tmp_path: Path) -> None:
     names = ["a.html", "a/z.txt", "b/c/d.rst", "b/e.MD", "c.htm", "d.xhtml", "e.markdown", "f.mdx", "g.ipynb", "h.PDF"]
-    write(tmp_path, *reversed(names), "a.png", "b/setup.py", "Makefile", "x.adoc")
+    names += ["i.adoc", "j.docx", "k.xlsx", "l.epub"]
+    write(tmp_path, *reversed(names), "a.png", "b/setup.py", "Makefile", "x.wpd")
     assert listed(tmp_path) == ["a/z.txt", "a.html", *names[2:]]
     assert listed(tmp_path) == listed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"openapi: 3.0.3\n",
+        b"# a licence\n---\ninfo:\n  title: x\nswagger: '2.0'\n",
+        b'{"openapi":"3.1.0"}',
+        b'{\n  "info": {"title": "x"},\n  "swagger" : "2.0"}',
+    ],
+)
+def test_yaml_and_json_are_documents_if_they_describe_an_interface(tmp_path: Path, body: bytes) -> None:
+    write(tmp_path, "a.yaml", "b.json", body=body)
+    write(tmp_path, "c.json", body=b'{"name": "package", "about": "openapi"}')
+    write(tmp_path, "d.yml", body=b"on: push\n")
+    (tmp_path / "e.yaml").symlink_to("a.yaml")
+    assert listed(tmp_path) == ["a.yaml", "b.json", "e.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_document"),
+    [
+        ("docs/openapi.yaml", True),
+        ("v2/swagger.json", True),
+        ("api.oas3.yml", True),
+        ("a.md", True),
+        ("deck.pptx", True),
+        ("package.json", False),
+        (".github/ci.yml", False),
+        ("soas.yaml", False),
+        ("openapi.py", False),
+    ],
+)
+def test_a_file_of_data_that_cannot_be_looked_into_is_told_by_its_name(name: str, is_document: bool) -> None:
+    assert formats.may_be_document(name) is is_document
 
 
 def test_a_folder_says_that_it_has_named_everything(tmp_path: Path) -> None:
@@ -349,6 +385,16 @@ def test_a_file_just_written_has_no_version_yet(tmp_path: Path) -> None:
         ("a.txt", b"a -- b\n\n--\nsignature", "text/plain"),
         ("a.txt", b"x" * 5_000_000, "text/plain"),
         ("a.txt", b"", "text/plain"),
+        ("a.adoc", b"= Title", "text/asciidoc"),
+        ("a.org", b"* Title", "text/x-org"),
+        ("a.rtf", b"{\\rtf1 x}", "application/rtf"),
+        ("a.epub", b"PK\x03\x04", "application/epub+zip"),
+        ("a.DOCX", b"PK\x03\x04", f"{formats.OFFICE}.wordprocessingml.document"),
+        ("a.pptx", b"PK\x03\x04", f"{formats.OFFICE}.presentationml.presentation"),
+        ("a.xlsx", b"PK\x03\x04", f"{formats.OFFICE}.spreadsheetml.sheet"),
+        ("a.odt", b"PK\x03\x04", "application/vnd.oasis.opendocument.text"),
+        ("a.yml", b"openapi: 3.1.0", "application/yaml"),
+        ("a.json", b"{}", "application/json"),
     ],
 )
 def test_it_tells_the_format_of_a_file(tmp_path: Path, name: str, body: bytes, content_type: str) -> None:

@@ -105,10 +105,10 @@ def test_two_files_of_one_upload_with_the_same_name_are_both_kept() -> None:
 
 
 def test_a_file_of_another_format_is_left_out_and_named() -> None:
-    stored = store(file("a.md"), file("manual.docx"))
+    stored = store(file("a.md"), file("manual.wpd"))
     assert listed() == ["a.md"]
-    assert "manual.docx has no accepted format" in stored.left_out[0]
-    assert stored.sentence().startswith("1 added, 0 replaced, 1 left out. manual.docx has no")
+    assert "manual.wpd has no accepted format" in stored.left_out[0]
+    assert stored.sentence().startswith("1 added, 0 replaced, 1 left out. manual.wpd has no")
 
 
 def test_what_was_left_out_is_told_shortly() -> None:
@@ -118,7 +118,13 @@ def test_what_was_left_out_is_told_shortly() -> None:
     assert len(stored.sentence()) < 1000
 
 
-@pytest.mark.parametrize("given", [(), (file("a.docx"),), (archive(("a.png", b"x")),), (archive(),)])
+def test_data_that_describes_no_interface_is_left_out_and_named() -> None:
+    stored = store(file("package.json", b"{}"), file("api.json", b'{"openapi": "3.0.0"}'))
+    assert listed() == ["api.json"]
+    assert "package.json is no OpenAPI document" in stored.left_out[0] and stored.added == 1
+
+
+@pytest.mark.parametrize("given", [(), (file("a.wpd"),), (archive(("a.png", b"x")),), (archive(),)])
 def test_an_upload_of_nothing_is_refused(given: tuple[UploadedFile[Any], ...], data: Path) -> None:
     with pytest.raises(SourceError, match="Nothing was stored"):
         store(*given)

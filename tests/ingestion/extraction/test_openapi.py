@@ -1,0 +1,317 @@
+"""OpenAPI documents become a page with a section for each operation; others and hostile ones are refused in time."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+import yaml
+
+from ingestion.exceptions import UnsupportedContent
+from ingestion.extraction.extract import extract
+from ingestion.types import Extracted, Page
+from tests.support.words import lost_words
+
+SHOP = """
+openapi: 3.0.3
+info:
+  title: Tea Shop
+  version: 1.2.0
+  description: |
+    # Getting started
+
+    Ask for a *key*.
+
+    ```bash
+    # not a heading
+    curl https://tea.example
+    ```
+  x-logo: {url: secret.png}
+servers:
+  - url: https://{region}.tea.example/v1
+    description: Production
+    variables:
+      region: {default: eu, enum: [eu, us], description: Where tea is kept}
+tags:
+  - {name: Teas, description: Everything about teas.}
+paths:
+  /teas/{id}:
+    parameters:
+      - {$ref: '#/components/parameters/Id'}
+    get:
+      tags: [Teas]
+      summary: Find a tea
+      operationId: getTea
+      description: Returns one tea.
+      security: [{key: []}, {oauth: [read]}]
+      x-codeSamples:
+        - {lang: Python, source: "shop.get(1)"}
+      responses:
+        200:
+          description: The tea
+          headers: {X-Left: {schema: {type: integer}, description: Calls left}}
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Tea'}
+              examples:
+                sencha: {summary: A green one, value: {id: 1, name: Sencha}}
+        default: {$ref: '#/components/responses/Failed'}
+    put:
+      deprecated: true
+      requestBody:
+        description: What to change
+        required: true
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [state]
+              properties:
+                state: {type: string, enum: [on, off, no], default: on, description: On sale | not}
+                since: {type: string, format: date, example: 2020-01-02}
+                maker:
+                  type: object
+                  properties: {town: {type: string, maxLength: 20}}
+                leaves: {type: array, items: {type: object, properties: {grade: {type: string, pattern: '^[A-Z]+$'}}}}
+            example: {state: off}
+      responses: {'204': {description: Changed}}
+components:
+  parameters:
+    Id: {name: id, in: path, required: true, schema: {type: integer, minimum: 1}, description: The number of the tea}
+  responses:
+    Failed:
+      description: It failed
+      content: {application/problem+json: {schema: {type: object, properties: {reason: {type: string}}}}}
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key, description: Sent with each call}
+    oauth: {type: oauth2, flows: {implicit: {authorizationUrl: 'https://in.example', scopes: {read: May read}}}}
+  schemas:
+    Tea:
+      description: A tea on sale
+      type: object
+      required: [id]
+      properties:
+        id: {type: integer, format: int64}
+        name: {type: string}
+        parent: {$ref: '#/components/schemas/Tea'}
+        kind: {$ref: '#/components/schemas/Kind'}
+    Kind: {type: string, enum: [green, black], description: How it is made}
+    Blend:
+      allOf:
+        - {$ref: '#/components/schemas/Tea'}
+        - {type: object, properties: {parts: {type: array, items: {$ref: '#/components/schemas/Tea'}}}}
+    Either: {oneOf: [{$ref: '#/components/schemas/Tea'}, {type: string}]}
+"""
+
+
+def read(document: str | dict[str, Any], content_type: str = "application/yaml") -> Extracted:
+    text = document if isinstance(document, str) else json.dumps(document)
+    return extract(Page("file:///docs/shop.yaml", text.encode(), content_type))
+
+
+def section(markdown: str, heading: str) -> str:
+    """Return the text below a heading, up to the next one."""
+    return markdown.partition(f"{heading}\n")[2].partition("\n#")[0]
+
+
+def test_each_operation_is_a_section_with_a_heading_path_and_an_anchor_of_its_own() -> None:
+    page = read(SHOP)
+    assert page.title == "Tea Shop"
+    assert page.anchors["Tea Shop › Teas › GET /teas/{id}"] == "/paths/~1teas~1{id}/get"
+    assert page.anchors["Tea Shop › Operations › PUT /teas/{id}"] == "/paths/~1teas~1{id}/put"
+    assert page.anchors["Tea Shop › Models › Tea"] == "/components/schemas/Tea"
+    found = section(page.markdown, "### `GET /teas/{id}`")
+    for part in (
+        "**Find a tea**\n\nReturns one tea.\n\nOperation: getTea",
+        "Authentication: key or oauth (read)",
+        "| `id` | path | integer | yes | The number of the tea. minimum: 1. |",
+        "| 200 | The tea |\n| default | It failed |",
+        "`application/json`: Tea",
+        "| `name` | string |  |  |\n| `parent` | Tea |  |  |",
+        'Example sencha: A green one:\n\n```json\n{\n  "id": 1,\n  "name": "Sencha"\n}\n```',
+        "| `X-Left` | integer | Calls left. |",
+        "```python\nshop.get(1)\n```",
+    ):
+        assert part in found
+
+
+def test_a_body_shows_nested_properties_with_limits_and_words_that_yaml_might_change() -> None:
+    found = section(read(SHOP).markdown, "### `PUT /teas/{id}`")
+    for part in (
+        "Deprecated.",
+        "**Request body** (required)\n\nWhat to change",
+        "| `state` | string | yes | On sale \\| not. enum: on, off, no. default: on. |",
+        "| `since` | string (date) |  | Example: 2020-01-02. |",
+        "| `maker.town` | string |  | maxLength: 20. |",
+        "| `leaves[].grade` | string |  | pattern: ^[A-Z]+$. |",
+        '"state": "off"',
+    ):
+        assert part in found
+
+
+def test_descriptions_are_markdown_below_the_heading_that_they_explain() -> None:
+    page = read(SHOP)
+    assert "## Getting started\n\nAsk for a *key*.\n\n```bash\n# not a heading\ncurl" in page.markdown
+    assert page.anchors.get("Tea Shop › Getting started") is None
+
+
+def test_models_servers_and_ways_in_are_shown() -> None:
+    markdown = read(SHOP).markdown
+    assert "- https://{region}.tea.example/v1 Production\n  - {region}: Where tea is kept" in markdown
+    assert "**key**\n\nSent with each call\n\n- type: apiKey\n- in: header\n- name: X-Key" in markdown
+    assert "string\n\nHow it is made\n\nenum: green, black." in section(markdown, "### Kind")
+    assert section(markdown, "### Blend").strip().startswith("Tea and object")
+    assert "| `parts` | array of Tea |  |  |" in section(markdown, "### Blend")
+    assert "Tea or string" in section(markdown, "### Either")
+
+
+def words_of(value: Any, key: str = "") -> str:
+    """Return the words in all values of a document, without references and extensions."""
+    if isinstance(value, dict):
+        return " ".join(words_of(part, str(name)) for name, part in value.items() if str(name) != "$ref")
+    if isinstance(value, list):
+        return " ".join(words_of(part, key) for part in value)
+    return "" if key in ("tags", "format", "required") else str(value)
+
+
+def test_no_word_is_lost_but_those_of_extensions_which_are_counted() -> None:
+    page = read(SHOP)
+    document = yaml.load(SHOP, Loader=yaml.BaseLoader)  # noqa: S506 (all words as they are written)
+    visible = set(words_of(document).replace("secret.png", "").replace("3.0.3", "").split())
+    assert not lost_words(" ".join(sorted(visible - {"true", "^[A-Z]+$"})), page.markdown)
+    assert [(each.rule, each.words) for each in page.dropped] == [("vendor extension", 1)]
+
+
+def test_version_2_is_read_alike() -> None:
+    page = read(
+        {
+            "swagger": "2.0",
+            "info": {"title": "Old shop", "version": "1"},
+            "host": "tea.example",
+            "basePath": "/v1",
+            "schemes": ["https"],
+            "paths": {
+                "/teas": {
+                    "post": {
+                        "summary": "Add",
+                        "parameters": [
+                            {"name": "tea", "in": "body", "required": True, "schema": {"$ref": "#/definitions/Tea"}},
+                            {"name": "limit", "in": "query", "type": "integer", "maximum": 9, "description": "At most"},
+                        ],
+                        "responses": {
+                            "200": {
+                                "description": "Added",
+                                "schema": {"type": "array", "items": {"$ref": "#/definitions/Tea"}},
+                                "examples": {"application/json": [{"name": "Assam"}]},
+                            }
+                        },
+                    }
+                }
+            },
+            "definitions": {"Tea": {"properties": {"name": {"type": "string", "x-nullable": True}}}},
+        }
+    )
+    found = section(page.markdown, "### `POST /teas`")
+    for part in ("| `limit` | query | integer |  | At most. maximum: 9. |", "| `name` | string |", '"name": "Assam"'):
+        assert part in found
+    assert "array of Tea" in found and "tea.example/v1 https" in page.markdown
+    assert page.anchors["Old shop › Models › Tea"] == "/definitions/Tea"
+
+
+def test_webhooks_callbacks_and_types_of_version_3_1_are_read() -> None:
+    operation = {
+        "summary": "Told",
+        "requestBody": {"content": {"text/plain": {"schema": {"type": ["string", "null"]}}}},
+    }
+    paths = {"/subscribe": {"post": {"callbacks": {"done": {"{$url}": {"post": {"summary": "Called back"}}}}}}}
+    page = read(
+        {"openapi": "3.1.0", "info": {"title": "T"}, "webhooks": {"brewed": {"post": operation}}, "paths": paths}
+    )
+    assert "string or null" in section(page.markdown, "### `POST brewed`")
+    assert "Called back" in section(page.markdown, "#### Callback done: `POST {$url}`")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: package\n",
+        '{"name": "package"}',
+        "[1, 2]",
+        "just words",
+        "openapi: 4.0.0\n",
+        "openapi: [3]\n",
+        "openapi: '3'",
+    ],
+)
+def test_another_document_is_refused_with_what_to_do(text: str) -> None:
+    with pytest.raises(UnsupportedContent, match=r"shop\.yaml is no OpenAPI document of version 2\.0 or 3.*exclude it"):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["openapi: 3.0.0\n\tx: [", '{"openapi": "3.0.0"', "a: !!python/object:os.system x", "? : :\n*x"]
+)
+def test_a_text_that_cannot_be_parsed_is_refused(text: str) -> None:
+    with pytest.raises(UnsupportedContent, match=r"shop\.yaml is no (?:readable YAML or JSON|OpenAPI)"):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    "reference", ["other.yaml#/Tea", "https://e.example/x#/Tea", "#/nowhere", "#/paths/~1a", "#", "#/info/title"]
+)
+def test_references_out_of_the_document_or_to_nowhere_are_not_followed(reference: str) -> None:
+    page = read(
+        {"openapi": "3.0.0", "info": {"title": "T"}, "paths": {"/a": {"get": {"parameters": [{"$ref": reference}]}}}}
+    )
+    assert "GET /a" in page.markdown
+
+
+def test_references_in_circles_end() -> None:
+    schemas = {"A": {"$ref": "#/components/schemas/B"}, "B": {"$ref": "#/components/schemas/A"}}
+    schemas["C"] = {"properties": {"c": {"allOf": [{"$ref": "#/components/schemas/C"}]}}}  # type: ignore[dict-item]
+    assert "### C" in read({"openapi": "3.0.0", "info": {"title": "T"}, "components": {"schemas": schemas}}).markdown
+
+
+# --- Hostile ----------------------------------------------------------------------------------------------
+
+HEAD = "openapi: 3.0.0\ninfo: {title: T}\n"
+LAUGHS = "a0: &a0 {type: string}\n" + "".join(
+    f"a{n}: &a{n} {{allOf: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12)
+)
+VALUES = "a0: &a0 lol\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+MERGES = "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12))
+LOOP = "a: &a {properties: {x: *a}, items: *a, allOf: [*a, *a]}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HEAD}{LAUGHS}components: {{schemas: {{X: *a11}}}}\n",
+        f"{HEAD}{VALUES}components: {{schemas: {{X: {{example: *a11, default: *a11}}}}}}\n",
+        f"{HEAD}{MERGES}",
+        f"{HEAD}{LOOP}components: {{schemas: {{X: *a}}}}\n",
+        f"{HEAD}x: &x {{<<: *x}}\n",
+        HEAD + "x: " + "[" * 100_000,
+        HEAD + "x:\n" + "".join(" " * n + "x:\n" for n in range(1, 1500)),
+        '{"openapi": "3.0.0", "x": ' + "[" * 100_000,
+        HEAD
+        + "components:\n  schemas:\n"
+        + "".join(f"    S{n}: {{properties: {{p: {{type: string}}}}}}\n" for n in range(9000)),
+        HEAD + "paths:\n" + "".join(f"  /p{n}: {{get: {{description: 'One *word*.'}}}}\n" for n in range(9000)),
+        HEAD + "x-a: " + "9" * 1_000_000,
+        HEAD
+        + "components: {schemas: {X: {properties: {"
+        + ", ".join(f"p{n}: {{$ref: '#/components/schemas/X'}}" for n in range(9000))
+        + "}}}}",
+    ],
+    ids=["laughs", "values", "merges", "loop", "self", "flow", "deep", "json", "schemas", "paths", "digits", "wide"],
+)
+def test_a_hostile_document_ends_in_time_and_bounds(text: str) -> None:
+    started = time.monotonic()
+    try:
+        assert len(read(text).markdown) < 20_000_000
+    except UnsupportedContent as error:
+        assert "shop.yaml" in str(error)  # noqa: PT017 (both are right)
+    assert time.monotonic() - started < 30
