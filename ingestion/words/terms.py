@@ -18,14 +18,16 @@ from functools import lru_cache, partial
 
 import snowballstemmer
 
-# "C++" and "C#", or letters, digits and underscores, joined by dots, slashes and hyphens.
-TOKEN = re.compile(r"\b[A-Za-z](?:\+\+|#)(?!\w)|\w+(?:[./-]\w+)*")
+# Letters, digits and underscores, with the vowel signs of Devanagari and Thai, which Python counts as no letters.
+WORD = r"[\w\u0900-\u0963\u0e31-\u0e4e]+"
+# "C++" and "C#", or words joined by dots, slashes and hyphens.
+TOKEN = re.compile(rf"\b[A-Za-z](?:\+\+|#)(?!\w)|{WORD}(?:[./-]{WORD})*")
 # What is between joints; the numbers of a version stay together.
-SEGMENT = re.compile(r"[vV]?\d+(?:\.\d+)+(?![^\W_])|[^./-]+")
+SEGMENT = re.compile(r"[vV]?\d+(?:\.\d+){1,4}(?![^\W_])|[^./-]+")
 # HTTPResponse → HTTP, Response; utf8 → utf, 8.
 SUBWORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 SUBWORD_OF_ANY_SCRIPT = re.compile(r"[^\W\d_]+|\d+")
-VERSION = re.compile(r"[vV]?(\d+(?:\.\d+)+)([a-z]+\d*)?")
+VERSION = re.compile(r"[vV]?(\d+(?:\.\d+){1,4})([a-z]+\d*)?")
 # Kana, Han, Hangul and Thai: words are not divided by spaces, or (Hangul) carry endings.
 UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U0002fa1f"
 UNSPACED_OR_OTHER = re.compile(f"([{UNSPACED}]+)|([^{UNSPACED}]+)")
@@ -43,6 +45,12 @@ Terms = tuple[tuple[int, float], ...]
 def tokens(text: str) -> list[str]:
     """Return the tokens of a text in order: words, and names in code with their joints."""
     return TOKEN.findall(text if text.isascii() else unicodedata.normalize("NFKC", text))
+
+
+def is_name(token: str) -> bool:
+    """Return whether a token looks like code, a version or an acronym rather than a word of prose."""
+    in_capitals = token.isupper() and len(token) > 2
+    return in_capitals or not token.isalpha() or (token.isascii() and len(SUBWORD.findall(token)) > 1)
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ingestion.types import FloatArray, IndexArray, TermWeights
 from ingestion.words.language import Language, language_among
-from ingestion.words.terms import terms_of, tokens
+from ingestion.words.terms import is_name, terms_of, tokens
 
 # Over 247 questions on Django's documentation and 205 on OpenShift's, nDCG@10 with these is .825. A saturation of 0.9
 # costs .008; no headings cost .029, and title and headings three times .010; no length costs .019.
@@ -63,6 +63,13 @@ def question_weights(text: str, frequencies: Frequencies) -> TermWeights:
     language = language_among(Counter(asked))
     terms, shares = term_frequencies(Counter(telling(asked, language)), language)
     return TermWeights(terms, shares * frequencies.rarity(terms))
+
+
+def share_of_names(text: str) -> float:
+    """Return which share of a question's tokens looks like code rather than prose, from 0 to 1."""
+    asked = tokens(text)
+    told = telling(asked, language_among(Counter(asked)))
+    return sum(map(is_name, told)) / max(1, len(told))
 
 
 def telling(asked: Sequence[str], language: Language) -> list[str]:

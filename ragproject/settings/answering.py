@@ -54,7 +54,7 @@ OPEN_REQUESTS_PER_CLIENT = env.integer(
 OPEN_REQUESTS = env.integer("OPEN_REQUESTS", 256, "Requests open at once.", validate=validate.Range(1))
 SEARCH_WEIGHTS = env.items(
     "SEARCH_WEIGHTS",
-    [0.5, 0.1, 0.4],
+    [0.5, 0.2, 0.3],
     "Weights of meaning, the model's sparse terms and words in a search; `manage.py evaluate --tune` finds them.",
     convert=float,
 )

@@ -15,8 +15,8 @@ from ingestion.vector_store.rows import CHANNELS
 from search.evaluation.measures import means, measure
 from search.evaluation.question_sets import DocumentNames, JudgedQuestion
 from search.questions import Question
-from search.retrieval.fusion import Pools, fuse
-from search.retrieval.query_vectors import channel_weights
+from search.retrieval.fusion import Pools
+from search.retrieval.query_vectors import channel_weights, fused
 from search.retrieval.retriever import candidates
 
 Weights = Mapping[str, float]
@@ -49,7 +49,7 @@ class Candidates:
     def ranked(self, weights: Weights) -> list[str]:
         """Return the documents under these weights, best first."""
         names: dict[str, None] = {}
-        for hit in fuse(self.pools, weights):
+        for hit in fused(self.pools, self.question.text, weights):
             if hit.key in self.documents:
                 names[self.documents[hit.key]] = None
                 if len(names) == DEPTH:

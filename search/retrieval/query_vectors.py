@@ -14,10 +14,11 @@ import numpy as np
 from django.conf import settings
 
 from ingestion.models import TermFrequencies
-from ingestion.types import Vectors
+from ingestion.types import Hit, Vectors
 from ingestion.vector_store.rows import CHANNELS, sparse_of
-from ingestion.words.weights import Frequencies, question_weights
+from ingestion.words.weights import Frequencies, question_weights, share_of_names
 from search.questions import Question
+from search.retrieval.fusion import Pools, fuse, toward_words
 
 if TYPE_CHECKING:
     from ingestion.vector_store.store import QueryVector, QueryVectors
@@ -45,8 +46,13 @@ def query_vectors(
 
 
 def channel_weights() -> dict[str, float]:
-    """Return each channel's weight in a hybrid search."""
+    """Return each channel's weight in the settings."""
     return dict(zip(CHANNELS, settings.SEARCH_WEIGHTS, strict=True))
+
+
+def fused(pools: Pools, text: str, weights: Mapping[str, float]) -> list[Hit]:
+    """Return the candidates of a hybrid search for this question under these weights, best first."""
+    return fuse(pools, toward_words(weights, share_of_names(text)))
 
 
 def term_frequencies() -> Frequencies:

@@ -30,9 +30,9 @@ from ingestion.types import ModelSpec, Vectors
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
 from search.retrieval import query_embedder
-from search.retrieval.fusion import Pools, fuse
+from search.retrieval.fusion import Pools
 from search.retrieval.passages import SPARE_HITS, passages_of, with_rows
-from search.retrieval.query_vectors import HYBRID, channel_weights, query_vectors
+from search.retrieval.query_vectors import HYBRID, channel_weights, fused, query_vectors
 from search.timings import Timings
 
 if TYPE_CHECKING:
@@ -183,7 +183,9 @@ def search(store: VectorStore, query: QueryVectors, question: Question, source_i
     depth = max(POOL, question.limit + SPARE_HITS)
     while True:
         pools = store.search(query, limit=depth, source_ids=source_ids)
-        hits = fuse(pools, channel_weights()) if question.mode == HYBRID else list(chain(*pools.values()))
+        hits = (
+            fused(pools, question.text, channel_weights()) if question.mode == HYBRID else list(chain(*pools.values()))
+        )
         found = with_rows(hits, question.limit)
         if len(found) >= question.limit or all(len(pool) < depth for pool in pools.values()) or depth >= MAX_HITS:
             return passages_of(found)
