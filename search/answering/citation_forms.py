@@ -15,6 +15,8 @@ from dataclasses import dataclass
 LARGEST = 20
 # More than this of the text before a form never decides.
 BEFORE_CHARS = 60
+# Stands in that text for a citation; what follows one directly is another.
+CITED = "\0"
 
 WORD = r"(?:documents?|docs?|sources?|refs?|references?|passages?|citations?|cite|chunks?|excerpts?|extracts?)"
 ITEM = rf"(?:{WORD}\s{{0,2}}[:#._-]?\s{{0,2}})?[#^]?\d{{1,3}}"
@@ -89,7 +91,7 @@ def form_at(text: str, at: int, before: str, passages: int) -> Form | None:
     items = ITEMS_IN.search(found["core"])
     numbers = numbers_in(items[0] if items else "")
     known = [number for number in numbers if 1 <= number <= passages]
-    if found["around"] or CERTAIN.search(found["core"]):
+    if found["around"] or before.endswith(CITED) or CERTAIN.search(found["core"]):
         return Form(found.end(), known, bool(space))
     after = text[found.end() : found.end() + 1]
     is_range = bool(RANGE.search(found["core"]))

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from search.answering.citation_forms import BEFORE_CHARS, BEGINNING, START, form_at
+from search.answering.citation_forms import BEFORE_CHARS, BEGINNING, CITED, START, form_at
 from search.code_marks import FENCE, closes
 
 # What may begin something else than text.
@@ -63,9 +63,9 @@ class CitationReader:
             if not taken:
                 break
             if not tokens:
-                self._before += " "  # a citation was here
+                self._before += CITED
             for token in tokens:
-                self._before = (self._before + (" " if token.citation else token.text))[-BEFORE_CHARS:]
+                self._before = (self._before + (CITED if token.citation else token.text))[-BEFORE_CHARS:]
                 yield token
             at += taken
         self._held = self._held[at:]
