@@ -9,21 +9,22 @@ status.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from time import perf_counter
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from ragproject.clients import Slots
 from search.answering import llm
 from search.answering.citations import Token, printable
 from search.answering.draft import Draft, DraftEvent
-from search.answering.extractive import best_extracts
+from search.answering.extractive import Extract, best_extracts
 from search.answering.prompt import build_messages, document_text, room_for_documents, select_context
+from search.answering.sentence_vectors import nearness
 from search.answering.server_habits import habits_of
 from search.exceptions import LLMFailed, TooBusy
 from search.questions import Passage, Question
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 EXTRACTIVE_NOTICE = "No language model is configured; these are the passages that answer best."
 NOTHING_FOUND = "Nothing in the index answers this question."
-# Words of one token of an extract: few enough to show progress, enough that the events cost nothing.
-WORDS_PER_TOKEN = 6
 # An answer takes seconds to write.
 BUSY_RETRY_SECONDS = 5
 
@@ -154,17 +153,33 @@ async def written(
     yield Done(draft.tokens, round(speed, 1))
 
 
-async def extracted(question: str, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Token, None]:
-    """Yield the passages' own sentences, a few words a token, each extract with its citation."""
+async def extracted(
+    question: str, passages: Sequence[Passage], timings: Timings
+) -> AsyncGenerator[DraftEvent | Done, None]:
+    """Yield the passages' own sentences as quotations, each with its heading and citation; the best one first."""
     with timings.stage("context"):
-        extracts = best_extracts(question, [p.text for p in passages], [p.fence for p in passages])
+        near = partial(nearness, question)
+        extracts = await sync_to_async(best_extracts)(
+            question, [p.text for p in passages], [p.fence for p in passages], [p.heading for p in passages], near
+        )
     with timings.stage("generate"):
         if not extracts:
             yield Token(NOTHING_FOUND)
         for extract in extracts:
             if extract is not extracts[0]:
                 yield Token("\n\n")
-            for words in re.finditer(rf"(?:\s*\S+){{1,{WORDS_PER_TOKEN}}}", printable(extract.text)):
-                yield Token(words[0])
-            yield Token(" ")
+            for line in quoted(extract, passages[extract.number - 1]):
+                yield Token(line)
             yield Token(f"[{extract.number}]", extract.number)
+
+
+def quoted(extract: Extract, passage: Passage) -> Iterator[str]:
+    """Yield the lines of an extract as a quotation of Markdown, the heading first."""
+    sections = passage.section.split(" › ") if passage.section else [passage.title]
+    if extract.heading and extract.heading not in sections:
+        sections.append(extract.heading)
+    yield f"> {printable(' › '.join(sections)).replace('`', chr(39))}\n>\n"
+    *lines, last = printable(extract.text).split("\n")
+    for line in lines:
+        yield f"> {line}\n"
+    yield f"> {last} "

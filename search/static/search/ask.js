@@ -16,6 +16,7 @@ let running = null; // the AbortController of the question being answered
 let block = null; // the block of code that was opened last
 let fence = ""; // the marks that opened it, while it is open
 let atLineStart = true;
+let target = answer; // the quotation that is being written, or else the answer
 
 class Refused extends Error {}
 
@@ -89,11 +90,11 @@ const handlers = {
     say(mode === "extractive" ? "Choosing the best sentences…" : "Writing the answer…");
   },
   token({ text, citation }) {
-    if (citation) answer.append(citationElement(text, citation));
+    if (citation) target.append(citationElement(text, citation));
     else write(text);
   },
   unsupported({ missing }) {
-    answer.append(doubtElement(missing), " ");
+    target.append(doubtElement(missing), " ");
   },
   discard() {
     empty();
@@ -122,14 +123,26 @@ const handlers = {
 // Code is what stands between two runs of as many backticks in one piece of text, or in a fence: the server sends each
 // span of code whole, and a run that nothing closes is a character like others.
 function write(text) {
-  for (const line of text.split(/(?<=\n)/)) {
+  for (const part of text.split(/(?<=\n)/)) {
+    const line = atLineStart ? unquoted(part) : part;
     const mark = atLineStart && /^[ \t>]*(`{3,}|~{3,})[ \t]*([^\n`]*)\n?$/.exec(line);
     if (mark && !fence) openBlock(mark[1]);
     else if (mark && mark[1].startsWith(fence) && !mark[2].trim()) fence = "";
     else if (fence) block.append(line === "\n" && !atLineStart && !block.textContent ? "" : line);
     else writeInline(line);
-    atLineStart = line.endsWith("\n");
+    atLineStart = part.endsWith("\n");
   }
+}
+
+// Lines behind ">" that follow one another are one quotation.
+function unquoted(line) {
+  const quotation = /^> ?/.exec(line);
+  if (!quotation) target = answer;
+  else if (target === answer) {
+    target = document.createElement("blockquote");
+    answer.append(target);
+  }
+  return quotation ? line.slice(quotation[0].length) : line;
 }
 
 function openBlock(mark) {
@@ -137,7 +150,7 @@ function openBlock(mark) {
   block = document.createElement("code");
   const frame = document.createElement("pre");
   frame.append(block);
-  answer.append(frame);
+  target.append(frame);
 }
 
 function writeInline(text) {
@@ -146,10 +159,10 @@ function writeInline(text) {
     const code = document.createElement("code");
     const bare = /^ .* $/s.test(span[2]) && span[2].trim() ? span[2].slice(1, -1) : span[2];
     code.append(bare); // a space on both sides only keeps backticks apart
-    answer.append(text.slice(end, span.index), code);
+    target.append(text.slice(end, span.index), code);
     end = span.index + span[0].length;
   }
-  answer.append(text.slice(end));
+  target.append(text.slice(end));
 }
 
 function doubtElement(missing) {
@@ -216,6 +229,7 @@ function clear() {
 
 function empty() {
   answer.replaceChildren();
+  target = answer;
   fence = "";
   atLineStart = true;
 }

@@ -102,7 +102,9 @@ def test_other_brackets_stay_as_they_are(said: str) -> None:
     assert shown(said) == shown(*said) == said
 
 
-@pytest.mark.parametrize("said", ["A [7].", "A [7][9].", "A [7] [77].", "A [Document 9].", "A【8†x】.", "A[^9].", "A <sup>7</sup>."])
+@pytest.mark.parametrize(
+    "said", ["A [7].", "A [7][9].", "A [7] [77].", "A [Document 9].", "A【8†x】.", "A[^9].", "A <sup>7</sup>."]
+)
 def test_nothing_is_left_of_a_citation_of_no_passage(said: str) -> None:
     assert shown(said) == "A."
 
