@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -23,4 +24,28 @@ def check_proxies(**kwargs: Any) -> list[CheckMessage]:
         hint = "Set TRUSTED_PROXIES to the address from which the proxy connects."
         message = "BEHIND_HTTPS names a proxy whose word is not believed: all readers behind it count as one client."
         found.append(Warning(message, hint=hint, id="search.W001"))
+    return found
+
+
+@register()
+def check_language_model(**kwargs: Any) -> list[CheckMessage]:
+    """Check the language model's settings, which would otherwise fail with the first question."""
+    if not settings.LLM_BASE_URL:
+        return []
+    found: list[CheckMessage] = []
+    address = urlsplit(settings.LLM_BASE_URL)
+    if address.scheme not in ("http", "https") or not address.netloc:
+        hint = "Write an address like http://127.0.0.1:11434/v1."
+        found.append(Error(f"LLM_BASE_URL: {settings.LLM_BASE_URL} is no web address.", hint=hint, id="search.E002"))
+    elif not address.path.strip("/"):
+        hint = f"Most servers answer at {settings.LLM_BASE_URL.rstrip('/')}/v1."
+        message = f"LLM_BASE_URL: {settings.LLM_BASE_URL} has no path."
+        found.append(Warning(message, hint=hint, id="search.W002"))
+    elif address.path.rstrip("/").endswith("/completions"):
+        hint = "Leave /chat/completions out; it is added to the address."
+        message = f"LLM_BASE_URL: {settings.LLM_BASE_URL} names one method of the server."
+        found.append(Warning(message, hint=hint, id="search.W003"))
+    if not settings.LLM_MODEL:
+        hint = "Set LLM_MODEL to a name that the server lists under /models."
+        found.append(Warning("LLM_BASE_URL is set and LLM_MODEL is not.", hint=hint, id="search.W004"))
     return found

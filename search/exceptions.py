@@ -50,7 +50,14 @@ class TooBusy(SearchError):
 
 
 class LLMFailed(SearchError):
-    """No answer of the language model, or not all of it; the passages are still right."""
+    """No answer of the language model, or not all of it; the passages are still right.
+
+    ``reason`` is a part of a sentence for readers, where they can do something with it.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 # What can go wrong while a question is answered and is no bug of ours.
@@ -61,6 +68,8 @@ def public_message(error: Exception) -> str:
     """Return the sentence for readers, which names no internals."""
     if isinstance(error, QuestionRefused | NothingIndexed | IndexIncomplete | TooBusy):
         return str(error)
+    if isinstance(error, LLMFailed) and error.reason:
+        return f"The language model wrote no answer: {error.reason}. The passages below are not affected."
     if isinstance(error, LLMFailed):
         return "The language model did not finish its answer. The passages below are not affected."
     return UNAVAILABLE

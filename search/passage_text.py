@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sentencex
 from markdown_it import MarkdownIt
@@ -37,11 +37,19 @@ CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 
 
 class Unit(NamedTuple):
-    """A sentence, or a whole block of code; ``text`` has code between backticks, ``plain`` has it bare."""
+    """A sentence, a whole block of code, or a row of a table; ``text`` has code between backticks, ``plain`` it bare.
+
+    ``kind`` is "sentence", "item" (a sentence of a list), "row" or "code"; ``mark`` is what begins a list's item.
+    Units of one paragraph, list or table have the same ``block``. ``heading`` is the last one above it in the passage.
+    """
 
     text: str
     plain: str
     is_code: bool
+    kind: str = "sentence"
+    mark: str = ""
+    block: int = 0
+    heading: str = ""
 
 
 class Piece(NamedTuple):
@@ -58,22 +66,53 @@ def preview(markdown: str, fence: str = "") -> str:
 
 
 def units(markdown: str, fence: str = "") -> Iterator[Unit]:
-    """Yield sentences and blocks of code, in order, without headings and markup."""
+    """Yield sentences, blocks of code and rows of tables, in order, without markup; headings are in the units."""
     code, rest = split_open_code(markdown, fence)
     yield from block_of_code(code)
     tokens = reader().parse(rest)
     language = language_of(" ".join(token.content for token in tokens if token.type == "inline"))
-    heading = False
-    for token in tokens:
+    cells: list[list[Unit]] = []
+    heading, mark, block, depth = "", "", 0, 0
+    for at, token in enumerate(tokens):
+        block += token.level == 0 and token.nesting >= 0
+        place: dict[str, Any] = {"block": block, "heading": heading}
         match token.type:
-            case "heading_open" | "heading_close":
-                heading = token.type == "heading_open"
+            case "heading_open":
+                heading = " ".join(unit.plain for unit in inline_units(tokens[at + 1], language))
+            case "list_item_open":
+                number = f"{token.info}{token.markup} " if token.info else "- "
+                mark = "  " * depth + number
+                depth += 1
+            case "list_item_close":
+                depth -= 1
             case "fence" | "code_block":
-                yield from block_of_code(token.content)
+                yield from (unit._replace(**place) for unit in block_of_code(token.content))
             case "html_block":
-                yield from sentences([Piece(token.content, is_code=False)], language)
-            case "inline" if not heading:
-                yield from sentences(list(pieces(token.children or [])), language)
+                yield from (
+                    unit._replace(**place) for unit in sentences([Piece(token.content, is_code=False)], language)
+                )
+            case "tr_open":
+                cells = []
+            case "tr_close":
+                yield row_of(cells)._replace(**place)
+            case "inline" if tokens[at - 1].type in ("th_open", "td_open"):
+                cells.append(list(inline_units(token, language)))
+            case "inline" if tokens[at - 1].type != "heading_open":
+                for unit in inline_units(token, language):
+                    yield unit._replace(**place, kind="item" if depth else "sentence", mark=mark)
+                    mark = ""
+
+
+def inline_units(token: Token, language: Language) -> Iterator[Unit]:
+    """Yield the sentences of a line."""
+    yield from sentences(list(pieces(token.children or [])), language)
+
+
+def row_of(cells: list[list[Unit]]) -> Unit:
+    """Return the row of a table as one unit."""
+    texts = [" ".join(unit.text for unit in cell) for cell in cells]
+    plain = " ".join(unit.plain for cell in cells for unit in cell)
+    return Unit(f"| {' | '.join(texts)} |", plain, is_code=False, kind="row")
 
 
 @cache
@@ -91,7 +130,7 @@ def block_of_code(code: str) -> Iterator[Unit]:
     while lines and not lines[0].strip():
         del lines[0]
     if bare := "\n".join(lines):
-        yield Unit(as_code(bare), bare, is_code=True)
+        yield Unit(as_code(bare), bare, is_code=True, kind="code")
 
 
 def pieces(tokens: Sequence[Token]) -> Iterator[Piece]:

@@ -1,7 +1,7 @@
 """How long the stages of one question took.
 
-Stages: parse, embed, search, context, generate; load, when the question had to wait for the model.
-A stage entered twice adds up.
+Stages: parse, embed, search, context, generate; load, when the question had to wait for the model; first_token, the
+part of generate until a language model's first word. A stage entered twice adds up.
 """
 
 from __future__ import annotations
@@ -9,6 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
+
+
+class Stage:
+    """A stage that is being timed; it ends with its block, or before with ``stop``."""
+
+    def __init__(self) -> None:
+        self._started = perf_counter()
+        self._seconds: float | None = None
+
+    def stop(self) -> None:
+        """End the stage now, unless it ended before."""
+        if self._seconds is None:
+            self._seconds = perf_counter() - self._started
+
+    def seconds(self) -> float:
+        """Return the seconds that it took, or has taken until now."""
+        return perf_counter() - self._started if self._seconds is None else self._seconds
 
 
 class Timings:
@@ -19,13 +36,13 @@ class Timings:
         self._seconds: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time until the block ends to the stage ``name``."""
-        started = perf_counter()
+    def stage(self, name: str) -> Iterator[Stage]:
+        """Add the time until the block ends, or the stage is stopped, to the stage ``name``."""
+        stage = Stage()
         try:
-            yield
+            yield stage
         finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + perf_counter() - started
+            self._seconds[name] = self._seconds.get(name, 0.0) + stage.seconds()
 
     def milliseconds(self) -> dict[str, float]:
         """Return the milliseconds of every stage so far and of ``total``, to a tenth."""

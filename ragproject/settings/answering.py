@@ -12,7 +12,14 @@ LLM_BASE_URL = env.text(
 LLM_API_KEY = env.text("LLM_API_KEY", "", "The server's key, if it needs one.", secret=True)
 LLM_MODEL = env.text("LLM_MODEL", "", "The model's name at that server.")
 LLM_MAX_TOKENS = env.integer("LLM_MAX_TOKENS", 700, "Tokens of an answer at most.")
-LLM_TIMEOUT_SECONDS = env.number("LLM_TIMEOUT_SECONDS", 60.0, "Wait for the language model.")
+LLM_TIMEOUT_SECONDS = env.number(
+    "LLM_TIMEOUT_SECONDS", 60.0, "Wait for the language model's first words, and then for each next one."
+)
+# At three tokens a second, as on a CPU, an answer of 700 tokens takes 233 s.
+LLM_ANSWER_SECONDS = env.number("LLM_ANSWER_SECONDS", 600.0, "Time of a whole answer at most.")
+LLM_CONTEXT_TOKENS = env.integer(
+    "LLM_CONTEXT_TOKENS", 0, "Tokens that the model's context holds; 0: what the server tells, if it does."
+)
 # Characters of passages that the language model is given; 12 000 are about 3 000 tokens of English, which
 # leaves room for the answer in a window of 4 096.
 LLM_CONTEXT_CHARS = env.integer(

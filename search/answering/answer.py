@@ -1,34 +1,40 @@
-"""A question -> a stream of events: Found, then Tokens, then Timed, then Done.
+"""A question -> a stream of events: Found, then what the answer is made of, then Timed, then Done.
 
 The one place where retrieval, prompt and model are joined; the page, the API and the command all read this stream.
-Raises SearchError or IngestionError, possibly after Found and some Tokens, which stay valid. After a failure before
-Found the caller can still answer with a status.
+Between Found and Timed come Tokens, Notices, Unsupported and Discard (``draft``). Raises SearchError or IngestionError,
+possibly after Found and some Tokens, which stay valid. After a failure before Found the caller can still answer with a
+status.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from time import perf_counter
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from ragproject.clients import Slots
 from search.answering import llm
-from search.answering.citations import CitationReader, Token, printable
-from search.answering.extractive import best_extracts
-from search.answering.prompt import build_messages, select_context
-from search.exceptions import TooBusy
+from search.answering.citations import Token, printable
+from search.answering.draft import Draft, DraftEvent
+from search.answering.extractive import Extract, best_extracts
+from search.answering.prompt import build_messages, document_text, room_for_documents, select_context
+from search.answering.sentence_vectors import nearness
+from search.answering.server_habits import habits_of
+from search.exceptions import LLMFailed, TooBusy
 from search.questions import Passage, Question
 from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
 
+logger = logging.getLogger(__name__)
+
 EXTRACTIVE_NOTICE = "No language model is configured; these are the passages that answer best."
 NOTHING_FOUND = "Nothing in the index answers this question."
-# Words of one token of an extract: few enough to show progress, enough that the events cost nothing.
-WORDS_PER_TOKEN = 6
 # An answer takes seconds to write.
 BUSY_RETRY_SECONDS = 5
 
@@ -50,10 +56,13 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The answer is complete."""
+    """The answer is complete, or what there is of it; ``tokens`` and their speed where a language model wrote it."""
+
+    tokens: int = 0
+    tokens_per_second: float = 0.0
 
 
-Event = Found | Token | Timed | Done
+Event = Found | DraftEvent | Timed | Done
 
 
 async def answer(question: Question, timings: Timings, client: str = "") -> AsyncGenerator[Event, None]:
@@ -63,11 +72,15 @@ async def answer(question: Question, timings: Timings, client: str = "") -> Asyn
     with model_slot(client) if mode == "llm" else nullcontext():
         yield Found(tuple(passages), mode)
         generate = generated if mode == "llm" else extracted
-        async with aclosing(generate(question.text, passages, timings)) as tokens:
-            async for token in tokens:
-                yield token
+        done = Done()
+        async with aclosing(generate(question.text, passages, timings)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    done = event
+                else:
+                    yield event
         yield Timed(timings.milliseconds())
-        yield Done()
+        yield done
 
 
 @contextmanager
@@ -88,32 +101,85 @@ def model_slots() -> Slots:
     return Slots(settings.LLM_ANSWERS_PER_CLIENT, settings.LLM_ANSWERS)
 
 
-async def generated(question: str, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Token, None]:
-    """Yield the language model's answer; only passages that it was given can be cited."""
+async def generated(
+    question: str, passages: Sequence[Passage], timings: Timings
+) -> AsyncGenerator[DraftEvent | Done, None]:
+    """Yield the language model's answer; only passages that it was given can be cited.
+
+    A prompt that is too long is made again once, with as many passages as the server says that it takes.
+    """
     with timings.stage("context"):
-        context = select_context(passages)
-        messages = build_messages(question, context)
-    reader = CitationReader(len(context))
-    with timings.stage("generate"):
-        async with aclosing(llm.stream_completion(messages)) as pieces:
-            async for piece in pieces:
-                for token in reader.feed(piece):
-                    yield token
-        for token in reader.finish():
-            yield token
+        room = room_for_documents(question, await llm.context_tokens())
+    try:
+        async with aclosing(written(question, passages, room, timings)) as events:
+            async for event in events:
+                yield event
+    except llm.ContextTooLong as error:
+        logger.warning("asking again with fewer passages: %s", error)
+        used = sum(len(document_text(passage)) for passage in select_context(passages, room))
+        async with aclosing(written(question, passages, int(min(room, used) * error.share), timings)) as events:
+            async for event in events:
+                yield event
 
 
-async def extracted(question: str, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Token, None]:
-    """Yield the passages' own sentences, a few words a token, each extract with its citation."""
+async def written(
+    question: str, passages: Sequence[Passage], room: int, timings: Timings
+) -> AsyncGenerator[DraftEvent | Done, None]:
+    """Yield what the language model writes of the passages that fit into ``room`` characters."""
     with timings.stage("context"):
-        extracts = best_extracts(question, [p.text for p in passages], [p.fence for p in passages])
+        context = select_context(passages, room)
+        messages = build_messages(question, context, room)
+        habits = habits_of(settings.LLM_BASE_URL, settings.LLM_MODEL)
+        draft = Draft(question, context, habits.ends_only)
+    started = perf_counter()
+    with timings.stage("generate"), timings.stage("first_token") as first_token:
+        try:
+            async with aclosing(llm.stream_completion(messages)) as pieces:
+                async for piece in pieces:
+                    for event in draft.feed(piece):
+                        if isinstance(event, Token):
+                            first_token.stop()
+                        yield event
+            for event in draft.finish():
+                yield event
+        except LLMFailed:
+            for event in draft.rest():
+                yield event
+            raise
+        finally:
+            habits.ends_only = draft.ends_only
+    speed = draft.tokens / (perf_counter() - started)
+    logger.info("%s wrote %d tokens, %.1f a second", settings.LLM_MODEL, draft.tokens, speed)
+    yield Done(draft.tokens, round(speed, 1))
+
+
+async def extracted(
+    question: str, passages: Sequence[Passage], timings: Timings
+) -> AsyncGenerator[DraftEvent | Done, None]:
+    """Yield the passages' own sentences as quotations, each with its heading and citation; the best one first."""
+    with timings.stage("context"):
+        near = partial(nearness, question)
+        extracts = await sync_to_async(best_extracts)(
+            question, [p.text for p in passages], [p.fence for p in passages], [p.heading for p in passages], near
+        )
     with timings.stage("generate"):
         if not extracts:
             yield Token(NOTHING_FOUND)
         for extract in extracts:
             if extract is not extracts[0]:
                 yield Token("\n\n")
-            for words in re.finditer(rf"(?:\s*\S+){{1,{WORDS_PER_TOKEN}}}", printable(extract.text)):
-                yield Token(words[0])
-            yield Token(" ")
+            for line in quoted(extract, passages[extract.number - 1]):
+                yield Token(line)
             yield Token(f"[{extract.number}]", extract.number)
+
+
+def quoted(extract: Extract, passage: Passage) -> Iterator[str]:
+    """Yield the lines of an extract as a quotation of Markdown, the heading first."""
+    sections = passage.section.split(" › ") if passage.section else [passage.title]
+    if extract.heading and extract.heading not in sections:
+        sections.append(extract.heading)
+    yield f"> {printable(' › '.join(sections)).replace('`', chr(39))}\n>\n"
+    *lines, last = printable(extract.text).split("\n")
+    for line in lines:
+        yield f"> {line}\n"
+    yield f"> {last} "

@@ -1,9 +1,10 @@
-"""Generated text, piece by piece -> clean text with citations that exist.
+"""Generated text, piece by piece → clean text with citations that exist.
 
-A model writes citations as [2] or [1, 3], possibly split over several pieces. Those of passages that exist
-come out as tokens of their own, the others vanish; what stands between two runs of as many backticks is code,
-and its square brackets are left alone. A run of backticks is never split over two tokens. Control
-characters, bidirectional overrides, lone surrogates and U+FFFD never come out.
+In: text of an answer, cut anywhere. Out: tokens; a citation of a passage that exists is one of its own, written [2]
+however the model wrote it (``citation_forms``), and citations of others vanish. Brackets in code are left alone. Code
+is what stands between two runs of as many backticks in one paragraph, or in a fence; a run that nothing closes is a
+character like others, so that a stray one does not hide the citations behind it. Control characters, bidirectional
+overrides and lone surrogates never come out.
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from search.code_marks import open_run
+from search.answering.citation_forms import BEFORE_CHARS, BEGINNING, CITED, START, form_at
+from search.code_marks import FENCE, closes
 
-MARKS = re.compile(r"(`+|[ \t]?\[[1-9]\d{0,2}(?:\s{0,2},\s{0,2}\d{1,3}){0,9}\])")
-# A tail that may become a citation, or a longer run of backticks, once more text is here.
-UNFINISHED = re.compile(r"(?:`+|[ \t]?(?:\[[\d,\s]{0,60})?)\Z")
-OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufffd")
+# What may begin something else than text.
+SPECIAL = re.compile(rf"`+|\n|{START}", re.IGNORECASE)
+FENCE_BEGUN = re.compile(r"[ \t>]{0,12}(?:`{1,2}\Z|~{1,2}\Z|`{3,}[^\n`]*\Z|~{3,}[^\n]*\Z|\Z)")
+PARAGRAPH_END = re.compile(r"\n[ \t]*\n")
+# Code within a line is shorter; a run that nothing closes for so long is no code.
+CODE_CHARS = 600
+# A line of prose with a citation, which no fence that is closed would hold.
+PROSE_LINE = re.compile(r"[ \t]*[A-Z][\w'`()., ]{2,300} \[\d{1,2}\][.,;:]?\s*\Z")
+OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 KEPT_CONTROLS = frozenset("\n\t")
 
 
@@ -36,36 +43,125 @@ class CitationReader:
     def __init__(self, passages: int) -> None:
         self._passages = passages
         self._held = ""
-        self._code = ""  # the run of backticks that is open
+        self._before = ""  # the end of the text that came out
+        self._fence = ""  # the marks that opened the block of code
 
     def feed(self, piece: str) -> Iterator[Token]:
         """Yield what is complete; hold back what the next piece may go on with."""
-        text = self._held + printable(piece)
-        cut = UNFINISHED.search(text)
-        end = cut.start() if cut else len(text)
-        self._held = text[end:]
-        yield from self._read(text[:end])
+        self._held += printable(piece)
+        yield from joined(self._read(final=False))
 
     def finish(self) -> Iterator[Token]:
         """Yield what was held back."""
-        held, self._held = self._held, ""
-        yield from self._read(held)
+        yield from joined(self._read(final=True))
 
-    def _read(self, text: str) -> Iterator[Token]:
-        for part in MARKS.split(text):
-            self._code = open_run(part, self._code)
-            if self._code or "[" not in part or not MARKS.fullmatch(part):
-                if part:
-                    yield Token(part)
-                continue
-            known = [number for number in map(int, re.findall(r"\d+", part)) if 1 <= number <= self._passages]
-            if known and part[0] != "[":  # a space before the citation stays only if something follows it
-                yield Token(part[0])
-            yield from (Token(f"[{number}]", number) for number in known)
+    def _read(self, *, final: bool) -> Iterator[Token]:
+        at = 0
+        while at < len(self._held):
+            step = self._code_line if self._fence else self._prose
+            taken, tokens = step(at, final=final)
+            if not taken:
+                break
+            if not tokens:
+                self._before += CITED
+            for token in tokens:
+                self._before = (self._before + (CITED if token.citation else token.text))[-BEFORE_CHARS:]
+                yield token
+            at += taken
+        self._held = self._held[at:]
+
+    def _prose(self, at: int, *, final: bool) -> tuple[int, list[Token]]:
+        """Return how much of the text can be read, and its tokens; 0 when more text is needed."""
+        if not self._before or self._before.endswith("\n"):
+            fence = FENCE.match(self._held, at)
+            if fence and (final or fence.end() < len(self._held)):
+                self._fence = fence[1]
+                return self._text(at, fence.end())
+            if not final and FENCE_BEGUN.match(self._held, at):
+                return 0, []
+        special = SPECIAL.search(self._held, at)
+        if not special:
+            return self._text(at, len(self._held))
+        if special.start() > at:
+            return self._text(at, special.start())
+        if special[0][0] == "`":
+            return self._code_span(at, special[0], final=final)
+        return self._text(at, special.end()) if special[0] == "\n" else self._citation(at, special.end(), final=final)
+
+    def _code_span(self, at: int, run: str, *, final: bool) -> tuple[int, list[Token]]:
+        """Read code within a line, or the run of backticks alone where nothing closes it."""
+        start = at + len(run)
+        paragraph = PARAGRAPH_END.search(self._held, start, start + CODE_CHARS)
+        end = paragraph.start() if paragraph else min(len(self._held), start + CODE_CHARS)
+        closing = re.compile(rf"(?<!`){run}(?!`)").search(self._held, start, end)
+        if closing and (closing.end() < len(self._held) or final):
+            return self._text(at, closing.end())
+        if not final and not paragraph and len(self._held) <= start + CODE_CHARS:
+            return 0, []
+        return self._text(at, start)
+
+    def _citation(self, at: int, opened: int, *, final: bool) -> tuple[int, list[Token]]:
+        form = form_at(self._held, at, self._before, self._passages)
+        may_go_on = form and (form.end == len(self._held) or self._address_begun(form.end))
+        if not final and (may_go_on or (not form and BEGINNING.match(self._held, at))):
+            return 0, []
+        if not form:
+            return self._text(at, max(at + 1, opened))
+        if form.cited is None:
+            return self._text(at, form.end)
+        space = [Token(" ")] if form.spaced and form.cited else []
+        return form.end - at, [*space, *(Token(f"[{number}]", number) for number in form.cited)]
+
+    def _address_begun(self, at: int) -> bool:
+        return self._held[at] == "(" and len(self._held) - at < 160 and ")" not in self._held[at:]
+
+    def _code_line(self, at: int, *, final: bool) -> tuple[int, list[Token]]:
+        """Read a line within a fence.
+
+        A line that reads like cited prose is held until the fence is closed: if it never is, prose began there.
+        """
+        end = self._held.find("\n", at) + 1 or len(self._held)
+        line, whole = self._held[at:end].rstrip("\n"), self._held[at:end].endswith("\n")
+        if not whole and not final:
+            return 0, []
+        fence = FENCE.fullmatch(line)
+        if fence and closes(fence, self._fence):
+            self._fence = ""
+            return self._text(at, end)
+        if not PROSE_LINE.fullmatch(line):
+            return self._text(at, end)
+        closing = next((f for f in FENCE.finditer(self._held, end) if closes(f, self._fence)), None)
+        if closing:
+            return self._text(at, closing.start())
+        if not final:
+            return 0, []
+        mark, self._fence = self._fence, ""
+        self._held = f"{self._held[:at]}{mark}\n{self._held[at:]}"
+        return self._text(at, at + len(mark) + 1)
+
+    def _text(self, at: int, end: int) -> tuple[int, list[Token]]:
+        return end - at, [Token(self._held[at:end])]
+
+
+def joined(tokens: Iterator[Token]) -> Iterator[Token]:
+    """Yield the tokens with texts that follow one another as one."""
+    text: list[str] = []
+    for token in tokens:
+        if token.citation and text:
+            yield Token("".join(text))
+            text = []
+        if token.citation:
+            yield token
+        else:
+            text.append(token.text)
+    if text:
+        yield Token("".join(text))
 
 
 def printable(text: str) -> str:
-    """Return the text without controls, bidirectional overrides, lone surrogates and U+FFFD."""
+    """Return the text without controls, bidirectional overrides and lone surrogates."""
+    if text.isprintable():
+        return text
     return "".join(
         c for c in text if c in KEPT_CONTROLS or (c not in OVERRIDES and unicodedata.category(c) not in ("Cc", "Cs"))
     )

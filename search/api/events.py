@@ -1,10 +1,13 @@
 """Answer events -> the bytes of a server-sent event stream.
 
-passages  {"mode", "passages": [citation, …]}
-token     {"text", "citation"}        citation is a passage's number or 0
-timings   {stage: ms, …, "total": ms}
-done      {}
-error     {"message"}                 for readers; what came before stays valid
+passages     {"mode", "passages": [citation, …]}
+token        {"text", "citation"}     citation is a passage's number or 0
+unsupported  {"missing": [name, …]}   the sentence before says what its passages do not have
+discard      {}                       the tokens so far were the model's thoughts, and are no answer
+notice       {"kind", "message"}      for readers; kinds: thinking, waiting, cut, refused, unanswered
+timings      {stage: ms, …, "total": ms}
+done         {} or {"tokens", "tokens_per_second"}, of a language model
+error        {"message"}              for readers; what came before stays valid
 
 A comment goes out whenever HEARTBEAT_SECONDS pass in silence, so that proxies keep the connection.
 """
@@ -20,6 +23,9 @@ from typing import Any
 
 from search.answering.answer import Done, Event, Found, Timed
 from search.answering.citations import Token
+from search.answering.draft import Notice
+from search.answering.support import Unsupported
+from search.answering.thinking import Discard
 from search.exceptions import FAILURES, public_message
 
 logger = logging.getLogger(__name__)
@@ -96,10 +102,16 @@ def described(event: Event) -> tuple[str, dict[str, Any]]:
             return "passages", {"mode": mode, "passages": citations}
         case Token(text, citation):
             return "token", {"text": text, "citation": citation}
+        case Unsupported(missing):
+            return "unsupported", {"missing": list(missing)}
+        case Discard():
+            return "discard", {}
+        case Notice(kind, message):
+            return "notice", {"kind": kind, "message": message}
         case Timed(timings):
             return "timings", timings
-        case Done():
-            return "done", {}
+        case Done(tokens, speed):
+            return "done", {"tokens": tokens, "tokens_per_second": speed} if tokens else {}
 
 
 def encode(name: str, data: dict[str, Any]) -> str:

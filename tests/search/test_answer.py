@@ -160,8 +160,8 @@ def test_the_model_can_cite_only_what_it_was_given(
 
 
 def test_hostile_output_of_the_model_is_cleaned(index: None, language_model: ModelServer) -> None:
-    language_model.pieces = ["a\x00\x1b", "[", "1", "]", "\ufffd\u202e", "[9", "9]"]
-    assert text_of(events_of()) == "a[1]"
+    language_model.pieces = ["a\x00\x1b ", "[", "1", "]", "\u202e", " [", "9]"]
+    assert text_of(events_of()) == "a [1]"
 
 
 def test_passages_stay_when_the_model_fails(index: None, language_model: ModelServer) -> None:
@@ -272,7 +272,8 @@ def test_a_bug_is_not_hidden() -> None:
 def test_the_command_prints_json(index: None, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("ask", QUESTION.text, "--json")
     got = json.loads(capsys.readouterr().out)
-    assert set(got) == {"answer", "citations", "timings", "mode"}
+    assert set(got) == {"answer", "citations", "timings", "mode", "notices", "error"}
+    assert got["error"] == ""
     assert got["mode"] == "extractive"
     assert "makemigrations" in got["answer"]
     assert "[1]" in got["answer"]
@@ -296,10 +297,13 @@ def test_extracts_are_called_extracts(index: None, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "message"), [("refuse", "HTTP 500"), ("half", "broke off"), ("garbage", "does not answer")]
+    ("behaviour", "message"), [("refuse", "HTTP 500"), ("half", "broke off"), ("garbage", "failed: no JSON")]
 )
-def test_the_command_names_what_failed(index: None, language_model: ModelServer, behaviour: str, message: str) -> None:
+def test_the_command_names_what_failed_below_the_passages(
+    index: None, language_model: ModelServer, capsys: pytest.CaptureFixture[str], behaviour: str, message: str
+) -> None:
     language_model.behaviour = behaviour
     with pytest.raises(CommandError, match=message) as caught:
         call_command("ask", QUESTION.text)
     assert "\n" not in str(caught.value)
+    assert "[1] Migrations › Creating" in capsys.readouterr().out

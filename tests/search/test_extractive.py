@@ -79,3 +79,83 @@ def test_no_word_counts_for_every_language() -> None:
 def test_long_words_are_not_kept_whole() -> None:
     extractive.stem_of.cache_clear()
     assert {len(stem) for stem in stems("q" * 100_000, language_of(""))} == {extractive.WORD_CHARS}
+
+
+# --- What an extract is made of -----------------------------------------------------------------
+
+
+def extract(question: str, text: str) -> str:
+    return best_extracts(question, [text])[0].text
+
+
+def test_the_best_extract_is_first() -> None:
+    texts = [f"{FILLER} A lock waits.", "Locks are released by unlock, which wakes whoever waits for the lock."]
+    assert best_extracts("How do I release a lock?", texts)[0].number == 2
+
+
+def test_no_sentence_is_cut_at_an_abbreviation() -> None:
+    text = f"{FILLER} Set a backend, e.g. Redis, for the cache that all processes share, as of v. 2.0 of the product."
+    assert extract("cache backend", text).endswith(f"{text.rpartition('Set ')[2]}")
+
+
+def test_code_comes_with_the_sentence_that_introduces_it() -> None:
+    text = f"{FILLER}\n\nRun this command\n\n```sh\nmanage unlock --release\nmanage lock --show\n```\n\n{FILLER}"
+    expected = "Run this command\n```\nmanage unlock --release\nmanage lock --show\n```"
+    assert extract("unlock release", text).startswith(expected)
+
+
+def test_a_list_stays_a_list_below_the_line_that_announces_it() -> None:
+    text = f"{FILLER}\n\nA lock has these states:\n\n- free\n- taken by a writer\n  - nested\n- broken\n\n{FILLER}"
+    expected = "A lock has these states:\n- free\n- taken by a writer\n  - nested\n- broken"
+    assert extract("Which states does a lock have?", text).startswith(expected)
+    assert extract("writer", text).startswith(expected)
+
+
+def test_the_numbers_of_a_list_stay() -> None:
+    assert extract("second step", "Steps:\n\n3. first\n4. the second step") == "Steps:\n3. first\n4. the second step"
+
+
+def test_a_table_stays_a_table() -> None:
+    text = f"{FILLER}\n\n| Name | Seconds |\n| --- | --- |\n| lock | 30 |\n| wait | 5 |\n\n{FILLER}"
+    assert extract("How many seconds does a lock take?", text).startswith(
+        "| Name | Seconds |\n| --- | --- |\n| lock | 30 |\n| wait | 5 |"
+    )
+
+
+def test_of_a_long_list_the_items_from_the_best_on_are_shown() -> None:
+    items = "\n".join(f"- item number{n} of a long list with some words more" for n in range(60))
+    found = extract("number40", f"The items:\n\n{items}")
+    assert "- item number40 of" in found
+    assert "number39" not in found
+    assert len(found) <= extractive.EXTRACT_CHARS + 2
+
+
+def test_a_heading_is_never_part_of_a_sentence() -> None:
+    text = f"# Locks\n\n{FILLER}\n\n## Release\n\nCall unlock.\n\n## Other\n\nNothing here."
+    [found] = best_extracts("How do I call unlock?", [text])
+    assert (found.heading, found.text) == ("Release", "Call unlock.")
+
+
+def test_words_of_the_heading_count_for_the_sentence_below_it() -> None:
+    texts = ["Call the function twice, as the page before this one says in its last line of text.",
+             "Call the function once, as the page before this one says in its last line of text."]  # fmt: skip
+    assert best_extracts("call to release locks", texts, headings=["Other", "Releasing locks"])[0].number == 2
+
+
+def test_a_sentence_that_depends_on_the_one_before_brings_it() -> None:
+    text = f"{FILLER} A lock may be shared. This happens when readers take the mutex first, and writers wait for them."
+    assert extract("When do readers take the mutex?", text).startswith("A lock may be shared. This happens")
+
+
+def test_meaning_decides_where_words_do_not() -> None:
+    texts = ["The first sentence speaks of bread and butter, and of nothing else.",
+             "The second sentence speaks of threads and of their mutual exclusion."]  # fmt: skip
+    near = lambda sentences: [0.9 if "threads" in sentence else 0.1 for sentence in sentences]  # noqa: E731
+    assert best_extracts("What is a mutex?", texts, nearness=near)[0].number == 2
+
+
+def test_code_that_is_cut_keeps_whole_lines_and_its_fence() -> None:
+    lines = "\n".join(f"call_number_{n}(lock)" for n in range(100))
+    found = extract("lock", f"Run:\n\n```python\n{lines}\n```")
+    assert found.endswith(")\n…\n```")
+    assert len(found) <= extractive.EXTRACT_CHARS + 10

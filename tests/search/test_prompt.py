@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pytest
 from pytest_django import Settings
 
-from search.answering.prompt import build_messages, document_text, select_context
+from search.answering.prompt import NOT_SAID, build_messages, document_text, room_for_documents, select_context
 from search.questions import Passage
 
 PASSAGE = Passage(0.5, "Title", "https://example.org/", "Head", "head", "Some text.", 1, "Source", 0)
@@ -49,25 +50,48 @@ def test_title_and_heading_stand_inside_the_fence() -> None:
     assert "Obey" not in messages[0]["content"]
 
 
-def test_it_takes_the_best_passages_that_fit(settings: Settings) -> None:
-    settings.LLM_CONTEXT_CHARS = 500
+def test_it_takes_the_best_passages_that_fit() -> None:
     passages = [replace(PASSAGE, text=str(n) * 200) for n in range(4)]
-    assert select_context(passages) == passages[:2]
+    assert select_context(passages, 520) == passages[:2]
 
 
-def test_one_passage_that_is_too_long_is_cut(settings: Settings) -> None:
-    settings.LLM_CONTEXT_CHARS = 500
+def test_one_passage_that_is_too_long_is_cut() -> None:
     long = replace(PASSAGE, text="x" * 9000)
-    assert select_context([long, PASSAGE]) == [long]
-    assert len(build_messages("q", [long])[1]["content"]) < 700
+    assert select_context([long, PASSAGE], 500) == [long]
+    assert len(build_messages("q", [long], 500)[1]["content"]) < 700
 
 
-def test_it_gives_everything_that_fits(settings: Settings) -> None:
-    settings.LLM_CONTEXT_CHARS = 3 * len(document_text(PASSAGE))
-    assert len(select_context([PASSAGE] * 5)) == 3
+def test_it_gives_everything_that_fits() -> None:
+    assert len(select_context([PASSAGE] * 5, 3 * len(document_text(PASSAGE)))) == 3
+
+
+def test_the_room_follows_the_models_context(settings: Settings) -> None:
+    settings.LLM_MAX_TOKENS, settings.LLM_CONTEXT_CHARS = 500, 12_000
+    assert room_for_documents("q", 0) == 12_000
+    assert room_for_documents("q", 128_000) == 12_000
+    assert 2000 < room_for_documents("q", 2048) < 3 * (2048 - 500)
+    assert room_for_documents("q" * 2000, 600) > 0
+
+
+def test_scripts_with_a_token_for_each_character_take_more_room() -> None:
+    passages = [replace(PASSAGE, text="移行を作成する" * 30)] * 4
+    assert len(select_context(passages, 1500)) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "version"), [("https://docs.example.org/en/5.2/topics/", "5.2"), ("https://x.example/stable/a", "stable")]
+)
+def test_the_version_in_the_address_is_named(url: str, version: str) -> None:
+    assert f"Version: {version}\n" in document_text(replace(PASSAGE, url=url))
+    assert "Version" not in document_text(PASSAGE)
 
 
 def test_the_rules_forbid_answers_from_elsewhere() -> None:
     rules = build_messages("q", [PASSAGE])[0]["content"]
-    for phrase in ("Use only what the documents say", "do not answer the question, say so", "square brackets"):
+    for phrase in (
+        "Use only what the documents say",
+        "do not answer the question, write exactly",
+        NOT_SAID,
+        "square brackets",
+    ):
         assert phrase in rules

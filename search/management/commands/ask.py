@@ -15,7 +15,10 @@ from ingestion.exceptions import IngestionError
 from search.answering import llm
 from search.answering.answer import EXTRACTIVE_NOTICE, Found, Timed, answer
 from search.answering.citations import Token
-from search.exceptions import SearchError
+from search.answering.draft import Notice
+from search.answering.support import Unsupported
+from search.answering.thinking import Discard
+from search.exceptions import LLMFailed, SearchError
 from search.forms import read_question
 from search.questions import Question
 from search.timings import Timings
@@ -39,11 +42,16 @@ class Command(BaseCommand):
         except (SearchError, IngestionError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(json.dumps(result) if options["json"] else readable(result))
+        if result["error"]:
+            raise CommandError(result["error"])
 
 
 async def collect(question: Question, timings: Timings) -> dict[str, Any]:
-    """Return the whole answer with its citations and timings, as --json prints it."""
-    result: dict[str, Any] = {"answer": "", "citations": [], "timings": {}, "mode": ""}
+    """Return the whole answer with its citations and timings, as --json prints it.
+
+    ``error`` is why the language model failed, when the passages were found already.
+    """
+    result: dict[str, Any] = {"answer": "", "citations": [], "timings": {}, "mode": "", "notices": [], "error": ""}
     try:
         async with aclosing(answer(question, timings)) as events:
             async for event in events:
@@ -56,8 +64,16 @@ async def collect(question: Question, timings: Timings) -> dict[str, Any]:
                         result |= {"citations": citations, "mode": mode}
                     case Token(text):
                         result["answer"] += text
+                    case Discard():
+                        result["answer"] = ""
+                    case Unsupported(missing):
+                        result["answer"] += f" (not in the passages: {', '.join(missing)})"
+                    case Notice(kind, message) if kind != "thinking":
+                        result["notices"].append(message)
                     case Timed(stages):
                         result["timings"] = stages
+    except LLMFailed as error:
+        result["error"] = str(error)
     finally:
         await llm.close_client()
     return result
@@ -71,4 +87,5 @@ def readable(result: dict[str, Any]) -> str:
         for c in result["citations"]
     )
     stages = "  ".join(f"{name} {value:g} ms" for name, value in result["timings"].items())
-    return f"{notice}{result['answer']}\n\n{sources}\n\n{stages}"
+    parts = [notice + result["answer"], *result["notices"], sources, stages]
+    return "\n\n".join(filter(None, parts))

@@ -13,8 +13,10 @@ const UNAVAILABLE = "The answer did not arrive. Check your connection and ask ag
 const BROKEN_OFF = "The connection ended before the answer was complete. Ask again to get all of it.";
 
 let running = null; // the AbortController of the question being answered
-let code = null; // the <code> element being written, if any
-let opened = ""; // the run of backticks that opened the code
+let block = null; // the block of code that was opened last
+let fence = ""; // the marks that opened it, while it is open
+let atLineStart = true;
+let target = answer; // the quotation that is being written, or else the answer
 
 class Refused extends Error {}
 
@@ -88,8 +90,22 @@ const handlers = {
     say(mode === "extractive" ? "Choosing the best sentences…" : "Writing the answer…");
   },
   token({ text, citation }) {
-    if (citation) answer.append(citationElement(text, citation));
+    if (citation) target.append(citationElement(text, citation));
     else write(text);
+  },
+  unsupported({ missing }) {
+    target.append(doubtElement(missing), " ");
+  },
+  discard() {
+    empty();
+  },
+  notice({ kind, message }) {
+    if (kind === "thinking" || kind === "waiting") {
+      say(message);
+      return;
+    }
+    byId("notice").textContent = message;
+    byId("notice").hidden = false;
   },
   timings(stages) {
     byId("timings").replaceChildren(...Object.entries(stages).map(stageElement));
@@ -104,37 +120,56 @@ const handlers = {
   },
 };
 
-// Text between two runs of as many backticks is code, which is how the server decides what is a citation, too.
+// Code is what stands between two runs of as many backticks in one piece of text, or in a fence: the server sends each
+// span of code whole, and a run that nothing closes is a character like others.
 function write(text) {
-  for (const part of text.split(/(`+)/)) {
-    if (!opened && part.startsWith("`")) {
-      opened = part;
-    } else if (opened && part === opened) {
-      close();
-    } else if (part) {
-      place(part);
-    }
+  for (const part of text.split(/(?<=\n)/)) {
+    const line = atLineStart ? unquoted(part) : part;
+    const mark = atLineStart && /^[ \t>]*(`{3,}|~{3,})[ \t]*([^\n`]*)\n?$/.exec(line);
+    if (mark && !fence) openBlock(mark[1]);
+    else if (mark && mark[1].startsWith(fence) && !mark[2].trim()) fence = "";
+    else if (fence) block.append(line === "\n" && !atLineStart && !block.textContent ? "" : line);
+    else writeInline(line);
+    atLineStart = part.endsWith("\n");
   }
 }
 
-function place(text) {
-  if (!opened) {
-    answer.append(text);
-    return;
+// Lines behind ">" that follow one another are one quotation.
+function unquoted(line) {
+  const quotation = /^> ?/.exec(line);
+  if (!quotation) target = answer;
+  else if (target === answer) {
+    target = document.createElement("blockquote");
+    answer.append(target);
   }
-  if (!code) {
-    code = document.createElement("code");
-    answer.append(code);
-  }
-  code.append(text);
+  return quotation ? line.slice(quotation[0].length) : line;
 }
 
-// A space on both sides only keeps backticks apart.
-function close() {
-  const text = code ? code.textContent : "";
-  if (text.trim() && text.startsWith(" ") && text.endsWith(" ")) code.textContent = text.slice(1, -1);
-  opened = "";
-  code = null;
+function openBlock(mark) {
+  fence = mark;
+  block = document.createElement("code");
+  const frame = document.createElement("pre");
+  frame.append(block);
+  target.append(frame);
+}
+
+function writeInline(text) {
+  let end = 0;
+  for (const span of text.matchAll(/(?<!`)(`+)(?!`)([^]*?[^`])\1(?!`)/g)) {
+    const code = document.createElement("code");
+    const bare = /^ .* $/s.test(span[2]) && span[2].trim() ? span[2].slice(1, -1) : span[2];
+    code.append(bare); // a space on both sides only keeps backticks apart
+    target.append(text.slice(end, span.index), code);
+    end = span.index + span[0].length;
+  }
+  target.append(text.slice(end));
+}
+
+function doubtElement(missing) {
+  const mark = document.createElement("span");
+  mark.className = "unsupported";
+  mark.textContent = `not in the passages: ${missing.join(", ")}`;
+  return mark;
 }
 
 function citationElement(text, number) {
@@ -181,17 +216,22 @@ function stageElement([stage, milliseconds]) {
 }
 
 function clear() {
-  for (const id of ["intro", "error", "nothing", "result", "timings", "extractive"]) {
+  for (const id of ["intro", "error", "nothing", "result", "timings", "extractive", "notice"]) {
     if (byId(id)) byId(id).hidden = true;
   }
-  answer.replaceChildren();
+  empty();
   passages.replaceChildren();
-  opened = "";
-  code = null;
   document.body.classList.add("busy");
   answer.setAttribute("aria-busy", "true");
   byId("stop").hidden = false;
   say("Searching…");
+}
+
+function empty() {
+  answer.replaceChildren();
+  target = answer;
+  fence = "";
+  atLineStart = true;
 }
 
 function settle() {
