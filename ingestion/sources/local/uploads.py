@@ -31,7 +31,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.text import slugify
 
 from ingestion.exceptions import AddressRefused, SourceError, UnsupportedContent
-from ingestion.sources.local import files, formats
+from ingestion.sources.local import files
 from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listing, Page, SourceSpec, Validators
 
@@ -249,7 +249,7 @@ class _Intake:
                 safe = str(path.with_name(f"{path.stem}-{self._copies[wish] + 1}{path.suffix}"))
             files.content_type_of(safe, error=UnsupportedContent)
             self._write(safe, file)
-            if formats.is_other_data(self.folder / safe):
+            if files.is_other_data(self.folder / safe):
                 (self.folder / safe).unlink()
                 raise UnsupportedContent(f"{safe} is no OpenAPI document, the only YAML or JSON that is read.")
         except UnsupportedContent as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from ingestion import media_types
 from ingestion.exceptions import (
     AddressRefused,
     FetchFailed,
@@ -20,7 +21,7 @@ from ingestion.exceptions import (
     StorageMissing,
     UnsupportedContent,
 )
-from ingestion.sources.local import files, formats, nofollow
+from ingestion.sources.local import files, nofollow
 from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import Listed, SourceSpec
 
@@ -160,7 +161,7 @@ def test_yaml_and_json_are_documents_if_they_describe_an_interface(tmp_path: Pat
     ],
 )
 def test_a_file_of_data_that_cannot_be_looked_into_is_told_by_its_name(name: str, is_document: bool) -> None:
-    assert formats.may_be_document(name) is is_document
+    assert media_types.may_be_document(name) is is_document
 
 
 def test_a_folder_says_that_it_has_named_everything(tmp_path: Path) -> None:
@@ -389,9 +390,9 @@ def test_a_file_just_written_has_no_version_yet(tmp_path: Path) -> None:
         ("a.org", b"* Title", "text/x-org"),
         ("a.rtf", b"{\\rtf1 x}", "application/rtf"),
         ("a.epub", b"PK\x03\x04", "application/epub+zip"),
-        ("a.DOCX", b"PK\x03\x04", f"{formats.OFFICE}.wordprocessingml.document"),
-        ("a.pptx", b"PK\x03\x04", f"{formats.OFFICE}.presentationml.presentation"),
-        ("a.xlsx", b"PK\x03\x04", f"{formats.OFFICE}.spreadsheetml.sheet"),
+        ("a.DOCX", b"PK\x03\x04", f"{media_types.OFFICE}.wordprocessingml.document"),
+        ("a.pptx", b"PK\x03\x04", f"{media_types.OFFICE}.presentationml.presentation"),
+        ("a.xlsx", b"PK\x03\x04", f"{media_types.OFFICE}.spreadsheetml.sheet"),
         ("a.odt", b"PK\x03\x04", "application/vnd.oasis.opendocument.text"),
         ("a.yml", b"openapi: 3.1.0", "application/yaml"),
         ("a.json", b"{}", "application/json"),
