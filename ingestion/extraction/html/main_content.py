@@ -26,8 +26,8 @@ def main_content(index: PageIndex, dropped: DroppedWords) -> Node:
         named = f"page tools of {generator.name}"
         gone |= {node: named for node in index.select(*generator.clutter) if node is not main and node not in gone}
     detach(gone.keys())
-    for node, rule in gone.items():
-        dropped.add(rule, node.shown_text())
+    for rule, text in (*index.tree.left_out, *((rule, node.shown_text()) for node, rule in gone.items())):
+        dropped.add(rule, text)
     if main is not None and main.text().strip():
         index.generator = generator
     else:

@@ -34,6 +34,8 @@ BLOCKS = frozenset({
     "hgroup", "hr", "html", "legend", "li", "main", "menu", "nav", "ol", "p", "pre", "search", "section", "summary",
     "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 })  # fmt: skip
+# Elements of UNSEEN whose words are shown, with the rule that leaves them out.
+LEFT_OUT = {"select": "choices of forms", "textarea": "choices of forms", "svg": "drawings"}
 NO_CLASSES: frozenset[str] = frozenset()
 NO_ATTRIBUTES: dict[str, str] = {}
 
@@ -131,6 +133,8 @@ class Builder:
         self.shown: list[str] = []
         self.open = self.skipping = self.count = self.scripts = 0
         self.had: set[str] = set()  # the elements of ONCE that were read
+        self.rule = ""  # of the element that is being skipped
+        self.left_out: list[tuple[str, str]] = []  # rules and words
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         if self.skipping:
@@ -140,7 +144,7 @@ class Builder:
             self.scripts += tag == "script"
             is_formula = tag == "script" and attributes.get("type", "").startswith("math/tex")
             if not is_formula:
-                self.skipping = 1
+                self.skipping, self.rule = 1, LEFT_OUT.get(tag, "")
                 return
         if tag in ONCE:
             if tag in self.had:
@@ -176,6 +180,8 @@ class Builder:
         if not self.skipping:
             self.here.children.append(text)
             self.shown.append(text)
+        elif self.rule:
+            self.left_out.append((self.rule, text))
 
     def close(self) -> Builder:
         return self
@@ -183,11 +189,12 @@ class Builder:
 
 @dataclass(frozen=True)
 class Tree:
-    """A page, the pieces of its text as they were read, and the number of scripts that were left out."""
+    """A page, the pieces of its text as they were read, and what was left out: the number of scripts, and words."""
 
     root: Node
     shown: list[str]
     scripts: int
+    left_out: list[tuple[str, str]]
 
 
 def parse(text: str) -> Tree:
@@ -203,7 +210,7 @@ def parse(text: str) -> Tree:
         return _words_alone(text)
     except (etree.LxmlError, ValueError):  # "Document is empty", after which nothing was read
         pass
-    return Tree(builder.root, builder.shown, builder.scripts)
+    return Tree(builder.root, builder.shown, builder.scripts, builder.left_out)
 
 
 def _words_alone(text: str) -> Tree:
@@ -221,4 +228,4 @@ def _words_alone(text: str) -> Tree:
     root.children = [body]
     body.children = [unescape(_TAG.sub(" ", "".join(parts)))]
     root.holds_blocks = body.holds_blocks = True
-    return Tree(root, [], 0)
+    return Tree(root, [], 0, [])

@@ -54,7 +54,7 @@ ROOM_SHARE, LEAST_ROOM = 4, 100_000
 _BAR = re.compile(r"(?<!\\)(\\*)\|")
 _PARAGRAPHS = re.compile(r"\0\s*\0[\s\0]*")
 _LINE_START = re.compile(r"^([ \t]{0,3})(#{1,6}[ \t]|```|~~~)", re.MULTILINE)
-_LIST = re.compile(r"(?:- |\d+\. )")
+_LIST = re.compile(r"(?:-|\d+\.)\s")
 _KIND = re.compile(r"(?:alert|markdown-alert|theme-admonition|starlight-aside--|is|hint|book-hint)?-?([a-z]+)$")
 
 Blocks = list[str]
@@ -178,11 +178,13 @@ class Converter(LineConverter):
         self._nested -= 1
         if not blocks:
             return ""
-        text = blocks[0]
+        text, width = blocks[0], len(bullet)
         for block in blocks[1:]:
             text += ("\n" if _LIST.match(block) else "\n\n") + block
-        if self._may_indent(text, len(bullet)):
-            text = indent(text, " " * len(bullet))[len(bullet) :]
+        if text.startswith(("```", "|")):  # code and tables begin a line
+            bullet, text = bullet.rstrip(), f"\n{text}"
+        if self._may_indent(text, width):
+            text = indent(text, " " * width).removeprefix(" " * width)
         return bullet + text
 
     def _may_indent(self, text: str, width: int) -> bool:

@@ -153,6 +153,11 @@ def test_a_side_box_goes_but_a_note_stays() -> None:
         ("<ul><li><h3>Step</h3><p>do</p></ul>", "- **Step**\n\n  do"),
         ("<ul><li>a</li><ul><li>b</li></ul><li>c</ul>", "- a\n  - b\n- c"),
         ("<ol><li>a</li><ul><li>b</li><ol><li>c</ol></ul><li>d</ol>", "1. a\n   - b\n     1. c\n2. d"),
+        ("<ul><li><pre>x\n y</pre>after</ul>", "-\n  ```\n  x\n   y\n  ```\n\n  after"),
+        (
+            "<ol><li><table><tr><th>a<th>b<tr><td>1<td>2</table></ol>",
+            "1.\n   | a | b |\n   | --- | --- |\n   | 1 | 2 |",
+        ),
         ("<ul><ul><li>deep</ul><li>a</ul>", "- - deep\n- a"),
         ("<ul><li><span>a</span><div><div><ul><li>b<li>c</ul></div></div></ul>", "- a\n  - b\n  - c"),
         ("<ul><li>a<pre>x\n  y</pre></ul>", "- a\n\n  ```\n  x\n    y\n  ```"),

@@ -82,6 +82,8 @@ DROPPED = {
     "fallbacks of scripts and media": "<video>{}</video>",
     "text for screen readers": "<span class=screen-reader-text>{}</span>",
     "line numbers and buttons of code": "<pre><span class=lineno>{}</span>code</pre>",
+    "choices of forms": "<select><option>{}</select>",
+    "drawings": "<svg><g><text>{}</text></g></svg>",
     "formulas drawn a second time": "<p>So <span class=katex-html>{}</span></p>",
 }
 
