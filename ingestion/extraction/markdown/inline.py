@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections import defaultdict
 
 from ingestion.extraction.markdown import markup
-from ingestion.extraction.rst.roles import text_of
 
 # Without one of these a text is as it stands.
 _MARKED = re.compile(r"[`\[{<&+:\x00]")
@@ -82,6 +81,8 @@ def _role(match: re.Match[str], held: list[str]) -> str:
     """Return a placeholder for the text of one of MyST's roles, which are those of reStructuredText."""
     words = held[int(match.group(2))].strip("`").strip()
     role = match.group(1).lower().rpartition(":")[2]
+    from ingestion.extraction.rst.roles import text_of
+
     text, is_code = text_of(role, words)
     is_code = is_code and role not in ("strong", "emphasis", "sub", "sup", "subscript", "superscript")
     held.append(text if not is_code else f"`` {text} ``" if "`" in text else f"`{text}`")

@@ -10,7 +10,6 @@ from ingestion.extraction.markdown.lines import dedent, end_of_run, fence
 from ingestion.extraction.markdown.marks import DIRECTIVE_OPTION, file_note
 from ingestion.extraction.markdown.tables import flat, from_csv, from_list, pipe_table
 from ingestion.extraction.rst import reader as rst
-from ingestion.extraction.rst.directives import CODE, DROPPED, LABELS, NOTES, VERSIONS
 
 Lines = list[str]
 
@@ -24,6 +23,8 @@ class BlockRenderer(Protocol):
 
 
 def blocks(around: BlockRenderer, name: str, argument: str, body: Lines) -> Iterator[str]:
+    from ingestion.extraction.rst.directives import CODE, DROPPED
+
     start = end_of_run(body, 0, lambda line: DIRECTIVE_OPTION.match(line.strip()))
     content, bare = body[start:], name.rpartition(":")[2]
     if bare in CODE:
@@ -41,6 +42,8 @@ def blocks(around: BlockRenderer, name: str, argument: str, body: Lines) -> Iter
 
 def _note(around: BlockRenderer, name: str, argument: str, content: Lines) -> Iterator[str]:
     """Yield the blocks of a note or box; a box's argument is its title, a note's its first words."""
+    from ingestion.extraction.rst.directives import LABELS, NOTES, VERSIONS
+
     if name in VERSIONS:
         yield f"**{LABELS[name]} {argument}**"
     elif name in NOTES:
