@@ -36,7 +36,7 @@ def test_django_admin_and_cpu_worker_do_not_load_torch() -> None:
         "import ragproject.urls, ingestion.tasks, ingestion.sources.registry\n"
         "from django.core.management import get_commands, load_command_class\n"
         "[load_command_class(a, n) for n, a in get_commands().items() if a in ('ingestion', 'search')]\n"
-        "heavy = {'torch', 'FlagEmbedding', 'transformers', 'sentence_transformers'} & set(sys.modules)\n"
+        "heavy = {'torch', 'FlagEmbedding', 'transformers', 'sentence_transformers', 'docutils'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
     )
     done = subprocess.run(

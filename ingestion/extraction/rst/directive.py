@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from docutils import nodes
@@ -18,23 +17,10 @@ class Highlight(nodes.Invisible, nodes.Element):  # type: ignore[misc]
     """The language of the blocks of code from here on that name none."""
 
 
-class _AnyOption(dict[str, Callable[[str | None], str]]):
-    """Accepts every option as it is written."""
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __missing__(self, name: str) -> Callable[[str | None], str]:
-        return lambda value: value or ""
-
-
 class ShownDirective(Directive):  # type: ignore[misc]
-    """A directive with any options and, unless a class says otherwise, an argument of several lines."""
+    """A directive with any options and, unless a class says otherwise, an argument of one line or more."""
 
     optional_arguments = 1
-    final_argument_whitespace = True
-    has_content = True
-    option_spec = _AnyOption()
 
     @property
     def page(self) -> Page:

@@ -189,7 +189,7 @@ class Setting(ShownDirective):
 
     def run(self) -> list[Any]:
         named = "" if self.argument == "None" else self.argument
-        if self.name == "highlight":
+        if self.name.startswith("highlight"):
             return [Highlight(language=named.partition(" ")[0])]
         if self.name == "program":
             self.page.namespace.program = named
@@ -280,4 +280,4 @@ _DIRECTIVES: dict[str, type[Directive]] = {
 
 def directive_for(name: str) -> type[Directive]:
     """Return the class that shows the directive of this name."""
-    return Object if is_object(name) else _DIRECTIVES.get(name, Unknown)
+    return _DIRECTIVES.get(name) or (Object if is_object(name) else Unknown)

@@ -11,14 +11,16 @@ from ingestion import markdown_outline
 from ingestion.extraction.html.to_markdown import Converter
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
 from ingestion.extraction.rst.page import Page
-from ingestion.extraction.rst.parser import parse
-from ingestion.extraction.rst.to_html import HtmlTree
 from ingestion.extraction.sanitize import clean
 from ingestion.types import Extracted
 
 
 def read(url: str, text: str) -> Extracted:
     """Return a page of reStructuredText as Markdown."""
+    # docutils takes 50 ms and 5 MB; most processes import this module and read no page.
+    from ingestion.extraction.rst.parser import parse
+    from ingestion.extraction.rst.to_html import HtmlTree
+
     page = Page()
     tree = HtmlTree(parse(text, page), page)
     converter = Converter(url, tree.anchors, page_chars=len(text))

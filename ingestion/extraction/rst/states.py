@@ -154,17 +154,17 @@ class _State:
         return self.run_directive(directive_for(name), match, name, presets)
 
     def parse_directive_block(
-        self, indented: Any, line_offset: int, directive: Any, presets: dict[str, Any]
-    ) -> tuple[list[str], dict[str, Any], Any, int]:
-        """Return the arguments, options and content of a directive; lines that are no options belong to the content."""
+        self, indented: Any, line_offset: int, directive: Any, presets: dict[str, str]
+    ) -> tuple[list[str], dict[str, str], Any, int]:
+        """Return the argument, the options and the content of a directive; other lines belong to the content."""
         if indented and not indented[0].strip():
             indented.trim_start()
             line_offset += 1
-        blank = next((i for i, line in enumerate(indented) if not line.strip()), len(indented))
-        start = next((i for i in range(blank) if _OPTION.match(indented[i].lstrip())), blank)
-        options, end = _options(indented, start, blank, directive.option_spec or {})
+        blank = next((at for at, line in enumerate(indented) if not line.strip()), len(indented))
+        start = next((at for at in range(blank) if _OPTION.match(indented[at].lstrip())), blank)
+        options, end = _options(indented, start, blank)
         content, arguments = indented[end:], []
-        if not (directive.required_arguments or directive.optional_arguments):
+        if not directive.optional_arguments:
             content = indented[:start] + content
         elif start:
             arguments = ["\n".join(indented[:start])]
@@ -172,7 +172,6 @@ class _State:
             content.trim_end()
         while content and not content[0].strip():
             content.trim_start()
-            end += 1
         return arguments, presets | options, content, line_offset + end
 
     def isolate_simple_table(self: Any) -> Any:
@@ -196,23 +195,16 @@ class _State:
         """Leave the lines of a block beside one another: nesting them takes a Python frame for each."""
 
 
-def _options(lines: Any, start: int, stop: int, spec: Any) -> tuple[dict[str, Any], int]:
-    """Return the options that begin at ``start`` and where they end; those that are unknown or wrong are left out."""
-    written: dict[str, str] = {}
+def _options(lines: Any, start: int, stop: int) -> tuple[dict[str, str], int]:
+    """Return the options that begin at ``start``, and where they end; deeper lines continue an option."""
+    options: dict[str, str] = {}
     name = ""
     indent = len(lines[start]) - len(lines[start].lstrip()) if start < stop else 0
     at = start
     while at < stop and ((option := _OPTION.match(lines[at][indent:])) or lines[at][indent:].startswith(" ")):
-        if option:
-            name = option[1].lower()
-        written[name] = option[2] or "" if option else f"{written[name]}\n{lines[at].strip()}"
+        name = option[1].lower() if option else name
+        options[name] = option[2] or "" if option else f"{options[name]}\n{lines[at].strip()}"
         at += 1
-    options: dict[str, Any] = {}
-    for name, value in written.items():
-        try:
-            options[name] = spec[name](value.strip() or None)
-        except (KeyError, ValueError, TypeError):
-            continue
     return options, at
 
 

@@ -17,14 +17,12 @@ from ingestion.extraction.rst.directive import Highlight
 from ingestion.extraction.rst.page import MADE_UP, Page
 from ingestion.extraction.rst.references import References
 
-# Element → tag and class; one that stands in no table here is shown as what it holds.
-TAGS: dict[type[Any], tuple[str, str]] = {
-    nodes.paragraph: ("p", ""), nodes.caption: ("p", ""), nodes.rubric: ("div", "rubric"),
-    nodes.bullet_list: ("ul", ""), nodes.list_item: ("li", ""), nodes.definition_list: ("dl", ""),
-    nodes.definition: ("dd", ""), nodes.block_quote: ("blockquote", ""), nodes.line_block: ("p", ""),
-    nodes.table: ("table", ""), nodes.row: ("tr", ""), nodes.option_list: ("ul", ""), nodes.field_list: ("ul", ""),
-    nodes.emphasis: ("em", ""), nodes.strong: ("strong", ""), nodes.literal: ("code", ""),
-    nodes.superscript: ("sup", ""), nodes.subscript: ("sub", ""), nodes.title_reference: ("code", ""),
+# Element → tag; one that stands in no table here is shown as what it holds.
+TAGS: dict[type[Any], str] = {
+    nodes.paragraph: "p", nodes.caption: "p", nodes.bullet_list: "ul", nodes.list_item: "li",
+    nodes.definition_list: "dl", nodes.definition: "dd", nodes.block_quote: "blockquote", nodes.line_block: "p",
+    nodes.table: "table", nodes.row: "tr", nodes.option_list: "ul", nodes.field_list: "ul", nodes.emphasis: "em",
+    nodes.strong: "strong", nodes.literal: "code", nodes.superscript: "sup", nodes.subscript: "sub",
 }  # fmt: skip
 UNSEEN = (nodes.Invisible, nodes.Decorative)
 # Fields that steer the build of a page.
@@ -48,7 +46,7 @@ class HtmlTree:
         self.language = ""
         self.anchors: dict[Node, str] = {}
         self.root = Node("", {}, None)
-        self._fill(_block("body", self.root), document)
+        self._fill(_child(self.root, "body"), document)
 
     def _fill(self, here: Node, element: Any) -> Node:
         for child in element.children:
@@ -61,8 +59,8 @@ class HtmlTree:
             here.children.append(element.astext())
         elif add := _SPECIAL.get(kind):
             add(self, here, element)
-        elif known := TAGS.get(kind):
-            self._fill(_child(*known, here), element)
+        elif tag := TAGS.get(kind):
+            self._fill(_child(here, tag), element)
         elif not isinstance(element, UNSEEN):
             self._fill(here, element)
 
@@ -70,9 +68,9 @@ class HtmlTree:
 
     def _title(self, here: Node, title: Any) -> None:
         if "level" not in title:  # of a box
-            self._fill(_child("div", "rubric", here), title)
+            self._fill(_child(here, "div", **{"class": "rubric"}), title)
             return
-        heading = _block(f"h{min(6, title['level'])}", here)
+        heading = _child(here, f"h{min(6, title['level'])}")
         own = [name for name in title["ids"] if not name.startswith(MADE_UP)]
         self.anchors[heading] = next(iter([*own, *title.get("labels", ())]), "")
         self._fill(heading, title)
@@ -80,14 +78,14 @@ class HtmlTree:
     def _code(self, here: Node, block: Any) -> None:
         language = "pycon" if isinstance(block, nodes.doctest_block) else block.get("language")
         language = self.language if language is None else language
-        self._fill(_block("pre", here, **({"class": f"language-{language}"} if language else {})), block)
+        self._fill(_child(here, "pre", **({"class": f"language-{language}"} if language else {})), block)
 
     def _numbered(self, here: Node, items: Any) -> None:
-        self._fill(_block("ol", here, start=str(items.get("start", 1))), items)
+        self._fill(_child(here, "ol", start=str(items.get("start", 1))), items)
 
     def _definition(self, here: Node, item: Any) -> None:
         """Add a term with its classifiers, then what it means."""
-        term = _block("dt", here)
+        term = _child(here, "dt")
         for part in item.children:
             if isinstance(part, nodes.term | nodes.classifier):
                 term.children += [" : "] if term.children else []
@@ -96,17 +94,17 @@ class HtmlTree:
 
     def _line(self, here: Node, line: Any) -> None:
         if here.children:
-            here.children.append(Node("br", {}, here))
+            _child(here, "br")
         self._fill(here, line)
 
     def _attribution(self, here: Node, attribution: Any) -> None:
-        box = _block("p", here)
+        box = _child(here, "p")
         box.children.append("— ")
         self._fill(box, attribution)
 
     def _cell(self, here: Node, entry: Any) -> None:
         spans = {"rowspan": str(entry.get("morerows", 0) + 1), "colspan": str(entry.get("morecols", 0) + 1)}
-        self._fill(_block("td", here, **spans), entry)
+        self._fill(_child(here, "td", **spans), entry)
 
     def _field(self, here: Node, field: Any) -> None:
         name, body = field.children
@@ -126,12 +124,12 @@ class HtmlTree:
             named = list(name.children)
             if named and isinstance(named[0], nodes.Text):
                 named[0] = nodes.Text(named[0][:1].upper() + named[0][1:])
-        self._labelled(_block("li", here), named, body, ": " if body.children else "")
+        self._labelled(_child(here, "li"), named, body, ": " if body.children else "")
 
     def _option(self, here: Node, item: Any) -> None:
         group, description = item.children
         name = ", ".join(option.rawsource for option in group.children)
-        self._labelled(_block("li", here), [nodes.literal(name, name)], description, ": ")
+        self._labelled(_child(here, "li"), [nodes.literal(name, name)], description, ": ")
 
     def _note(self, here: Node, note: Any) -> None:
         """Add a footnote or citation under its label in brackets."""
@@ -141,7 +139,7 @@ class HtmlTree:
 
     def _labelled(self, here: Node, label: list[Any], body: Any, between: str) -> None:
         """Add the parts of ``body``, the first of them beside the label if it is a paragraph."""
-        line = _block("p", here)
+        line = _child(here, "p")
         self._fill(line, nodes.inline("", "", *label, nodes.Text(between.rstrip() or between)))
         rest = list(body.children)
         if rest and isinstance(rest[0], nodes.paragraph):
@@ -156,13 +154,13 @@ class HtmlTree:
             if not isinstance(block, nodes.literal_block) or not any(lines):
                 continue
             if all(line.startswith("|") for line in lines):
-                table = _block("table", here)
+                table = _child(here, "table")
                 for line in lines:
-                    row = _block("tr", table)
+                    row = _child(table, "tr")
                     for cell in line.strip("| ").split("|"):
-                        _block("td", row).children.append(cell)
+                        _child(row, "td").children.append(cell)
             else:
-                _block("pre" if len(lines) > 1 else "p", here).children.append("\n".join(lines))
+                _child(here, "pre" if len(lines) > 1 else "p").children.append("\n".join(lines))
 
     # --- Within a line ---------------------------------------------------------------------------------------
 
@@ -172,7 +170,7 @@ class HtmlTree:
         elif reference.hasattr("label"):
             here.children.append(reference.astext().replace("-", " "))
         elif address := self.references.address_of(reference):
-            self._fill(_child("a", "", here, href=address), reference)
+            self._fill(_child(here, "a", href=address), reference)
         elif address is None and reference.rawsource.startswith(reference.astext()):
             here.children.append(reference.rawsource)  # a word that ends in an underscore
         else:
@@ -187,10 +185,11 @@ class HtmlTree:
                 self._add(here, element)
 
     def _image(self, here: Node, image: Any) -> None:
-        here.children.append(Node("img", {"alt": image.get("alt", "")}, here))
+        line = here if isinstance(image.parent, nodes.TextElement) else _child(here, "p")
+        _child(line, "img", alt=image.get("alt", ""))
 
     def _formula(self, here: Node, formula: Any) -> None:
-        here.children.append(Node("math", {"alttext": formula.astext()}, here))
+        _child(here, "math", alttext=formula.astext())
 
     def _raw(self, here: Node, raw: Any) -> None:
         if "html" not in raw["format"].lower():
@@ -206,6 +205,7 @@ class HtmlTree:
 
 _SPECIAL: dict[type[Any], Callable[[HtmlTree, Node, Any], None]] = {
     nodes.title: HtmlTree._title,
+    nodes.rubric: HtmlTree._title,
     nodes.literal_block: HtmlTree._code,
     nodes.doctest_block: HtmlTree._code,
     nodes.enumerated_list: HtmlTree._numbered,
@@ -229,13 +229,9 @@ _SPECIAL: dict[type[Any], Callable[[HtmlTree, Node, Any], None]] = {
 }
 
 
-def _child(tag: str, name: str, parent: Node, **attributes: str) -> Node:
-    """Add an element to the parent; ``name`` is its class."""
-    node = Node(tag, {"class": name, **attributes} if name else attributes, parent)
+def _child(parent: Node, tag: str, **attributes: str) -> Node:
+    """Add an element to the parent."""
+    node = Node(tag, attributes, parent)
     node.holds_blocks = tag in BLOCKS
     parent.children.append(node)
     return node
-
-
-def _block(tag: str, parent: Node, **attributes: str) -> Node:
-    return _child(tag, "", parent, **attributes)

@@ -52,6 +52,7 @@ SHOWN = {
     ".. code::\n   at once": "at once",
     ".. parsed-literal::\n\n   *slanted* :unknown:`role` |known|": "slanted role replaced",
     ".. figure:: a.png\n   :alt: instead\n\n   caption\n\n   legend": "instead caption legend",
+    ".. image:: a.png\n   :alt: one\n.. image:: b.png\n   :alt: two": "one two",
     ".. only:: html\n\n   text": "text",
     ".. container:: name\n\n   text": "text",
     ".. hlist::\n   :columns: 2\n\n   * a\n   * b": "a b",
