@@ -23,7 +23,7 @@ KINDS = ("type", "style", "kind", "variant", "intent", "color", "status", "level
 SPELLED = {"danger": "danger", "red": "danger", "yellow": "warning", "blue": "info", "green": "success"}
 FACTS = {
     "alt", "body", "caption", "children", "content", "default", "desc", "description", "for_k8s_version", "heading",
-    "label", "message", "method", "name", "param", "path", "qualifiermessage", "query", "required", "schemaname",
+    "in", "label", "message", "method", "name", "param", "path", "qualifiermessage", "query", "required", "schemaname",
     "state", "status", "subtitle", "summary", "tag", "text", "title", "tooltip", "type", "value", "version",
 }  # fmt: skip
 # Whatever they hold, nobody sees it.

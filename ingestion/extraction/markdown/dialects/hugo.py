@@ -23,19 +23,22 @@ HIDDEN = {
 CODE_FILES = {"code", "code_sample", "codenew", "example", "gist", "literalinclude"}
 BARE_WORDS = {"badge", "heading", "kbd", "key"}
 
-_HIGHLIGHT_END = re.compile(r"\{\{[<%]\s*/\s*(?:highlight|code|codeblock|mermaid)\s*[>%]\}\}")
+_CODE = r"(?:highlight|code(?:[-_]?\w+)?|mermaid|katex|math|goat)(?=[\s>%])"
 
 
 def _read_code(block: Block, match: re.Match[str]) -> int:
-    """Read ``highlight`` with the code below it."""
+    """Read ``highlight`` and its like with the code below it."""
     tag = parse(match.group("inside"))
-    end = block.find(_HIGHLIGHT_END, block.line + 1)
-    if tag.is_end or end < 0:
+    if tag.is_end or match.group("inside").endswith("/"):
+        return 0
+    end = block.find(re.compile(rf"\{{\{{[<%]\s*/\s*{re.escape(tag.name)}\s*[>%]"), block.line + 1)
+    if end < 0:
         return 0
     given = dict(tag.given)
     block.title("container", given.get("title", given.get("filename", "")))
     language = given.get("lang") or given.get("language") or next(iter([*tag.bare, *tag.quoted]), "")
-    block.code(block.lines(block.line + 1, end, indent=block.indent), "mermaid" if tag.name == "mermaid" else language)
+    language = tag.name if tag.name in ("mermaid", "math", "katex") else language
+    block.code(block.lines(block.line + 1, end, indent=block.indent), language)
     return end + 1
 
 
@@ -84,7 +87,7 @@ DIALECT = Dialect(
     blocks=(
         BlockRule(
             "{",
-            re.compile(r"\{\{[<%]\s*(?=(?:highlight|code|codeblock|mermaid)\b)(?P<inside>[^{}]*?)[>%]\}\}$"),
+            re.compile(rf"\{{\{{[<%]\s*(?={_CODE})(?P<inside>[^{{}}]*?)[>%]\}}\}}$"),
             _read_code,
         ),
         BlockRule("<", re.compile(r"<--->$"), lambda block, _: block.line + 1),
