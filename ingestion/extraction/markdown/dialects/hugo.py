@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from ingestion.extraction.admonitions import KNOWN
-from ingestion.extraction.markdown.components import NOTES, Shown, shown
+from ingestion.extraction.markdown.components import Shown, shown
 from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule, Page
 from ingestion.extraction.markdown.dialects.mkdocs import file_note
 from ingestion.extraction.markdown.templates import HUGO, Template, parse
@@ -60,13 +59,11 @@ def _shown(tag: Template) -> Shown:
         return Shown(words=given.get("text") or given.get("term_id", "").replace("-", " "))
     if tag.name in CODE_FILES and (path := given.get("file") or next(iter(tag.quoted), "")):
         return Shown(words=file_note(path))
-    if tag.name in NOTES and (kind := next((word for word in [*tag.bare, *tag.quoted] if word in KNOWN), "")):
-        return shown(kind, tag.given, [words for words in tag.quoted if words != kind])
     if tag.name == "tabs":
         return Shown()
     if tag.name in BARE_WORDS:
         return Shown(words=" ".join([*tag.quoted, *tag.bare]))
-    return shown(tag.name, tag.given, tag.quoted)
+    return shown(tag.name, tag.given, tag.quoted, tag.bare)
 
 
 def in_line(seen: Shown) -> str:
