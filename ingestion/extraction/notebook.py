@@ -25,6 +25,7 @@ from ingestion.types import Extracted
 # Enough to recognise an output: logs and tables run to megabytes.
 MAX_OUTPUT_LINES, MAX_OUTPUT_CHARS = 12, 800
 MAX_HTML_CHARS = 20_000
+WIDGET = "application/vnd.jupyter.widget-view+json"
 DEFAULT_LANGUAGE = "python"
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\[\d{1,2}(?:;\d{1,3})*m")
@@ -115,6 +116,9 @@ def _outputs(cell: dict[str, Any], dropped: DroppedWords) -> Iterator[Block]:
             continue
         data = _dict(output.get("data")) or output  # format 3 has no data
         text = _without_noise(_text(output.get("text", data.get("text/plain"))), dropped)
+        if WIDGET in data:  # its plain text is how Python writes the object
+            dropped.add("widgets", text)
+            continue
         markdown, html = _text(data.get("text/markdown")), _text(data.get("text/html", data.get("html")))
         if markdown:
             rich.append(_markdown(_short(clean(markdown), dropped), dropped))
@@ -132,6 +136,7 @@ def _outputs(cell: dict[str, Any], dropped: DroppedWords) -> Iterator[Block]:
 def _without_noise(text: str, dropped: DroppedWords) -> str:
     """Return an output without what each run prints anew: addresses of objects, figures, timings."""
     kept = []
+    dropped.add("long outputs", text[10 * MAX_OUTPUT_CHARS :])
     for line in clean(_ESCAPE_SEQUENCE.sub("", text[: 10 * MAX_OUTPUT_CHARS])).split("\n"):
         without = _ADDRESS.sub("", line)
         if _TIMING.match(line):

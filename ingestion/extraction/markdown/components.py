@@ -22,9 +22,10 @@ TITLES = ("label", "title", "header", "heading", "summary")
 KINDS = ("type", "style", "kind", "variant", "intent", "color", "status", "level", "theme")
 SPELLED = {"danger": "danger", "red": "danger", "yellow": "warning", "blue": "info", "green": "success"}
 FACTS = {
-    "alt", "body", "caption", "children", "content", "default", "desc", "description", "for_k8s_version", "heading",
-    "label", "message", "method", "name", "param", "path", "qualifiermessage", "query", "required", "schemaname",
-    "state", "status", "subtitle", "summary", "tag", "text", "title", "tooltip", "type", "value", "version",
+    "alt", "body", "caption", "children", "content", "default", "desc", "description", "enum", "for_k8s_version",
+    "heading", "in", "items", "label", "labels", "message", "method", "name", "options", "param", "path",
+    "qualifiermessage", "query", "required", "schemaname", "state", "status", "subtitle", "summary", "tabs", "tag",
+    "text", "title", "tooltip", "type", "value", "values", "version",
 }  # fmt: skip
 # Whatever they hold, nobody sees it.
 HIDDEN = {"class", "classname", "style", "href", "src", "url", "to", "id", "key", "icon", "img", "logo", "width", "rel"}
@@ -32,8 +33,10 @@ HIDDEN = {"class", "classname", "style", "href", "src", "url", "to", "id", "key"
 _PROPERTY = re.compile(
     r"""(?<![\w$.-])["']?(?P<name>[A-Za-z_][\w:.-]{0,60})["']?"""
     r"""(?:[ \t\n]*(?:=[ \t\n]*\{?|:)[ \t\n]*"""
-    r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|`([^`]*)`|([^\s"'<>{}\[\],]+))|(?=[\s,}/]|\Z))"""
+    r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|`([^`]*)`|\[((?:[\s,]*(?:"[^"\[\]]*"|'[^'\[\]]*'))+)[\s,]*\]"""
+    r"""|([^\s"'<>{}\[\],]+))|(?=[\s,}/]|\Z))"""
 )
+_LISTED = re.compile(r"""["']([^"']*)["']""")
 # Beside one of these a type is that of a value; alone it says how something looks.
 _TYPED = {"body", "default", "header", "method", "name", "param", "path", "query", "required"}
 
@@ -56,27 +59,30 @@ class Shown(NamedTuple):
 def properties(text: str) -> list[tuple[str, str]]:
     """Return the names and values written as ``name="value"``, ``name={"value"}`` or ``"name": "value"``, in order.
 
-    A name alone is true.
+    A name alone is true; the strings of a list are one value.
     """
     found = []
     for match in _PROPERTY.finditer(text):
-        name, *values = match.groups()
+        name, *quoted, listed, bare = match.groups()
+        values = (*quoted, ", ".join(_LISTED.findall(listed)) if listed else None, bare)
         value = next((value for value in values if value is not None), "true")
         found.append((name, re.sub(r"\\(.)", r"\1", value)))
     return found
 
 
-def shown(name: str, given: Sequence[tuple[str, str]], quoted: Sequence[str] = ()) -> Shown:
-    """Return what readers see of a component with these properties and quoted words without a name."""
+def shown(name: str, given: Sequence[tuple[str, str]], quoted: Sequence[str] = (), bare: Sequence[str] = ()) -> Shown:
+    """Return what readers see of a component with these properties, and quoted and bare words without a name."""
     kind = name.rpartition(".")[2].lower()
     first = {key.lower(): value for key, value in reversed(given)}
-    title = next((first[key] for key in TITLES if first.get(key, "true") != "true"), "")
+    title = next((first[key] for key in TITLES if first.get(key, "true") != "true"), "").replace("**", "")
     if kind in NOTES:
+        kind = next((word for word in [*bare, *quoted] if word in KNOWN), kind)
+        quoted = [words for words in quoted if words != kind]
         words = [first.get("content", first.get("text", "")), *(word.replace("*", "") for word in quoted)]
         return Shown(label(_kind_of_note(kind, first), title)[2:-2], " ".join(filter(None, words)))
     if kind in TABS:
         named = (first[key] for key in ("name", "value") if first.get(key, "true") != "true")
-        return Shown(title or next(named, next(iter(quoted), "")), first.get("description", ""))
+        return Shown(title or next(named, next(iter([*quoted, *bare[-1:]]), "")), first.get("description", ""))
     unseen = {"name", "type", "value"} if kind in GROUPS else {"type"} if _TYPED.isdisjoint(first) else set()
     facts = [(key.lower(), value) for key, value in given if key.lower() not in unseen]
     words = [fact for key, value in facts if (fact := _fact(key, value)) and fact != title]

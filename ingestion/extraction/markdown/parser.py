@@ -34,8 +34,11 @@ MAX_NESTING = 60
 MAX_MARKS, MAX_CHARS = 2_000, 50_000
 # Brackets in brackets; each looks for its end.
 MAX_BRACKETS = 8
+MAX_OPEN_BRACES = 20
 # Marks on a page, at up to 25 µs each. The longest changelog of Node.js, 950 KB, has 72 000.
 MAX_PAGE_MARKS = 150_000
+# Characters for each of many marks: the densest of the real pages with 8 000 marks or more has 13.
+MANY_MARKS, LEAST_CHARS_PER_MARK = 30_000, 4
 # A line takes up to 70 µs, however short; a blank one nothing.
 MANY_LINES, LEAST_MEAN_CHARS = 10_000, 20
 # The HTML reader takes 150 000 elements.
@@ -61,7 +64,9 @@ def to_html(page: Page) -> tuple[str, dict[str, Any]]:
     """Return the page as HTML, and the definitions of its links."""
     lines = page.text.count("\n") - page.text.count("\n\n")
     are_short = lines > MANY_LINES and len(page.text) < LEAST_MEAN_CHARS * lines
-    if are_short or sum(map(page.text.count, MARKS)) > MAX_PAGE_MARKS:
+    marks = sum(map(page.text.count, MARKS))
+    are_dense = marks > MANY_MARKS and len(page.text) < LEAST_CHARS_PER_MARK * marks
+    if are_short or are_dense or marks > MAX_PAGE_MARKS:
         raise TooMuchMarkup
     env: dict[str, Any] = {"page": page}
     parser = _parser(is_jsx=page.is_jsx)
@@ -139,7 +144,7 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Read a fence: code, or what a dialect writes as a fence."""
     if not fence(state, start, end, silent):
         return False
-    if not silent and "{" in state.tokens[-1].info:
+    if not silent and state.tokens[-1].info.lstrip().startswith(("{", "mdx-")):
         token = state.tokens.pop()
         block = Block(state, start, end)
         if not any(rule(block, token.info, token.content) for dialect in DIALECTS for rule in dialect.fences):
@@ -226,6 +231,8 @@ def _take_heading_id(opening: Token, words: Token) -> None:
 def _has_too_many_marks(text: str) -> bool:
     """Return whether a paragraph has so many marks, or open ones, that it would take too long."""
     if len(text) > MAX_CHARS or sum(map(text.count, MARKS)) > MAX_MARKS:
+        return True
+    if text.count("{") - text.count("}") > MAX_OPEN_BRACES:
         return True
     depth = 0
     for bracket in _BRACKET.findall(text):

@@ -60,6 +60,8 @@ DIALECT = Dialect(
     marks=(
         InlineRule("[", re.compile(r"\[!(?:UICONTROL|DNL)[ \t]+([^\[\]]+)\]"), lambda match, _: escape(match.group(1))),
         InlineRule("<", re.compile(r"<xref:([^\s<>]+)>"), _reference),
+        InlineRule("<", re.compile(r"<xref href=\"([^\"\s]+)\"[^<>]*>(?:</xref>)?"), _reference),
+        InlineRule("[", re.compile(r"\[\]\(xref:([^()\s]+)\)"), _reference),
         InlineRule("@", re.compile(r"(?<!\w)@[\"']([\w.`]+)[\"']"), _reference),
         InlineRule(
             "[", re.compile(r"\[!(INCLUDE|code(?:-\w+)?)[ \t]*\[[^\[\]]*\]\(([^()\s]*)[^()]*\)\]", re.IGNORECASE), _file

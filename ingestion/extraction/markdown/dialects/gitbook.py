@@ -19,7 +19,11 @@ def _shown(tag: Template) -> Shown | None:
     """Return what a tag of GitBook shows; None for one of another system."""
     if tag.name not in NAMES:
         return None
-    return Shown() if tag.is_end or tag.name in ("embed", "content-ref") else shown(tag.name, tag.given, tag.quoted)
+    return (
+        Shown()
+        if tag.is_end or tag.name in ("embed", "content-ref")
+        else shown(tag.name, tag.given, tag.quoted, tag.bare)
+    )
 
 
 DIALECT = Dialect(blocks=(liquid_block(_shown),), marks=(liquid_mark(_shown),))

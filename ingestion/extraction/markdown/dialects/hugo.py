@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from ingestion.extraction.admonitions import KNOWN
-from ingestion.extraction.markdown.components import NOTES, Shown, shown
+from ingestion.extraction.markdown.components import Shown, shown
 from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule, Page
 from ingestion.extraction.markdown.dialects.mkdocs import file_note
 from ingestion.extraction.markdown.templates import HUGO, Template, parse
@@ -23,19 +22,22 @@ HIDDEN = {
 CODE_FILES = {"code", "code_sample", "codenew", "example", "gist", "literalinclude"}
 BARE_WORDS = {"badge", "heading", "kbd", "key"}
 
-_HIGHLIGHT_END = re.compile(r"\{\{[<%]\s*/\s*(?:highlight|code|codeblock|mermaid)\s*[>%]\}\}")
+_CODE = r"(?:highlight|code(?:[-_]?\w+)?|mermaid|katex|math|goat)(?=[\s>%])"
 
 
 def _read_code(block: Block, match: re.Match[str]) -> int:
-    """Read ``highlight`` with the code below it."""
+    """Read ``highlight`` and its like with the code below it."""
     tag = parse(match.group("inside"))
-    end = block.find(_HIGHLIGHT_END, block.line + 1)
-    if tag.is_end or end < 0:
+    if tag.is_end or match.group("inside").endswith("/"):
+        return 0
+    end = block.find(re.compile(rf"\{{\{{[<%]\s*/\s*{re.escape(tag.name)}\s*[>%]"), block.line + 1)
+    if end < 0:
         return 0
     given = dict(tag.given)
     block.title("container", given.get("title", given.get("filename", "")))
     language = given.get("lang") or given.get("language") or next(iter([*tag.bare, *tag.quoted]), "")
-    block.code(block.lines(block.line + 1, end, indent=block.indent), "mermaid" if tag.name == "mermaid" else language)
+    language = tag.name if tag.name in ("mermaid", "math", "katex") else language
+    block.code(block.lines(block.line + 1, end, indent=block.indent), language)
     return end + 1
 
 
@@ -57,13 +59,11 @@ def _shown(tag: Template) -> Shown:
         return Shown(words=given.get("text") or given.get("term_id", "").replace("-", " "))
     if tag.name in CODE_FILES and (path := given.get("file") or next(iter(tag.quoted), "")):
         return Shown(words=file_note(path))
-    if tag.name in NOTES and (kind := next((word for word in [*tag.bare, *tag.quoted] if word in KNOWN), "")):
-        return shown(kind, tag.given, [words for words in tag.quoted if words != kind])
     if tag.name == "tabs":
         return Shown()
     if tag.name in BARE_WORDS:
         return Shown(words=" ".join([*tag.quoted, *tag.bare]))
-    return shown(tag.name, tag.given, tag.quoted)
+    return shown(tag.name, tag.given, tag.quoted, tag.bare)
 
 
 def in_line(seen: Shown) -> str:
@@ -84,7 +84,7 @@ DIALECT = Dialect(
     blocks=(
         BlockRule(
             "{",
-            re.compile(r"\{\{[<%]\s*(?=(?:highlight|code|codeblock|mermaid)\b)(?P<inside>[^{}]*?)[>%]\}\}$"),
+            re.compile(rf"\{{\{{[<%]\s*(?={_CODE})(?P<inside>[^{{}}]*?)[>%]\}}\}}$"),
             _read_code,
         ),
         BlockRule("<", re.compile(r"<--->$"), lambda block, _: block.line + 1),

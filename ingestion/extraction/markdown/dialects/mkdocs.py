@@ -60,7 +60,7 @@ def _reference(match: re.Match[str], page: Page) -> str:
 
 DIALECT = Dialect(
     blocks=(
-        BlockRule("!?", re.compile(r"(?:!!!|\?\?\?\+?)[ \t]+([\w -]+?)[ \t]*(?:[\"“](.*)[\"”])?$"), _read_note),
+        BlockRule("!?", re.compile(r"(?:!!![ \t]*|\?\?\?\+?[ \t]+)(\w[\w -]*?)[ \t]*(?:[\"“](.*)[\"”])?$"), _read_note),
         BlockRule("=", re.compile(r"(?:===[!+]?)()[ \t]+[\"'](.*)[\"']$"), _read_note),
         BlockRule("-;", re.compile(r";?-{1,4}8<-{1,4}[ \t]*[\"']([^\"']*)[\"']$"), _read_file),
         BlockRule("-", re.compile(r"-{1,4}8<-{1,4}$"), _read_file_list),

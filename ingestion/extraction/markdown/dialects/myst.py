@@ -22,11 +22,12 @@ from ingestion.extraction.rst import reader as rst
 CODE = {
     "code": None, "code-block": None, "sourcecode": None, "code-cell": None, "parsed-literal": "", "math": "math",
     "doctest": "pycon", "testcode": "python", "prompt": "console", "ipython": "pycon", "mermaid": "mermaid",
-    "jupyter-execute": "python", "productionlist": "", "console": "console", "raw": "html",
+    "jupyter-execute": "python", "productionlist": "", "console": "console",
 }  # fmt: skip
 HIDDEN = {
-    "autosummary", "bibliography", "contents", "index", "meta", "raw", "sectionauthor", "tableofcontents", "tags",
-    "toctree", "automodule", "autoclass", "autofunction", "currentmodule", "include", "graphviz", "digraph", "eval",
+    "autoclass", "autofunction", "automodule", "autosummary", "bibliography", "contents", "currentmodule", "digraph",
+    "eval", "graphviz", "include", "index", "meta", "raw", "sectionauthor", "tableofcontents", "tags", "toctree",
+    "vimeo", "youtube",
 }  # fmt: skip
 PICTURES = {"figure", "image", "figure-md", "video", "iframe"}
 VERSIONS = {
@@ -44,7 +45,6 @@ NUMBERED = {"pep": "PEP ", "rfc": "RFC "}
 
 _DIRECTIVE = re.compile(r"[ \t]*\{([\w:.+-]{1,40})\}[ \t]*(.*)$")
 _OPTION = re.compile(r"[ \t]*:([\w-]{1,40}):(?:[ \t]+(.*))?$")
-_ITEM = re.compile(r"[*-][ \t]+[*-](?:[ \t]|$)")
 _QUARTO_CHUNK = {"r", "python", "julia", "bash", "sh", "sql", "ojs", "stan", "dot", "js", "css", "html", "rust", "go"}
 
 
@@ -55,7 +55,7 @@ def _read_directive(block: Block, info: str, content: str) -> bool:
         return False
     name, argument = match.group(1).lower().rpartition(":")[2], match.group(2).strip()
     options, body = _split_options(content)
-    if name in CODE and name != "raw":
+    if name in CODE:
         if caption := options.get("caption", ""):
             block.title("container", caption)
         language = CODE[name]
