@@ -31,11 +31,12 @@ def alerts() -> list[str]:
     """Return what needs a person now, the worst first; empty when all is well."""
     # Of the embedded stack only: another supervisor knows which of its processes end again and again.
     unstable = [str(process) for process in unstable_processes(settings.DATA_DIR)]
+    full_disk = list(_full_disk())
     try:
         redis_client.require_writes()  # without them nothing else moves, and what follows would name the wrong process
-        return [*unstable, *_full_disk(), *_held_up_runs(), *_late_jobs(), *_failing_services()]
+        return [*unstable, *full_disk, *_held_up_runs(), *_late_jobs(), *_failing_services()]
     except BufferUnavailable as error:
-        return [*unstable, *_full_disk(), str(error)]
+        return [*unstable, *(full_disk or [str(error)])]  # of which the second follows from the first
 
 
 def _full_disk() -> Iterator[str]:

@@ -14,6 +14,7 @@ from tests.support.local_site import LocalSite
 
 HERE = "https://docs.example/old/page.html"
 NEW = "https://docs.example/old/new.html"
+LONG = "<p>" + "Words to read. " * 50
 
 
 def sent_to(html: str, url: str = HERE) -> str:
@@ -45,6 +46,24 @@ def test_a_stub_is_followed_however_it_is_written(element: str) -> None:
     assert sent_to(f"<html><head><title>Moved</title>{element}</head><body>Moved <a href=new.html>here</a>.") == NEW
 
 
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ('window.location.replace("new.html");', NEW),
+        ("location.href = 'new.html' + location.hash", NEW),
+        ("window.location = '/old/new.html';", NEW),
+        ('top.location.assign( "new.html" )', NEW),
+        ('window.location.replace("other.html");', ""),  # no link leads there: perhaps to a language or a login
+        ("location = base + 'new.html';", ""),
+        ("if (location.hash) go();", ""),
+    ],
+)
+def test_a_script_that_goes_where_the_few_words_link_to_is_followed(script: str, expected: str) -> None:
+    stub = f"<html><head><title>Redirecting</title><script>{script}</script></head><body>Redirecting to "
+    assert sent_to(f"{stub}<a href=new.html>new.html</a>...") == expected
+    assert sent_to(f"{stub}{LONG}<a href=new.html>new.html</a>...") == ""
+
+
 def test_blanks_in_its_address_are_escaped() -> None:
     assert sent_to('<meta http-equiv=refresh content="0;url=the new.html">').endswith("/old/the%20new.html")
 
@@ -70,9 +89,6 @@ def test_a_stub_without_a_body_is_one() -> None:
 )
 def test_other_pages_are_read(element: str) -> None:
     assert sent_to(f"<html><head>{element}</head><body><p>Words.") == ""
-
-
-LONG = "<p>" + "Words to read. " * 50
 
 
 @pytest.mark.parametrize(

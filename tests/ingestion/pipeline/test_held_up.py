@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from django.utils import timezone
 
 from ingestion.exceptions import FetchFailed, ToolMissing
@@ -184,5 +185,11 @@ def short_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("short_disk")
-def test_a_disk_without_room_is_said_even_where_nothing_can_store_it() -> None:
+def test_a_disk_without_room_is_said_even_where_nothing_can_store_it(clean_redis: redis.Redis) -> None:
     assert any("1 MiB are left" in said for said in alerts())
+    clean_redis.config_set("min-replicas-to-write", 1)  # as a full disk does, this makes Redis refuse writes
+    try:
+        [said] = alerts()
+    finally:
+        clean_redis.config_set("min-replicas-to-write", 0)
+    assert "1 MiB are left" in said
