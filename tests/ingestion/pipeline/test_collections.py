@@ -18,8 +18,9 @@ from pytest_django import Settings
 
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker, locks
-from ingestion.models import Chunk, Collection, Document, Run
+from ingestion.models import LAYOUT, Chunk, Collection, Document, Run
 from ingestion.pipeline.embed.embed_waiting import embed_waiting
+from ingestion.pipeline.embed.vector_reuse import look_up
 from ingestion.pipeline.index import rebuild
 from ingestion.pipeline.index.drain import drain
 from ingestion.pipeline.index.rebuild import fill
@@ -35,7 +36,10 @@ from ingestion.pipeline.state.collections import (
     written_store,
 )
 from ingestion.pipeline.state.fingerprints import embedding_digest
+from ingestion.vector_store import store as vector_store
+from ingestion.vector_store.rows import sparse_of
 from ingestion.vector_store.store import open_store
+from ingestion.words.weights import Frequencies, question_weights
 from search.questions import Question
 from search.retrieval import retriever
 from search.timings import Timings
@@ -362,6 +366,38 @@ def test_a_refresh_goes_on_during_the_build(document: Document) -> None:
     assert "1 documents are found when it is done" in build_sentence(progress)
     work()
     answers_from(2)
+
+
+def test_a_collection_without_words_is_replaced_by_one_with_copies_of_its_vectors(
+    document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_store, "CHANNELS", ("dense", "sparse"))
+    old = open_store("store_of_an_old_layout", 8)
+    old.ensure()
+    old.upsert([made_by(chunk, 1) for chunk in Chunk.objects.all()])
+    assert old.channels == ("dense", "sparse")
+    monkeypatch.undo()
+    open_store(searched().name, 8).drop()
+    Collection.objects.update(name=old.name, layout=1)
+    for chunk in Chunk.objects.all():
+        Chunk.objects.filter(pk=chunk.pk).update(digest=embedding_digest(chunk.heading, chunk.text))
+    collections._adopted.clear()
+    assert change_wanted()
+    adopt()
+    assert not change_wanted()
+    fill()
+    fill()
+    waiting = list(Chunk.objects.filter(state=State.WAITING))
+    assert len(waiting) == CHUNKS
+    assert set(look_up(waiting)()) == {chunk.digest for chunk in waiting}
+    work()
+    answers_from(1)
+    assert searched().layout == LAYOUT
+    store = open_store(searched().name, 8)
+    assert store.channels == ("dense", "sparse", "words")
+    words = question_weights("text 3", Frequencies(CHUNKS))
+    assert len(store.search({"words": sparse_of(words.terms, words.weights)}, limit=50)["words"]) == CHUNKS
+    old.drop()
 
 
 def test_the_old_collection_is_dropped_after_its_time_of_grace(clean_milvus: MilvusClient, document: Document) -> None:

@@ -56,6 +56,10 @@ def asking(number: int) -> QueryVectors:
     return {"dense": embedded(number).vectors.dense.tolist(), "sparse": {number + 10: 2.0}, "words": {number: 3.0}}
 
 
+def key(number: int) -> str:
+    return f"{number:032x}"
+
+
 def keys(*numbers: int) -> list[str]:
     return [f"{n:032x}" for n in numbers]
 
@@ -112,9 +116,9 @@ def test_each_channel_answers_for_itself(store: VectorStore) -> None:
     store.upsert([embedded(n) for n in range(6)])
     found = store.search({**asking(3), "words": {2: 3.0, 5: 4.0}}, limit=2)
     assert {channel: hits[0] for channel, hits in found.items()} == {
-        "dense": Hit(*keys(3), 1.0),
-        "sparse": Hit(*keys(3), 2.0),
-        "words": Hit(*keys(5), 4.0),
+        "dense": Hit(key(3), 1.0),
+        "sparse": Hit(key(3), 2.0),
+        "words": Hit(key(5), 4.0),
     }
     assert [hit.key for hit in found["words"]] == keys(5, 2)
 
@@ -123,7 +127,7 @@ def test_terms_are_numbers_of_32_bits(store: VectorStore) -> None:
     largest = 2**32 - 2
     high = replace(embedded(1), words=TermWeights(np.array([largest], np.uint32), np.ones(1, np.float32)))
     store.upsert([high, replace(embedded(2), words=TermWeights())])
-    assert store.search({"words": {largest: 1.0}}, limit=5) == {"words": [Hit(*keys(1), 1.0)]}
+    assert store.search({"words": {largest: 1.0}}, limit=5) == {"words": [Hit(key(1), 1.0)]}
 
 
 def test_a_collection_from_before_words_is_written_and_searched_without_them(

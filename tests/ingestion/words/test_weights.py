@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -28,8 +29,8 @@ PAGES = {
 
 
 def score(question: TermWeights, chunk: TermWeights) -> float:
-    weights = dict(zip(chunk.terms.tolist(), chunk.weights.tolist(), strict=True))
-    pairs = zip(question.terms.tolist(), question.weights.tolist(), strict=True)
+    weights: dict[int, float] = dict(zip(chunk.terms.tolist(), chunk.weights.tolist(), strict=True))
+    pairs: Iterable[tuple[int, float]] = zip(question.terms.tolist(), question.weights.tolist(), strict=True)
     return sum(weight * weights.get(term, 0.0) for term, weight in pairs)
 
 
