@@ -67,9 +67,11 @@ class Environment:
         self.describe(name, default, meaning, in_words=default_in_words)
         return self.env.int(name, default, validate=validate)
 
-    def number(self, name: str, default: float, meaning: str, *, validate: Validator | None = None) -> float:
+    def number(
+        self, name: str, default: float, meaning: str, *, validate: Validator | None = None, default_in_words: str = ""
+    ) -> float:
         """Return a variable as a float."""
-        self.describe(name, default, meaning)
+        self.describe(name, default, meaning, in_words=default_in_words)
         return self.env.float(name, default, validate=validate)
 
     def flag(self, name: str, default: bool, meaning: str) -> bool:

@@ -28,6 +28,7 @@ class QuestionForm(forms.Form):
         required=False,
         error_messages={"invalid_choice": f"mode is one of {', '.join(MODES)}."},
     )
+    again = forms.BooleanField(required=False)
     limit = forms.IntegerField(
         required=False,
         min_value=1,
@@ -53,4 +54,10 @@ def read_question(data: Mapping[str, Any], *, limit: int) -> Question:
     if not form.is_valid():
         raise QuestionRefused(next(iter(form.errors.values()))[0])
     read = form.cleaned_data
-    return Question(text=read["q"], source=read["source"], mode=read["mode"] or MODES[0], limit=read["limit"] or limit)
+    return Question(
+        text=read["q"],
+        source=read["source"],
+        mode=read["mode"] or MODES[0],
+        limit=read["limit"] or limit,
+        again=read["again"],
+    )

@@ -13,12 +13,16 @@ from search.passage_text import preview
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``source`` is a name, or empty for all; ``mode`` is "hybrid", "dense", "sparse" or "words"."""
+    """``source`` is a name, or empty for all; ``mode`` is "hybrid", "dense", "sparse" or "words".
+
+    ``again`` asks for a new answer where there is an earlier one.
+    """
 
     text: str
     source: str = ""
     limit: int = 5
     mode: str = "hybrid"
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from environs import validate
 
 from ragproject.settings.locations import env
+from ragproject.settings.model import EMBED_MODEL, STAND_IN
 
 LLM_BASE_URL = env.text(
     "LLM_BASE_URL", "", "OpenAI-compatible server, as `http://127.0.0.1:11434/v1`; empty: answers are extracts."
@@ -27,6 +28,25 @@ LLM_CONTEXT_CHARS = env.integer(
     12_000,
     "Characters of passages that the language model is given.",
     validate=validate.Range(500, 1_000_000),
+)
+ANSWER_CACHE_SECONDS = env.integer(
+    "ANSWER_CACHE_SECONDS", 3600, "Answers of the language model are given again for so long; 0: never."
+)
+# About 4 kB of Redis each.
+ANSWER_CACHE_ENTRIES = env.integer("ANSWER_CACHE_ENTRIES", 10_000, "Answers that are kept.", validate=validate.Range(1))
+ANSWER_CACHE_COSINE = env.number(
+    "ANSWER_CACHE_COSINE",
+    0.9,
+    "How near a question must be to an earlier one to be given its answer, if both have the same best passages.",
+    validate=validate.Range(0.5, 1.0),
+)
+# BGE-M3's cosines are others and were not measured.
+ANSWER_LEAST_COSINE = env.number(
+    "ANSWER_LEAST_COSINE",
+    0.45 if EMBED_MODEL == STAND_IN else 0.0,
+    "A question is out of scope when no sentence is as near as this; 0: words alone decide.",
+    validate=validate.Range(0, 1),
+    default_in_words="0; stand-in: 0.45",
 )
 ANSWER_PASSAGES = env.integer(
     "ANSWER_PASSAGES", 5, "Passages that an answer is made of.", validate=validate.Range(1, 20)

@@ -9,21 +9,24 @@ status.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from time import perf_counter
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from ragproject.clients import Slots
-from search.answering import llm
+from search.answering import answer_cache, llm
+from search.answering.answer_cache import Remembered
 from search.answering.citations import Token, printable
-from search.answering.draft import Draft, DraftEvent
+from search.answering.draft import UNANSWERED, Draft, DraftEvent, Notice
 from search.answering.extractive import Extract, best_extracts
-from search.answering.prompt import build_messages, document_text, room_for_documents, select_context
+from search.answering.prompt import NOT_SAID, build_messages, document_text, room_for_documents, select_context
+from search.answering.scope import out_of_scope
 from search.answering.sentence_vectors import nearness
 from search.answering.server_habits import habits_of
 from search.exceptions import LLMFailed, TooBusy
@@ -56,10 +59,14 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The answer is complete, or what there is of it; ``tokens`` and their speed where a language model wrote it."""
+    """The answer is complete, or what there is of it; ``tokens`` and their speed where a language model wrote it.
+
+    ``keep`` says that others who ask the same may be given it, too.
+    """
 
     tokens: int = 0
     tokens_per_second: float = 0.0
+    keep: bool = False
 
 
 Event = Found | DraftEvent | Timed | Done
@@ -67,18 +74,58 @@ Event = Found | DraftEvent | Timed | Done
 
 async def answer(question: Question, timings: Timings, client: str = "") -> AsyncGenerator[Event, None]:
     """Yield the events, in order; close the iterator to stop the language model. ``client`` is who asks."""
-    passages = await retrieve_queued(question, timings, client)
+    passages: list[Passage] = []
+    known = await earlier(timings, answer_cache.same, question)
+    if not known:
+        passages = await retrieve_queued(question, timings, client)
+        known = await earlier(timings, answer_cache.similar, question, passages) if passages else None
+    if known:
+        for event in remembered(known):
+            yield event
+        yield Timed(timings.milliseconds())
+        yield Done()
+        return
+    async with aclosing(new_answer(question, passages, timings, client)) as events:
+        async for event in events:
+            yield event
+
+
+async def earlier(timings: Timings, find: Callable[..., Remembered | None], *arguments: Any) -> Remembered | None:
+    """Return what a function of the cache finds; there is one only where a language model writes the answers."""
+    if not llm.configured() or not settings.ANSWER_CACHE_SECONDS:
+        return None
+    with timings.stage("cache"):
+        return await sync_to_async(find)(*arguments)
+
+
+def remembered(known: Remembered) -> Iterator[Event]:
+    """Yield an earlier answer, and that it is one."""
+    yield Found(known.passages, "llm")
+    yield Notice("remembered", f"Answered from an earlier question: “{known.question}”. Ask again for a new answer.")
+    yield from known.events
+
+
+async def new_answer(
+    question: Question, passages: Sequence[Passage], timings: Timings, client: str
+) -> AsyncGenerator[Event, None]:
+    """Yield an answer made of the passages; a language model's is kept for who asks the same."""
     mode = "llm" if llm.configured() and passages else "extractive"
     with model_slot(client) if mode == "llm" else nullcontext():
         yield Found(tuple(passages), mode)
+        stamped = await sync_to_async(answer_cache.stamp)(passages) if mode == "llm" else ""
         generate = generated if mode == "llm" else extracted
-        done = Done()
+        if passages and await sync_to_async(out_of_scope)(question.text, passages, partial(nearness, question.text)):
+            generate = declined
+        done, written = Done(), []
         async with aclosing(generate(question.text, passages, timings)) as events:
             async for event in events:
                 if isinstance(event, Done):
                     done = event
-                else:
-                    yield event
+                    continue
+                written.append(event)
+                yield event
+        if done.keep:
+            await sync_to_async(answer_cache.keep)(question, passages, written, stamped)
         yield Timed(timings.milliseconds())
         yield done
 
@@ -101,6 +148,14 @@ def model_slots() -> Slots:
     return Slots(settings.LLM_ANSWERS_PER_CLIENT, settings.LLM_ANSWERS)
 
 
+async def declined(
+    question: str, passages: Sequence[Passage], timings: Timings
+) -> AsyncGenerator[DraftEvent | Done, None]:
+    """Yield that the passages do not answer."""
+    yield Token(NOT_SAID)
+    yield UNANSWERED
+
+
 async def generated(
     question: str, passages: Sequence[Passage], timings: Timings
 ) -> AsyncGenerator[DraftEvent | Done, None]:
@@ -111,18 +166,18 @@ async def generated(
     with timings.stage("context"):
         room = room_for_documents(question, await llm.context_tokens())
     try:
-        async with aclosing(written(question, passages, room, timings)) as events:
+        async with aclosing(one_draft(question, passages, room, timings)) as events:
             async for event in events:
                 yield event
     except llm.ContextTooLong as error:
         logger.warning("asking again with fewer passages: %s", error)
         used = sum(len(document_text(passage)) for passage in select_context(passages, room))
-        async with aclosing(written(question, passages, int(min(room, used) * error.share), timings)) as events:
+        async with aclosing(one_draft(question, passages, int(min(room, used) * error.share), timings)) as events:
             async for event in events:
                 yield event
 
 
-async def written(
+async def one_draft(
     question: str, passages: Sequence[Passage], room: int, timings: Timings
 ) -> AsyncGenerator[DraftEvent | Done, None]:
     """Yield what the language model writes of the passages that fit into ``room`` characters."""
@@ -150,7 +205,7 @@ async def written(
             habits.ends_only = draft.ends_only
     speed = draft.tokens / (perf_counter() - started)
     logger.info("%s wrote %d tokens, %.1f a second", settings.LLM_MODEL, draft.tokens, speed)
-    yield Done(draft.tokens, round(speed, 1))
+    yield Done(draft.tokens, round(speed, 1), keep=draft.complete)
 
 
 async def extracted(

@@ -26,11 +26,13 @@ COMPLETE = ("", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "comple
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A sentence for the reader about the answer. Kinds: thinking, waiting, cut, refused, unanswered."""
+    """A sentence for the reader about the answer. Kinds: thinking, waiting, cut, refused, unanswered, remembered."""
 
     kind: str
     message: str
 
+
+UNANSWERED = Notice("unanswered", "The passages below are the nearest that were found.")
 
 DraftEvent = Token | Unsupported | Discard | Notice
 
@@ -88,7 +90,7 @@ class Draft:
         elif self._reason not in COMPLETE:
             yield Notice("cut", f"The answer is cut short: {self._why()}.")
         elif self.unanswered:
-            yield Notice("unanswered", "The passages below are the nearest that were found.")
+            yield UNANSWERED
 
     def rest(self) -> Iterator[DraftEvent]:
         """Yield what was held back, also of an answer that broke off."""

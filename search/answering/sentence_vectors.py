@@ -46,6 +46,13 @@ def nearness(question: str, sentences: Sequence[str]) -> list[float]:
     return [float(value) for value in near] + [0.0] * (len(sentences) - len(near))
 
 
+def question_vector(question: str) -> npt.NDArray[np.float32]:
+    """Return the dense vector of a question. Raises IngestionError where there is no model."""
+    served = served_model(searched_collection(), Timings())
+    vector: npt.NDArray[np.float32] = vectors_of(served.collection.spec(), served.embedder, [question])[0]
+    return vector
+
+
 def vectors_of(spec: ModelSpec, embedder: Embedder, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """Return the dense vectors of the texts; those that are not kept yet are embedded together."""
     with _lock:

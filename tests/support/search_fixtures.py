@@ -47,4 +47,5 @@ def language_model(settings: Settings) -> Iterator[ModelServer]:
     with search_services.model_server() as server:
         settings.LLM_BASE_URL, settings.LLM_MODEL, settings.LLM_API_KEY = server.url, "stub", ""
         settings.LLM_TIMEOUT_SECONDS = 20.0
+        settings.ANSWER_CACHE_SECONDS = 0  # tests of the cache turn it on
         yield server

@@ -20,13 +20,13 @@ let target = answer; // the quotation that is being written, or else the answer
 
 class Refused extends Error {}
 
-async function ask() {
+async function ask({ again = false } = {}) {
   if (running) running.abort();
   const mine = new AbortController();
   running = mine;
   clear();
   try {
-    await show(await post(mine.signal), mine);
+    await show(await post(mine.signal, again), mine);
   } catch (error) {
     if (running === mine) fail(error);
   } finally {
@@ -34,14 +34,14 @@ async function ask() {
   }
 }
 
-async function post(signal) {
+async function post(signal, again) {
   const fields = Object.fromEntries(new FormData(form));
   if (!fields.source) delete fields.source;
   history.replaceState(null, "", `?${new URLSearchParams(fields)}`);
   const response = await fetch(form.dataset.url, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(fields),
+    body: JSON.stringify({ ...fields, again }),
     signal,
   });
   if (response.ok) return response;
@@ -106,6 +106,7 @@ const handlers = {
     }
     byId("notice").textContent = message;
     byId("notice").hidden = false;
+    byId("again").hidden = kind !== "remembered";
   },
   timings(stages) {
     byId("timings").replaceChildren(...Object.entries(stages).map(stageElement));
@@ -216,7 +217,7 @@ function stageElement([stage, milliseconds]) {
 }
 
 function clear() {
-  for (const id of ["intro", "error", "nothing", "result", "timings", "extractive", "notice"]) {
+  for (const id of ["intro", "error", "nothing", "result", "timings", "extractive", "notice", "again"]) {
     if (byId(id)) byId(id).hidden = true;
   }
   empty();
@@ -265,6 +266,11 @@ field.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   form.requestSubmit();
+});
+
+byId("again").addEventListener("click", () => {
+  ask({ again: true });
+  field.focus();
 });
 
 byId("stop").addEventListener("click", () => {

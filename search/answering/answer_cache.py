@@ -1,0 +1,228 @@
+"""Answers of the language model, kept in Redis for all processes and given to who asks the same again.
+
+In: a question, later its passages. Out: the events of an earlier answer, or none. The same question (normalised) is
+found without a search; another one only where it has the same numbers, names and negations (``same_question``), the
+same best passages, and a vector that is near enough. Everything that decides an answer besides is in the keys: source,
+limit and mode, the models, the rules of the prompt and the collection that is searched.
+
+An entry lives for ANSWER_CACHE_SECONDS and dies before when one of its passages, its page or title changes, or its
+source begins a new run (``stamp``); the least used one leaves when there are more than ANSWER_CACHE_ENTRIES. Redis that
+does not answer is an empty cache. What may be kept is for the caller to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db.models import Max
+
+from ingestion.coordination import redis_client
+from ingestion.exceptions import BufferUnavailable, IngestionError
+from ingestion.models import Chunk, Collection, Document, Run
+from search.answering.citations import Token
+from search.answering.draft import DraftEvent
+from search.answering.prompt import PROMPT_VERSION
+from search.answering.same_question import normalised, opposed, signature
+from search.answering.sentence_vectors import question_vector
+from search.answering.support import Unsupported
+from search.answering.thinking import Discard
+from search.questions import Passage, Question
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "answers"
+# Passages that two questions must have in common, whatever their order.
+TOP = 2
+FIGURES = f"{PREFIX}:figures"
+USED = f"{PREFIX}:used"
+
+Kept = Token | Unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An earlier answer: the question it was given to, its passages, and its events."""
+
+    question: str
+    passages: tuple[Passage, ...]
+    events: tuple[Kept, ...]
+
+
+def same(question: Question) -> Remembered | None:
+    """Return the answer that this very question was given before, if it still holds."""
+    if not settings.ANSWER_CACHE_SECONDS or question.again:
+        return None
+    return held(f"{scope(question)}:{digest(normalised(question.text))}", "same")
+
+
+def similar(question: Question, passages: Sequence[Passage]) -> Remembered | None:
+    """Return the answer to the nearest earlier question that may share it."""
+    if not settings.ANSWER_CACHE_SECONDS or question.again:
+        return None
+    try:
+        with redis_client.available() as client:
+            vectors = client.hgetall(alike(question, passages))
+            count("asked")
+        mine = question_vector(question.text) if vectors else None
+    except IngestionError:
+        return None
+    if mine is None:
+        return None
+    nearest = sorted(((float(np.frombuffer(v, np.float16) @ mine), key.decode()) for key, v in vectors.items()))[::-1]
+    count(f"nearest:{nearest[0][0]:.2f}")
+    for cosine, key in nearest:
+        if cosine < settings.ANSWER_CACHE_COSINE:
+            return None
+        found = held(key, "similar")
+        if found and not opposed(found.question, question.text):
+            return found
+    return None
+
+
+def keep(question: Question, passages: Sequence[Passage], events: Sequence[DraftEvent], stamped: str) -> None:
+    """Keep an answer; ``stamped`` is what ``stamp`` said of the passages before it was written."""
+    if not settings.ANSWER_CACHE_SECONDS or not stamped:
+        return
+    key, near = f"{scope(question)}:{digest(normalised(question.text))}", alike(question, passages)
+    entry = {
+        "question": question.text,
+        "passages": [asdict(passage) for passage in passages],
+        "events": [[type(event).__name__, asdict(event)] for event in worth_keeping(events)],
+        "stamp": stamped,
+        "near": near,
+    }
+    try:
+        vector = question_vector(question.text).astype(np.float16).tobytes()
+        with redis_client.available() as client, client.pipeline(transaction=False) as pipe:
+            pipe.set(f"{PREFIX}:entry:{key}", packed(entry), ex=settings.ANSWER_CACHE_SECONDS)
+            pipe.hset(near, key, vector)
+            pipe.expire(near, settings.ANSWER_CACHE_SECONDS)
+            pipe.zadd(USED, {key: time.time()})
+            pipe.zremrangebyscore(USED, "-inf", time.time() - settings.ANSWER_CACHE_SECONDS)
+            pipe.hincrby(FIGURES, "kept", 1)
+            pipe.zcard(USED)
+            *_, entries = pipe.execute()
+            for leaving, _ in client.zpopmin(USED, max(0, entries - settings.ANSWER_CACHE_ENTRIES)):
+                forget(leaving.decode())
+    except IngestionError as error:
+        logger.warning("an answer was not kept: %s", error)
+
+
+def worth_keeping(events: Sequence[DraftEvent]) -> list[Kept]:
+    """Return the answer itself: no thoughts, no notices of how it came about, and text in as few pieces as possible."""
+    kept: list[Kept] = []
+    for event in events:
+        if isinstance(event, Discard):
+            kept.clear()
+        elif isinstance(event, Unsupported):
+            kept.append(event)
+        elif isinstance(event, Token):
+            before = kept[-1] if kept else None
+            if isinstance(before, Token) and not before.citation and not event.citation:
+                kept[-1] = Token(before.text + event.text)
+            else:
+                kept.append(event)
+    return kept
+
+
+def held(key: str, how: str) -> Remembered | None:
+    """Return the entry under ``key`` if it still holds, and count it; an entry that does not is deleted."""
+    try:
+        with redis_client.available() as client:
+            body = client.get(f"{PREFIX}:entry:{key}")
+            if body is None:
+                return None
+            entry = unpacked(body)
+            passages = tuple(Passage(**fields) for fields in entry["passages"])
+            if stamp(passages) != entry["stamp"]:
+                count("died")
+                forget(key)
+                return None
+            client.zadd(USED, {key: time.time()}, xx=True)
+            count(how)
+    except BufferUnavailable:
+        return None
+    return Remembered(entry["question"], passages, tuple(KINDS[kind](**fields) for kind, fields in entry["events"]))
+
+
+def forget(key: str) -> None:
+    """Delete an entry and what leads to it."""
+    with redis_client.available() as client:
+        body = client.getdel(f"{PREFIX}:entry:{key}")
+        client.zrem(USED, key)
+        if body is not None:
+            client.hdel(unpacked(body)["near"], key)
+
+
+def stamp(passages: Sequence[Passage]) -> str:
+    """Return what changes with any of the passages, their pages or their sources; empty where one is gone already."""
+    documents = {passage.document for passage in passages}
+    texts = {
+        (document, position): text
+        for document, position, text in Chunk.objects.live()
+        .filter(document__in=documents, position__in={passage.position for passage in passages})
+        .values_list("document_id", "position", "text")
+    }
+    if any(texts.get((passage.document, passage.position)) != passage.text for passage in passages):
+        return ""
+    pages = Document.objects.filter(id__in=documents, source__deleting=False).order_by("id")
+    rows = list(pages.values_list("id", "url", "title", "text_hash", "source_id", "source__name"))
+    if len(rows) < len(documents):
+        return ""
+    runs = Run.objects.filter(source_id__in={row[4] for row in rows}).order_by()
+    latest = sorted(runs.values_list("source_id").annotate(Max("id")))
+    return digest(repr((rows, latest)))
+
+
+def scope(question: Question) -> str:
+    """Return the part of a key that stands for everything but the question and its passages."""
+    collection = Collection.objects.searched()
+    searched = (collection.name, collection.spec()) if collection else ()
+    model = (settings.LLM_BASE_URL, settings.LLM_MODEL, settings.LLM_MAX_TOKENS, PROMPT_VERSION)
+    return digest(repr((question.source, question.limit, question.mode, model, searched)))
+
+
+def alike(question: Question, passages: Sequence[Passage]) -> str:
+    """Return the key of the vectors of the questions that may share an answer with this one."""
+    top = sorted((passage.document, passage.position) for passage in passages[:TOP])
+    return f"{PREFIX}:alike:{scope(question)}:{digest(repr((top, signature(question.text))))}"
+
+
+def figures() -> dict[str, int]:
+    """Return how many answers were kept, given again (same, similar), died, and how near earlier questions were."""
+    with redis_client.available() as client:
+        return {name.decode(): int(value) for name, value in client.hgetall(FIGURES).items()}
+
+
+def count(name: str) -> None:
+    """Count an event of the cache."""
+    with redis_client.available() as client:
+        client.hincrby(FIGURES, name, 1)
+
+
+KINDS: dict[str, type[Kept]] = {kind.__name__: kind for kind in (Token, Unsupported)}
+
+
+def packed(entry: dict[str, Any]) -> bytes:
+    """Return an entry as it is kept."""
+    return zlib.compress(json.dumps(entry).encode(), level=1)
+
+
+def unpacked(body: bytes) -> dict[str, Any]:
+    """Return an entry that was packed."""
+    entry: dict[str, Any] = json.loads(zlib.decompress(body))
+    return entry
+
+
+def digest(text: str) -> str:
+    """Return a short name for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

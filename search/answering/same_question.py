@@ -1,0 +1,112 @@
+"""Two questions → whether they may share an answer, as far as words tell.
+
+Vectors do not: "enable" and "disable", 5.1 and 5.2, True and False are as near as true paraphrases (measured: median
+cosine of minimal pairs .82, of paraphrases .84). So questions can only share an answer where their numbers, versions,
+names of code, negations and words with an opposite are equal (``signature``). Whether they mean the same is for their
+vectors and their passages to say (``answer_cache``).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+
+# A name in code: with an underscore, a dot, a dash in front, a call, capitals within, or between backticks.
+CODE = re.compile(
+    r"`[^`\n]{1,80}`|(?<!\w)--?[A-Za-z][\w-]*|\b\w+\(\)|\b\w+(?:[_.:/]+\w+)+\b"
+    r"|\b\w*[a-z]\w*[A-Z]\w*|\b[A-Z]{2,}\w*\b"
+)
+NUMBER = re.compile(r"\d+(?:\.\d+)*")
+WORD = re.compile(r"[^\W\d_]+(?:['’]t)?")
+NEGATIONS = frozenset(
+    [
+        "not",
+        "no",
+        "never",
+        "none",
+        "nothing",
+        "nobody",
+        "neither",
+        "nor",
+        "without",
+        "cannot",
+        "cant",
+        "except",
+        "unless",
+        "isn't",
+        "don't",
+        "can't",
+        "won't",
+        "doesn't",
+        "didn't",
+        "aren't",
+        "wasn't",
+        "shouldn't",
+        "couldn't",
+        "nicht",
+        "kein",
+        "keine",
+        "ohne",
+        "nie",
+        "pas",
+        "sans",
+        "jamais",
+        "no",
+        "sin",
+        "nunca",
+        "не",
+        "без",
+        "нет",
+    ]
+)
+# Words with an opposite: questions that share an answer have the same ones.
+OPPOSITES = (
+    "enable disable", "add remove", "install uninstall", "start stop", "open close", "allow deny forbid", "show hide",
+    "include exclude", "before after", "minimum maximum", "min max", "increase decrease", "upgrade downgrade", "delete",
+    """Return the question as it is compared by letters: spaces, its end and the case of prose do not count."""
+    "mount unmount", "attach detach", "connect disconnect", "subscribe unsubscribe", "true false", "off", "inner outer",
+    "public private", "async asynchronous", "sync synchronous", "input output", "local remote", "login logout",
+    "serialize deserialize", "commit rollback", "ascending descending", "asc desc", "required optional", "never always",
+    "revert reverse", "forward backward", "parent child", "register unregister", "block unblock", "internal external",
+    "development production",
+)  # fmt: skip
+# Words that paraphrases leave out or replace; only two of one group contradict each other.
+RIVALS = (
+    "create remove delete drop", "on off", "first last", "get set put post patch", "read write", "load save", "old new",
+    "who when where why", "can must should", "all any", "more less", "most least", "large small", "long short",
+    "high low", "fast slow", "top bottom", "up down", "left right", "next previous", "static dynamic", "client server",
+    "request response", "source target", "with without", "apply revert reverse", "default custom", "success failure",
+    "online offline", "and or", "test production development",
+)  # fmt: skip
+POLAR = frozenset(word for group in OPPOSITES for word in group.split())
+RIVAL_GROUPS = tuple(frozenset(group.split()) for group in RIVALS)
+SUFFIXES = ("", "s", "d", "ed", "ing", "es", "led", "ling", "ped", "ping")
+STEM_OF = {stem + suffix: stem for stem in POLAR.union(*RIVAL_GROUPS) for suffix in SUFFIXES} | {
+    stem[:-1] + "ing": stem for stem in POLAR.union(*RIVAL_GROUPS) if stem.endswith("e")
+}
+
+
+def normalised(question: str) -> str:
+    """Return the question as it is compared letter by letter: spaces, its end and the case of prose do not count."""
+    words = unicodedata.normalize("NFKC", question).replace("’", "'").split()
+    text = " ".join(word if CODE.search(word) else word.casefold() for word in words)
+    return text.rstrip("?!. ")
+
+
+def signature(question: str) -> str:
+    """Return what must be equal in questions that share an answer."""
+    text = unicodedata.normalize("NFKC", question).replace("’", "'")
+    names = Counter(name.strip("`") for name in CODE.findall(text))
+    words = [word.casefold() for word in WORD.findall(text)]
+    negations = sum(word in NEGATIONS for word in words)
+    polar = Counter(STEM_OF[word] for word in words if STEM_OF.get(word) in POLAR)
+    numbers = Counter(NUMBER.findall(text))
+    parts = (sorted(part.items()) for part in (numbers, names, polar))
+    return repr((*parts, negations))
+
+
+def opposed(one: str, other: str) -> bool:
+    """Return whether each question has a word that contradicts one of the other's."""
+    mine, theirs = ({STEM_OF[w] for w in WORD.findall(q.casefold()) if w in STEM_OF} for q in (one, other))
+    return any(mine & group and theirs & group and mine & group != theirs & group for group in RIVAL_GROUPS)
