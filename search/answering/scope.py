@@ -15,8 +15,8 @@ from itertools import islice
 
 from django.conf import settings
 
+from ingestion.words.language import WORD, Language, language_of
 from search.answering.extractive import Nearness, stems
-from search.language import WORD, Language, language_of
 from search.passage_text import units
 from search.questions import Passage
 
