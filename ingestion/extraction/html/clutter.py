@@ -22,6 +22,8 @@ _RULE_OF_ROLE = {
 }
 # Elements whose words may all stand in a button.
 _TITLED_BY_BUTTON = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "summary", "dt", "legend", "caption", "th"})
+# A title with nothing to see below it opens what is hidden there.
+_ABOVE_PANELS = frozenset({"h2", "h3", "h4", "h5", "h6", "dt"})
 _OPENER_NAME = re.compile(r"accordion|collaps|expand|faq|toggle-title", re.IGNORECASE)
 _NO_LETTERS = re.compile(r"[\W_]+")
 
@@ -52,12 +54,14 @@ def _hidden(index: PageIndex) -> Iterable[Node]:
     suspects = [node for node in index.unshown if _is_hidden(node) and node.get("id") not in opened]
     before = siblings_before({node.parent for node in suspects if node.parent})
     for node in suspects:
-        if before.get(node) not in titles:
+        neighbour = before.get(node)
+        is_panel = neighbour in titles or (isinstance(neighbour, Node) and neighbour.tag in _ABOVE_PANELS)
+        if not is_panel:
             yield node
 
 
 def _targets(opener: Node) -> list[str]:
-    return " ".join(map(opener.get, ("aria-controls", "data-target", "data-bs-target"))).split()
+    return " ".join(map(opener.get, ("aria-controls", "data-target", "data-bs-target", "href"))).split()
 
 
 def _is_hidden(node: Node) -> bool:
@@ -103,6 +107,7 @@ def _opens(node: Node) -> bool:
 
 def _become_title(button: Node) -> None:
     button.tag = "summary"
+    button.children = [part for child in button.children for part in (child, " ")]  # styles set them apart
     for node in (button, *button.above()):
         if node.holds_blocks:
             break
