@@ -77,6 +77,7 @@ def _is_hidden(node: Node) -> bool:
 def _actions(buttons: list[Node]) -> Iterable[Node]:
     """Yield the buttons that do something ("Copy"); those that are text stay, as a title if they open a panel."""
     letters_of: dict[Node, str] = {}  # of a title; a hostile one holds thousands of buttons
+    in_sentences = _between_words(buttons)
     for button in buttons:
         title = next((node for node in islice(button.above(), 3) if _is_titled_by_button(node)), None)
         if title is not None:
@@ -86,8 +87,22 @@ def _actions(buttons: list[Node]) -> Iterable[Node]:
                 yield button
         elif _opens(button) and "aria-haspopup" not in button.attributes:
             _become_title(button)
-        elif not button.holds_blocks and sum(bool(child.words()) for child in button.elements()) < 2:
+        elif (
+            button not in in_sentences
+            and not button.holds_blocks
+            and sum(bool(child.words()) for child in button.elements()) < 2
+        ):
             yield button
+
+
+def _between_words(buttons: list[Node]) -> set[Node]:
+    """Return the buttons with words right before and after them: "Press OK to go on"."""
+    found: set[Node] = set()
+    for parent in {button.parent for button in buttons if button.parent}:
+        for before, node, after in zip(parent.children, parent.children[1:], parent.children[2:], strict=False):
+            if isinstance(node, Node) and isinstance(before, str) and isinstance(after, str):
+                found |= {node} if before.strip() and after.strip() else set()
+    return found
 
 
 def _is_titled_by_button(node: Node) -> bool:

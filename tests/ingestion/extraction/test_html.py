@@ -300,6 +300,9 @@ def test_a_note_begins_with_its_kind(markup: str, expected: str) -> None:
         "<div role=tabpanel><p>apt</p></div><div role=tabpanel hidden><p>brew</p></div></div></div>",
         "<ul role=tablist><li><a role=tab href='#l'>Linux</a><li><a role=tab href='#m'>macOS</a></ul><div>"
         "<div id=l role=tabpanel><p>apt</p></div><div id=m role=tabpanel hidden><p>brew</p></div></div>",
+        "<ul><li><a data-toggle=tab href='#l'>Linux</a><li><a data-toggle=tab href='#m'>macOS</a></ul>"
+        "<div class=tab-content><div id=l class='tab-pane active'><p>apt</p></div><div id=m class=tab-pane><p>brew</p>"
+        "</div></div>",
         "<div role=tablist><button role=tab id=x>Linux</button><button role=tab id=y>macOS</button></div>"
         "<section role=tabpanel aria-labelledby=x><p>apt</p></section>"
         "<section role=tabpanel aria-labelledby=y style='display:none'><p>brew</p></section>",
@@ -349,6 +352,7 @@ def test_formulas_stay_tex(markup: str) -> None:
         ("<div role=heading><button>How?</button></div><p>Press.</p>", "How?\n\nPress."),
         ("<table><tr><th><button>Name</button><th>Size<tr><td>a<td>b</table>",
          "| Name | Size |\n| --- | --- |\n| a | b |"),
+        ("<p>Press <button>OK</button> to go on.</p>", "Press OK to go on."),
         ("<p>x</p><button><span>get</span><span>/pets</span></button>", "x\n\nget /pets"),
         ("<button><b>200</b><div><p>A list</p></div></button>", "**200**\n\nA list"),
     ],
