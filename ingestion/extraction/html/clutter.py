@@ -22,6 +22,8 @@ _RULE_OF_ROLE = {
 }
 # Elements whose words may all stand in a button.
 _TITLED_BY_BUTTON = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "summary", "dt", "legend", "caption", "th"})
+# A title with nothing to see below it opens what is hidden there.
+_ABOVE_PANELS = frozenset({"h2", "h3", "h4", "h5", "h6", "dt"})
 _OPENER_NAME = re.compile(r"accordion|collaps|expand|faq|toggle-title", re.IGNORECASE)
 _NO_LETTERS = re.compile(r"[\W_]+")
 
@@ -52,12 +54,14 @@ def _hidden(index: PageIndex) -> Iterable[Node]:
     suspects = [node for node in index.unshown if _is_hidden(node) and node.get("id") not in opened]
     before = siblings_before({node.parent for node in suspects if node.parent})
     for node in suspects:
-        if before.get(node) not in titles:
+        neighbour = before.get(node)
+        is_panel = neighbour in titles or (isinstance(neighbour, Node) and neighbour.tag in _ABOVE_PANELS)
+        if not is_panel:
             yield node
 
 
 def _targets(opener: Node) -> list[str]:
-    return " ".join(map(opener.get, ("aria-controls", "data-target", "data-bs-target"))).split()
+    return " ".join(map(opener.get, ("aria-controls", "data-target", "data-bs-target", "href"))).split()
 
 
 def _is_hidden(node: Node) -> bool:
@@ -73,6 +77,7 @@ def _is_hidden(node: Node) -> bool:
 def _actions(buttons: list[Node]) -> Iterable[Node]:
     """Yield the buttons that do something ("Copy"); those that are text stay, as a title if they open a panel."""
     letters_of: dict[Node, str] = {}  # of a title; a hostile one holds thousands of buttons
+    in_sentences = _between_words(buttons)
     for button in buttons:
         title = next((node for node in islice(button.above(), 3) if _is_titled_by_button(node)), None)
         if title is not None:
@@ -82,8 +87,22 @@ def _actions(buttons: list[Node]) -> Iterable[Node]:
                 yield button
         elif _opens(button) and "aria-haspopup" not in button.attributes:
             _become_title(button)
-        elif not button.holds_blocks and sum(bool(child.words()) for child in button.elements()) < 2:
+        elif (
+            button not in in_sentences
+            and not button.holds_blocks
+            and sum(bool(child.words()) for child in button.elements()) < 2
+        ):
             yield button
+
+
+def _between_words(buttons: list[Node]) -> set[Node]:
+    """Return the buttons with words right before and after them: "Press OK to go on"."""
+    found: set[Node] = set()
+    for parent in {button.parent for button in buttons if button.parent}:
+        for before, node, after in zip(parent.children, parent.children[1:], parent.children[2:], strict=False):
+            if isinstance(node, Node) and isinstance(before, str) and isinstance(after, str):
+                found |= {node} if before.strip() and after.strip() else set()
+    return found
 
 
 def _is_titled_by_button(node: Node) -> bool:
@@ -103,6 +122,7 @@ def _opens(node: Node) -> bool:
 
 def _become_title(button: Node) -> None:
     button.tag = "summary"
+    button.children = [part for child in button.children for part in (child, " ")]  # styles set them apart
     for node in (button, *button.above()):
         if node.holds_blocks:
             break

@@ -40,8 +40,9 @@ _SCRIPT_WANTED = re.compile(
     r"|javascript (?:\w+ ){0,4}(?:enabled|required|disabled)",
     re.IGNORECASE,
 )
-# The ids of elements that scripts fill.
-_ROOTS = frozenset({"root", "app", "__next", "__nuxt", "___gatsby", "svelte", "main-app", "app-root", "q-app"})
+# The ids of elements that scripts fill, and the names of those of them that show a description of an API.
+_VIEWERS = frozenset({"swagger-ui", "redoc", "redoc-container", "rapi-doc", "elements-api"})
+_ROOTS = _VIEWERS | {"root", "app", "__next", "__nuxt", "___gatsby", "svelte", "main-app", "app-root", "q-app"}
 
 
 def check(url: str, tree: Tree, *, titles: list[str], words: int, passwords: int) -> None:
@@ -57,12 +58,19 @@ def check(url: str, tree: Tree, *, titles: list[str], words: int, passwords: int
         raise ErrorPage(f"{url} says that it does not exist, yet the server sent it as a page. Check the address.")
     if words <= LOGIN_WORDS and passwords and any(_LOGIN.search(text) for text in [*titles, shown]):
         raise ErrorPage(f"{url} asks for a password instead of showing a page. Only public pages can be read.")
-    if words > SHELL_WORDS or len(titles) != 1 or not tree.scripts:  # a shell has no heading
-        return
-    if _SCRIPT_WANTED.search(shown) or any(
-        node.get("id") in _ROOTS or node.tag == "app-root" for node in tree.root.walk()
-    ):
+    if words <= SHELL_WORDS and _is_shell(tree, shown, has_headings=len(titles) > 1):
         raise ErrorPage(
             f"{url} is empty until scripts run, which we do not do. Add the site's source files or its repository "
             f"instead."
         )
+
+
+def _is_shell(tree: Tree, shown: str, *, has_headings: bool) -> bool:
+    """Return whether scripts are to fill the page: they are asked for, or an element for them stands there.
+
+    A page with headings is one only where it shows a description of an API that is not there.
+    """
+    names = [(node, {node.tag, node.get("id")}) for node in tree.root.walk()]
+    if has_headings or not tree.scripts:
+        return any(not found.isdisjoint(_VIEWERS) and not node.words() for node, found in names)
+    return bool(_SCRIPT_WANTED.search(shown)) or any(not found.isdisjoint(_ROOTS) for _, found in names)

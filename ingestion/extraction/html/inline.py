@@ -158,6 +158,9 @@ _INLINE: dict[str, Callable[[LineConverter, Node, list[str]], None]] = {
     "button": LineConverter._button,
     "q": lambda converter, node, line: line.append(f"“{converter.words_of(node)}”"),
     "input": LineConverter._checkbox,
+    # The reading of a word in Chinese or Japanese; browsers that cannot set it above the word show what "rp" holds.
+    "rt": lambda converter, node, line: line.append(f"({converter.words_of(node)})"),
+    "rp": lambda _, node, line: None,
     # A second title, where pages were joined; browsers show none.
     "title": lambda _, node, line: None,
 }

@@ -20,7 +20,7 @@ def main_content(index: PageIndex, dropped: DroppedWords) -> Node:
     """Return the element that holds the page's own text, its title first, emptied of clutter."""
     generator, main = _by_generator(index)
     title = _title(index, generator, main)
-    tabs.label_panels(index.select(*tabs.GROUPS), index.select(*tabs.BY_ROLE))
+    tabs.label_panels(index.select(*tabs.GROUPS), index.select(*tabs.NAMED))
     gone = clutter.find(index, _elements_around(index.headings))
     if generator:
         named = f"page tools of {generator.name}"

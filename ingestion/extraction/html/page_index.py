@@ -40,7 +40,7 @@ _INDEX = selectors.Index(
     {
         *(selector for selector in _SELECTORS if not selector.startswith("generator:")),
         *(selector for names in CLUTTER.values() for selector in names.split()),
-        *(*tabs.GROUPS, *tabs.BY_ROLE, "main", "[role=main]", "article", "[itemprop=articleBody]"),
+        *(*tabs.GROUPS, *tabs.NAMED, "main", "[role=main]", "article", "[itemprop=articleBody]"),
         *("body", "header", "[role=banner]", "form", "button", "input"),
     }
 )

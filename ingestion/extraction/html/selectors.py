@@ -19,7 +19,7 @@ from ingestion.extraction.html.parser import Node
 
 _PART = re.compile(r"([#.]?)([\w-]+)|\[([\w-]+)(?:=([^\]]*))?\]")
 # The attributes that may be keys of an index.
-_KEYED = frozenset({"id", "role", "itemprop", "data-testid", "data-content_root"})
+_KEYED = frozenset({"id", "role", "itemprop", "data-testid", "data-content_root", "data-toggle", "data-bs-toggle"})
 
 
 class Compound(NamedTuple):

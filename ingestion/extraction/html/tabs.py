@@ -9,18 +9,19 @@ GROUPS = (
     ".tabbed-set", ".tabs-container", ".tabs", ".vp-code-group", ".code-group", ".sd-tab-set", ".sphinx-tabs",
     ".nextra-tabs", "starlight-tabs",
 )  # fmt: skip
-BY_ROLE = ("[role=tab]", "[role=tabpanel]")
+# Labels and panels that may name each other.
+NAMED = ("[role=tab]", "[data-toggle=tab]", "[data-bs-toggle=tab]", "[role=tabpanel]", ".tab-pane")
 PANELS = frozenset({"tabbed-block", "sd-tab-content"})
 MAX_NESTED = 2
 
 
-def label_panels(groups: list[Node], by_role: list[Node]) -> None:
+def label_panels(groups: list[Node], named: list[Node]) -> None:
     """Put the label of each tab above its panel, and take the labels out of the page.
 
     A label names its panel or the other way round; otherwise both are counted in the group that holds them. Tabs may
     stand in tabs, but a page that nests them further is no page: each nesting is another walk.
     """
-    label_of = _named_labels(by_role)
+    label_of = _named_labels(named)
     known = set(groups)
     for group in [node for node in groups if sum(parent in known for parent in node.above()) < MAX_NESTED]:
         labels: list[Node] = []
@@ -42,18 +43,16 @@ def label_panels(groups: list[Node], by_role: list[Node]) -> None:
     detach(set(label_of.values()))
 
 
-def _named_labels(by_role: list[Node]) -> dict[Node, Node]:
+def _named_labels(named: list[Node]) -> dict[Node, Node]:
     """Return the label of each panel that is named by its label, or names it."""
-    tabs = [node for node in by_role if node.get("role") == "tab"]
-    by_target = {target: tab for tab in tabs if (target := _target(tab))}
-    by_id = {tab.get("id"): tab for tab in tabs if "id" in tab.attributes}
-    found: dict[Node, Node] = {}
-    for panel in by_role:
-        label = by_target.get(panel.get("id")) or by_id.get(panel.get("aria-labelledby"))
-        if panel.get("role") == "tabpanel" and label:
-            found[panel] = label
-    return found
+    panels = {node: None for node in named if node.get("role") == "tabpanel" or "tab-pane" in node.classes}
+    labels = [node for node in named if node not in panels]
+    by_target = {target: label for label in labels if (target := _target(label))}
+    by_id = {label.get("id"): label for label in labels if "id" in label.attributes}
+    found = {node: by_target.get(node.get("id")) or by_id.get(node.get("aria-labelledby")) for node in panels}
+    return {panel: label for panel, label in found.items() if label}
 
 
 def _target(tab: Node) -> str:
-    return tab.get("aria-controls") or (tab.get("data-bs-target") or tab.get("href")).removeprefix("#")
+    target = tab.get("aria-controls") or tab.get("data-bs-target") or tab.get("data-target") or tab.get("href")
+    return target.removeprefix("#")

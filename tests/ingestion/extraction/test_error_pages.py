@@ -67,6 +67,9 @@ SHELLS = {
     "Angular": "<title>Kettle</title><app-root>Loading</app-root><script src=main.js></script>",
     "Next": "<title>Kettle</title><div id=__next></div><script>boot()</script><p>Loading</p>",
     "shown": "<title>K</title><p>Please turn on JavaScript.</p><script>x()</script>",
+    "Swagger": "<title>API</title><h1>API docs</h1><div id=swagger-ui></div><script src=swagger.js></script>",
+    "Redoc": "<title>API</title><redoc spec-url=a.json></redoc><p>ReDoc requires Javascript to function.</p>",
+    "RapiDoc": "<title>API</title><h1>API</h1><rapi-doc spec-url=a.json></rapi-doc>",
     "passive": "<title>K</title><p>JavaScript must be enabled to view this page.</p><script>x()</script>",
 }
 
@@ -96,6 +99,8 @@ GOOD = {
     f"<h1>Boil</h1>{PROSE}",
     "about JavaScript": f"<title>Scripts</title><main><h1>Enable JavaScript</h1>{PROSE}</main><script>x()</script>",
     "rendered by a server": f"<title>K</title><div id=root><main><h1>Boil</h1>{PROSE}</main></div><script>x()</script>",
+    "short and rendered by a server": "<title>K</title><div id=app><h1>Boil</h1><p>Fill it.</p></div><script></script>",
+    "short with a widget": "<title>K</title><h1>Boil</h1><p>Fill it.</p><div id=app></div><script>x()</script>",
     "short with scripts": "<title>K</title><main><h1>Boil</h1><p>Fill it, then press the switch.</p></main>"
     "<script>x()</script>",
     "search page": "<title>Search</title><h1>Search</h1><p>Activate JavaScript to search.</p><script>x()</script>",

@@ -139,6 +139,7 @@ def test_a_side_box_goes_but_a_note_stays() -> None:
         ("<p><code>GET /a<br>Host: b</code> and <kbd>x<br/></kbd></p>", "`GET /a`\n`Host: b` and `x`"),
         ("<p>首先下载安\n  装包，<b>然后</b>\n运行。\nRun it</p>", "首先下载安装包，**然后**运行。 Run it"),
         ("<p>設定を\n<b>行う</b>。한국어\n문장</p>", "設定を**行う**。한국어 문장"),
+        ("<p><ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</rt></ruby></p>", "漢(かん)字(じ)"),
         ("<h2>安装\n指南</h2>", "## 安装指南"),
         ("<code><div>a = 1</div><div>b = 2</div></code>", "```\na = 1\nb = 2\n```"),
         ("<code><h3>Forgotten</h3><p>end tag</p></code>", "### Forgotten\n\nend tag"),
@@ -299,6 +300,9 @@ def test_a_note_begins_with_its_kind(markup: str, expected: str) -> None:
         "<div role=tabpanel><p>apt</p></div><div role=tabpanel hidden><p>brew</p></div></div></div>",
         "<ul role=tablist><li><a role=tab href='#l'>Linux</a><li><a role=tab href='#m'>macOS</a></ul><div>"
         "<div id=l role=tabpanel><p>apt</p></div><div id=m role=tabpanel hidden><p>brew</p></div></div>",
+        "<ul><li><a data-toggle=tab href='#l'>Linux</a><li><a data-toggle=tab href='#m'>macOS</a></ul>"
+        "<div class=tab-content><div id=l class='tab-pane active'><p>apt</p></div><div id=m class=tab-pane><p>brew</p>"
+        "</div></div>",
         "<div role=tablist><button role=tab id=x>Linux</button><button role=tab id=y>macOS</button></div>"
         "<section role=tabpanel aria-labelledby=x><p>apt</p></section>"
         "<section role=tabpanel aria-labelledby=y style='display:none'><p>brew</p></section>",
@@ -335,6 +339,10 @@ def test_formulas_stay_tex(markup: str) -> None:
          "### How?\n\nPress."),
         ("<h2 class=accordion-header><button data-bs-toggle=collapse data-bs-target='#p'>How? <i>+</i></button></h2>"
          "<div id=p class=collapse style='display: none'>Press.</div>", "## How? +\n\nPress."),
+        ("<p><a role=button aria-expanded=false href='#p'>How?</a></p><p>x</p><div id=p aria-hidden=true>Press.</div>",
+         "How?\n\nx\n\nPress."),
+        ("<h3 class=toggle>How?</h3><div style='display:none'>Press.</div>", "### How?\n\nPress."),
+        ("<button aria-expanded=true><span>GET</span><span>/pets</span></button><p>All.</p>", "**GET /pets**\n\nAll."),
         ("<button class=accordion>How?</button><div class=panel style='display:none'><p>Press.</p></div>",
          "**How?**\n\nPress."),
         ("<dl><dt><button aria-expanded=false>How?</button></dt><dd aria-hidden=true>Press.</dd></dl>",
@@ -344,6 +352,7 @@ def test_formulas_stay_tex(markup: str) -> None:
         ("<div role=heading><button>How?</button></div><p>Press.</p>", "How?\n\nPress."),
         ("<table><tr><th><button>Name</button><th>Size<tr><td>a<td>b</table>",
          "| Name | Size |\n| --- | --- |\n| a | b |"),
+        ("<p>Press <button>OK</button> to go on.</p>", "Press OK to go on."),
         ("<p>x</p><button><span>get</span><span>/pets</span></button>", "x\n\nget /pets"),
         ("<button><b>200</b><div><p>A list</p></div></button>", "**200**\n\nA list"),
     ],

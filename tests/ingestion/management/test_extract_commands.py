@@ -61,6 +61,17 @@ def test_it_extracts_each_document_of_each_target_in_order(docs: Path) -> None:
     assert "empty.md" in records[2]["error"]
 
 
+def test_it_explains_which_rule_left_out_which_words(docs: Path) -> None:
+    page = docs / "page.html"
+    page.write_text("<nav>to the shop</nav><main><h1>Tea</h1><p>Boil it.<button>Copy this</button></p></main>")
+    (record,) = run("extract", page, "--explain")
+    assert record["markdown"] == "# Tea\n\nBoil it."
+    assert record["dropped"] == [
+        {"rule": "navigation", "words": 3, "sample": "to the shop"},
+        {"rule": "buttons", "words": 2, "sample": "Copy this"},
+    ]
+
+
 def test_the_files_of_a_folder_have_the_name_it_was_given_by(docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(docs)
     assert [record["target"] for record in run("extract", "sub", "./a.md")] == ["sub/b.rst", "./a.md"]
