@@ -10,7 +10,7 @@ from docutils.parsers.rst import Directive
 from ingestion.extraction.rst.page import Page
 
 # Options whose values a reader sees.
-SHOWN_OPTIONS = ("title", "caption", "header", "summary", "label", "alt")
+SHOWN_OPTIONS = ("title", "subtitle", "caption", "header", "summary", "label", "alt")
 
 
 class Highlight(nodes.Invisible, nodes.Element):  # type: ignore[misc]

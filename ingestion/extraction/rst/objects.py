@@ -9,11 +9,13 @@ from typing import Any
 
 from docutils import nodes
 
-from ingestion.extraction.rst.directive import ShownDirective, code
+from ingestion.extraction.rst.directive import ShownDirective, code, paragraph
 from ingestion.extraction.rst.sphinx_objects import signatures
 
 # A longer signature stands below its heading: a heading's path is repeated in each of its chunks.
 MAX_SIGNATURE_CHARS = 120
+
+FACTS = ("type", "default", "value", "canonical")  # options that a reader sees
 
 
 class Object(ShownDirective):
@@ -33,7 +35,15 @@ class Object(ShownDirective):
         page.namespace.enter(self.name, bare)
         content = self.parsed()
         page.level, page.namespace.parent = level, parent
-        return [heading, *_signatures(shown if first != shown[0] else shown[1:]), *content]
+        return [heading, *_signatures(shown if first != shown[0] else shown[1:]), *self._facts(), *content]
+
+    def _facts(self) -> list[Any]:
+        """Return what options say of the object, as a list of fields."""
+        told = [(name, self.words(self.options[name])) for name in FACTS if self.options.get(name)]
+        fields = [
+            nodes.field("", nodes.field_name("", name), nodes.field_body("", paragraph(words))) for name, words in told
+        ]
+        return [nodes.field_list("", *fields)] if fields else []
 
 
 class Signature(ShownDirective):

@@ -56,7 +56,7 @@ class HtmlTree:
     def _add(self, here: Node, element: Any) -> None:
         kind = type(element)
         if kind is nodes.Text:
-            here.children.append(element.astext())
+            here.children += filter(None, [element.astext()])
         elif add := _SPECIAL.get(kind):
             add(self, here, element)
         elif tag := TAGS.get(kind):
@@ -195,9 +195,11 @@ class HtmlTree:
         if "html" not in raw["format"].lower():
             self.page.dropped.add(f"text for {raw['format'] or 'other formats'} alone", raw.astext())
             return
+        around = ("html", "body", "p") if isinstance(raw.parent, nodes.TextElement) else ()
         body = parse(raw.astext()).root
+        while len(inner := body.elements()) == len(body.children) == 1 and inner[0].tag in around:
+            body = inner[0]
         here.children += body.children
-        here.holds_blocks = here.holds_blocks or body.holds_blocks
 
     def _highlight(self, here: Node, highlight: Any) -> None:
         self.language = highlight["language"]

@@ -137,6 +137,13 @@ def test_rst_literal_blocks_in_items_are_code() -> None:
         ("``a``\\ s", "`a`s"),
         (":class:`QuerySet`\\s", "`QuerySet`s"),
         (":func:`spread over\n<x>` lines", "spread over lines"),
+        ("10\\ :sup:`6`, x\\ :sub:`i`\\ :sup:`2`, 1\\ :sup:`st`", "10^6, xi^2, 1st"),
+        ("a |b| c\n\n.. |b| raw:: html\n\n   <b>x</b>", "a **x** c"),
+        ("|copy| |none|\n\n.. include:: <isonum.txt>", "© none"),
+        (
+            "`a`_ and `b`__\n\n.. _a:\n   https://t.example/long/\n   path\n__ a_",
+            "[a](https://t.example/long/path) and",
+        ),
     ],
 )
 def test_rst_inline_markup_becomes_markdown(markup: str, expected: str) -> None:

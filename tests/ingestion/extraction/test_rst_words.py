@@ -64,6 +64,8 @@ SHOWN = {
     ".. glossary::\n\n   one\n   two : key\n      meaning\n\n   three\n      sense": "one two meaning three sense",
     ".. function:: run(a, b)\n              run(c)\n\n   :param a: what": "run a b run c a what",
     ".. py:class:: Pot\n\n   .. attribute:: size\n\n      how": "Pot size how",
+    ".. data:: X\n   :type: int\n   :value: 3\n\n   text": "X type int value 3 text",
+    ".. sidebar:: name\n   :subtitle: below\n\n   text": "name below text",
     ".. autoclass:: a.Pot\n   :members:\n\n   text": "a Pot text",
     ".. automodule:: kitchen": "kitchen",
     ".. autosummary::\n   :toctree:\n\n   ~a.b\n   c": "a b c",
