@@ -1,6 +1,6 @@
 """The marks of all dialects within a line, and the tags of templates within HTML.
 
-In: a text and a position. Out: the HTML of the mark that begins there. Does not know what a mark shows; the dialects do.
+In: a text and a position. Out: the HTML of the mark that begins there. What a mark shows, the dialects know.
 """
 
 from __future__ import annotations

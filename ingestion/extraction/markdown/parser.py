@@ -45,7 +45,7 @@ MANY_LINES, LEAST_MEAN_CHARS = 10_000, 20
 MAX_ELEMENTS = 140_000
 MARKS = "*_[]<&`!\\{$~|"
 
-_MARKED = re.compile(r"[*_\[\]<&`!\\{$~\n+:=^]")
+_MARKED = re.compile(r"[@*_\[\]<&`!\\{$~\n+:=^]")
 _OPENS = re.compile(r"<(?:table|t[hrd]|thead|tbody|div|[uo]l|details|section|center)\b")
 _CLOSES = re.compile(r"</(?:table|t[hrd]|thead|tbody|div|[uo]l|details|section|center)\b")
 _BRACKET = re.compile(r"(?<!\\)[\[\]]")
