@@ -9,10 +9,10 @@ from ingestion.extraction.links import BARE_LINK, absolute, file_name
 from ingestion.types import Extracted
 
 MAX_TITLE_CHARS = 120
-# Readers of markup take up to 20 µs for a line, however short: 10 MB of one-letter paragraphs would take a minute and a
-# half. A text with more lines than this, or with many that are so short, is kept as it is written; the chunker still
-# sees its headings, fences and tables. The longest page of Python's documentation has 5 000 lines; a line of
-# documentation has, blank ones included, 20 to 45 characters.
+# Readers of markup take time for each line, however short: 10 MB of one-letter paragraphs would take minutes. A text
+# with more lines than this, or with many that are so short, is kept as it is written; the chunker still sees its
+# headings, fences and tables. The longest page of Python's documentation has 5 000 lines; a line of documentation has,
+# blank ones included, 20 to 45 characters.
 MAX_LINES = 150_000
 MANY_LINES, LEAST_MEAN_CHARS = 10_000, 10
 

@@ -36,6 +36,7 @@ class Page:
     is_jsx: bool
     dropped: DroppedWords
     searches_in_vain: int = 0
+    open_elements: int = 0  # of HTML, so far
 
     @cached_property
     def last_comment_end(self) -> int:

@@ -15,17 +15,17 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.ruler import RuleOptionsType
-from markdown_it.rules_block import StateBlock, fence, html_block, table
+from markdown_it.rules_block import StateBlock, code, fence, html_block, table
 from markdown_it.rules_block.table import escapedSplit
 from markdown_it.rules_core import StateCore
-from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from ingestion.extraction.markdown import tags
-from ingestion.extraction.markdown.dialect import Block, BlockRule, InlineRule, Page, code_html, text_at
+from ingestion.extraction.markdown.dialect import Block, BlockRule, Page, code_html, text_at
 from ingestion.extraction.markdown.dialects import DIALECTS
+from ingestion.extraction.markdown.marks import read_mark, with_templates_shown
 from ingestion.extraction.markdown.templates import without_templates_in_addresses
 
 # Levels of tokens; a list adds two. The deepest list of real pages has six levels. Each level takes six Python frames.
@@ -45,8 +45,9 @@ MANY_LINES, LEAST_MEAN_CHARS = 10_000, 20
 MAX_ELEMENTS = 140_000
 MARKS = "*_[]<&`!\\{$~|"
 
-_MARKED = re.compile(r"[*_\[\]<&`!\\{$~\n+:=^]")
-_TEMPLATE_START = re.compile(r"\{[{%]")
+_MARKED = re.compile(r"[@*_\[\]<&`!\\{$~\n+:=^]")
+_OPENS = re.compile(r"<(?:table|t[hrd]|thead|tbody|div|[uo]l|details|section|center)\b")
+_CLOSES = re.compile(r"</(?:table|t[hrd]|thead|tbody|div|[uo]l|details|section|center)\b")
 _BRACKET = re.compile(r"(?<!\\)[\[\]]")
 _LANGUAGE = re.compile(r"[ \t]*\{?[ \t]*[.=]?([A-Za-z][\w+#.-]{0,19})(?![\w+#.-]*=)")
 _TITLE = re.compile(
@@ -91,10 +92,11 @@ def _parser(*, is_jsx: bool) -> MarkdownIt:
     alternatives: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     parser.block.ruler.before("table", "too_deep", _too_deep)
     parser.block.ruler.before("math_block", "dialects", _block_rules(), alternatives)
+    parser.block.ruler.at("code", _indented, {"alt": []})
     parser.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     parser.block.ruler.at("fence", _fence, alternatives)
     parser.block.ruler.at("html_block", _html_block, {"alt": ["paragraph", "reference", "blockquote"]})
-    parser.inline.ruler.before("escape", "dialects", _mark)
+    parser.inline.ruler.before("escape", "dialects", read_mark)
     parser.inline.ruler.at("html_inline", tags.inline_tag)
     parser.core.ruler.at("inline", _inline)
     parser.add_render_rule("link_open", _link_open)
@@ -180,9 +182,19 @@ def _further_cells(row: str, columns: int, level: int) -> list[Token]:
     return tokens
 
 
+def _indented(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Read indented code; a tag in an element that is still open is none, however far it is indented."""
+    return not _continues_html(state, start) and code(state, start, end, silent)
+
+
+def _continues_html(state: StateBlock, start: int) -> bool:
+    """Return whether a line goes on with the HTML that stands above it."""
+    follows = bool(state.tokens) and state.tokens[-1].type == "html_block" and state.env["page"].open_elements > 0
+    return follows and text_at(state, start).startswith("<")
+
+
 def _html_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Read a block of HTML, if it begins with an element that browsers know."""
-    is_continued = bool(state.tokens) and state.tokens[-1].type == "html_block"
     block = Block(state, start, end)
     if not tags.begins_html(block):
         return False
@@ -190,15 +202,16 @@ def _html_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         return html_block(state, start, end, silent)
     if after := tags.end_of_unseen(block):
         state.line = after
-        block.html(tags.rewritten(_with_templates_shown(block.lines(start, after), block.page), block.page))
+        block.html(tags.rewritten(with_templates_shown(block.lines(start, after), block.page), block.page))
         return True
-    before, shift = state.sCount[start], state.tShift[start]
-    if is_continued:
+    indent = state.sCount[start]
+    if _continues_html(state, start):
         state.sCount[start] = state.blkIndent
     is_read = html_block(state, start, end, silent)
-    state.sCount[start], state.tShift[start] = before, shift
+    state.sCount[start] = indent
     if is_read:
-        html = _with_templates_shown(state.tokens[-1].content, block.page)
+        html = with_templates_shown(state.tokens[-1].content, block.page)
+        block.page.open_elements += len(_OPENS.findall(html)) - len(_CLOSES.findall(html))
         state.tokens[-1].content = tags.rewritten(html, block.page)
     return is_read
 
@@ -240,50 +253,6 @@ def _has_too_many_marks(text: str) -> bool:
         if depth > MAX_BRACKETS:
             return True
     return False
-
-
-def _mark(state: StateInline, silent: bool) -> bool:
-    """Read a mark of a dialect."""
-    shown = _shown_mark(state.src, state.pos, state.posMax, state.env["page"])
-    if shown is None:
-        return False
-    html, state.pos = shown
-    if html and not silent:
-        state.push("html_inline", "", 0).content = html
-    return True
-
-
-def _shown_mark(text: str, start: int, end: int, page: Page) -> tuple[str, int] | None:
-    """Return the HTML of a mark at ``start`` and where it ends, None if none begins there."""
-    for rule in _marks().get(text[start], ()):
-        match = rule.pattern.match(text, start, end)
-        if match and match.end() > start and (shown := rule.show(match, page)) is not None:
-            return shown, match.end()
-    return None
-
-
-@cache
-def _marks() -> dict[str, list[InlineRule]]:
-    """Return the marks of all dialects by their first characters."""
-    rules: defaultdict[str, list[InlineRule]] = defaultdict(list)
-    for rule in (rule for dialect in DIALECTS for rule in dialect.marks):
-        for first in rule.starts:
-            rules[first].append(rule)
-    return dict(rules)
-
-
-def _with_templates_shown(html: str, page: Page) -> str:
-    """Return HTML with what tags of templates in it show; in ``pre`` they are code."""
-    if html.lstrip().startswith("<pre"):
-        return html
-    parts: list[str] = []
-    position = 0
-    for found in _TEMPLATE_START.finditer(html):
-        shown = _shown_mark(html, found.start(), len(html), page) if found.start() >= position else None
-        if shown:
-            parts += [html[position : found.start()], shown[0]]
-            position = shown[1]
-    return "".join([*parts, html[position:]])
 
 
 # --- HTML ----------------------------------------------------------------------------------------------------

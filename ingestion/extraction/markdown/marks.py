@@ -1,0 +1,61 @@
+"""The marks of all dialects within a line, and the tags of templates within HTML.
+
+In: a text and a position. Out: the HTML of the mark that begins there. What a mark shows, the dialects know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from functools import cache
+
+from markdown_it.rules_inline import StateInline
+
+from ingestion.extraction.markdown.dialect import InlineRule, Page
+from ingestion.extraction.markdown.dialects import DIALECTS
+
+_TEMPLATE_START = re.compile(r"\{[{%]")
+
+
+def read_mark(state: StateInline, silent: bool) -> bool:
+    """Read a mark of a dialect."""
+    shown = _mark_at(state.src, state.pos, state.posMax, state.env["page"])
+    if shown is None:
+        return False
+    html, state.pos = shown
+    if html and not silent:
+        state.push("html_inline", "", 0).content = html
+    return True
+
+
+def _mark_at(text: str, start: int, end: int, page: Page) -> tuple[str, int] | None:
+    """Return the HTML of a mark at ``start`` and where it ends, None if none begins there."""
+    for rule in _marks().get(text[start], ()):
+        match = rule.pattern.match(text, start, end)
+        if match and match.end() > start and (shown := rule.show(match, page)) is not None:
+            return shown, match.end()
+    return None
+
+
+@cache
+def _marks() -> dict[str, list[InlineRule]]:
+    """Return the marks of all dialects by their first characters."""
+    rules: defaultdict[str, list[InlineRule]] = defaultdict(list)
+    for rule in (rule for dialect in DIALECTS for rule in dialect.marks):
+        for first in rule.starts:
+            rules[first].append(rule)
+    return dict(rules)
+
+
+def with_templates_shown(html: str, page: Page) -> str:
+    """Return HTML with what tags of templates in it show; in ``pre`` they are code."""
+    if html.lstrip().startswith("<pre"):
+        return html
+    parts: list[str] = []
+    position = 0
+    for found in _TEMPLATE_START.finditer(html):
+        shown = _mark_at(html, found.start(), len(html), page) if found.start() >= position else None
+        if shown:
+            parts += [html[position : found.start()], shown[0]]
+            position = shown[1]
+    return "".join([*parts, html[position:]])
