@@ -24,8 +24,8 @@ from ingestion.extraction.pdf.lines import in_reading_order, segments
 from ingestion.extraction.sanitize import clean
 from ingestion.types import Extracted, Json
 
-# 1 000 pages took 12 s.
-CPU_SECONDS = 30
+# 1 000 pages of manuals took 6 to 9 s.
+CPU_SECONDS = 40
 CHILD = Path(__file__).with_name("pdfium_program.py")
 # Page numbers and stamps on scanned pages are no text.
 LEAST_CHARS_PER_PAGE = 5
