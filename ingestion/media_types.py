@@ -7,6 +7,7 @@ reStructuredText and notebooks and send them as plain text, as bytes or as JSON.
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -61,9 +62,12 @@ GENERIC = frozenset({"", PLAIN, "application/octet-stream", "binary/octet-stream
 MARKUP = frozenset({MARKDOWN, RST, NOTEBOOK})
 
 SNIFF_BYTES = 64 * 1024  # a document whose first 64 KiB show no markup is read as plain text
-_START = rb"(?:\xef\xbb\xbf)?(?:\s|<\?[^>]{0,200}>|<!--(?:[^-]|-(?!->)){0,2000}-->){0,20}"
-_HTML_START = re.compile(_START + rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
-_HEADING = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,200}#{1,6}[ \t]+\S")
+# After declarations and comments, of which pages have a few.
+_HTML_START = re.compile(
+    rb"(?:(?:<\?[^>]{0,200}>|<!--(?:[^-]|-(?!->)){0,2000}-->)\s*){0,20}<(?:!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(rb"#{1,6}[ \t]+\S")
 _MORE_MARKDOWN = re.compile(rb"^(?:#{2,6}[ \t]+\S|```|~~~)|\]\(\S", re.MULTILINE)
 # Of reStructuredText: a directive, a hyperlink target, or a line of text with at least three equal marks below it. Dots
 # and backquotes, which reStructuredText allows too, would take an ellipsis or a Markdown fence for a heading.
@@ -83,7 +87,7 @@ def by_name(address: str, declared: str) -> str:
 
 def by_look(address: str, content_type: str, body: bytes) -> str:
     """Return the type that ``body`` has by its look, where ``content_type``, told by the name, may be wrong."""
-    start = body[:SNIFF_BYTES]
+    start = body[:SNIFF_BYTES].removeprefix(codecs.BOM_UTF8).lstrip()
     if content_type == HTML:  # some servers send every unknown suffix as HTML
         named = _format_of(address)
         content_type = named if named in MARKUP and not _HTML_START.match(start) else HTML
@@ -92,7 +96,7 @@ def by_look(address: str, content_type: str, body: bytes) -> str:
     if _HTML_START.match(start):
         return HTML
     if content_type in (PLAIN, NOTEBOOK):
-        is_notebook = start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and b'"cells"' in body
+        is_notebook = start.startswith(b"{") and b'"cells"' in body
         if is_notebook and (content_type == NOTEBOOK or b'"nbformat"' in body):
             return NOTEBOOK
     if content_type == PLAIN and _HEADING.match(start) and _MORE_MARKDOWN.search(start):

@@ -25,7 +25,7 @@ _GOES = r"\blocation(?:\.href)?\s*(?:=|\.(?:replace|assign)\s*\()\s*"
 _SIGN = re.compile(rf"http-equiv\s*=\s*[\"']?\s*refresh|{_GOES}[\"']".encode(), re.IGNORECASE)
 # As browsers read it: seconds, a separator, perhaps "url=", and an address with or without quotation marks.
 _CONTENT = re.compile(
-    r"\s*(?P<seconds>\d*)[\d.]*(?:\s*[;,]\s*|\s+)(?:url\s*=\s*)?(?:\"(?P<a>[^\"]*)|'(?P<b>[^']*)|(?P<c>.*))",
+    r"\s*(?P<seconds>\d{0,9})[\d.]{0,20}(?:\s*[;,]\s*|\s+)(?:url\s*=\s*)?(?:\"(?P<a>[^\"]*)|'(?P<b>[^']*)|(?P<c>.*))",
     re.IGNORECASE | re.DOTALL,
 )
 _LOCATION = re.compile(rf"{_GOES}([\"'])([^\"'\s<>]+)\1")

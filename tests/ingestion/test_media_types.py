@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ingestion.media_types import by_look, by_name
@@ -49,6 +51,7 @@ def test_a_notebook_is_told_by_its_suffix(declared: str) -> None:
         ("notes.txt", "text/plain", b"Words and words.", "text/plain"),
         ("page", "", HTML, "text/html"),
         ("page", "text/plain", HTML, "text/html"),
+        ("page", "", b"\xef\xbb\xbf" + b"\n" * 5000 + b"<?xml version='1.0'?>\n" + HTML, "text/html"),
         ("page.html", "application/octet-stream", HTML, "text/html"),
         ("blob/guide.md", "text/html", HTML, "text/html"),
         ("guide.md", "text/plain", HTML, "text/html"),
@@ -64,3 +67,12 @@ def test_a_generic_type_gives_way_to_the_suffix_and_the_look(
     name: str, declared: str, body: bytes, expected: str
 ) -> None:
     assert told(name, declared, body) == expected
+
+
+@pytest.mark.parametrize(
+    "piece", [b" ", b"<!-- -", b"<?x ", b"<!-->", b"# ", b"a\n==\n", b".. a", b'{"', b"](", b"\n#"]
+)
+def test_a_hostile_text_takes_no_time(piece: bytes) -> None:
+    start = time.process_time()
+    by_look("https://docs.example/a", "text/plain", piece * (10_000_000 // len(piece)))
+    assert time.process_time() - start < 1

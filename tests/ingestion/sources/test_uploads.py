@@ -14,7 +14,7 @@ from django.utils.datastructures import MultiValueDict
 from pytest_django import Settings
 
 from ingestion.admin.upload_form import UploadForm
-from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, UnsupportedContent
+from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, StorageMissing, UnsupportedContent
 from ingestion.sources.local import files, uploads
 from ingestion.sources.local.nofollow import open_nofollow
 from ingestion.types import SourceSpec
@@ -364,7 +364,7 @@ def test_a_removed_file_is_gone_and_a_missing_folder_is_not() -> None:
     with pytest.raises(PageGone):
         body_of("b.md")
     uploads.remove(GUIDE)
-    with pytest.raises(FetchFailed):
+    with pytest.raises(StorageMissing):
         body_of("a.md")
 
 
