@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from math import inf
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+
+from ingestion.vector_store.rows import CHANNELS
 
 
 @register()
@@ -24,3 +27,13 @@ def check_proxies(**kwargs: Any) -> list[CheckMessage]:
         message = "BEHIND_HTTPS names a proxy whose word is not believed: all readers behind it count as one client."
         found.append(Warning(message, hint=hint, id="search.W001"))
     return found
+
+
+@register()
+def check_weights(**kwargs: Any) -> list[CheckMessage]:
+    """Check that each channel of a search has a weight, and that one of them counts."""
+    weights = settings.SEARCH_WEIGHTS
+    if len(weights) == len(CHANNELS) and min(weights) >= 0 < sum(weights) < inf:
+        return []
+    hint = f"Write {len(CHANNELS)} numbers from 0 on, for {', '.join(CHANNELS)}: 0.5,0.2,0.3."
+    return [Error(f"SEARCH_WEIGHTS: {weights} are no weights.", hint=hint, id="search.E002")]
