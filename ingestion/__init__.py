@@ -8,9 +8,9 @@
    their vectors, vanished ones are to be removed.
 4. The GPU worker, one per device (``worker_signals``), claims waiting chunks of many documents, embeds them
    (``embedding``), pushes records onto the Redis list (``buffer``) and reports how it does (``coordination``).
-5. Beat's drain, in a worker of its own (``pipeline.index``), claims records in bulk, upserts them into Milvus
-   (``vector_store``), marks the rows indexed, and only then forgets the records. Vanished chunks leave Milvus first,
-   then the rows.
+5. Beat's drain, in a worker of its own (``pipeline.index``), claims records in bulk, weighs their words (``words``),
+   upserts them into Milvus (``vector_store``), marks the rows indexed, and only then forgets the records. Vanished
+   chunks leave Milvus first, then the rows. Once in a while it counts how many chunks hold each term.
 6. When the GPU worker has another model than the index, a second collection is filled from the rows while the first
    one is searched, and takes its place when it is complete. An audit compares all keys with the rows and repairs both.
 
@@ -29,6 +29,7 @@ missing       of a document: its source seems to hold it no more; after confirma
 page          a fetched body with its media type, before extraction
 chunk         a piece of a document's Markdown within the token budget: what is embedded and found
 key           the deterministic id of a chunk in Milvus
+term          what a text is found by: a word's stem, or a name in code or a part of one; the index holds its hash
 record        a chunk with its vectors, packed for the buffer
 buffer        the Redis list of records between the GPU worker and Milvus
 drain         the job that moves records from the buffer into Milvus

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 HTML, PLAIN, MARKDOWN, RST = "text/html", "text/plain", "text/markdown", "text/x-rst"
 NOTEBOOK, PDF = "application/x-ipynb+json", "application/pdf"
+ASCIIDOC, ORG = "text/asciidoc", "text/x-org"
 OFFICE = "application/vnd.openxmlformats-officedocument"
 FORMATS = {
     ".html": HTML,
@@ -28,9 +29,9 @@ FORMATS = {
     ".txt": PLAIN,
     ".ipynb": NOTEBOOK,
     ".pdf": PDF,
-    ".adoc": "text/asciidoc",
-    ".asciidoc": "text/asciidoc",
-    ".org": "text/x-org",
+    ".adoc": ASCIIDOC,
+    ".asciidoc": ASCIIDOC,
+    ".org": ORG,
     ".rtf": "application/rtf",
     ".docx": f"{OFFICE}.wordprocessingml.document",
     ".pptx": f"{OFFICE}.presentationml.presentation",
@@ -59,7 +60,7 @@ ALIASES = {
 # Types that say little of the format: the name, or else the look, says more.
 GENERIC = frozenset({"", PLAIN, "application/octet-stream", "binary/octet-stream", "application/json", "text/json",
                      "application/x-download", "application/force-download", "application/unknown"})  # fmt: skip
-MARKUP = frozenset({MARKDOWN, RST, NOTEBOOK})
+MARKUP = frozenset({MARKDOWN, RST, NOTEBOOK, ASCIIDOC, ORG})
 
 SNIFF_BYTES = 64 * 1024  # a document whose first 64 KiB show no markup is read as plain text
 # After declarations and comments, of which pages have a few.

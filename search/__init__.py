@@ -13,7 +13,10 @@ other processes when Milvus does not answer. Crawled and generated text is hosti
 Glossary, besides that of ``ingestion``:
 
 question      what a reader asks, with its options (source, limit, mode)
-mode          how passages are found: hybrid, dense or sparse
+channel       one way to find passages: dense, sparse or words, each a vector of the question and of every chunk
+mode          how passages are found: by one channel, or hybrid
+candidate     a key that a channel offers, with its score there
+pool          the candidates of a channel
 hit           a key with its score, as Milvus returns it
 passage       a chunk that was found, with title and address from the database
 citation      the number of a passage in an answer, and what a browser is told of that passage

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+
+from ingestion.vector_store.rows import CHANNELS
 
 
 @register()
@@ -49,3 +52,13 @@ def check_language_model(**kwargs: Any) -> list[CheckMessage]:
         hint = "Set LLM_MODEL to a name that the server lists under /models."
         found.append(Warning("LLM_BASE_URL is set and LLM_MODEL is not.", hint=hint, id="search.W004"))
     return found
+
+
+@register()
+def check_weights(**kwargs: Any) -> list[CheckMessage]:
+    """Check that each channel of a search has a weight, and that one of them counts."""
+    weights = settings.SEARCH_WEIGHTS
+    if len(weights) == len(CHANNELS) and min(weights) >= 0 < sum(weights) < inf:
+        return []
+    hint = f"Write {len(CHANNELS)} numbers from 0 on, for {', '.join(CHANNELS)}: 0.5,0.2,0.3."
+    return [Error(f"SEARCH_WEIGHTS: {weights} are no weights.", hint=hint, id="search.E003")]

@@ -50,7 +50,7 @@ def assembled(
     headings = [node for part in parts for node in part.walk() if node.tag in HEADINGS]
     for heading in headings:
         _leave_out_pictures(heading, dropped)
-    converter = Converter(url, anchors_of(headings), page_chars=size)
+    converter = Converter(url, anchors_of(headings), page_chars=size, dropped=dropped)
     markdown = clean("\n\n".join(filter(None, map(converter.convert, parts)))).replace(LITERAL, "").strip()
     title = title or markdown_outline.first_heading(markdown) or file_name(url)
     slug = github_slugger()

@@ -3,7 +3,7 @@
 Pandoc reads each document in a process of its own, with limits on time and memory; in its sandbox it opens no file and
 no address. Its HTML goes through the one writer of Markdown. What pandoc is known to leave out is added before
 (``asciidoc``) or after (``office_parts``); workbooks have a reader of their own (``spreadsheet``).
-Raises ``UnsupportedContent`` for a document that is damaged, protected or too large, and ``FetchFailed`` where pandoc
+Raises ``UnsupportedContent`` for a document that is damaged, protected or too large, and ``ToolMissing`` where pandoc
 is not installed.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from ingestion import markdown_outline
-from ingestion.exceptions import FetchFailed, UnsupportedContent
+from ingestion.exceptions import ToolMissing, UnsupportedContent
 from ingestion.extraction import child_process, plain
 from ingestion.extraction.admonitions import KNOWN
 from ingestion.extraction.dropped import DroppedWords
@@ -84,7 +84,7 @@ def pandoc_path() -> str:
     package = importlib.util.find_spec("pypandoc")
     path = Path(package.origin).parent / "files" / "pandoc" if package and package.origin else None
     if path is None or not path.is_file():
-        raise FetchFailed("pandoc is not installed; install pypandoc_binary, which requirements.txt names")
+        raise ToolMissing("pandoc is not installed; install pypandoc_binary, which requirements.txt names")
     return str(path)
 
 
@@ -102,7 +102,7 @@ def _extracted(url: str, page: str, archive: ZipFile | None = None) -> Extracted
             heading.tag = heading.tag if heading is named else f"h{min(6, int(heading.tag[1]) + 1)}"
         named.parent.attributes.pop("id", None)
     # Programs for Office files lead to no heading by an address.
-    converter = Converter(url, {} if archive else anchors(headings), page_chars=len(page))
+    converter = Converter(url, {} if archive else anchors(headings), page_chars=len(page), dropped=dropped)
     markdown = clean(converter.convert(body)).strip()
     title = markdown_outline.first_heading(markdown) or file_name(url)
     if archive:

@@ -23,7 +23,7 @@ def read(url: str, text: str) -> Extracted:
 
     page = Page()
     tree = HtmlTree(parse(text, page), page)
-    converter = Converter(url, tree.anchors, page_chars=len(text))
+    converter = Converter(url, tree.anchors, page_chars=len(text), dropped=page.dropped)
     markdown = clean(converter.convert(tree.root)).strip()
     title = markdown_outline.first_heading(markdown) or file_name(url)
     links = absolute(url, [*tree.references.links(), *BARE_LINK.findall(tree.root.text())])

@@ -16,8 +16,9 @@ from django.utils import timezone
 from ingestion.models import Chunk, ChunkQuerySet, TermFrequencies
 from ingestion.words.weights import chunk_weights
 
-# 150 µs each: 5 s of a core. A term that none of these holds is rarer than one in 30 000, and counts as that.
-SAMPLED_CHUNKS = 30_000
+# 0.3 ms each: 3 s of a core. A term that none of these holds is rarer than one in 10 000, and counts as that. One chunk
+# in twenty of 8 400 was enough: nDCG@10 of the words alone was .804 with those frequencies and .802 with all.
+SAMPLED_CHUNKS = 10_000
 GROWTH = 1.5
 KEY_DIGITS = 8
 ROWS_AT_ONCE = 500

@@ -18,7 +18,7 @@ from pytest_django import Settings
 
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker, locks
-from ingestion.models import LAYOUT, Chunk, Collection, Document, Run
+from ingestion.models import LAYOUT, Chunk, Collection, Document, Run, TermFrequencies
 from ingestion.pipeline.embed.embed_waiting import embed_waiting
 from ingestion.pipeline.embed.vector_reuse import look_up
 from ingestion.pipeline.index import rebuild
@@ -102,6 +102,10 @@ def test_the_first_collection_is_searched_at_once(document: Document) -> None:
     assert Collection.objects.written() == searched()
     assert build_progress() is None
     answers_from(1)
+
+
+def test_the_drain_counts_the_terms_before_the_run_is_done(document: Document) -> None:
+    assert TermFrequencies.objects.get().chunks == CHUNKS
 
 
 def test_a_new_model_is_built_beside_the_old_one_and_takes_its_place(document: Document) -> None:

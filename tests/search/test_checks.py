@@ -1,0 +1,23 @@
+"""Settings of a search that cannot work are named before anything starts."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_django import Settings
+
+from search.checks import check_weights
+
+
+@pytest.mark.parametrize("weights", [[1.0, 0.0, 0.0], [0.5, 0.2, 0.3], [3.0, 2.0, 1.0]])
+def test_weights_need_not_sum_to_1(settings: Settings, weights: list[float]) -> None:
+    settings.SEARCH_WEIGHTS = weights
+    assert check_weights() == []
+
+
+@pytest.mark.parametrize(
+    "weights", [[], [1.0], [0.5, 0.5], [0.0, 0.0, 0.0], [1.0, -0.1, 0.1], [float("inf"), 1.0, 1.0], [float("nan")] * 3]
+)
+def test_other_weights_are_refused(settings: Settings, weights: list[float]) -> None:
+    settings.SEARCH_WEIGHTS = weights
+    [found] = check_weights()
+    assert found.id == "search.E003" and "dense, sparse, words" in str(found.hint)
