@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -80,14 +80,16 @@ async def stream_completion(messages: list[Message]) -> AsyncGenerator[Piece | W
     """
     habits, now = habits_of(settings.LLM_BASE_URL, settings.LLM_MODEL), asyncio.get_running_loop().time
     tried, deadline, tries, changes = replace(habits), now() + settings.LLM_TIMEOUT_SECONDS, 0, 0
+    first_by = deadline
     while True:
         try:
-            async with aclosing(completion(messages, tried)) as pieces:
+            async with aclosing(completion(messages, tried, first_by)) as pieces:
                 async for piece in pieces:
                     vars(habits).update(vars(tried))  # what was tried is right
                     yield piece
             return
         except Refused as refusal:
+            refused_by_server = bool(refusal.status)
             changed = changes < MOST_CHANGES and tried.learn(refusal.status, refusal.words)
             pause = 0.0 if changed else pause_after(refusal, tries)
             if share := tried.share_that_fits(refusal.status, refusal.words):
@@ -99,6 +101,8 @@ async def stream_completion(messages: list[Message]) -> AsyncGenerator[Piece | W
         if pause >= 1:
             yield Waiting(pause)
         await asyncio.sleep(pause)
+        if refused_by_server:
+            first_by = now() + settings.LLM_TIMEOUT_SECONDS
 
 
 def pause_after(refusal: Refused, tries: int) -> float | None:
@@ -112,8 +116,11 @@ def pause_after(refusal: Refused, tries: int) -> float | None:
     return PAUSES[0] if tries == 0 else None
 
 
-async def completion(messages: list[Message], habits: ServerHabits) -> AsyncGenerator[Piece, None]:
-    """Yield the pieces of one request. Raises Refused before the first, LLMFailed after it."""
+async def completion(messages: list[Message], habits: ServerHabits, first_by: float) -> AsyncGenerator[Piece, None]:
+    """Yield the pieces of one request, the first at ``first_by`` (a time of the event loop) at the latest.
+
+    Raises Refused before the first piece, LLMFailed after it.
+    """
     import httpx2  # the library's own client, whose errors come out while a body is read
     import openai
 
@@ -121,7 +128,10 @@ async def completion(messages: list[Message], habits: ServerHabits) -> AsyncGene
     any_piece = False
     try:
         request: dict[str, Any] = habits.request(messages)
-        async with create(**request) as response, aclosing(read(response.iter_bytes())) as pieces:
+        async with AsyncExitStack() as opened:
+            async with asyncio.timeout_at(first_by):
+                response = await opened.enter_async_context(create(**request))
+            pieces = await opened.enter_async_context(aclosing(read(response.iter_bytes(), first_by)))
             async for piece in pieces:
                 any_piece = True
                 yield piece
@@ -143,13 +153,13 @@ async def completion(messages: list[Message], habits: ServerHabits) -> AsyncGene
         raise LLMFailed(f"The language model at {settings.LLM_BASE_URL} broke off: {cause!r}.") from error
 
 
-async def read(body: Any) -> AsyncGenerator[Piece, None]:
+async def read(body: Any, first_by: float) -> AsyncGenerator[Piece, None]:
     """Yield the pieces of a response's body.
 
     Raises TimeoutError, ServerError, or LLMFailed where it is not complete.
     """
     now = asyncio.get_running_loop().time
-    last, silent = now() + settings.LLM_ANSWER_SECONDS, now() + settings.LLM_TIMEOUT_SECONDS
+    last, silent = now() + settings.LLM_ANSWER_SECONDS, first_by
     reader, ended = CompletionReader(), False
     while True:
         try:

@@ -347,3 +347,11 @@ def test_a_server_that_does_not_tell_gets_everything(model: ScriptedModel, setti
     model.replies = [Reply(ANSWER)]
     ask()
     assert model.requests[0]["messages"][1]["content"].count("BEGIN ") == len(PASSAGES)
+
+
+def test_a_connection_that_breaks_in_silence_does_not_double_the_wait(model: ScriptedModel, settings: Settings) -> None:
+    settings.LLM_TIMEOUT_SECONDS = 2.0
+    model.replies = [Reply([b"", b""], pause=0.7)]
+    started = time.monotonic()
+    failure()
+    assert time.monotonic() - started < 4
