@@ -45,7 +45,7 @@ def out_of_scope(question: str, passages: Sequence[Passage], nearness: Nearness)
 def is_foreign(question: str, language: Language) -> bool:
     """Return whether two words of the question say that it is in another language; one may be in any ("do")."""
     own = language_of(question)
-    return own != language and sum(word in own.function_words for word in WORD.findall(question.casefold())) > 1
+    return own != language and sum(word in own.frequent_words for word in WORD.findall(question.casefold())) > 1
 
 
 def coverage(question: str, passages: Sequence[Passage], language: Language) -> float:

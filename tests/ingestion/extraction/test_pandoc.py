@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.exceptions import FetchFailed, UnsupportedContent
+from ingestion.exceptions import ToolMissing, UnsupportedContent
 from ingestion.extraction import child_process
 from ingestion.extraction.extract import extract
 from ingestion.extraction.pandoc import asciidoc, reader
@@ -275,7 +275,7 @@ def test_no_file_is_opened(include: str) -> None:
 def test_a_missing_pandoc_is_a_fault_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     reader.pandoc_path.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(FetchFailed, match="install pypandoc_binary"):
+    with pytest.raises(ToolMissing, match="install pypandoc_binary"):
         read("= Tea", ".adoc")
 
 
