@@ -16,7 +16,7 @@ from statistics import median
 from typing import NamedTuple
 
 BOLD, MONOSPACED = 1, 2
-# A gap so many times as wide as the letters are high parts cells; words stand 0.2 to 0.6 apart, in justified text too.
+# A gap so many times as wide as the letters are high parts cells; a space is a quarter of that wide.
 CELL_GAP = 1.0
 # Lines whose baselines differ by less than this share of the letters' height are one row.
 SAME_ROW = 0.35
