@@ -10,7 +10,10 @@ from ingestion.types import Extracted, Page
 
 SENTENCE = "The kettle number {} stands on the stove until the water in it sings, and then somebody pours it over tea. "
 PROSE = "".join(f"<p>{SENTENCE.format(number) * 2}</p>" for number in range(6))
-BOX = "<div class=nocomments><p>Jane says that nobody may write below, because some of those who did were not kind.</p></div>"
+BOX = (
+    "<div class=nocomments><p>Jane says that nobody may write below, because some of those who did were not kind.</p>"
+    "</div>"
+)
 
 
 def read(inner: str) -> Extracted:
