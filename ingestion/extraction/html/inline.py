@@ -121,7 +121,7 @@ class LineConverter:
     def _reading(self, node: Node, line: list[str]) -> None:
         """Add the reading of a Chinese or Japanese word in parentheses; an ``rp`` before it may hold them already."""
         words = self.words_of(node)
-        line.append(words if _last_of(line) in ("(", "（") else f"({words})")
+        line.append(words if not words or _last_of(line) in ("(", "（") else f"({words})")
 
     def _button(self, node: Node, line: list[str]) -> None:
         """Add the parts of a button, which a page's style sets apart, with spaces between them."""
@@ -175,7 +175,9 @@ def _last_of(line: list[str]) -> str:
 
 def _apart(sign: str, words: str, line: list[str]) -> str:
     """Return raised or lowered words after ``sign`` where they would run into what stands before them."""
+    if not words or words[0] in _MARKS:
+        return words
     last = _last_of(line)
-    if not words or words[0] in _MARKS or not (last.isalnum() or last in (")", "]", "`", "*")):
+    if not (last.isalnum() or last in (")", "]", "`", "*")):
         return words
     return f"{sign}{words}" if words.lstrip("-−+").isalnum() or words[0] == "(" else f"{sign}({words})"
