@@ -115,8 +115,13 @@ class LineConverter:
     def _subscript(self, node: Node, line: list[str]) -> None:
         """Add what is lowered after ``_``, so that it does not run into the word; H₂O is written H2O."""
         words = self.words_of(node)
-        is_formula = words.isdecimal() and bool(line) and line[-1][-1:].isalpha()
+        is_formula = words.isdecimal() and _last_of(line).isalpha()
         line.append(words if is_formula else _apart("_", words, line))
+
+    def _reading(self, node: Node, line: list[str]) -> None:
+        """Add the reading of a Chinese or Japanese word in parentheses; an ``rp`` before it may hold them already."""
+        words = self.words_of(node)
+        line.append(words if not words or _last_of(line) in ("(", "（") else f"({words})")
 
     def _button(self, node: Node, line: list[str]) -> None:
         """Add the parts of a button, which a page's style sets apart, with spaces between them."""
@@ -158,17 +163,21 @@ _INLINE: dict[str, Callable[[LineConverter, Node, list[str]], None]] = {
     "button": LineConverter._button,
     "q": lambda converter, node, line: line.append(f"“{converter.words_of(node)}”"),
     "input": LineConverter._checkbox,
-    # The reading of a word in Chinese or Japanese; browsers that cannot set it above the word show what "rp" holds.
-    "rt": lambda converter, node, line: line.append(f"({converter.words_of(node)})"),
-    "rp": lambda _, node, line: None,
+    "rt": LineConverter._reading,
     # A second title, where pages were joined; browsers show none.
     "title": lambda _, node, line: None,
 }
 
 
+def _last_of(line: list[str]) -> str:
+    return next(filter(None, reversed(line)), "")[-1:]
+
+
 def _apart(sign: str, words: str, line: list[str]) -> str:
     """Return raised or lowered words after ``sign`` where they would run into what stands before them."""
-    last = next(filter(None, reversed(line)), "")[-1:]
-    if not words or words[0] in _MARKS or not (last.isalnum() or last in (")", "]", "`", "*")):
+    if not words or words[0] in _MARKS:
+        return words
+    last = _last_of(line)
+    if not (last.isalnum() or last in (")", "]", "`", "*")):
         return words
     return f"{sign}{words}" if words.lstrip("-−+").isalnum() or words[0] == "(" else f"{sign}({words})"

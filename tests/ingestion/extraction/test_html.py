@@ -547,6 +547,7 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "grids": lambda: "<div class=summary-table><div class=table-header>word" * 100 + "<div>x</div>" * 20_000,
     "backslashes in a cell": lambda: "<table><tr><td>word" + "\\" * 500_000 + "<td>|x",
     "powers of powers": lambda: "<p>word" + "<sup>2" * 100 + "<sub>x</sub>" * 20_000,
+    "empty powers": lambda: "<p>word" + "<sup></sup><sub></sub><ruby><rt></ruby>" * 30_000,
     "broken lines": lambda: "<p>word" + "字\n" * 200_000 + "字" + " " * 500_000 + "\n" * 500_000,
     "lines of inline code": lambda: "<p>word <code>" + "x<br>" * 50_000,
     "prose": lambda: "".join(f"<p>word {n} {'and more of it ' * 20}</p>" for n in range(4_000)),
