@@ -19,9 +19,9 @@ from ingestion.extraction.rst.page import Page
 
 # docutils copies the rest of a paragraph for each piece of markup in it: a longer one is read in parts.
 MAX_CHARS = 8_000
-# A piece of markup takes 30 µs, so that of it alone a megabyte would take ten seconds. Dense tables of names have one
-# for ten characters.
-LEAST_ROOM, CHARS_PER_ELEMENT = 10_000, 20
+# A piece of markup takes 30 µs and 2 KB of memory, so that of it alone a megabyte would take ten seconds. Of 2 200
+# files the densest long one has a piece for 54 characters, the richest 11 000 pieces.
+LEAST_ROOM, CHARS_PER_MARK, MAX_ROOM = 10_000, 20, 100_000
 
 ENDS = ("emphasis", "strong", "interpreted_or_phrase_ref", "literal", "target", "substitution_ref")
 _PART = re.compile(rf"(?s).{{1,{MAX_CHARS}}}(?=\s|\Z)|.{{1,{MAX_CHARS}}}")
@@ -30,6 +30,11 @@ _LONG_WORD = re.compile(r"([\w.+:-]{300,})")
 _LONG_GAP = re.compile(r"\s{80,}")
 # A role that is not set off from the word after it is none to docutils.
 _GLUED_ROLE = re.compile(r":([A-Za-z][\w.+:-]{0,40}):`([^`\x00]+)`")
+
+
+def parts(text: str) -> list[str]:
+    """Return a text in parts that are not too long, cut before white space."""
+    return [text] if len(text) <= MAX_CHARS else _PART.findall(text)
 
 
 class _EndOfMarkup:
@@ -71,7 +76,7 @@ class Inliner(states.Inliner):  # type: ignore[misc]
     def __init__(self, page: Page, chars: int) -> None:
         super().__init__()
         self.page = page
-        self.room = LEAST_ROOM + chars // CHARS_PER_ELEMENT
+        self.room = min(MAX_ROOM, LEAST_ROOM + chars // CHARS_PER_MARK)
         self.idle: defaultdict[str, list[Any]] = defaultdict(list)  # readers of nested text, by their first state
         self._ends: list[_EndOfMarkup] = []
 
@@ -84,7 +89,7 @@ class Inliner(states.Inliner):  # type: ignore[misc]
     def parse(self, text: str, lineno: int, memo: Any, parent: Any) -> tuple[list[Any], list[Any]]:
         """Return the elements of a paragraph and no messages; its text alone once the page has too many elements."""
         found: list[Any] = []
-        for part in [text] if len(text) <= MAX_CHARS else _PART.findall(text):
+        for part in parts(text):
             for at, words in enumerate(_LONG_WORD.split(_LONG_GAP.sub(" ", part))):
                 if at % 2 or self.room < 0:
                     found.append(nodes.Text(words))

@@ -15,12 +15,12 @@ from docutils import frontend, nodes, statemachine, utils
 from docutils.parsers.rst import Parser
 from docutils.parsers.rst.states import RSTStateMachine
 
-from ingestion.extraction.rst.inline import Inliner
+from ingestion.extraction.rst.inline import Inliner, parts
 from ingestion.extraction.rst.page import MADE_UP, Page
 from ingestion.extraction.rst.states import STATES, pieces
 
-# A line takes up to 100 µs, however short. What follows these is kept as it is written: a changelog of ten years with a
-# megabyte has 20 000.
+# A line takes up to 100 µs, however short. What follows these is kept as it is written. Of 2 200 files the longest has
+# 17 500 lines.
 MAX_LINES = 50_000
 # No file is read.
 SETTINGS = {
@@ -41,7 +41,12 @@ class _Reporter(utils.Reporter):  # type: ignore[misc]
 def parse(text: str, page: Page) -> Any:
     """Return the document tree of a text."""
     document = nodes.document(_settings().copy(), _Reporter("", report_level=5, halt_level=5), source="")
-    lines = statemachine.string2lines(text, 8, convert_whitespace=True)
+    # docutils' patterns take 100 bytes of memory for each character of a line that might be a field.
+    lines = [
+        part if at == 0 else part.strip()
+        for line in statemachine.string2lines(text, 8, convert_whitespace=True)
+        for at, part in enumerate(parts(line))
+    ]
     inliner = Inliner(page, len(text))
     for start, end in pieces(lines[:MAX_LINES]):
         machine = RSTStateMachine(state_classes=STATES, initial_state="Body")
