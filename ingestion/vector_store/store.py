@@ -270,15 +270,17 @@ class VectorStore:
 
         A request that took too long is not repeated.
         """
-        started = monotonic()
+        started, used = monotonic(), None
         with failures_translated():
             try:
+                used = self.client
                 return request()
             except failures() as error:
                 overdue = is_overdue(error) or monotonic() - started > min(self.seconds, CONNECT_SECONDS) / 2
                 if not is_unavailable(error) or overdue:
                     raise
-                self.close()  # the next use of the client connects again
+                if self.__dict__.get("client") is used:  # another thread may have a new one already
+                    self.close()  # the next use of the client connects again
                 if self.client.has_collection(self.name, timeout=min(self.seconds, CONNECT_SECONDS)):
                     self.client.load_collection(self.name, timeout=self.seconds)
                 return request()

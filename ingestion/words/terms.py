@@ -32,6 +32,9 @@ VERSION = re.compile(r"[vV]?(\d+(?:\.\d+){1,4})([a-z]+\d*)?")
 UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U0002fa1f"
 UNSPACED_OR_OTHER = re.compile(f"([{UNSPACED}]+)|([^{UNSPACED}]+)")
 
+# "third-party" and "and/or" are prose, "X-Frame-Options" and "utf-8" are names.
+PROSE = re.compile(r"[^\W\d_]?[a-z]+(?:[/-][a-z]+)*")
+
 # A part of a name says less than the name: "field" stands in a hundred of them.
 PART_SHARE = 0.5
 # Nobody types a longer name; base64 and signed addresses would fill the index with terms of one chunk.
@@ -48,7 +51,9 @@ def tokens(text: str) -> list[str]:
 
 
 def is_name(token: str) -> bool:
-    """Return whether a token looks like code, a version or an acronym rather than a word of prose."""
+    """Return whether a token looks like code, a version or an acronym, not like a number or words of prose."""
+    if token.isdecimal() or PROSE.fullmatch(token):
+        return False
     in_capitals = token.isupper() and len(token) > 2
     return in_capitals or not token.isalpha() or (token.isascii() and len(SUBWORD.findall(token)) > 1)
 
