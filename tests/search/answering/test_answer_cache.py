@@ -80,7 +80,7 @@ def test_a_paraphrase_is_given_it_and_told_so(cache: ModelServer) -> None:
     ask()
     events = ask(PARAPHRASE)
     notice = next(event for event in events if isinstance(event, Notice))
-    assert notice.message == f"Answered from an earlier question: “{QUESTION.text}”. Ask again for a new answer."
+    assert notice.message == f"Answered from an earlier question: “{QUESTION.text}”. Ask again for a new one."
     assert text_of(events) == "Run makemigrations [1]."
     assert len(cache.requests) == 1
 
