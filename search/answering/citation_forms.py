@@ -64,7 +64,7 @@ INDEXED = re.compile(
 )
 # Behind these stands a value, not its source.
 BEFORE_VALUE = re.compile(
-    r"(?:[=<>≤≥∈+%]|\b(?:returns?|returned|yields?|prints?|outputs?|equals?|gives|contains?|evaluates to|like|such as"
+    r"(?:\s[<>]|[=≤≥∈+%]|\b(?:returns?|returned|yields?|prints?|outputs?|equals?|gives|contains?|evaluates to|like|such as"
     r"|range|interval|array|tuple|vector|shape|indices|values?|ports?|codes?|numbers|retry on|e\.g\.))\Z",
     re.I,
 )

@@ -17,7 +17,7 @@ from search.language import language_of
 
 # A name in code: with an underscore, a dot, a dash in front, a call, capitals within, or between backticks.
 CODE = re.compile(
-    r"`[^`\n]{1,80}`|(?<!\w)--?[A-Za-z][\w-]*|\b\w+\(\)|\b\w+(?:[_.:/]+\w+)+\b"
+    r"`[^`\n]{1,80}`|(?<!\w)--?[A-Za-z][\w-]*|\b\w+\(\)|\b\w+(?:[_.:/-]+\w+)+\b"
     r"|\b\w*[a-z]\w*[A-Z]\w*|\b[A-Z]{2,}\w*\b"
 )
 NUMBER = re.compile(r"\d+(?:\.\d+)*")

@@ -33,7 +33,7 @@ PARAPHRASE = Question("How do I create migrations after a model changed?")
 def cache(
     index: None, language_model: ModelServer, clean_redis: redis.Redis, settings: Settings
 ) -> Iterator[ModelServer]:
-    settings.ANSWER_CACHE_SECONDS, settings.ANSWER_CACHE_COSINE = 3600, 0.9
+    settings.ANSWER_CACHE_SECONDS, settings.ANSWER_CACHE_COSINE = 3600, 0.85
     yield language_model
     redis_client.forget()
 
