@@ -4,11 +4,12 @@
 2. ``retrieval`` embeds it in this process, asks Milvus and joins the hits with the rows: what the database does not
    confirm is never shown.
 3. ``answering`` bounds and fences the passages for the language model and streams what it says of them. Without a
-   language model it takes the sentences that answer best. Generated text is cleaned and its citations are checked.
+   language model it takes the sentences that answer best. Generated text is cleaned, its citations are checked, and
+   what the passages do not bear out is marked. A question that the passages do not speak of is refused.
 4. ``api`` sends the answer's events to a browser, ``pages`` renders HTML, ``management`` prints.
 
-``evaluation`` measures retrieval on questions with known answers. Nothing here needs the workers; Redis only tells the
-other processes when Milvus does not answer. Crawled and generated text is hostile: it leaves as plain text.
+``evaluation`` measures retrieval on questions with known answers. Nothing here needs the workers; Redis
+keeps answers for who asks the same, and tells the other processes when Milvus does not answer. Crawled and generated text is hostile: it leaves as plain text.
 
 Glossary, besides that of ``ingestion``:
 
@@ -21,7 +22,12 @@ hit           a key with its score, as Milvus returns it
 passage       a chunk that was found, with title and address from the database
 citation      the number of a passage in an answer, and what a browser is told of that passage
 extract       sentences of one passage that answer without a language model
-event         one step of an answer: found, token, timed, done
-stage         a timed part of answering: parse, embed, search, context, generate
+event         one step of an answer: found, token, notice, unsupported, discard, timed, done
+notice        a sentence about an answer: that the model thinks, that it was cut short, that it is an earlier one
+draft         what a language model has written of one answer so far
+unsupported   said of a sentence with numbers or names that its passages do not have
+scope         what the passages speak of; a question outside is refused
+signature     what two questions must have in common to share an answer
+stage         a timed part of answering: parse, cache, embed, search, context, first_token, generate
 client        whoever asks, told apart by address
 """

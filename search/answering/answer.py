@@ -101,7 +101,7 @@ async def earlier(timings: Timings, find: Callable[..., Remembered | None], *arg
 def remembered(known: Remembered) -> Iterator[Event]:
     """Yield an earlier answer, and that it is one."""
     yield Found(known.passages, "llm")
-    yield Notice("remembered", f"Answered from an earlier question: “{known.question}”. Ask again for a new answer.")
+    yield Notice("remembered", f"Answered from an earlier question: “{known.question}”. Ask again for a new one.")
     yield from known.events
 
 

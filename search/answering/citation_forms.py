@@ -64,8 +64,8 @@ INDEXED = re.compile(
 )
 # Behind these stands a value, not its source.
 BEFORE_VALUE = re.compile(
-    r"(?:[=<>≤≥∈+%]|\b(?:returns?|returned|yields?|prints?|outputs?|equals?|gives|contains?|evaluates to|like|such as"
-    r"|range|interval|array|tuple|vector|shape|indices|values?|ports?|codes?|numbers|retry on|e\.g\.))\Z",
+    r"(?:\s[<>]|[=≤≥∈+%]|\b(?:returns?|returned|yields?|prints?|outputs?|equals?|gives|contains?|evaluates to|like"
+    r"|such as|range|interval|array|tuple|vector|shape|indices|values?|ports?|codes?|numbers|retry on|e\.g\.))\Z",
     re.I,
 )
 # Behind these stands a citation ("as said in [1]") or a value ("in [7]"): what exists decides.

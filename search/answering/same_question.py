@@ -12,59 +12,27 @@ import re
 import unicodedata
 from collections import Counter
 
+from search.answering.extractive import stems
+from search.language import language_of
+
 # A name in code: with an underscore, a dot, a dash in front, a call, capitals within, or between backticks.
 CODE = re.compile(
-    r"`[^`\n]{1,80}`|(?<!\w)--?[A-Za-z][\w-]*|\b\w+\(\)|\b\w+(?:[_.:/]+\w+)+\b"
+    r"`[^`\n]{1,80}`|(?<!\w)--?[A-Za-z][\w-]*|\b\w+\(\)|\b\w+(?:[_.:/-]+\w+)+\b"
     r"|\b\w*[a-z]\w*[A-Z]\w*|\b[A-Z]{2,}\w*\b"
 )
 NUMBER = re.compile(r"\d+(?:\.\d+)*")
 WORD = re.compile(r"[^\W\d_]+(?:['’]t)?")
-NEGATIONS = frozenset(
-    [
-        "not",
-        "no",
-        "never",
-        "none",
-        "nothing",
-        "nobody",
-        "neither",
-        "nor",
-        "without",
-        "cannot",
-        "cant",
-        "except",
-        "unless",
-        "isn't",
-        "don't",
-        "can't",
-        "won't",
-        "doesn't",
-        "didn't",
-        "aren't",
-        "wasn't",
-        "shouldn't",
-        "couldn't",
-        "nicht",
-        "kein",
-        "keine",
-        "ohne",
-        "nie",
-        "pas",
-        "sans",
-        "jamais",
-        "no",
-        "sin",
-        "nunca",
-        "не",
-        "без",
-        "нет",
-    ]
-)
+NEGATIVE = """
+    not no never none nothing nobody neither nor without cannot cant except unless isn't don't can't won't doesn't
+    didn't aren't wasn't shouldn't couldn't nicht kein keine ohne nie pas sans jamais no sin nunca не без нет
+"""
+NEGATIONS = frozenset(NEGATIVE.split())
 # Words with an opposite: questions that share an answer have the same ones.
 OPPOSITES = (
     "enable disable", "add remove", "install uninstall", "start stop", "open close", "allow deny forbid", "show hide",
     "include exclude", "before after", "minimum maximum", "min max", "increase decrease", "upgrade downgrade", "delete",
-    """Return the question as it is compared by letters: spaces, its end and the case of prose do not count."""
+    "drop", "destroy", "push pull", "import export", "encode decode", "encrypt decrypt", "upload download",
+    "lock unlock",
     "mount unmount", "attach detach", "connect disconnect", "subscribe unsubscribe", "true false", "off", "inner outer",
     "public private", "async asynchronous", "sync synchronous", "input output", "local remote", "login logout",
     "serialize deserialize", "commit rollback", "ascending descending", "asc desc", "required optional", "never always",
@@ -77,7 +45,7 @@ RIVALS = (
     "who when where why", "can must should", "all any", "more less", "most least", "large small", "long short",
     "high low", "fast slow", "top bottom", "up down", "left right", "next previous", "static dynamic", "client server",
     "request response", "source target", "with without", "apply revert reverse", "default custom", "success failure",
-    "online offline", "and or", "test production development",
+    "online offline", "and or", "test production development", "in out",
 )  # fmt: skip
 POLAR = frozenset(word for group in OPPOSITES for word in group.split())
 RIVAL_GROUPS = tuple(frozenset(group.split()) for group in RIVALS)
@@ -88,7 +56,7 @@ STEM_OF = {stem + suffix: stem for stem in POLAR.union(*RIVAL_GROUPS) for suffix
 
 
 def normalised(question: str) -> str:
-    """Return the question as it is compared letter by letter: spaces, its end and the case of prose do not count."""
+    """Return the question as it is compared letter by letter: spaces, the end and the case of prose do not count."""
     words = unicodedata.normalize("NFKC", question).replace("’", "'").split()
     text = " ".join(word if CODE.search(word) else word.casefold() for word in words)
     return text.rstrip("?!. ")
@@ -110,3 +78,13 @@ def opposed(one: str, other: str) -> bool:
     """Return whether each question has a word that contradicts one of the other's."""
     mine, theirs = ({STEM_OF[w] for w in WORD.findall(q.casefold()) if w in STEM_OF} for q in (one, other))
     return any(mine & group and theirs & group and mine & group != theirs & group for group in RIVAL_GROUPS)
+
+
+def swapped(one: str, other: str, headings: str) -> bool:
+    """Return whether each question names something that the other does not, in words of the headings.
+
+    "How do I write a filter?" and "… a tag?" differ in nothing else; "make" and "create" stand in no heading.
+    """
+    language = language_of(headings)
+    subjects, mine, theirs = (stems(text, language) for text in (headings, one, other))
+    return bool((mine - theirs) & subjects) and bool((theirs - mine) & subjects)

@@ -60,6 +60,7 @@ FORMS = {
     "Set it[1].": "Set it‹1›.",
     "As said in [1], so.": "As said in ‹1›, so.",
     "**Note [1]** x": "**Note ‹1›** x",
+    "a <b>bold</b> [1] [77] `[2]`": "a <b>bold</b> ‹1› `[2]`",
 }
 NONE = [
     "HTTP codes in [200, 299] are fine.",

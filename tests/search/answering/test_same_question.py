@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.answering.same_question import normalised, opposed, signature
+from search.answering.same_question import normalised, opposed, signature, swapped
 
 PAIRS = [
     ("How do I enable caching?", "How do I disable caching?"),
@@ -70,6 +70,22 @@ def test_these_never_share_an_answer(one: str, other: str) -> None:
 def test_these_may(one: str, other: str) -> None:
     assert signature(one) == signature(other)
     assert not opposed(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("How do I write a filter?", "How do I write a tag?", True),
+        ("How do I make a filter?", "How do I create a filter?", False),
+        ("How do I write a filter?", "How do I write a filter for a tag?", False),
+    ],
+)
+def test_a_subject_in_the_place_of_another_is_seen(one: str, other: str, expected: bool) -> None:
+    assert swapped(one, other, "Custom tags and filters Writing filters Writing tags") is expected
+
+
+def test_compounds_are_names() -> None:
+    assert signature("a many-to-one relation") != signature("a many-to-many relation")
 
 
 def test_spaces_the_end_and_the_case_of_prose_do_not_count() -> None:
