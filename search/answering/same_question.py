@@ -12,8 +12,8 @@ import re
 import unicodedata
 from collections import Counter
 
+from ingestion.words.language import language_of
 from search.answering.extractive import stems
-from search.language import language_of
 
 # A name in code: with an underscore, a dot, a dash in front, a call, capitals within, or between backticks.
 CODE = re.compile(
