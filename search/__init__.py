@@ -9,7 +9,8 @@
 4. ``api`` sends the answer's events to a browser, ``pages`` renders HTML, ``management`` prints.
 
 ``evaluation`` measures retrieval on questions with known answers. Nothing here needs the workers; Redis
-keeps answers for who asks the same, and tells the other processes when Milvus does not answer. Crawled and generated text is hostile: it leaves as plain text.
+keeps answers for who asks the same, and tells the other processes when Milvus does not answer. Crawled and generated
+text is hostile: it leaves as plain text.
 
 Glossary, besides that of ``ingestion``:
 

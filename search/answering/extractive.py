@@ -33,8 +33,8 @@ FOLLOWING = 2
 WORTH = 0.5
 # How much of a score is meaning, the rest being words.
 MEANING = 0.5
-# What a passage loses to the one that the retriever ranked before it. Of 20 questions about Django, rated by hand from 0
-# to 2, the first extracts have .95 on average with it, .90 without, .75 when only words count.
+# What a passage loses to the one that the retriever ranked before it. Of 20 questions about Django, rated by hand from
+# 0 to 2, the first extracts have .95 on average with it, .90 without, .75 when only words count.
 RANK = 0.06
 # Words of the heading count for the sentences below it, less than their own.
 HEADING_WEIGHT = 0.4
