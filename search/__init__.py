@@ -9,16 +9,13 @@
 4. ``api`` sends the answer's events to a browser, ``pages`` renders HTML, ``management`` prints.
 
 ``evaluation`` measures retrieval on questions with known answers. Nothing here needs the workers; Redis
-keeps answers for who asks the same, and tells the other processes when Milvus does not answer. Crawled and
-generated text is hostile: it leaves as plain text.
+keeps answers for who asks the same, and tells the other processes when Milvus does not answer. Crawled and generated
+text is hostile: it leaves as plain text.
 
 Glossary, besides that of ``ingestion``:
 
 question      what a reader asks, with its options (source, limit, mode)
-channel       one way to find passages: dense, sparse or words, each a vector of the question and of every chunk
-mode          how passages are found: by one channel, or hybrid
-candidate     a key that a channel offers, with its score there
-pool          the candidates of a channel
+mode          how passages are found: hybrid, dense or sparse
 hit           a key with its score, as Milvus returns it
 passage       a chunk that was found, with title and address from the database
 citation      the number of a passage in an answer, and what a browser is told of that passage

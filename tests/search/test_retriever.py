@@ -323,7 +323,7 @@ def test_the_command_says_in_one_line_what_to_do(db: None, arguments: list[str],
 def test_a_missing_model_is_a_command_error(rows: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retriever, "_served", None)
     Collection.objects.update(model="/nowhere/model")
-    with pytest.raises(CommandError, match=r"/nowhere/model does not exist\. Set EMBED_MODEL"):
+    with pytest.raises(CommandError, match=r"/nowhere/model does not exist\. Put the model there"):
         call_command("search", "anything")
 
 

@@ -11,7 +11,7 @@ from types import FrameType
 # own count of a process varies twofold on a busy machine.
 TIMES, MOST = 4, 10
 # Less than this is too little to compare.
-LEAST_SECONDS = 0.02
+LEAST_SECONDS = 0.05
 TRIES = 3
 
 
