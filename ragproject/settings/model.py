@@ -72,6 +72,8 @@ EMBED_TIME_LIMIT_SECONDS = env.number(
     "A batch that takes longer hangs: its process is replaced.",
     validate=validate.Range(1, 86_400),
 )
+# On 205 questions about OpenShift with the stand-in, 160, 200, 256 and 320 tokens have nDCG@10 .881, .882, .880, .875
+# and recall@5 .951, .941, .937, .932. Chance may make that much; they need 81, 48, 19 and 0 % more rows.
 CHUNK_TOKENS = env.integer(
     "CHUNK_TOKENS", 320, "No chunk is longer, heading path included.", validate=validate.Range(32, 8192)
 )
