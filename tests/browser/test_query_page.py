@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 
 QUESTION = "How do I create migrations after changing a model?"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+# The model behaves in another way with each test, so that no answer may come from an earlier one.
+MODEL_SETTINGS = {"LLM_TIMEOUT_SECONDS": "20", "ANSWER_CACHE_SECONDS": "0"}
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 RECORD_LENGTHS = """
 () => {
@@ -103,7 +105,7 @@ def sites(milvus_server: str, model_path: Path, tmp_path_factory: pytest.TempPat
     search_services.write_vectors()
     with ExitStack() as stack:
         model = stack.enter_context(search_services.model_server())
-        generating = serve(stack, database, LLM_BASE_URL=model.url, LLM_MODEL="stub", LLM_TIMEOUT_SECONDS="20")
+        generating = serve(stack, database, LLM_BASE_URL=model.url, LLM_MODEL="stub", **MODEL_SETTINGS)
         extracting = serve(stack, database)
         for address in (generating, extracting):
             wait_until(partial(answers, address))
