@@ -86,7 +86,8 @@ class RequestLimits:
                 return await receive()
             try:
                 left = started + BODY_SECONDS + received / BODY_RATE - time.monotonic()
-                message = await asyncio.wait_for(receive(), left)
+                async with asyncio.timeout(left):
+                    message = await receive()
             except TimeoutError:
                 refusal = 408
                 return {"type": "http.disconnect"}
@@ -103,7 +104,8 @@ class RequestLimits:
             nonlocal answered
             answered = True
             try:
-                await asyncio.wait_for(send(message), READ_SECONDS)
+                async with asyncio.timeout(READ_SECONDS):
+                    await send(message)
             except TimeoutError:
                 raise NotRead from None
 

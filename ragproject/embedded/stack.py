@@ -235,7 +235,8 @@ class Stack:
                 await child.check()
         self.restart_log.publish()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.stopping.wait(), TICK_SECONDS)
+            async with asyncio.timeout(TICK_SECONDS):
+                await self.stopping.wait()
         if self.stopping.is_set():
             raise StopRequested
 

@@ -173,3 +173,28 @@ def test_an_ipv6_network_is_one_client() -> None:
     assert client_at("2001:db8:1:3::1") != client_at("2001:db8:1:2::1")
     assert client_at("::ffff:192.0.2.1") == "192.0.2.1"
     assert client_at("") == client_at("a socket") == "127.0.0.1"
+
+
+async def test_a_client_that_leaves_while_a_piece_is_sent_ends_the_response() -> None:
+    written, pieces = asyncio.Event(), []
+
+    async def send(message: Message) -> None:
+        await written.wait()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        while True:
+            await send({"type": "http.response.body", "body": b"on and ", "more_body": True})
+            pieces.append(b"on and ")
+            await asyncio.sleep(0)
+
+    limits = RequestLimits(endless, Slots(1, 1), UPLOAD)
+    response = asyncio.create_task(limits(scope_of(), Caller().receive, send))
+    for _ in range(5):
+        await asyncio.sleep(0)  # until it waits for the first piece to be written
+    written.set()
+    response.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    ended = response.cancelled()
+    response.cancel()
+    assert ended and not pieces

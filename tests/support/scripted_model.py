@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.search_services import served
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,11 @@ def refusal(status: int, message: str, **headers: str) -> Reply:
 @contextmanager
 def scripted_model() -> Iterator[ScriptedModel]:
     state = ScriptedModel()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(state))
-    server.daemon_threads = True
-    state.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield state
-    finally:
-        state.closed_by_client.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(handler_of(state)) as state.url:
+        try:
+            yield state
+        finally:
+            state.closed_by_client.set()
 
 
 def handler_of(state: ScriptedModel) -> type[BaseHTTPRequestHandler]:

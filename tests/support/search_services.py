@@ -134,13 +134,19 @@ class ModelServer:
 @contextmanager
 def model_server() -> Iterator[ModelServer]:
     state = ModelServer()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(state))
+    with served(handler_of(state)) as state.url:
+        yield state
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve on a free port of the loopback, and yield the address of the API."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    state.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield state
+        yield f"http://127.0.0.1:{server.server_port}/v1"
     finally:
         server.shutdown()
         server.server_close()
