@@ -120,7 +120,7 @@ def refuse_unsafe_redis(**kwargs: Any) -> None:
     is no reason to end; the worker waits for it.
     """
     try:
-        problem = redis_client.memory_trouble()
+        problem = redis_client.memory_fault()
     except BufferUnavailable:
         return
     if problem:

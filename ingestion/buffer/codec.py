@@ -43,9 +43,8 @@ _decoder = msgspec.msgpack.Decoder(Record)
 
 
 def pack(chunk: EmbeddedChunk) -> bytes:
-    """Return the record of a chunk. Raise BadRecord when a vector holds anything but finite numbers."""
+    """Return the record of a chunk that ``check`` has passed."""
     vectors = chunk.vectors
-    _require_finite(vectors)
     record = Record(
         version=2,
         collection=chunk.collection,
@@ -122,10 +121,6 @@ def require_dimension(chunk: EmbeddedChunk, dimension: int) -> None:
 def _require_sound(vectors: Vectors) -> None:
     if len(vectors.indices) != len(vectors.weights):
         raise BadRecord("sparse indices and weights differ in number")
-    _require_finite(vectors)
-
-
-def _require_finite(vectors: Vectors) -> None:
     if not (_all_finite(vectors.dense) and _all_finite(vectors.weights)):
         raise BadRecord("the vector holds NaN or infinite numbers")
 

@@ -156,4 +156,4 @@ def claims_key() -> str:
 
 def unconfirmed_key() -> str:
     """Return the Redis key of the set of unconfirmed keys."""
-    return f"{settings.EMBEDDINGS_KEY}:doubtful"
+    return f"{settings.EMBEDDINGS_KEY}:doubtful"  # as the first release wrote it: an upgrade finds what it left

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ingestion.coordination.redis_client import available
 from ingestion.exceptions import BufferUnavailable
-from ingestion.types import Json
 
 LIFE_SECONDS = 20
 # Failures of a device within this time count together.
@@ -28,6 +28,29 @@ JOBS = "jobs:done"
 RATES = ("tokens_per_second", "busy")
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddingWorker:
+    """What an embedding worker says of itself; None for what it has not said yet."""
+
+    host: str
+    device: str
+    state: str = "idle"
+    parent: int | None = None  # process id
+    since: str | None = None  # ISO 8601, when the worker took its device
+    model: str | None = None
+    reason: str | None = None  # for its state
+    pid: int | None = None  # of the process that embeds
+    tokens_per_second: float | None = None  # of the last minute
+    busy: float | None = None  # share of the last minute
+    padding: float | None = None  # share of what was computed that no text asked for
+    peak_bytes: int | None = None  # of the device's memory
+
+    @property
+    def device_id(self) -> str:
+        """Return the name by which a worker is known: host/device."""
+        return f"{self.host}/{self.device}"
+
+
 def report_state(worker: str, /, **facts: Any) -> None:
     """Write fields of a worker's report; the other fields stay as they are. ``worker`` is its ``device_id()``."""
     with available() as client:
@@ -38,7 +61,7 @@ def report_state(worker: str, /, **facts: Any) -> None:
         report.execute()
 
 
-def workers() -> list[Json]:
+def workers() -> list[EmbeddingWorker]:
     """Return the reports of the workers that live, ordered by their devices. Raise BufferUnavailable without Redis."""
     with available() as client:
         devices = sorted(device.decode() for device in client.smembers(DEVICES))
@@ -48,12 +71,14 @@ def workers() -> list[Json]:
     return [_read(device, report) for device, report in reports.items() if report]
 
 
-def _read(device_id: str, report: dict[bytes, bytes]) -> Json:
+def _read(device_id: str, report: dict[bytes, bytes]) -> EmbeddingWorker:
     host, _, device = device_id.partition("/")
     facts = {name.decode(): json.loads(value) for name, value in report.items()}
     if not -AHEAD_SECONDS < time.time() - facts.pop("at", 0.0) <= RATE_SECONDS:
         facts |= dict.fromkeys(RATES, 0.0)
-    return {"host": host, "device": device, "state": "idle", **facts}
+    # A worker of another version may report more.
+    known = {field.name: facts[field.name] for field in fields(EmbeddingWorker) if field.name in facts}
+    return EmbeddingWorker(**{"host": host, "device": device, **known})
 
 
 def note_failure(device: str, reason: str) -> int:

@@ -112,7 +112,7 @@ def require_writes() -> None:
         client.set(WRITE_PROBE, 1, px=1000)
 
 
-def memory_trouble() -> str:
+def memory_fault() -> str:
     """Return why this Redis must not hold queues and vectors; "" when it may, or does not tell."""
     with available() as client:
         try:

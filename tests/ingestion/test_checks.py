@@ -66,16 +66,16 @@ def configured_redis(clean_redis: redis.Redis) -> Iterator[redis.Redis]:
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru", "allkeys-random", "volatile-ttl"])
 def test_a_redis_that_throws_things_away_is_refused(configured_redis: redis.Redis, policy: str) -> None:
-    assert redis_client.memory_trouble() == ""
+    assert redis_client.memory_fault() == ""
     configured_redis.config_set("maxmemory-policy", policy)
-    assert f"maxmemory-policy {policy}" in redis_client.memory_trouble()
+    assert f"maxmemory-policy {policy}" in redis_client.memory_fault()
 
 
 def test_a_redis_that_vectors_alone_would_fill_is_refused(configured_redis: redis.Redis) -> None:
     configured_redis.config_set("maxmemory", 2 * project.EMBEDDINGS_MAX_BYTES)
-    assert redis_client.memory_trouble() == ""
+    assert redis_client.memory_fault() == ""
     configured_redis.config_set("maxmemory", project.EMBEDDINGS_MAX_BYTES)
-    assert "EMBEDDINGS_MAX_BYTES" in redis_client.memory_trouble()
+    assert "EMBEDDINGS_MAX_BYTES" in redis_client.memory_fault()
     configured_redis.config_set("maxmemory", 0)
 
 

@@ -127,7 +127,7 @@ def test_the_parent_holds_the_device_says_so_and_gives_it_back(clean_redis: redi
         assert not DeviceLease().try_acquire()
     finally:
         worker_signals.end()
-    assert heartbeat.workers()[0]["parent"] == os.getpid()
+    assert heartbeat.workers()[0].parent == os.getpid()
     assert DeviceLease().try_acquire()
 
 

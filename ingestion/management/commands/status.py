@@ -11,9 +11,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from ingestion.coordination.heartbeat import EmbeddingWorker
 from ingestion.models import Document
 from ingestion.pipeline.report.sentences import build_sentence
-from ingestion.pipeline.report.status import EmbeddingWorker, SourceStatus, Status, Unavailable, status
+from ingestion.pipeline.report.status import SourceStatus, Status, Unavailable, status
 from ingestion.types import Json
 
 NO_INDEX: Json = {"collection": None, "rows": 0}

@@ -79,8 +79,8 @@ def _failing_services() -> Iterator[str]:
     if waiting and not workers:
         yield f"{waiting} chunks wait, and no embedding worker answers: look whether one runs and what it logs."
     for worker in workers:
-        if worker["state"] == "unhealthy":
-            yield f"The embedder on {worker['host']}/{worker['device']}: {worker.get('reason', 'unhealthy')}"
+        if worker.state == "unhealthy":
+            yield f"The embedder on {worker.device_id}: {worker.reason or 'unhealthy'}"
     for reason, number in dead_letters.reasons().items():
         yield (
             f"{number} records could not be stored ({reason}). Their chunks are embedded again; "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,13 +18,13 @@ from django.utils import timezone
 from ingestion.buffer import dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker, heartbeat
 from ingestion.coordination.celery_queues import queue_length
+from ingestion.coordination.heartbeat import EmbeddingWorker
 from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, Run, Source, open_sources
 from ingestion.pipeline.report.alerts import alerts
 from ingestion.pipeline.state.collections import BuildProgress, LastAudit, build_progress, last_audit
 from ingestion.pipeline.state.runs import embedding_rate
 from ingestion.pipeline.state.transitions import TO_EMBED
-from ingestion.types import Json
 from ingestion.vector_store.store import open_store
 
 SAMPLED_CHUNKS = 1000
@@ -80,24 +80,6 @@ class BufferFigures:
     records: int
     bytes: int
     unusable: int  # dead letters
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingWorker:
-    """What an embedding worker says of itself; None for what it has not said yet."""
-
-    host: str
-    device: str
-    state: str
-    parent: int | None  # process id
-    since: str | None  # ISO 8601, when the worker took its device
-    model: str | None
-    reason: str | None  # for its state
-    pid: int | None  # of the process that embeds
-    tokens_per_second: float | None  # of the last minute
-    busy: float | None  # share of the last minute
-    padding: float | None  # share of what was computed that no text asked for
-    peak_bytes: int | None  # of the device's memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,12 +254,7 @@ def pause_end(source: Source) -> datetime | None:
 
 def embedders() -> dict[str, EmbeddingWorker]:
     """Return the embedding workers that live, by host/device. Raises BufferUnavailable."""
-    names = [field.name for field in fields(EmbeddingWorker)]
-    found = {}
-    for facts in heartbeat.workers():
-        said: Json = {name: facts.get(name) for name in names}
-        found[f"{facts['host']}/{facts['device']}"] = EmbeddingWorker(**said)
-    return found
+    return {worker.device_id: worker for worker in heartbeat.workers()}
 
 
 def index_figures() -> IndexFigures | None:

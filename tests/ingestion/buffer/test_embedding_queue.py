@@ -56,7 +56,7 @@ def test_a_record_of_bge_m3_size_stays_below_five_kilobytes(settings) -> None:  
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_vectors_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(BadRecord, match="NaN"):
-        codec.pack(chunk(1, dense=np.full(settings.EMBED_DIMENSION, bad, np.float32)))
+        codec.check(chunk(1, dense=np.full(settings.EMBED_DIMENSION, bad, np.float32)))
 
 
 def test_a_vector_of_another_dimension_is_refused_before_it_is_pushed() -> None:

@@ -111,7 +111,7 @@ def test_a_job_that_stands_still_is_seen_although_it_was_done_in_the_future(
 
 def test_rates_and_failures_from_the_future_do_not_count(clean_redis: redis.Redis) -> None:
     heartbeat.report_state("here/cpu", state="busy", busy=1.0, tokens_per_second=9.0, at=time.time() + 3600)
-    assert heartbeat.workers()[0]["tokens_per_second"] == 0.0
+    assert heartbeat.workers()[0].tokens_per_second == 0.0
     clean_redis.rpush("embedder:failures:here/cpu", f'[{time.time() + 3600}, "fell off the bus"]')
     assert heartbeat.failures("here/cpu") == []
 

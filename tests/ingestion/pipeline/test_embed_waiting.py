@@ -358,7 +358,7 @@ def test_it_pauses_at_the_cap_goes_on_at_half_of_it_and_says_so(
     assert not embed_waiting()
     assert embedding_queue.length() == 50
     assert "buffer is full" in Run.objects.get().note
-    assert heartbeat.workers()[0]["state"] == "paused"
+    assert heartbeat.workers()[0].state == "paused"
     clean_redis.ltrim(settings.EMBEDDINGS_KEY, 0, 29)
     assert not embed_waiting()
     assert embedding_queue.length() == 30
@@ -406,13 +406,13 @@ def test_without_a_model_all_chunks_wait_and_when_it_is_there_they_are_embedded(
     assert set(Chunk.objects.values_list("state", "attempts")) == {(Chunk.State.WAITING, 0)}
     assert set(Document.objects.values_list("state", flat=True)) == {Document.State.EMBEDDING}
     [worker] = heartbeat.workers()
-    assert (worker["state"], str(folder) in worker["reason"]) == ("unhealthy", True)
+    assert (worker.state, str(folder) in str(worker.reason)) == ("unhealthy", True)
     assert str(folder) in Run.objects.get().note
     shutil.copytree(model_path, folder)
     embed_waiting()
     load_model.cache_clear()
     assert set(Chunk.objects.values_list("state", flat=True)) == {Chunk.State.BUFFERED}
-    assert (heartbeat.workers()[0]["reason"], Run.objects.get().note) == ("", "")
+    assert (heartbeat.workers()[0].reason, Run.objects.get().note) == ("", "")
 
 
 def test_a_model_that_cannot_be_loaded_is_left_alone_for_a_moment(
@@ -610,7 +610,7 @@ def test_a_device_that_fails_three_times_in_ten_minutes_is_left_alone_for_a_whil
     assert not embed_waiting()
     assert "failed 3 times" in Run.objects.get().note
     assert "illegal memory access" in Run.objects.get().note
-    assert heartbeat.workers()[0]["state"] == "unhealthy"
+    assert heartbeat.workers()[0].state == "unhealthy"
     monkeypatch.setattr(device_health, "FIRST_REST_SECONDS", 0.0)
     monkeypatch.setattr(embedding, "load_model", lambda device: model)
     embed_waiting()
@@ -645,16 +645,16 @@ def test_the_worker_says_how_it_does(
     assert [facts["state"] for facts in said][:: len(said) - 1] == ["loading", "idle"]
     assert "embedding" in {facts["state"] for facts in said}
     (worker,) = heartbeat.workers()
-    assert (worker["device"], worker["padding"], worker["peak_bytes"]) == ("fake", 0.5, 7)
-    assert worker["pid"] == os.getpid()
-    assert worker["model"] == django_settings.EMBED_MODEL
-    assert worker["tokens_per_second"] > 0
-    assert 0.5 < worker["busy"] <= 1
+    assert (worker.device, worker.padding, worker.peak_bytes) == ("fake", 0.5, 7)
+    assert worker.pid == os.getpid()
+    assert worker.model == django_settings.EMBED_MODEL
+    assert (worker.tokens_per_second or 0) > 0
+    assert 0.5 < (worker.busy or 0) <= 1
 
 
 def test_rates_of_a_worker_that_has_been_silent_are_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     heartbeat.report_state("here/cpu", state="idle", at=time.time() - 61, tokens_per_second=900.0, busy=1.0)
-    assert [w["tokens_per_second"] for w in heartbeat.workers()] == [0.0]
+    assert [w.tokens_per_second for w in heartbeat.workers()] == [0.0]
 
 
 def test_a_worker_that_died_is_not_listed(clean_redis: redis.Redis) -> None:
