@@ -25,6 +25,7 @@ class Setting:
     """A variable that the environment may set."""
 
     name: str
+    topic: str
     default: str  # as the environment would spell it
     in_words: bool  # the default is named in words, because it depends on another setting
     meaning: str
@@ -45,6 +46,11 @@ class Environment:
         self.env.read_env(str(file), recurse=False)
         self.in_file = {name for name, value in dotenv_values(file).items() if value is not None}
         self.settings: dict[str, Setting] = {}
+        self.topic = ""
+
+    def begin(self, topic: str) -> None:
+        """Put the variables that are read from now on under a topic."""
+        self.topic = topic
 
     def text(
         self,
@@ -91,7 +97,9 @@ class Environment:
     def describe(self, name: str, default: object, meaning: str, *, in_words: str = "", secret: bool = False) -> None:
         """Keep a description of the variable for ``manage.py settings``."""
         is_set = name in os.environ or name in self.in_file
-        self.settings[name] = Setting(name, in_words or spelled(default), bool(in_words), meaning, is_set, secret)
+        self.settings[name] = Setting(
+            name, self.topic, in_words or spelled(default), bool(in_words), meaning, is_set, secret
+        )
 
     def seal(self) -> None:
         """Refuse further readings."""

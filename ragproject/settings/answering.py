@@ -7,6 +7,7 @@ from environs import validate
 from ragproject.settings.locations import env
 from ragproject.settings.model import EMBED_MODEL, STAND_IN
 
+env.begin("questions and answers")
 LLM_BASE_URL = env.text(
     "LLM_BASE_URL", "", "OpenAI-compatible server, as `http://127.0.0.1:11434/v1`; empty: answers are extracts."
 )

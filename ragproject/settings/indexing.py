@@ -6,6 +6,7 @@ from environs import validate
 
 from ragproject.settings.locations import env
 
+env.begin("pipeline and index")
 EMBEDDINGS_KEY = env.text("EMBEDDINGS_KEY", "embeddings", "Name of the list of embeddings in Redis.")
 EMBEDDINGS_FLUSH_SECONDS = env.number(
     "EMBEDDINGS_FLUSH_SECONDS", 60.0, "How often the list is drained into Milvus; at a run's end at once."

@@ -17,6 +17,7 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 
 env = Environment(BASE_DIR / ".env")
 
+env.begin("where data is")
 DATA_DIR = Path(
     env.text(
         "DATA_DIR",

@@ -6,6 +6,7 @@ from environs import validate
 
 from ragproject.settings.locations import env
 
+env.begin("logs")
 LOG_LEVEL = env.text(
     "LOG_LEVEL",
     "INFO",

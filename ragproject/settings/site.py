@@ -13,6 +13,7 @@ from ragproject.settings.secret_key import read_secret_key
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Source] and the like, which mypy needs, work at run time too
 
+env.begin("web site")
 DEBUG = env.flag("DEBUG", False, "Show details of errors to visitors; never in production.")
 SECRET_KEY = env.text(
     "SECRET_KEY",

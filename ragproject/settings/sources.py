@@ -8,6 +8,7 @@ from environs import validate
 
 from ragproject.settings.locations import env
 
+env.begin("sources and fetching")
 USER_AGENT = env.text(
     "USER_AGENT",
     "ragproject/0.1 (+documentation ingestion; set USER_AGENT to name a contact)",

@@ -10,6 +10,7 @@ from kombu import Queue
 from ragproject.settings.indexing import AUDIT_LOOK_SECONDS, DISPATCH_SECONDS, EMBEDDINGS_FLUSH_SECONDS
 from ragproject.settings.locations import REDIS_URL, broker_url, env
 
+env.begin("workers")
 CPU_WORKERS = env.integer("CPU_WORKERS", 2, "Processes that fetch and cut.", validate=validate.Range(1, 256))
 CELERY_BROKER_URL = broker_url(REDIS_URL)
 # The drain has a process of its own. Milvus' client and a batch of vectors take 38 MB, which every CPU worker (106 MB)

@@ -7,6 +7,8 @@ import re
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from django.conf import settings
@@ -77,12 +79,17 @@ def lines(rows: list[Json]) -> Iterator[str]:
 
 
 def table(described: Iterable[Setting]) -> Iterator[str]:
-    """Yield the lines of the README's table."""
-    yield "| variable | default | meaning |"
-    yield "|---|---|---|"
-    for setting in described:
-        default = setting.default if setting.in_words else f"`{setting.default}`" if setting.default else "none"
-        yield f"| `{setting.name}` | {default} | {setting.meaning} |"
+    """Yield the lines of the README's table, a row for each topic."""
+    yield "| for | variable, its default, what it means |"
+    yield "|---|---|"
+    for topic, settings_of in groupby(described, attrgetter("topic")):
+        yield f"| {topic} | {'<br>'.join(map(entry, settings_of))} |"
+
+
+def entry(setting: Setting) -> str:
+    """Return what the README's table says of a setting."""
+    default = setting.default if setting.in_words else f"`{setting.default}`" if setting.default else "none"
+    return f"**`{setting.name}`** ({default}) {setting.meaning}"
 
 
 def warnings(in_file: set[str], known: dict[str, Setting]) -> Iterator[str]:
