@@ -34,7 +34,11 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
         help_text="The first page of a website, a sitemap's address, github:owner/repo[@ref][/path], or a folder or "
         "file of the server. For uploaded files leave it empty.",
     )
-    include = GlobsField(required=False, help_text="Only these, one glob per line, such as *.md; empty: everything.")
+    include = GlobsField(
+        required=False,
+        help_text="Only these, one glob per line, such as *.md; empty: everything. PDF, Office and EPUB files of a "
+        "website are read only where a glob ends in their suffix, as *.pdf.",
+    )
     exclude = GlobsField(required=False, help_text="Never these, one glob per line.")
 
     class Meta:

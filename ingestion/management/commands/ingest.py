@@ -39,7 +39,13 @@ class Command(BaseCommand):
         parser.add_argument("targets", nargs="+", metavar="TARGET")
         parser.add_argument("--kind", choices=sorted(KINDS), help="instead of telling it from the target")
         parser.add_argument("--name", help="the source's name (default: its target); one target only")
-        parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only these (repeatable)")
+        parser.add_argument(
+            "--include",
+            action="append",
+            default=[],
+            metavar="GLOB",
+            help="only these (repeatable); PDF, Office and EPUB files of a website only where a glob ends so, as *.pdf",
+        )
         parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="never these (repeatable)")
         parser.add_argument("--max-pages", type=int, metavar="N", help="at most this many documents")
         parser.add_argument("--depth", type=int, metavar="N", help="links followed from the first page (websites)")

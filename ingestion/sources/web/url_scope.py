@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ingestion.exceptions import AddressRefused
 from ingestion.fetching.urls import canonical
+from ingestion.media_types import FORMATS
 from ingestion.sources.globs import wanted
 from ingestion.types import SourceSpec
 
@@ -47,6 +48,7 @@ INDEX_FILE = re.compile(r"/(?:index|default)\.[a-z]{3,5}$", re.IGNORECASE)
 # Copies of the pages' sources and lists of links, which Sphinx writes beside the pages themselves.
 GENERATED = re.compile(r"/_sources/|/(?:genindex(?:-[^/]*)?|py-modindex)(?:\.html|/)?$")
 # Told by their names rather than fetched and refused: each request saved is a round trip to somebody else's server.
+# Those that have a reader are documents where the source's include globs name them.
 # fmt: off
 BINARY_SUFFIXES = frozenset(
     {
@@ -146,12 +148,18 @@ def exclusion_reason(spec: SourceSpec, url: str) -> str:
     if not scope.holds(url):
         return f"outside {scope.prefix}"
     suffix = PurePosixPath(parts.path.rpartition("/")[2]).suffix.lower()
-    if suffix in BINARY_SUFFIXES or GENERATED.search(parts.path):
+    is_file = suffix in BINARY_SUFFIXES and not _is_asked_for(spec, suffix)
+    if is_file or GENERATED.search(parts.path):
         return "of files that are no pages"
     if is_trap(url, below=scope.prefix):
         return "that look generated without end"
     below = url.partition(parts.netloc)[2]
     return "" if wanted(spec, url, below, below.removeprefix(scope.prefix)) else "that the globs do not want"
+
+
+def _is_asked_for(spec: SourceSpec, suffix: str) -> bool:
+    """Return whether an include glob ends in the suffix of a format that has a reader, as ``*.pdf`` does."""
+    return suffix in FORMATS and any(glob.lower().endswith(suffix) for glob in spec.include)
 
 
 def is_trap(url: str, *, below: str = "/") -> bool:

@@ -320,3 +320,12 @@ def test_templates_of_endless_pages_are_few_and_those_of_a_manual_are_many() -> 
 
 def test_a_template_fits_its_column() -> None:
     assert len(template("https://h.example/1" + "x" * 1000)) == 300
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".docx", ".epub", ".PDF"])
+def test_a_file_with_a_reader_is_a_document_where_a_glob_names_its_suffix(suffix: str) -> None:
+    link = f"https://h.example/docs/manual{suffix}"
+    assert not document_of(website(), link)
+    assert not document_of(website(include=("*",)), link)
+    assert document_of(website(include=("*", f"*{suffix}")), link)
+    assert not document_of(website(include=("*", "*.zip")), "https://h.example/docs/all.zip")
