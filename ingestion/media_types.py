@@ -42,6 +42,7 @@ FORMATS = {
     ".yml": "application/yaml",
     ".json": "application/json",
 }
+FILE_TYPES = frozenset({*FORMATS.values(), "application/xhtml+xml"})
 # Their readers say what is wrong with a file.
 BINARY = frozenset(FORMATS[suffix] for suffix in (".pdf", ".rtf", ".docx", ".pptx", ".xlsx", ".odt", ".epub"))
 # Files of these formats are documents only if they describe an interface (OpenAPI): folders are full of others.

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from ingestion.exceptions import AddressRefused, HostBusy, TransientError
 from ingestion.fetching import fetcher, politeness
-from ingestion.sources.web.url_scope import normalise_in_source, scope_of
+from ingestion.sources.web.url_scope import content_types, normalise_in_source, scope_of
 from ingestion.types import Page, SourceSpec, Validators
 
 T = TypeVar("T")
@@ -33,6 +33,7 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page 
         known=known,
         check_url=partial(require_allowed, spec),
         slot=lambda hop: politeness.slot(hop, spec.crawl_policy, token=url),
+        content_types=content_types(spec, url),
     )
     return page and replace(page, url=normalise_in_source(spec, page.url))
 

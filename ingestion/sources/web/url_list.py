@@ -18,15 +18,13 @@ from ingestion.exceptions import AddressRefused, FetchFailed, SourceError, Unsup
 from ingestion.fetching import fetcher, politeness
 from ingestion.fetching.responses import refuse_binary
 from ingestion.fetching.urls import MAX_URL_CHARS, canonical
-from ingestion.media_types import FORMATS
+from ingestion.media_types import FILE_TYPES
 from ingestion.sources.globs import wanted
 from ingestion.sources.local.files import existing_path, opened, read_unchanged, saved_path
 from ingestion.sources.web import crawler
 from ingestion.sources.web.url_scope import normalise_url
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
-# Somebody who lists a PDF wants it read; crawls skip them.
-CONTENT_TYPES = frozenset({*FORMATS.values(), "application/xhtml+xml"})
 WEB = re.compile(r"https?:", re.IGNORECASE)
 # Each stops at what may begin the next match, so that no input makes it quadratic.
 MARKDOWN_LINK = re.compile(r"\]\(\s*<?([^\s<>()\]\[]+)")
@@ -77,7 +75,7 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page 
         known=known,
         check_url=partial(_require_allowed, spec, url),
         slot=lambda hop: politeness.slot(hop, spec.crawl_policy, token=url),
-        content_types=CONTENT_TYPES,
+        content_types=FILE_TYPES,  # somebody who lists a PDF wants it read
     )
 
 

@@ -15,8 +15,9 @@ from pathlib import PurePosixPath
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ingestion.exceptions import AddressRefused
+from ingestion.fetching.responses import READABLE
 from ingestion.fetching.urls import canonical
-from ingestion.media_types import FORMATS
+from ingestion.media_types import FILE_TYPES, FORMATS
 from ingestion.sources.globs import wanted
 from ingestion.types import SourceSpec
 
@@ -147,14 +148,22 @@ def exclusion_reason(spec: SourceSpec, url: str) -> str:
         return "on another host"
     if not scope.holds(url):
         return f"outside {scope.prefix}"
-    suffix = PurePosixPath(parts.path.rpartition("/")[2]).suffix.lower()
-    is_file = suffix in BINARY_SUFFIXES and not _is_asked_for(spec, suffix)
-    if is_file or GENERATED.search(parts.path):
+    suffix = _suffix(parts.path)
+    if (suffix in BINARY_SUFFIXES and not _is_asked_for(spec, suffix)) or GENERATED.search(parts.path):
         return "of files that are no pages"
     if is_trap(url, below=scope.prefix):
         return "that look generated without end"
     below = url.partition(parts.netloc)[2]
     return "" if wanted(spec, url, below, below.removeprefix(scope.prefix)) else "that the globs do not want"
+
+
+def content_types(spec: SourceSpec, url: str) -> frozenset[str]:
+    """Return the media types that are accepted from an address: files only under the suffixes that the globs name."""
+    return FILE_TYPES if _is_asked_for(spec, _suffix(urlsplit(url).path)) else READABLE
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path.rpartition("/")[2]).suffix.lower()
 
 
 def _is_asked_for(spec: SourceSpec, suffix: str) -> bool:

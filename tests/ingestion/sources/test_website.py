@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from ingestion.exceptions import AddressRefused, FetchFailed, HostBusy, PageRefused
+from ingestion.exceptions import AddressRefused, FetchFailed, HostBusy, PageRefused, UnsupportedContent
 from ingestion.fetching import politeness
 from ingestion.sources.web import website
 from ingestion.sources.web.url_scope import template
@@ -339,6 +339,16 @@ def test_it_fetches_what_robots_txt_allows(site: LocalSite) -> None:
     with pytest.raises(AddressRefused, match=r"robots.txt forbids"):
         website.fetch(spec, site.url("/closed/a"))
     assert site.paths == ["/robots.txt", "/open"]
+
+
+def test_it_fetches_a_file_where_a_glob_names_its_suffix(site: LocalSite) -> None:
+    site.page("/robots.txt", b"", Content_Type="text/plain")
+    url = site.page("/manual.pdf", b"%PDF-1.7\n\0", Content_Type="application/pdf")
+    with pytest.raises(UnsupportedContent, match="application/pdf"):
+        website.fetch(spec_of(site.url("/")), url)
+    page = website.fetch(spec_of(site.url("/"), include=("*", "*.pdf")), url)
+    assert page is not None
+    assert page.content_type == "application/pdf"
 
 
 def test_a_page_that_is_unchanged_is_not_sent_again(site: LocalSite) -> None:
