@@ -1,4 +1,4 @@
-"""Routes: the admin, and everything else in ``search``."""
+"""Routes: the admin, what operators ask for in ``ingestion``, and everything else in ``search``."""
 
 from django.contrib import admin
 from django.templatetags.static import static
@@ -11,5 +11,6 @@ admin.site.login_form = LoginForm
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=static("search/icon.svg"))),
+    path("", include("ingestion.urls")),
     path("", include("search.urls")),
 ]
