@@ -1,4 +1,4 @@
-"""Routes: the admin, logins of readers, and everything else in ``search``."""
+"""Routes: the admin, logins of readers, what operators ask for in ``ingestion``, everything else in ``search``."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
@@ -18,5 +18,6 @@ urlpatterns = [
     ),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("favicon.ico", RedirectView.as_view(url=static("search/icon.svg"))),
+    path("", include("ingestion.urls")),
     path("", include("search.urls")),
 ]

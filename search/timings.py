@@ -1,7 +1,8 @@
 """How long the stages of one question took.
 
 Stages: parse, embed, search, context, generate; load, when the question had to wait for the model; first_token, the
-part of generate until a language model's first word. A stage entered twice adds up.
+part of generate until a language model's first word. A stage entered twice adds up. Every stage is counted for
+`/metrics`, too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
+
+from ingestion.coordination.measurements import QUESTION_STAGE
 
 
 class Stage:
@@ -42,7 +45,9 @@ class Timings:
         try:
             yield stage
         finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + stage.seconds()
+            seconds = stage.seconds()
+            self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+            QUESTION_STAGE.observe(seconds, name)
 
     def milliseconds(self) -> dict[str, float]:
         """Return the milliseconds of every stage so far and of ``total``, to a tenth."""

@@ -6,6 +6,8 @@ import shutil
 import socket
 import tempfile
 
+from tests.support import databases
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -17,7 +19,7 @@ TEST_DIR = tempfile.mkdtemp(prefix="rag-tests-")
 atexit.register(shutil.rmtree, TEST_DIR, ignore_errors=True)
 os.environ.update(
     DATA_DIR=TEST_DIR,
-    DATABASE_URL=f"sqlite:///{TEST_DIR}/db.sqlite3",
+    DATABASE_URL=databases.server_url() or f"sqlite:///{TEST_DIR}/db.sqlite3",
     REDIS_URL=f"redis://127.0.0.1:{free_port()}/0",
     MILVUS_URI=f"http://127.0.0.1:{free_port()}",
     WEB_PORT=str(free_port()),

@@ -22,13 +22,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from django.conf import settings
 from urllib3.exceptions import HTTPError
 
 from ingestion import robots_directives
+from ingestion.coordination.measurements import FETCH
 from ingestion.exceptions import AddressRefused, FetchFailed, PageRefused, UnsupportedContent
 from ingestion.fetching import meta_refresh, responses
 from ingestion.fetching.http_session import Deadline, session
@@ -43,6 +44,7 @@ Slot = Callable[[str], AbstractContextManager[object]]
 MAX_REDIRECTS = 5  # RFC 9309 asks for five in front of a robots.txt; real chains have one or two
 # A download may take longer than a page, by the time that its cap takes at this speed.
 SLOWEST_BYTES_PER_SECOND = 1024 * 1024
+GITHUB_HOSTS = ("github.com", "githubusercontent.com")
 
 
 def fetch(
@@ -152,7 +154,8 @@ def _send(request: _Request[T], seconds: float) -> T:
                 request.check_url(request.url)
             if request.slot:
                 slots.enter_context(request.slot(request.url))
-            with _failures_named(request.url, deadline), _open(request) as response:
+            measured = FETCH.timed(_host_class(request.url))
+            with measured, _failures_named(request.url, deadline), _open(request) as response:
                 if response.is_redirect:
                     # Headers arrive as Latin-1 whatever they hold; servers that send raw UTF-8 mean UTF-8.
                     reference = response.headers["location"].encode("latin-1", "replace").decode("utf-8", "replace")
@@ -165,6 +168,12 @@ def _send(request: _Request[T], seconds: float) -> T:
                 headers = request.headers if origin(target) == origin(request.url) else {}
                 request = replace(request, url=target, headers=headers, conditions=None)
         raise PageRefused(f"{start} redirects more than {MAX_REDIRECTS} times; use the address it should lead to")
+
+
+def _host_class(url: str) -> str:
+    """Return "github" for the servers of GitHub, which set a rate of their own, and "web" for all others."""
+    host = urlsplit(url).hostname or ""
+    return "github" if host.endswith(GITHUB_HOSTS) or url.startswith(settings.GITHUB_API_URL) else "web"
 
 
 @contextmanager

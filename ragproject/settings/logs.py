@@ -1,4 +1,4 @@
-"""Logging: to standard error, with the process, never page text or secrets."""
+"""Logging: to standard error, never page text or secrets; and who may read the metrics."""
 
 from __future__ import annotations
 
@@ -31,3 +31,9 @@ LOGGING = {
         "multiprocessing": {"level": "WARNING"},
     },
 }
+METRICS_TOKEN = env.text(
+    "METRICS_TOKEN",
+    "",
+    "Token that `/metrics` asks for (`Authorization: Bearer …`); empty: programs on this machine read it.",
+    secret=True,
+)

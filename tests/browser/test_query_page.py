@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from tests.conftest import stop, wait_until
 from tests.settings import free_port
 from tests.support import search_services
+from tests.support.databases import fresh_url
 from tests.support.search_services import ATTACK, ModelServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e]
@@ -77,13 +78,13 @@ class Sites:
     model: ModelServer
 
 
-def serve(stack: ExitStack, database: Path, **environment: str) -> str:
+def serve(stack: ExitStack, database: str, **environment: str) -> str:
     """Start uvicorn; return its address without waiting for it."""
     port = str(free_port())
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "ragproject.asgi:application", "--port", port, "--log-level", "warning"],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "ragproject.settings", "LLM_BASE_URL": "",
-             "DATABASE_URL": f"sqlite:///{database}", **environment},
+             "DATABASE_URL": database, **environment},
     )  # fmt: skip
     stack.callback(stop, process)
     return f"http://127.0.0.1:{port}/"
@@ -96,10 +97,10 @@ def answers(address: str) -> bool:
 
 @pytest.fixture(scope="module")
 def sites(milvus_server: str, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
-    database = tmp_path_factory.mktemp("web") / "db.sqlite3"
+    database = fresh_url(tmp_path_factory.mktemp("web") / "db.sqlite3")
     subprocess.run(
         [sys.executable, "-m", "tests.support.search_services"],
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "ragproject.settings", "DATABASE_URL": f"sqlite:///{database}"},
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "ragproject.settings", "DATABASE_URL": database},
         check=True,
     )
     search_services.write_vectors()

@@ -6,12 +6,11 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Condition, Thread
@@ -23,6 +22,7 @@ import redis
 from django.conf import settings
 
 from tests.conftest import wait_until
+from tests.support.databases import execute
 from tests.support.running import Running, destroy, ingest, manage, start
 
 pytestmark = pytest.mark.e2e
@@ -80,10 +80,8 @@ def started(stack: Running, target: object) -> subprocess.Popen[str]:
 
 def indexed(stack: Running) -> int:
     """From the database itself: on a busy machine a command takes longer to start than a run to end."""
-    path = stack.environment["DATABASE_URL"].removeprefix("sqlite:///")
-    with closing(sqlite3.connect(path, timeout=60)) as database:
-        asked = "SELECT COUNT(*) FROM ingestion_chunk WHERE state IN ('indexed', 'buffered')"
-        return int(database.execute(asked).fetchone()[0])
+    asked = "SELECT COUNT(*) FROM ingestion_chunk WHERE state IN ('indexed', 'buffered')"
+    return int(execute(stack.environment["DATABASE_URL"], asked)[0][0])
 
 
 def finished(process: subprocess.Popen[str]) -> dict[str, Any]:

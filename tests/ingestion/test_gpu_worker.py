@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +29,7 @@ from ingestion.exceptions import DeviceTaken
 from ingestion.tasks import embed
 from ragproject.embedded import services
 from tests.conftest import wait_until
+from tests.support.databases import execute, fresh_url
 
 CHUNKS = 40
 STOPS = int(os.environ.get("STOPS", "3"))
@@ -183,11 +183,11 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "log"
-        self.database = folder / "db.sqlite3"
+        self.database = fresh_url(folder / "db.sqlite3")
         self.environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.support.gpu_project",
-            "DATABASE_URL": f"sqlite:///{self.database}",
+            "DATABASE_URL": self.database,
             "FAKE_EMBEDDER": str(folder),
             "LEASE_SECONDS": "600",
             "EMBED_TIME_LIMIT_SECONDS": "3",
@@ -213,8 +213,7 @@ class Bench:
         return worker
 
     def sql(self, statement: str) -> list[Any]:
-        with closing(sqlite3.connect(self.database, timeout=60)) as connection, connection:
-            return connection.execute(statement).fetchall()
+        return execute(self.database, statement)
 
     def states(self) -> Counter[str]:
         return Counter(found for (found,) in self.sql("select state from ingestion_chunk"))

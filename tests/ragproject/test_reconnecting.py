@@ -16,6 +16,7 @@ from ragproject.celery import LONGEST_RECONNECT_SECONDS, app
 from ragproject.embedded import services
 from ragproject.embedded.parent_watch import bound_to_parent
 from tests.conftest import stop, wait_until
+from tests.support.databases import fresh_url
 
 TRIES = 12
 
@@ -43,7 +44,7 @@ def test_no_pause_between_two_tries_grows_beyond_a_few_seconds(connect, monkeypa
 def worker(clean_redis: redis.Redis, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start a real CPU worker on the tests' Redis and on a database of its own."""
     command = services.worker("cpu", ("-Q", "cpu", "-c", "1"), {}).command
-    given = {"DJANGO_SETTINGS_MODULE": "ragproject.settings", "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
+    given = {"DJANGO_SETTINGS_MODULE": "ragproject.settings", "DATABASE_URL": fresh_url(tmp_path / "db.sqlite3")}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             bound_to_parent(command), cwd=settings.BASE_DIR, env={**os.environ, **given}, stdout=log, stderr=log

@@ -18,6 +18,7 @@ import psutil
 from django.conf import settings
 
 from ragproject.embedded.parent_watch import bound_to_parent
+from tests.support.databases import fresh_url
 
 # It takes 8 s on a quiet machine.
 START_SECONDS = 300
@@ -76,7 +77,7 @@ def environment(folder: Path) -> dict[str, str]:
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "ragproject.settings",
         "DATA_DIR": str(folder),
-        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "DATABASE_URL": fresh_url(folder / "db.sqlite3"),
         "REDIS_URL": f"redis://:secret%20word@127.0.0.1:{redis_port}/0",
         "MILVUS_URI": f"http://127.0.0.1:{milvus_port}",
         "WEB_PORT": str(web_port),

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from django.conf import settings
 
 from ingestion.buffer import embedding_queue
+from ingestion.coordination.measurements import EMBED, EMBEDDED_CHUNKS, EMBEDDED_TOKENS
 from ingestion.embedding.embedder import Embedder
 from ingestion.environment_faults import fault_behind
 from ingestion.models import Collection, Run
@@ -173,7 +174,11 @@ class TimeSlice:
         self.outbox_seconds += finished.seconds
         self.in_flight[window] = max(1, self.in_flight.get(window, 0) - finished.tokens())
         if made:
-            METER.add(chunks=len(made), tokens=sum(chunk.tokens for chunk in made), computing=finished.seconds)
+            tokens = sum(chunk.tokens for chunk in made)
+            METER.add(chunks=len(made), tokens=tokens, computing=finished.seconds)
+            EMBED.observe(finished.seconds, self.threads.embedder.device)
+            EMBEDDED_CHUNKS.add(len(made))
+            EMBEDDED_TOKENS.add(tokens)
         if finished.refused:
             push_vectors.refuse(finished.refused, finished.reason)
         if finished.error:

@@ -35,6 +35,7 @@ from django.utils import timezone
 from ingestion.buffer import codec, dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.locks import Lease, hold
+from ingestion.coordination.measurements import INDEX_WRITE
 from ingestion.exceptions import (
     BadRecord,
     BufferUnavailable,
@@ -257,9 +258,11 @@ def send(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> S
     """Write a batch and return what Milvus said. Runs in the writer's thread, which does not touch the rows."""
     started = time.perf_counter()
     refused = write(store, lease, chunks)
+    seconds = time.perf_counter() - started
+    INDEX_WRITE.observe(seconds)
     unwritten = {key for key, _ in refused}
     ids = [c.chunk_id for c in chunks if c.key not in unwritten]
-    return Sent(ids, refused, time.perf_counter() - started)
+    return Sent(ids, refused, seconds)
 
 
 def write(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> list[tuple[str, str]]:

@@ -45,6 +45,7 @@ from search.questions import Question
 from search.retrieval import retriever
 from search.timings import Timings
 from tests.conftest import wait_until
+from tests.support.databases import fresh_url
 from tests.support.models_apart import choose, embed, empty_milvus, made_by, models_found, work
 from tests.support.rows import make_chunk, make_document, make_source
 
@@ -511,7 +512,7 @@ def test_a_build_killed_at_any_point_comes_to_the_same_end(tmp_path: Path) -> No
         [sys.executable, "-W", "ignore", "-m", "tests.support.killed_builds", *POINTS],
         env={
             **os.environ,
-            "DATABASE_URL": f"sqlite:///{tmp_path}/kill.sqlite3",
+            "DATABASE_URL": fresh_url(tmp_path / "kill.sqlite3"),
             "DJANGO_SETTINGS_MODULE": "ragproject.settings",
             "EMBED_DIMENSION": "16",
         },

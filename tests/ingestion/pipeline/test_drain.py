@@ -34,6 +34,7 @@ from ingestion.pipeline.state.collections import written_store
 from ingestion.types import EmbeddedChunk
 from ingestion.vector_store.rows import row_of
 from ingestion.vector_store.store import VectorStore
+from tests.support.databases import fresh_url
 from tests.support.rows import make_chunk, make_document, make_source, record
 
 pytestmark = [
@@ -527,7 +528,7 @@ def test_a_drain_killed_or_stopped_at_any_point_loses_and_doubles_nothing(tmp_pa
         [sys.executable, "-W", "ignore", "-m", "tests.support.killed_drains", "10", *POINTS],
         env={
             **os.environ,
-            "DATABASE_URL": f"sqlite:///{tmp_path}/kill.sqlite3",
+            "DATABASE_URL": fresh_url(tmp_path / "kill.sqlite3"),
             "DJANGO_SETTINGS_MODULE": "ragproject.settings",
             "EMBEDDINGS_BATCH_ROWS": "20",
         },

@@ -1,0 +1,7 @@
+"""Routes for those who operate the site."""
+
+from django.urls import path
+
+from ingestion import views
+
+urlpatterns = [path("metrics", views.metrics, name="metrics")]

@@ -1,0 +1,193 @@
+"""`/metrics`: figures from rows and Redis, sums over processes, and who may read them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import redis
+from django.test import Client
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+from pytest_django import Settings
+
+from ingestion import views
+from ingestion.coordination import heartbeat, measurements
+from ingestion.coordination.measurements import EMBEDDED_TOKENS, FETCH, QUESTION_STAGE
+from ingestion.exceptions import FetchFailed
+from ingestion.models import Chunk, Collection, Document
+from ingestion.pipeline.report import metrics
+from search.timings import Timings
+from tests.support.rows import make_chunk, make_document, make_source
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    metrics._kept.clear()
+    measurements._begin_anew()
+    yield
+    measurements._begin_anew()
+
+
+def scraped() -> Samples:
+    families = text_string_to_metric_families(metrics.exposition("").body.decode())
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def value(name: str, **labels: str) -> float:
+    return scraped()[(f"ragproject_{name}", frozenset(labels.items()))]
+
+
+def test_states_backlog_and_ages_come_from_the_rows() -> None:
+    source = make_source()
+    make_document(source, "file:///a")
+    document = make_document(source, "file:///b", state=Document.State.EMBEDDING)
+    Document.objects.update(updated_at=timezone.now() - timedelta(seconds=90))
+    for position, state in enumerate((Chunk.State.WAITING, Chunk.State.EMBEDDING, Chunk.State.INDEXED)):
+        make_chunk(document, position, state=state)
+    found = scraped()
+
+    def of(name: str, **labels: str) -> float:
+        return found[(f"ragproject_{name}", frozenset(labels.items()))]
+
+    assert of("documents", state="waiting") == of("documents", state="embedding") == 1
+    assert of("documents", state="failed") == 0
+    assert of("chunks", state="indexed") == 1
+    assert of("embed_backlog_chunks") == 2
+    assert of("oldest_waiting_seconds", queue="cpu") >= 90
+    assert of("oldest_waiting_seconds", queue="gpu") >= 90
+    assert of("oldest_waiting_seconds", queue="index") == 0
+
+
+def test_jobs_embedders_and_the_audit_are_told() -> None:
+    heartbeat.note_job("drain")
+    heartbeat.report_state("host/cuda:0", state="unhealthy", reason="it failed", peak_bytes=7)
+    Collection.objects.create(
+        name="c", model="m", pooling="cls", dimension=4, active=True,
+        audit={"missing": 3, "orphan": 0, "at": (timezone.now() - timedelta(hours=1)).isoformat()},
+    )  # fmt: skip
+    assert value("task_age_seconds", task="drain") < 60
+    found = scraped()
+    assert found[("ragproject_embedder_unhealthy", frozenset({("worker", "host/cuda:0")}))] == 1
+    assert found[("ragproject_embedder_memory_peak_bytes", frozenset({("worker", "host/cuda:0")}))] == 7
+    assert found[("ragproject_audit_findings", frozenset({("kind", "missing")}))] == 3
+    assert found[("ragproject_audit_age_seconds", frozenset())] >= 3600
+
+
+def test_durations_of_all_processes_add_up_and_only_grow() -> None:
+    for _ in range(2):  # two processes, one after the other
+        EMBEDDED_TOKENS.add(100)
+        QUESTION_STAGE.observe(0.012, "search")
+        measurements.flush()
+        measurements._begin_anew()
+    assert value("embedded_tokens_total") == 200
+    assert value("question_stage_seconds_count", stage="search") == 2
+    assert value("question_stage_seconds_sum", stage="search") == pytest.approx(0.024)
+    assert value("question_stage_seconds_bucket", stage="search", le="0.01") == 0
+    assert value("question_stage_seconds_bucket", stage="search", le="0.015") == 2
+    assert value("question_stage_seconds_bucket", stage="search", le="+Inf") == 2
+
+
+def test_a_forked_child_counts_its_own_observations_only() -> None:
+    EMBEDDED_TOKENS.add(1)
+    child = os.fork()
+    if not child:
+        EMBEDDED_TOKENS.add(10)
+        measurements.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+    measurements.flush()
+    assert value("embedded_tokens_total") == 11
+
+
+def test_what_redis_does_not_take_is_written_later(clean_redis: redis.Redis) -> None:
+    clean_redis.config_set("min-replicas-to-write", 1)
+    try:
+        EMBEDDED_TOKENS.add(5)
+        measurements.flush()
+    finally:
+        clean_redis.config_set("min-replicas-to-write", 0)
+    measurements.flush()
+    assert value("embedded_tokens_total") == 5
+
+
+def test_an_observation_is_written_without_another_one_after_it(clean_redis: redis.Redis) -> None:
+    EMBEDDED_TOKENS.add(5)
+    timers = [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+    (own,) = (each for each in timers if getattr(each.function, "__self__", None) is measurements._own)
+    own.join()
+    assert clean_redis.hlen(measurements.redis_key()) == 1
+
+
+def test_a_stage_of_a_question_is_counted() -> None:
+    with Timings().stage("parse"):
+        pass
+    measurements.flush()
+    assert value("question_stage_seconds_count", stage="parse") == 1
+
+
+def test_a_request_that_fails_is_told_apart() -> None:
+    with pytest.raises(FetchFailed), FETCH.timed("web"):
+        raise FetchFailed("refused")
+    measurements.flush()
+    assert value("fetch_seconds_count", host_class="web", outcome="failed") == 1
+
+
+def test_without_redis_the_rows_are_told(settings: Settings) -> None:
+    from ingestion.coordination import redis_client
+
+    make_document(make_source())
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+    redis_client.forget()
+    found = scraped()
+    redis_client.forget()
+    assert found[("ragproject_service_up", frozenset({("service", "redis")}))] == 0
+    assert found[("ragproject_documents", frozenset({("state", "waiting")}))] == 1
+    assert ("ragproject_buffer_bytes", frozenset()) not in found
+
+
+def test_for_some_seconds_the_same_figures_are_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[None] = []
+    monkeypatch.setattr(metrics, "status", lambda real=metrics.status: (asked.append(None), real())[1])
+    assert metrics.exposition("") == metrics.exposition("")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "headers", "status"),
+    [
+        ("", {}, 200),
+        ("", {"REMOTE_ADDR": "192.0.2.7"}, 403),
+        ("", {"HTTP_X_FORWARDED_FOR": "192.0.2.7"}, 403),
+        ("secret", {}, 403),
+        ("secret", {"HTTP_AUTHORIZATION": "Bearer wrong", "REMOTE_ADDR": "192.0.2.7"}, 403),
+        ("secret", {"HTTP_AUTHORIZATION": "Bearer secret", "REMOTE_ADDR": "192.0.2.7"}, 200),
+    ],
+)
+def test_metrics_are_for_this_machine_or_for_the_token(
+    token: str, headers: dict[str, str], status: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.METRICS_TOKEN = token
+    monkeypatch.setattr(views, "exposition", lambda accept: metrics.Exposition(b"up 1\n", "text/plain"))
+    response = Client(headers=None).get("/metrics", **headers)
+    assert response.status_code == status
+    assert (response.content == b"up 1\n") is (status == 200)
+
+
+def test_a_service_that_hangs_does_not_hang_the_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = threading.Event()
+    monkeypatch.setattr(views, "SCRAPE_SECONDS", 0.05)
+    monkeypatch.setattr(views, "_scraper", views.Scraper())
+    monkeypatch.setattr(views, "exposition", lambda accept: hangs.wait(60))
+    try:
+        assert [Client().get("/metrics").status_code for _ in range(3)] == [503] * 3
+        assert len(views._scraper.running) == 1
+    finally:
+        hangs.set()
+        views._scraper.thread.shutdown()
