@@ -24,10 +24,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ingestion.coordination import measurements
+from ingestion.coordination.heartbeat import EmbeddingWorker
 from ingestion.coordination.measurements import BOUNDS, SUM, Histogram
 from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Document, Run
-from ingestion.pipeline.report.status import EmbeddingWorker, Status, Unavailable, status
+from ingestion.pipeline.report.status import Status, Unavailable, status
 
 # Several Prometheus servers, and people who look, cost no more than one. 100 000 documents take 0.1 s to count.
 CACHED_SECONDS = 5.0
