@@ -6,16 +6,31 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 
-from ragproject.clients import client_of
+from ragproject.clients import LOCAL, client_of
+
+SEARCH, ASK = "search", "ask"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks; ``client`` is what limits count by."""
+    """Who asks; ``name`` is what limits count by."""
 
-    client: str
+    name: str
 
 
-async def identify(request: HttpRequest) -> Caller:
+OPERATOR = Caller(LOCAL)
+
+
+def identify(request: HttpRequest, interface: str) -> Caller:
     """Return who asks."""
     return Caller(client_of(request))
+
+
+def admit(caller: Caller, scope: str) -> Caller:
+    """Return the caller, if it has the scope."""
+    return caller
+
+
+async def admit_request(request: HttpRequest, interface: str, scope: str) -> Caller:
+    """Return who asks."""
+    return identify(request, interface)
