@@ -28,6 +28,7 @@ class SourceAdmin(admin.ModelAdmin[Source]):
     fieldsets = (
         (None, {"fields": ("name", "kind", "target", "upload", "replace_all")}),
         ("What belongs to it", {"fields": ("include", "exclude", "max_pages", "max_depth", "max_alike")}),
+        ("Who may read it", {"fields": ("groups",)}),
         ("Pace and refresh", {"fields": ("delay_seconds", "connections", "refresh_seconds", "trusts_dates")}),
     )
     list_display = ("name", "state", "progress", "failed", "last_error", "kind", "target")

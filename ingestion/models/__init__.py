@@ -8,7 +8,7 @@ from ingestion.models.chunk import Chunk, ChunkQuerySet
 from ingestion.models.collection import LAYOUT, Collection
 from ingestion.models.document import Document, DocumentQuerySet, has_chunks, has_documents
 from ingestion.models.run import Run, RunQuerySet
-from ingestion.models.source import WEBSITE_PAGES, Source, due_sources, open_sources
+from ingestion.models.source import WEBSITE_PAGES, Source, SourceReader, due_sources, open_sources
 from ingestion.models.term_frequencies import TermFrequencies
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Run",
     "RunQuerySet",
     "Source",
+    "SourceReader",
     "TermFrequencies",
     "due_sources",
     "has_chunks",

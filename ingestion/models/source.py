@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import ClassVar
 
+from django.contrib.auth.models import Group
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import DurationField, ExpressionWrapper, F, IntegerField, Q, QuerySet, Value
@@ -65,6 +66,9 @@ class Source(models.Model):
         null=True, blank=True, help_text="Requests at a time to one host; 0: no bound. Empty: CRAWL_CONNECTIONS."
     )
     refresh_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: only on request.")
+    readers = models.ManyToManyField(
+        Group, through="SourceReader", blank=True, help_text="Only these groups and staff may read it. None: everybody."
+    )
     next_run_at = models.DateTimeField(null=True, blank=True)
     paused_until = models.DateTimeField(null=True, blank=True, editable=False)
     trusts_dates = models.BooleanField(
@@ -97,6 +101,22 @@ class Source(models.Model):
             max_depth=self.max_depth,
             crawl_policy=CrawlPolicy(self.delay_seconds, self.connections),
         )
+
+
+class SourceReader(models.Model):
+    """A group that may read a source.
+
+    It cannot be deleted while it is one: a source that lost its last reader would be open to everybody.
+    """
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE)
+    group = models.ForeignKey(Group, on_delete=models.PROTECT)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["source", "group"], name="reader_once")]
+
+    def __str__(self) -> str:
+        return f"{self.group} reads {self.source}"
 
 
 def due_sources() -> QuerySet[Source]:

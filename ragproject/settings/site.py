@@ -43,6 +43,13 @@ TRUSTED_PROXIES: list[str] = env.items(
     "TRUSTED_PROXIES", [], "Addresses or networks whose `X-Forwarded-For` is believed.", convert=str
 )
 
+ANONYMOUS_ACCESS: list[str] = env.items(
+    "ANONYMOUS_ACCESS",
+    ["page", "api", "mcp", "openai"],
+    "Doors open to readers without a key or a login: any of `page`, `api`, `mcp`, `openai`.",
+    convert=str,
+)
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
@@ -125,6 +132,7 @@ LOGIN_FAILURES_PER_ACCOUNT = env.integer(
     validate=validate.Range(1),
 )
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "login", "page", "page"
 AXES_HANDLER = "ragproject.logins.LoginLimits"
 AXES_LOCKOUT_CALLABLE = "ragproject.logins.locked_page"
 AXES_CLIENT_STR_CALLABLE = "ragproject.logins.described"

@@ -20,7 +20,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from ragproject.clients import client_of
+from search.access.admission import admit_request
+from search.access.caller import ASK, SEARCH
+from search.access.identify import identify
 from search.answering.answer import answer
 from search.api.events import event_stream, first_event
 from search.api.health import missing_services
@@ -44,8 +46,9 @@ async def search(request: HttpRequest) -> JsonResponse:
     timings = Timings()
     try:
         with timings.stage("parse"):
-            question = read_question(request.GET, limit=SEARCH_LIMIT)
-        passages = await retrieve_queued(question, timings, client_of(request))
+            caller = await admit_request(request, "api", SEARCH)
+            question = read_question(request.GET, caller, limit=SEARCH_LIMIT)
+        passages = await retrieve_queued(question, timings)
     except FAILURES as error:
         return failure(error)
     found = [p.as_citation(number) for number, p in enumerate(passages, 1)]
@@ -61,8 +64,9 @@ async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     timings = Timings()
     try:
         with timings.stage("parse"):
-            question = read_question(body_of(request), limit=settings.ANSWER_PASSAGES)
-        events = answer(question, timings, client_of(request))
+            caller = await admit_request(request, "api", ASK)
+            question = read_question(body_of(request), caller, limit=settings.ANSWER_PASSAGES)
+        events = answer(question, timings)
         first = await first_event(events)
     except FAILURES as error:
         return failure(error)
@@ -77,7 +81,11 @@ async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 @never_cache
 async def sources(request: HttpRequest) -> JsonResponse:
     """List every source with the documents and chunks that can be found in it."""
-    found = await sync_to_async(indexed_sources)()
+    try:
+        caller = await sync_to_async(identify)(request, "api")
+    except FAILURES as error:
+        return failure(error)
+    found = await sync_to_async(indexed_sources)(caller)
     return JsonResponse({"sources": [asdict(source) for source in found]})
 
 

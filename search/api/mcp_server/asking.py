@@ -12,7 +12,7 @@ from django.conf import settings
 from mcp.server.mcpserver import Context
 
 from ragproject.embedded.services import web_url
-from search.api.callers import OPERATOR, Caller
+from search.access.caller import OPERATOR, Caller
 
 KEY = "ragproject.asking"
 

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from ragproject.request_limits import API_BODY_BYTES
-from search.api.callers import identify
+from search.access.identify import identify
 from search.api.links import site_address
 from search.api.mcp_server.asking import KEY, Asking
 from search.api.origins import from_another_site

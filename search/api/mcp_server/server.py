@@ -47,7 +47,6 @@ def build() -> MCPServer[Any]:
         title="Documentation",
         instructions=INSTRUCTIONS,
         website_url=settings.PUBLIC_URL or None,
-        log_level=settings.LOG_LEVEL,
         subscriptions=False,  # a stream that stays open for changes would hold a connection that nothing comes over
     )
     reading = ToolAnnotations(read_only_hint=True, idempotent_hint=True, destructive_hint=False, open_world_hint=False)

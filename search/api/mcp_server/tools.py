@@ -17,12 +17,13 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 from pydantic import Field
 
 from search import catalogue
+from search.access.admission import admit
+from search.access.caller import ASK, SEARCH
 from search.answering.answer import Found, answer
 from search.answering.citations import Token
 from search.answering.draft import Notice
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
-from search.api.callers import ASK, SEARCH, admit
 from search.api.mcp_server.asking import Asking, asking
 from search.api.mcp_server.quotations import cited, page_of, pages_of, quoted
 from search.api.mcp_server.results import (
@@ -70,22 +71,24 @@ async def found(query: str, ctx: Context, source: str, limit: int) -> tuple[list
     asked = asking(ctx)
     with told(source):
         await sync_to_async(admit)(asked.caller, SEARCH)
-        question = read_question({"q": query, "source": source}, limit=limit)
-        return await retrieve_queued(question, Timings(), asked.caller.name), asked
+        question = read_question({"q": query, "source": source}, asked.caller, limit=limit)
+        return await retrieve_queued(question, Timings()), asked
 
 
 async def ask_docs(question: Query, ctx: Context, source: SourceName = "") -> Answer:
     asked = asking(ctx)
     with told(source):
         await sync_to_async(admit)(asked.caller, ASK)
-        read = read_question({"q": question, "source": source}, limit=settings.ANSWER_PASSAGES)
+        read = read_question({"q": question, "source": source}, asked.caller, limit=settings.ANSWER_PASSAGES)
         return await collected(read, asked, ctx)
 
 
 async def collected(question: Question, asked: Asking, ctx: Context) -> Answer:
     """Return the whole answer, and tell the client how it grows."""
-    text, passages, mode, notices, tokens = "", (), "", [], 0
-    async with aclosing(answer(question, Timings(), asked.caller.name)) as events:
+    text, mode, tokens = "", "", 0
+    passages: tuple[Passage, ...] = ()
+    notices: list[str] = []
+    async with aclosing(answer(question, Timings())) as events:
         async for event in events:
             match event:
                 case Found():
@@ -138,7 +141,7 @@ async def list_sources(ctx: Context) -> Sources:
     asked = asking(ctx)
     with told():
         await sync_to_async(admit)(asked.caller, SEARCH)
-        found = await sync_to_async(catalogue.indexed_sources)()
+        found = await sync_to_async(catalogue.indexed_sources)(asked.caller)
     return Sources(
         sources=[IndexedSource(name=each.name, pages=each.documents, passages=each.chunks) for each in found]
     )
@@ -156,11 +159,11 @@ async def page_resource(page: str, ctx: Context) -> str:
 
 def stored_page(page: str, asked: Asking, position: int) -> Page | None:
     """Return a page by its id or its address; None where there is none that the caller may read."""
-    if page.isdecimal() and page.isascii() and len(page) < 19:
-        found = catalogue.stored_document(int(page))
-    else:
-        documents = catalogue.findable_documents().filter(url=urldefrag(page).url)
-        found = next((catalogue.stored_document(pk) for pk in documents.values_list("pk", flat=True)[:1]), None)
+    wanted: int | None = int(page) if page.isdecimal() and len(page) < 19 else None
+    if wanted is None:
+        seen = catalogue.findable_documents(asked.caller).filter(url=urldefrag(page).url)
+        wanted = seen.values_list("pk", flat=True).first()
+    found = catalogue.stored_document(wanted, asked.caller) if wanted is not None else None
     return page_of(*found, asked.site, position) if found else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from typing import Any
 
@@ -17,7 +17,10 @@ from search.exceptions import FAILURES, headers_of, public_message, status_of
 
 logger = logging.getLogger(__name__)
 
-View = Callable[..., Awaitable[HttpResponseBase]]
+KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
+
+View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
 class RequestRefused(Exception):
@@ -72,11 +75,11 @@ def error_body(error: Exception) -> dict[str, Any]:
     """Return the body that says what went wrong."""
     if isinstance(error, RequestRefused):
         return body_of(str(error), error.status, param=error.param, code=error.code)
-    return body_of(public_message(error, with_passages=False), status_of(error))
+    status = status_of(error)
+    return body_of(public_message(error, with_passages=False), status, code=CODES.get(status))
 
 
 def body_of(message: str, status: int, *, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     """Return the body of an error with this status."""
-    kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-    kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
+    kind = KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}

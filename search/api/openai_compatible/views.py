@@ -14,11 +14,12 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
 from ingestion.models import Collection
+from search.access.caller import ASK, SEARCH, Caller
 from search.answering.answer import answer
-from search.api.callers import Caller, identify
 from search.api.events import event_stream, first_event
 from search.api.links import absolute, site_address
 from search.api.openai_compatible import catalogue
+from search.api.openai_compatible.access import admitted, caller_behind
 from search.api.openai_compatible.bodies import ChatRequest, EmbeddingsRequest, read
 from search.api.openai_compatible.completion import Completion, CompletionStream
 from search.api.openai_compatible.embeddings import embed, in_base64
@@ -32,13 +33,13 @@ from search.timings import Timings
 @endpoint("GET")
 async def models(request: HttpRequest) -> JsonResponse:
     """List what may be asked."""
-    return JsonResponse({"object": "list", "data": await listing(await identify(request))})
+    return JsonResponse({"object": "list", "data": await listing(await caller_behind(request))})
 
 
 @endpoint("GET")
 async def model(request: HttpRequest, name: str) -> JsonResponse:
     """Return one entry of the list."""
-    for entry in await listing(await identify(request)):
+    for entry in await listing(await caller_behind(request)):
         if entry["id"] == name:
             return JsonResponse(entry)
     raise catalogue.unknown(name)
@@ -46,7 +47,7 @@ async def model(request: HttpRequest, name: str) -> JsonResponse:
 
 async def listing(caller: Caller) -> list[dict[str, object]]:
     """Return the models that the caller may choose."""
-    sources = await sync_to_async(indexed_sources)()
+    sources = await sync_to_async(indexed_sources)(caller)
     searched = await sync_to_async(Collection.objects.searched)()
     embedder = catalogue.embedder_name(searched.model) if searched else ""
     return catalogue.listing([source.name for source in sources], embedder)
@@ -55,16 +56,16 @@ async def listing(caller: Caller) -> list[dict[str, object]]:
 @endpoint("POST")
 async def chat_completions(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     """Answer the last message from the documentation."""
-    caller = await identify(request)
+    caller = await admitted(request, ASK)
     wanted = read(ChatRequest, request)
     fields = {"q": wanted.question, "source": catalogue.source_of(wanted.model)}
-    question = read_question(fields, limit=settings.ANSWER_PASSAGES)
+    question = read_question(fields, caller, limit=settings.ANSWER_PASSAGES)
     base = site_address(request)
 
     def link(passage: Passage) -> str:
         return absolute(passage.link, base)
 
-    events = answer(question, Timings(), caller.client)
+    events = answer(question, Timings())
     completion = Completion(wanted.model, link, streamed=bool(wanted.stream))
     if not wanted.stream:
         async with aclosing(events):
@@ -81,9 +82,9 @@ async def chat_completions(request: HttpRequest) -> HttpResponse | StreamingHttp
 @endpoint("POST")
 async def embeddings(request: HttpRequest) -> JsonResponse:
     """Return the vectors of texts."""
-    caller = await identify(request)
+    caller = await admitted(request, SEARCH)
     wanted = read(EmbeddingsRequest, request)
-    vectors, tokens = await embed(wanted.input, wanted.model, caller.client)
+    vectors, tokens = await embed(wanted.input, wanted.model, caller.name)
     if wanted.dimensions not in (None, len(vectors[0])):
         raise RequestRefused(f"dimensions: this model's vectors have {len(vectors[0])}.", param="dimensions")
     written = in_base64 if wanted.encoding_format == "base64" else lambda vector: vector.tolist()

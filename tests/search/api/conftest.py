@@ -38,6 +38,9 @@ def sites(milvus_server: str, model_path: Path, tmp_path_factory: pytest.TempPat
         "DATABASE_URL": f"sqlite:///{database}",
         "LLM_BASE_URL": "",
         "ANSWER_CACHE_SECONDS": "0",
+        # All clients of these tests have one address.
+        "LLM_ANSWERS_PER_CLIENT": "32",
+        "QUESTIONS_WAITING_PER_CLIENT": "32",
     }
     subprocess.run([sys.executable, "-m", "tests.support.search_services"], env=environment, check=True)
     search_services.write_vectors()
@@ -65,5 +68,11 @@ def serve(stack: ExitStack, environment: dict[str, str]) -> str:
     command = (sys.executable, "-m", "uvicorn", "ragproject.asgi:application", *options)
     process = subprocess.Popen(command, env=environment)
     stack.callback(stop, process)
-    wait_until(lambda: process.poll() is None and not socket.create_connection(("127.0.0.1", port), 1).close())
+    wait_until(lambda: listens(process, port))
     return f"http://127.0.0.1:{port}"
+
+
+def listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    assert process.poll() is None, "the web process ended"
+    with socket.create_connection(("127.0.0.1", port), 1):
+        return True

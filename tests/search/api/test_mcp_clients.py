@@ -42,8 +42,9 @@ def data_of(result: CallToolResult) -> dict[str, Any]:
     assert not result.is_error, result.content
     [content] = result.content
     assert isinstance(content, TextContent)
-    assert result.structured_content == json.loads(content.text)
-    return result.structured_content
+    found: dict[str, Any] = json.loads(content.text)
+    assert result.structured_content == found
+    return found
 
 
 def sentence_of(result: CallToolResult) -> str:
@@ -112,9 +113,9 @@ async def test_a_call_that_is_cancelled_stops_the_language_model(site: ProgramSi
     told: list[str | None] = []
     begun = anyio.Event()
 
-    async def progress(done: float, total: float | None, message: str | None) -> None:
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
         told.append(message)
-        if done:
+        if progress:
             begun.set()
 
     async with connected(site, transport, generating=True) as client, anyio.create_task_group() as calls:
