@@ -63,6 +63,17 @@ ANSWER_LEAST_COSINE = env.number(
 ANSWER_PASSAGES = env.integer(
     "ANSWER_PASSAGES", 5, "Passages that an answer is made of.", validate=validate.Range(1, 20)
 )
+# A language model on a GPU writes the 20 tokens of a question in under a second; one on a CPU is not waited for.
+REWRITE_SECONDS = env.number(
+    "REWRITE_SECONDS",
+    3.0,
+    "Wait for the language model to rewrite a question; then the plain one is searched for.",
+    validate=validate.Range(0.1, 60),
+)
+# Off: what it is worth depends on the language model, and every question that it takes apart waits for it.
+REWRITE_QUESTIONS = env.flag(
+    "REWRITE_QUESTIONS", False, "Let the language model take questions of several parts apart before the search."
+)
 QUESTION_MAX_CHARS = env.integer("QUESTION_MAX_CHARS", 2000, "Characters of a question at most.")
 # What is embedded of a question: its first so many tokens, about 190 words of English. Time grows with them, 50 ms on
 # two cores with the stand-in.
