@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
+from django.conf import settings
 from django.http import HttpRequest
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from search.answering.rewriter import Exchange
 from search.api.openai_compatible.errors import RequestRefused
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -74,11 +76,18 @@ class ChatRequest(BaseModel):
         return asked[-1]
 
     @property
-    def history(self) -> list[tuple[str, str]]:
-        """Return the roles and texts of user and assistant before the question."""
-        said = [(message.role, message.content) for message in self.messages if message.role in ("user", "assistant")]
-        last = max((at for at, (role, _) in enumerate(said) if role == "user"), default=0)
-        return said[:last]
+    def history(self) -> list[Exchange]:
+        """Return what user and assistant said before the question."""
+        said = [message for message in self.messages if message.role in ("user", "assistant")]
+        last = max((at for at, message in enumerate(said) if message.role == "user"), default=0)
+        exchanges: list[Exchange] = []
+        for message in said[:last]:
+            text = message.content[: settings.QUESTION_MAX_CHARS]
+            if message.role == "user":
+                exchanges.append(Exchange(text))
+            elif exchanges:
+                exchanges[-1] = exchanges[-1]._replace(answer=text)
+        return exchanges
 
     @property
     def counts(self) -> bool:

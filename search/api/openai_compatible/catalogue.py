@@ -11,6 +11,8 @@ from typing import Any
 
 from django.conf import settings
 
+from ingestion.models import Source
+from search.access.caller import Caller
 from search.api.openai_compatible.errors import RequestRefused
 
 EVERYTHING = "docs"
@@ -22,10 +24,13 @@ def listing(sources: list[str], embedder: str) -> list[dict[str, Any]]:
     return [{"id": name, "object": "model", "created": 0, "owned_by": "ragproject"} for name in names]
 
 
-def source_of(model: str) -> str:
+def source_of(model: str, caller: Caller) -> str:
     """Return the name of the source that a model stands for, empty for all. Raises RequestRefused."""
+    if model == EVERYTHING:
+        return ""
     name, _, source = model.partition("/")
-    if name != EVERYTHING or (not source and model != EVERYTHING):
+    seen = Source.objects.filter(caller.visible("id"), name=source, deleting=False)
+    if name != EVERYTHING or not seen.exists():
         raise unknown(model)
     return source
 

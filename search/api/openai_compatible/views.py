@@ -7,6 +7,7 @@ followed: the rules of an answer are this site's own. When the client hangs up, 
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from typing import NoReturn
 
 from asgiref.sync import sync_to_async
@@ -16,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from ingestion.models import Collection
 from search.access.caller import ASK, SEARCH, Caller
 from search.answering.answer import answer
+from search.answering.rewriter import condense
 from search.api.events import event_stream, first_event
 from search.api.links import absolute, site_address
 from search.api.openai_compatible import catalogue
@@ -58,8 +60,10 @@ async def chat_completions(request: HttpRequest) -> HttpResponse | StreamingHttp
     """Answer the last message from the documentation."""
     caller = await admitted(request, ASK)
     wanted = read(ChatRequest, request)
-    fields = {"q": wanted.question, "source": catalogue.source_of(wanted.model)}
-    question = read_question(fields, caller, limit=settings.ANSWER_PASSAGES)
+    source = await sync_to_async(catalogue.source_of)(wanted.model, caller)
+    fields = {"q": wanted.question, "source": source}
+    read_as = read_question(fields, caller, limit=settings.ANSWER_PASSAGES)
+    question = replace(read_as, text=await condense(wanted.history, read_as.text))
     base = site_address(request)
 
     def link(passage: Passage) -> str:

@@ -1,7 +1,8 @@
-"""Real web servers over one index, for clients that programs use: with a language model, and without."""
+"""Real web servers over one index, for clients that programs use: with a language model, without, and closed."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -18,14 +19,29 @@ from tests.settings import free_port
 from tests.support import search_services
 from tests.support.search_services import ModelServer
 
+MAKE_KEYS = """
+import django, json
+django.setup()
+from ingestion.models import Source
+from tests.support.callers import make_key
+handbook = Source.objects.get(name="Handbook")
+fields = {"all": {}, "searching": {"can_ask": False}, "handbook": {"sources": (handbook,)}}
+print(json.dumps({name: make_key(name, **options) for name, options in fields.items()}))
+"""
+
 
 @dataclass(frozen=True)
 class ProgramSites:
-    """Addresses of two servers, the language model of the first, and what both processes read."""
+    """Addresses of servers, the language model of the first, keys by name, and what the processes read.
+
+    The last server lets nobody in without a key.
+    """
 
     generating: str
     extracting: str
+    closed: str
     model: ModelServer
+    keys: dict[str, str]
     environment: dict[str, str]
 
 
@@ -43,12 +59,14 @@ def sites(milvus_server: str, model_path: Path, tmp_path_factory: pytest.TempPat
         "QUESTIONS_WAITING_PER_CLIENT": "32",
     }
     subprocess.run([sys.executable, "-m", "tests.support.search_services"], env=environment, check=True)
+    made = subprocess.run([sys.executable, "-c", MAKE_KEYS], env=environment, check=True, stdout=subprocess.PIPE)
     search_services.write_vectors()
     with ExitStack() as stack:
         model = stack.enter_context(search_services.model_server())
         generating = serve(stack, {**environment, "LLM_BASE_URL": model.url, "LLM_MODEL": "stub"})
         extracting = serve(stack, environment)
-        yield ProgramSites(generating, extracting, model, environment)
+        closed = serve(stack, {**environment, "ANONYMOUS_ACCESS": "page"})
+        yield ProgramSites(generating, extracting, closed, model, json.loads(made.stdout), environment)
 
 
 @pytest.fixture

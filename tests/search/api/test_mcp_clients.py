@@ -14,6 +14,7 @@ import anyio
 import pytest
 from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters
+from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from mcp_types import CallToolResult, TextContent
 
 from ragproject.settings import BASE_DIR
@@ -160,6 +161,43 @@ async def test_a_page_is_found_by_its_address_and_nothing_tells_where_files_are(
         ]
         assert not any("file://" in data.model_dump_json() for data in told)
         assert not any(data_of(data).get("url", "").startswith("javascript:") for data in told)
+
+
+def with_key(site: ProgramSites, key: str, address: str = "") -> Client:
+    http_client = create_mcp_http_client(headers={"Authorization": f"Bearer {key}"})
+    return Client(streamable_http_client(f"{address or site.closed}/mcp", http_client=http_client))
+
+
+async def test_a_key_opens_a_closed_site_as_far_as_its_scopes_and_sources_go(site: ProgramSites) -> None:
+    async with with_key(site, site.keys["searching"]) as client:
+        assert data_of(await client.call_tool("search_docs", {"query": QUESTION}))["passages"]
+        refused = await client.call_tool("ask_docs", {"question": QUESTION})
+        assert sentence_of(refused).endswith("This needs a key with the scope “ask”.")
+    async with with_key(site, site.keys["handbook"]) as client:
+        [source] = data_of(await client.call_tool("list_sources"))["sources"]
+        assert source["name"] == "Handbook"
+        found = data_of(await client.call_tool("search_docs", {"query": "How do I cache in Redis?"}))
+        assert {passage["source"] for passage in found["passages"]} == {"Handbook"}
+        assert "Take the id from a result" in sentence_of(await client.call_tool("fetch_page", {"page": "921"}))
+        assert "There is no source named 'Site'" in sentence_of(
+            await client.call_tool("ask_docs", {"question": "How do I cache?", "source": "Site"})
+        )
+        with pytest.raises(MCPError, match="no such page"):
+            await client.read_resource("docs://pages/921")
+
+
+@pytest.mark.parametrize("key", ["", "rag_00000000_wrong"])
+def test_a_missing_or_wrong_key_is_refused_before_anything_is_read(site: ProgramSites, key: str) -> None:
+    address, headers = (site.extracting, {"Authorization": f"Bearer {key}"}) if key else (site.closed, {})
+    status, body = sent(f"{address}/mcp", b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}', **headers)
+    assert (status, body["id"], body["error"]["code"]) == (401, None, -32600)
+    assert "key" in body["error"]["message"]
+
+
+async def test_a_client_with_a_wrong_key_is_told_so(site: ProgramSites) -> None:
+    with pytest.raises(MCPError, match="unknown, expired or revoked"):
+        async with with_key(site, "rag_00000000_wrong"):
+            pass
 
 
 def sent(url: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, Any]]:

@@ -12,8 +12,10 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 from pytest_django import Settings
 
+from ingestion.models import Source
 from search.answering import llm
-from tests.support.search_services import ATTACK, ModelServer
+from tests.support.callers import bearer, make_key, restrict
+from tests.support.search_services import ATTACK, HANDBOOK, ModelServer
 
 QUESTION = "How do I create migrations after changing a model?"
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
@@ -141,6 +143,14 @@ def test_the_last_message_of_the_user_is_the_question(index: None) -> None:
     assert "makemigrations" in got["choices"][0]["message"]["content"]
 
 
+def test_a_follow_up_is_asked_with_its_subject(index: None) -> None:
+    got = chat("How do I create migrations?", "Run makemigrations [[1]](http://testserver/x).", "How is it reversed?")
+    message = got.json()["choices"][0]["message"]
+    assert "A migration is reversed by migrating to the one before it." in message["content"]
+    alone = chat("How is it reversed?").json()["choices"][0]["message"]
+    assert "A migration is reversed" not in alone["content"].split("[[1]]")[0]
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -263,3 +273,51 @@ def test_what_cannot_be_embedded_is_said(index: None, fields: dict[str, Any], ex
 
 def test_vectors_come_from_no_other_model(index: None) -> None:
     assert refused(send(EMBEDDINGS, {"model": "text-embedding-3-small", "input": "x"}))[3] == "model_not_found"
+
+
+# --- Who asks --------------------------------------------------------------------------------------
+
+
+def test_a_wrong_key_is_refused_in_openai_s_form(index: None) -> None:
+    for path, body in ((CHAT, {"model": "docs", "messages": []}), (EMBEDDINGS, {"model": EMBEDDER, "input": "x"})):
+        response = send(path, body, headers=bearer("rag_00000000_wrong"))
+        assert refused(response) == (401, "The key is unknown, expired or revoked.", None, "invalid_api_key")
+        assert response["WWW-Authenticate"] == "Bearer"
+    assert refused(send("/v1/models", method="GET", headers=bearer("sk-of-another-site")))[0] == 401
+
+
+def test_none_is_no_key(index: None, settings: Settings) -> None:
+    assert send("/v1/models", method="GET", headers=bearer("none")).status_code == 200
+    settings.ANONYMOUS_ACCESS = ["page"]
+    assert refused(send("/v1/models", method="GET", headers=bearer("none")))[0] == 401
+    assert send("/v1/models", method="GET", headers=bearer(make_key())).status_code == 200
+
+
+def test_a_key_without_the_scope_is_refused(index: None) -> None:
+    searching = bearer(make_key("searching", can_ask=False))
+    body = {"model": "docs", "messages": [{"role": "user", "content": QUESTION}]}
+    response = send(CHAT, body, headers=searching)
+    assert refused(response)[:2] == (403, "This needs a key with the scope “ask”.")
+    assert response.json()["error"]["type"] == "permission_error"
+    assert send(EMBEDDINGS, {"model": EMBEDDER, "input": "x"}, headers=searching).status_code == 200
+
+
+def test_a_source_with_readers_is_there_for_its_keys_alone(index: None) -> None:
+    restrict(HANDBOOK)
+    limited = bearer(make_key("limited", sources=(Source.objects.get(id=HANDBOOK),)))
+    body = {"model": "docs/Handbook", "messages": [{"role": "user", "content": QUESTION}]}
+    assert refused(send(CHAT, body))[0] == 404
+    assert "makemigrations" not in chat().json()["choices"][0]["message"]["content"]
+    assert "makemigrations" in send(CHAT, body, headers=limited).json()["choices"][0]["message"]["content"]
+    models = [entry["id"] for entry in send("/v1/models", method="GET").json()["data"]]
+    assert models == ["docs", "docs/Site", EMBEDDER]
+    models = [entry["id"] for entry in send("/v1/models", method="GET", headers=limited).json()["data"]]
+    assert models == ["docs", "docs/Handbook", EMBEDDER]
+
+
+def test_too_many_questions_are_refused_for_a_while(index: None, clean_redis: Any, settings: Settings) -> None:
+    settings.REQUEST_LIMITS = {"search": ("", ""), "ask": ("1/hour", "")}
+    assert chat().status_code == 200
+    response = chat()
+    assert refused(response)[::3] == (429, "rate_limit_exceeded")
+    assert int(response["Retry-After"]) > 0
