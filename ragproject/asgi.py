@@ -1,10 +1,12 @@
-"""The ASGI application that uvicorn serves: client addresses from trusted proxies, the limits, then Django."""
+"""The ASGI application that uvicorn serves: client addresses from trusted proxies, the limits, then /mcp or Django."""
 
 import os
 from typing import Any, cast
 
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.utils.module_loading import import_string
+from starlette.routing import Route, Router
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ragproject.clients import Slots
@@ -12,8 +14,17 @@ from ragproject.request_limits import RequestLimits
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 
+django_application = get_asgi_application()
+# By its name, as urls name their views: the configuration imports no application.
+mcp = import_string("search.api.mcp_server.endpoint.endpoint")
+routed = Router(
+    [Route("/mcp", mcp), Route("/mcp/", mcp)],
+    redirect_slashes=False,
+    default=cast(Any, django_application),
+    lifespan=mcp.lifespan,
+)
 limited = RequestLimits(
-    get_asgi_application(),
+    cast(Any, routed),
     Slots(settings.OPEN_REQUESTS_PER_CLIENT, settings.OPEN_REQUESTS),
     settings.UPLOAD_MAX_BYTES,
 )

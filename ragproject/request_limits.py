@@ -25,6 +25,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # A question of 2 000 characters is 12 KB as JSON where every character is escaped.
 API_BODY_BYTES = 64 * 1024
+# A conversation, all of which its client sends with every question.
+CONVERSATION_BYTES = 1024 * 1024
 # Fields around uploaded files.
 FORM_BYTES = 1024 * 1024
 # So much of a body that is too large is read and thrown away: a client that is still sending when the connection closes
@@ -70,9 +72,15 @@ class RequestLimits:
         finally:
             self.slots.give_back(client)
 
+    def body_bytes(self, path: str) -> int:
+        """Return how large the body of a request for the path may be."""
+        if path.startswith("/v1/"):
+            return CONVERSATION_BYTES
+        return API_BODY_BYTES if path.startswith(("/api/", "/mcp")) else self.upload_bytes + FORM_BYTES
+
     async def bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on. A body that grows too large or does not arrive is ended, and the response says why."""
-        limit = API_BODY_BYTES if scope["path"].startswith("/api/") else self.upload_bytes + FORM_BYTES
+        limit = self.body_bytes(scope["path"])
         headers = dict(scope["headers"])
         declared = headers.get(b"content-length", b"")
         refusal = 413 if declared.isdigit() and int(declared) > limit else 0

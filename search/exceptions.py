@@ -84,15 +84,14 @@ class LLMFailed(SearchError):
 FAILURES = (SearchError, IngestionError, DatabaseError)
 
 
-def public_message(error: Exception) -> str:
-    """Return the sentence for readers, which names no internals."""
+def public_message(error: Exception, *, with_passages: bool = True) -> str:
+    """Return the sentence for readers, which names no internals; ``with_passages`` where they see the passages."""
     if isinstance(error, AccessRefused | LimitReached | QuestionRefused | NothingIndexed | IndexIncomplete | TooBusy):
         return str(error)
-    if isinstance(error, LLMFailed) and error.reason:
-        return f"The language model wrote no answer: {error.reason}. The passages below are not affected."
-    if isinstance(error, LLMFailed):
-        return "The language model did not finish its answer. The passages below are not affected."
-    return UNAVAILABLE
+    if not isinstance(error, LLMFailed):
+        return UNAVAILABLE
+    why = f"wrote no answer: {error.reason}" if error.reason else "did not finish its answer"
+    return f"The language model {why}.{' The passages below are not affected.' if with_passages else ''}"
 
 
 def status_of(error: Exception) -> int:

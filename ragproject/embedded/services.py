@@ -271,7 +271,7 @@ def beat() -> Service:
 def web() -> Service:
     """Return the web server."""
     host, port = settings.WEB_HOST, settings.WEB_PORT
-    options = ("--host", host, "--port", str(port), "--lifespan", "off", "--no-access-log", "--no-proxy-headers")
+    options = ("--host", host, "--port", str(port), "--lifespan", "on", "--no-access-log", "--no-proxy-headers")
     drain = ("--timeout-graceful-shutdown", str(WEB_DRAIN_SECONDS))
     return Service(
         name="web",

@@ -28,6 +28,12 @@ ALLOWED_HOSTS = env.items(
 CSRF_TRUSTED_ORIGINS: list[str] = env.items(
     "CSRF_TRUSTED_ORIGINS", [], "Origins whose forms are accepted, as `https://docs.example.org`.", convert=str
 )
+PUBLIC_URL = env.text(
+    "PUBLIC_URL",
+    "",
+    "Address of the site in links that leave it, as `https://docs.example.org`.",
+    default_in_words="the host that was asked",
+)
 BEHIND_HTTPS = env.flag("BEHIND_HTTPS", False, "A proxy ends TLS: secure cookies, redirect and HSTS.")
 WEB_HOST = env.text("WEB_HOST", "127.0.0.1", "Address that the web server of `up` listens on.")
 WEB_PORT = env.integer(

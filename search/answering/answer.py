@@ -61,12 +61,14 @@ class Timed:
 class Done:
     """The answer is complete, or what there is of it; ``tokens`` and their speed where a language model wrote it.
 
-    ``keep`` says that others who ask the same may be given it, too.
+    ``keep`` says that others who ask the same may be given it, too. ``prompt_tokens`` are 0 where its server counts
+    none.
     """
 
     tokens: int = 0
     tokens_per_second: float = 0.0
     keep: bool = False
+    prompt_tokens: int = 0
 
 
 Event = Found | DraftEvent | Timed | Done
@@ -203,7 +205,7 @@ async def one_draft(
             habits.ends_only = draft.ends_only
     speed = draft.tokens / (perf_counter() - started)
     logger.info("%s wrote %d tokens, %.1f a second", settings.LLM_MODEL, draft.tokens, speed)
-    yield Done(draft.tokens, round(speed, 1), keep=draft.complete)
+    yield Done(draft.tokens, round(speed, 1), keep=draft.complete, prompt_tokens=draft.prompt_tokens)
 
 
 async def extracted(

@@ -54,9 +54,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """The number of tokens that the server counted in the completion."""
+    """The number of tokens that the server counted in the completion, and in the prompt."""
 
     tokens: int
+    prompt: int = 0
 
 
 Piece = Said | Thought | Ended | Used
@@ -141,7 +142,8 @@ class CompletionReader:
                 yield Ended(reason)
         usage = chunk.get("usage")
         if isinstance(usage, dict) and isinstance(tokens := usage.get("completion_tokens"), int):
-            yield Used(tokens)
+            prompt = usage.get("prompt_tokens")
+            yield Used(tokens, prompt if isinstance(prompt, int) else 0)
 
     def _said(self, text: str) -> Iterator[Said]:
         """Yield the text with surrogate pairs joined; the first half of one waits for the next chunk."""

@@ -46,6 +46,7 @@ class Draft:
     ends_only: bool = False
     text: str = ""
     tokens: int = 0
+    prompt_tokens: int = 0
     _counted: int = 0
     _reason: str = ""
     _refusal: bool = False
@@ -72,8 +73,8 @@ class Draft:
                 yield from self._thought()
             case Waiting(seconds):
                 yield Notice("waiting", f"The language model is busy; it is asked again in {seconds:.0f} s.")
-            case Used(tokens):
-                self.tokens = tokens
+            case Used(tokens, prompt):
+                self.tokens, self.prompt_tokens = tokens, prompt
             case Ended(reason):
                 self._reason = self._reason or reason.casefold()
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -33,9 +33,10 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = ": still here\n\n"
-END = ""
 # Events made ahead of a slow reader before the language model has to wait.
 AHEAD = 64
+
+Form = Callable[[Event | Exception], str]
 
 
 async def first_event(events: AsyncGenerator[Event, None]) -> asyncio.Task[Event]:
@@ -55,12 +56,22 @@ async def first_event(events: AsyncGenerator[Event, None]) -> asyncio.Task[Event
     return first
 
 
+def for_pages(event: Event | Exception) -> str:
+    """Return an event, or what prevented the rest of the answer, in the form that the table above describes."""
+    if isinstance(event, Exception):
+        return encode("error", {"message": public_message(event)})
+    return encode(*described(event))
+
+
 async def event_stream(
-    events: AsyncGenerator[Event, None], first: asyncio.Task[Event] | None = None
+    events: AsyncGenerator[Event, None], first: asyncio.Task[Event] | None = None, form: Form = for_pages
 ) -> AsyncGenerator[str, None]:
-    """Yield the stream. Closing it stops whatever makes the events. ``first`` is what ``first_event`` returned."""
-    queue: asyncio.Queue[str] = asyncio.Queue(AHEAD)
-    producer = asyncio.create_task(produce(events, first, queue))
+    """Yield the stream. Closing it stops whatever makes the events. ``first`` is what ``first_event`` returned.
+
+    ``form`` writes each event, and the exception that ended them; events that it leaves empty are left out.
+    """
+    queue: asyncio.Queue[str | None] = asyncio.Queue(AHEAD)
+    producer = asyncio.create_task(produce(events, first, queue, form))
     try:
         while not queue.empty() or not producer.done():
             try:
@@ -68,9 +79,10 @@ async def event_stream(
                     text = await queue.get()
             except TimeoutError:
                 text = HEARTBEAT
-            if text == END:
+            if text is None:
                 break
-            yield text
+            if text:
+                yield text
         await producer
     finally:
         producer.cancel()
@@ -78,21 +90,24 @@ async def event_stream(
 
 
 async def produce(
-    events: AsyncGenerator[Event, None], first: asyncio.Task[Event] | None, queue: asyncio.Queue[str]
+    events: AsyncGenerator[Event, None],
+    first: asyncio.Task[Event] | None,
+    queue: asyncio.Queue[str | None],
+    form: Form,
 ) -> None:
-    """Put the whole answer into the queue, then END, in one task: a pause of the reader cancels no step of it."""
+    """Put the whole answer into the queue, then None, in one task: a pause of the reader cancels no step of it."""
     try:
         async with aclosing(events):
             if first:
-                await queue.put(encode(*described(await first)))
+                await queue.put(form(await first))
             async for event in events:
-                await queue.put(encode(*described(event)))
+                await queue.put(form(event))
     except FAILURES as error:
         logger.warning("a question was not answered: %s", error)
-        await queue.put(encode("error", {"message": public_message(error)}))
+        await queue.put(form(error))
     finally:
         with suppress(asyncio.QueueFull):  # then the reader is busy and sees that we are done
-            queue.put_nowait(END)
+            queue.put_nowait(None)
 
 
 def described(event: Event) -> tuple[str, dict[str, Any]]:

@@ -26,6 +26,7 @@ from search.access.identify import identify
 from search.answering.answer import answer
 from search.api.events import event_stream, first_event
 from search.api.health import missing_services
+from search.api.origins import from_another_site
 from search.catalogue import indexed_sources
 from search.exceptions import FAILURES, QuestionRefused, headers_of, public_message, status_of
 from search.forms import read_question
@@ -106,18 +107,6 @@ async def readyz(request: HttpRequest) -> JsonResponse:
         error = f"These services do not answer: {', '.join(missing)}."
         return JsonResponse({"status": "unavailable", "missing": missing, "error": error}, status=503)
     return JsonResponse({"status": "ok"})
-
-
-def from_another_site(request: HttpRequest) -> bool:
-    """Return whether a browser says that another site's page asks.
-
-    Browsers send Sec-Fetch-Site to https and loopback only, Origin with every POST; programs send neither.
-    """
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        return True
-    origin = request.headers.get("Origin")
-    own = {f"http://{request.get_host()}", f"https://{request.get_host()}", *settings.CSRF_TRUSTED_ORIGINS}
-    return origin is not None and origin not in own
 
 
 def body_of(request: HttpRequest) -> Mapping[str, Any]:

@@ -49,7 +49,7 @@ class Site:
         monkeypatch.setattr(retriever, "find", lambda *args: [])
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.socket.getsockname()[1])
-        self.server = uvicorn.Server(uvicorn.Config(asgi.application, lifespan="off", log_level="error"))
+        self.server = uvicorn.Server(uvicorn.Config(asgi.application, lifespan="on", log_level="error"))
         self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([self.socket])))
         self.thread.start()
 

@@ -1,0 +1,178 @@
+"""What the tools do. In: the arguments of a call, and who calls. Out: ``results``, or ToolError with a sentence.
+
+When the client cancels a call or hangs up, the answer that is being written for it is given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from typing import Annotated
+from urllib.parse import urldefrag
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
+from pydantic import Field
+
+from search import catalogue
+from search.access.admission import admit
+from search.access.caller import ASK, SEARCH
+from search.answering.answer import Found, answer
+from search.answering.citations import Token
+from search.answering.draft import Notice
+from search.answering.support import Unsupported
+from search.answering.thinking import Discard
+from search.api.mcp_server.asking import Asking, asking
+from search.api.mcp_server.quotations import cited, page_of, pages_of, quoted
+from search.api.mcp_server.results import (
+    QUOTATION,
+    Answer,
+    Fetched,
+    FoundPassages,
+    IndexedSource,
+    Page,
+    Results,
+    Sources,
+)
+from search.exceptions import FAILURES, QuestionRefused, public_message
+from search.forms import read_question
+from search.questions import Passage, Question
+from search.retrieval.retriever import retrieve_queued
+from search.timings import Timings
+
+Query = Annotated[
+    str, Field(max_length=20_000, description="A question or keywords, in the words of the documentation.")
+]
+SourceName = Annotated[str, Field(max_length=200, description="Search only this source (list_sources names them).")]
+MOST_PASSAGES = 10
+# A client is told how an answer grows after so many of its tokens.
+TOLD_EVERY = 25
+
+
+async def search_docs(
+    query: Query,
+    ctx: Context,
+    source: SourceName = "",
+    limit: Annotated[int, Field(ge=1, le=MOST_PASSAGES, description="Passages at most.")] = 5,
+) -> FoundPassages:
+    passages, asked = await found(query, ctx, source, limit)
+    return FoundPassages(passages=[quoted(passage, asked.site) for passage in passages])
+
+
+async def search(query: Query, ctx: Context) -> Results:
+    passages, asked = await found(query, ctx, "", MOST_PASSAGES)
+    return Results(results=list(pages_of(passages, asked.site)))
+
+
+async def found(query: str, ctx: Context, source: str, limit: int) -> tuple[list[Passage], Asking]:
+    """Return the passages that were found for a call, and who calls."""
+    asked = asking(ctx)
+    with told(source):
+        await sync_to_async(admit)(asked.caller, SEARCH)
+        question = read_question({"q": query, "source": source}, asked.caller, limit=limit)
+        return await retrieve_queued(question, Timings()), asked
+
+
+async def ask_docs(question: Query, ctx: Context, source: SourceName = "") -> Answer:
+    asked = asking(ctx)
+    with told(source):
+        await sync_to_async(admit)(asked.caller, ASK)
+        read = read_question({"q": question, "source": source}, asked.caller, limit=settings.ANSWER_PASSAGES)
+        return await collected(read, asked, ctx)
+
+
+async def collected(question: Question, asked: Asking, ctx: Context) -> Answer:
+    """Return the whole answer, and tell the client how it grows."""
+    text, mode, tokens = "", "", 0
+    passages: tuple[Passage, ...] = ()
+    notices: list[str] = []
+    async with aclosing(answer(question, Timings())) as events:
+        async for event in events:
+            match event:
+                case Found():
+                    passages, mode = event.passages, event.mode
+                    await ctx.report_progress(0, message=f"{len(passages)} passages found")
+                case Token():
+                    text, tokens = text + event.text, tokens + 1
+                    if tokens % TOLD_EVERY == 0:
+                        await ctx.report_progress(tokens, message=f"{len(text)} characters written")
+                case Discard():
+                    text = ""
+                case Unsupported(missing):
+                    text += f" (not in the passages: {', '.join(missing)})"
+                case Notice(kind, message) if kind not in ("thinking", "waiting"):
+                    notices.append(message)
+    return Answer(
+        answer=text,
+        written_by="language model" if mode == "llm" else "extracts",
+        notices=notices,
+        citations=[cited(passage, number, asked.site) for number, passage in enumerate(passages, 1)],
+    )
+
+
+async def fetch_page(
+    page: Annotated[str, Field(max_length=2048, description="A page's id from a result, or its address.")],
+    ctx: Context,
+    position: Annotated[int, Field(ge=0, description="Begin there; results and next_position name positions.")] = 0,
+) -> Page:
+    asked = asking(ctx)
+    with told():
+        await sync_to_async(admit)(asked.caller, SEARCH)
+        read = await sync_to_async(stored_page)(page, asked, position)
+    if read is None:
+        raise ToolError("There is no such page in the index. Take the id from a result of search_docs.")
+    return read
+
+
+async def fetch(
+    id: Annotated[str, Field(max_length=40, description="From a result of search.")], ctx: Context
+) -> Fetched:
+    page, _, position = id.partition(".")
+    read = await fetch_page(page, ctx, int(position) if position.isdecimal() else 0)
+    about = {"source": read.source, "note": QUOTATION}
+    if read.next_position is not None:
+        about["continues"] = f"fetch {read.page}.{read.next_position}"
+    return Fetched(id=id, title=read.title, text=read.text, url=read.url, metadata=about)
+
+
+async def list_sources(ctx: Context) -> Sources:
+    asked = asking(ctx)
+    with told():
+        await sync_to_async(admit)(asked.caller, SEARCH)
+        found = await sync_to_async(catalogue.indexed_sources)(asked.caller)
+    return Sources(
+        sources=[IndexedSource(name=each.name, pages=each.documents, passages=each.chunks) for each in found]
+    )
+
+
+async def page_resource(page: str, ctx: Context) -> str:
+    """Return a page from its beginning, for clients that attach documents themselves."""
+    asked = asking(ctx)
+    await sync_to_async(admit)(asked.caller, SEARCH)
+    read = await sync_to_async(stored_page)(page, asked, 0)
+    if read is None:
+        raise ResourceNotFoundError("There is no such page in the index.")
+    return f"> {QUOTATION}\n\n# {read.title}\n\n{read.url}\n\n{read.text}"
+
+
+def stored_page(page: str, asked: Asking, position: int) -> Page | None:
+    """Return a page by its id or its address; None where there is none that the caller may read."""
+    wanted: int | None = int(page) if page.isdecimal() and len(page) < 19 else None
+    if wanted is None:
+        seen = catalogue.findable_documents(asked.caller).filter(url=urldefrag(page).url)
+        wanted = seen.values_list("pk", flat=True).first()
+    found = catalogue.stored_document(wanted, asked.caller) if wanted is not None else None
+    return page_of(*found, asked.site, position) if found else None
+
+
+@contextmanager
+def told(source: str = "") -> Iterator[None]:
+    """Tell a failure to the model that called, in a sentence without internals."""
+    try:
+        yield
+    except FAILURES as error:
+        sentence = public_message(error, with_passages=False)
+        hint = " list_sources names those there are." if source and isinstance(error, QuestionRefused) else ""
+        raise ToolError(sentence + hint) from error
