@@ -61,6 +61,18 @@ ANSWER_LEAST_COSINE = env.number(
     validate=validate.Range(0, 1),
     default_in_words="0; stand-in: 0.45",
 )
+ANSWER_PASSAGE_TOKENS = env.integer(
+    "ANSWER_PASSAGE_TOKENS",
+    480,
+    "Tokens that a passage may grow to by its neighbours for the language model; 0: it stays as it was found.",
+    validate=validate.Range(0, 8192),
+)
+SEARCH_PASSAGES_PER_PAGE = env.integer(
+    "SEARCH_PASSAGES_PER_PAGE",
+    3,
+    "Passages of one page among those found; more only where nothing else is found.",
+    validate=validate.Range(1),
+)
 ANSWER_PASSAGES = env.integer(
     "ANSWER_PASSAGES", 5, "Passages that an answer is made of.", validate=validate.Range(1, 20)
 )

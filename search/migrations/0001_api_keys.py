@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("ingestion", "0007_readers_and_pauses"),
+        ("ingestion", "0008_readers_and_pauses"),
     ]
 
     operations = [

@@ -32,7 +32,7 @@ class Place(TypedDict):
 
 def quoted(passage: Passage, site: str) -> FoundPassage:
     """Return a passage with its text."""
-    text = passage.markdown
+    text = passage.text
     return FoundPassage(
         **place_of(passage, site), text=text if len(text) <= PASSAGE_CHARS else text[:PASSAGE_CHARS] + "…"
     )

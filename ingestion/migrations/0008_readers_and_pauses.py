@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("auth", "0012_alter_user_first_name_max_length"),
-        ("ingestion", "0006_words"),
+        ("ingestion", "0007_source_version"),
     ]
 
     operations = [
