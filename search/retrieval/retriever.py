@@ -91,9 +91,11 @@ async def retrieve_queued(question: Question, timings: Timings, client: str) -> 
 
     Raises TooBusy, too.
     """
-    prepared = await sync_to_async(prepare)(question, timings)
+    queue = query_embedder.question_queue()
+    with queue.coming():
+        prepared = await sync_to_async(prepare)(question, timings)
     with timings.stage("embed"):
-        vectors = await query_embedder.question_queue().embed(client, prepared.served.embedder, prepared.ids)
+        vectors = await queue.embed(client, prepared.served.embedder, prepared.ids)
     return await sync_to_async(find)(question, prepared, vectors, timings)
 
 
