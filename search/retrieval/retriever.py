@@ -97,9 +97,11 @@ async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]
 
     Raises TooBusy, too.
     """
-    prepared = await sync_to_async(prepare)(question, timings)
+    queue = query_embedder.question_queue()
+    with queue.coming():
+        prepared = await sync_to_async(prepare)(question, timings)
     with timings.stage("embed"):
-        queue, embedder, name = query_embedder.question_queue(), prepared.served.embedder, question.caller.name
+        embedder, name = prepared.served.embedder, question.caller.name
         vectors = await asyncio.gather(*(queue.embed(name, embedder, ids) for ids in prepared.ids))
     return await sync_to_async(find)(question, prepared, vectors, timings)
 

@@ -46,6 +46,7 @@ class Site:
         self.model = HeldEmbedder()
         self.queue = query_embedder.QuestionQueue()
         monkeypatch.setattr(query_embedder, "question_queue", lambda: self.queue)
+        monkeypatch.setattr(query_embedder, "BATCH_WAIT_SECONDS", 0)  # the first question does not wait for others
         monkeypatch.setattr(retriever, "prepare", self.prepare)
         monkeypatch.setattr(retriever, "find", lambda *args: [])
         self.socket = socket.create_server(("127.0.0.1", 0))

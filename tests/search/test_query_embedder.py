@@ -278,6 +278,63 @@ def test_those_who_wait_hold_no_thread() -> None:
     played(play)
 
 
+def test_a_batch_waits_for_questions_that_are_on_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_embedder, "BATCH_WAIT_SECONDS", 60)
+
+    async def run() -> list[list[int]]:
+        scene, prepared = Scene(), asyncio.Event()
+        scene.model.free.set()
+
+        async def prepare_and_ask() -> None:
+            with scene.queue.coming():
+                await prepared.wait()
+            await scene.queue.embed(READER, cast("Any", scene.model), np.array([2], np.uint32))
+
+        late = asyncio.create_task(prepare_and_ask())
+        await asyncio.sleep(0)
+        scene.ask(1, CROWD, SHORT)
+        await asyncio.sleep(0.01)
+        assert scene.model.batches == []
+        prepared.set()
+        await asyncio.gather(late, scene.end())
+        return scene.model.batches
+
+    assert asyncio.run(run()) == [[1, 2]]
+
+
+def test_a_batch_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> list[Any]:
+        scene = Scene()
+        with scene.queue.coming():
+            scene.ask(1, CROWD, SHORT)
+            return await scene.end()
+
+    assert asyncio.run(run()) == [1]
+
+
+def test_a_question_asked_before_waits_for_nothing() -> None:
+    async def run() -> Scene:
+        scene = Scene()
+        scene.model.free.set()
+        ids, longer = np.array([7, 7], np.uint32), np.array([7, 7, 7], np.uint32)
+        for each in (ids, ids, longer, ids):
+            assert await scene.queue.embed(READER, cast("Any", scene.model), each) == 7
+        return scene
+
+    assert asyncio.run(run()).model.sizes == [2, 3]
+
+
+def test_only_the_last_questions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_embedder, "KEPT_QUESTIONS", 2)
+    kept, vectors = query_embedder.KeptVectors(), cast("Any", "vectors")
+    first, second, third = (np.array([n], np.uint32) for n in range(3))
+    for ids in (first, second):
+        kept.add(ids, vectors)
+    kept.get(first)
+    kept.add(third, vectors)
+    assert [kept.get(ids) for ids in (first, second, third)] == ["vectors", None, "vectors"]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 600)), min_size=1, max_size=60))
 def test_everybody_is_taken_once_and_in_bounded_batches(asked: list[tuple[str, int]]) -> None:
     async def run() -> list[list[WaitingQuestion]]:

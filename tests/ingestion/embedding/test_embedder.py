@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -286,6 +286,28 @@ def test_a_batch_alone_has_all_cores_and_those_side_by_side_one_each(
     side_by_side.embed(["many words " * 100 for _ in range(6)])
     side_by_side.embed(["one more question"])
     assert (threads[0], set(threads[1:-1]), threads[-1]) == (2, {1}, 2)
+    torch.set_num_threads(before)
+
+
+def test_a_few_questions_are_one_batch_and_many_texts_are_divided(model: Embedder) -> None:
+    sizes: list[int] = []
+    forward = type(model.network).__call__
+
+    class Watched:
+        config, pooling = model.network.config, model.network.pooling
+
+        def __call__(self, stream: Any) -> Any:
+            sizes.append(len(stream.lengths))
+            return forward(model.network, stream)
+
+    import torch
+
+    questions, before = ["How long is a short question?"] * 8, torch.get_num_threads()
+    few = Embedder(cast("Any", Watched()), model.tokenizer, "cpu", 1024, 2, BatchExecutor(2), undivided_tokens=512)
+    few.embed(questions)
+    assert sizes == [8]
+    few.embed(questions * 20)
+    assert sum(sizes[1:]) == 160 and len(sizes) > 2
     torch.set_num_threads(before)
 
 
