@@ -13,6 +13,8 @@ from ragproject.settings.secret_key import read_secret_key
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Source] and the like, which mypy needs, work at run time too
 
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
 DEBUG = env.flag("DEBUG", False, "Show details of errors to visitors; never in production.")
 SECRET_KEY = env.text(
     "SECRET_KEY",
@@ -27,6 +29,8 @@ ALLOWED_HOSTS = env.items(
 CSRF_TRUSTED_ORIGINS: list[str] = env.items(
     "CSRF_TRUSTED_ORIGINS", [], "Origins whose forms are accepted, as `https://docs.example.org`.", convert=str
 )
+# Whether others than this machine's own browsers may come: then the rules for production hold.
+SERVES_OTHERS = not set(ALLOWED_HOSTS) <= LOOPBACK_NAMES
 BEHIND_HTTPS = env.flag("BEHIND_HTTPS", False, "A proxy ends TLS: secure cookies, redirect and HSTS.")
 WEB_HOST = env.text("WEB_HOST", "127.0.0.1", "Address that the web server of `up` listens on.")
 WEB_PORT = env.integer(

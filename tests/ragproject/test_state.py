@@ -18,7 +18,7 @@ from django.conf import settings as project
 from django.core.exceptions import ImproperlyConfigured
 from pymilvus import MilvusClient
 
-from ragproject.embedded import services
+from ragproject.embedded import services, stack
 from ragproject.embedded.console import Console
 from ragproject.embedded.data_folder import STATE, prepare
 from ragproject.embedded.model_folder import lacking
@@ -321,10 +321,25 @@ def test_a_model_folder_that_is_not_there_stops_the_stack(name: str, settings: A
         require_model(Console(colour=False))
 
 
-def test_a_model_of_the_hub_is_announced(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_of_the_hub_that_cannot_be_had_stops_the_stack_and_the_stand_in_is_offered(settings: Any) -> None:
+    settings.EMBED_MODEL = settings.MODEL_PATH = "nobody/no-such-model"
+    with pytest.raises(StackError, match=r"nobody/no-such-model .* is not on this machine.*EMBED_MODEL=stand-in"):
+        require_model(Console(colour=False))
+
+
+def test_a_model_in_the_hubs_cache_needs_no_connection(
+    model_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.EMBED_MODEL = settings.MODEL_PATH = "BAAI/bge-m3"
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda model, local_files_only: str(model_path))
     require_model(Console(colour=False))
-    assert "BAAI/bge-m3 from the model hub" in capsys.readouterr().out
+
+
+def test_a_missing_model_is_said_before_anything_is_looked_at(settings: Any, tmp_path: Path) -> None:
+    settings.DATA_DIR, settings.EMBED_MODEL, settings.MODEL_PATH = tmp_path, "nobody/none", "nobody/none"
+    settings.REDIS_URL = "redis://192.0.2.1:1/0"
+    with pytest.raises(StackError, match="stand-in"):
+        stack.run(cpu_workers=1, with_web=True, colour=False)
 
 
 @pytest.mark.e2e
