@@ -34,3 +34,5 @@ os.environ.update(
 )
 
 from ragproject.settings import *  # noqa: E402, F403
+
+DATABASES["snapshot"] = {**DATABASES["snapshot"], "TEST": {"MIRROR": "default"}}  # noqa: F405

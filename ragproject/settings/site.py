@@ -7,6 +7,7 @@ from typing import Any
 
 import django_stubs_ext
 from environs import validate
+from psycopg import IsolationLevel
 
 from ragproject.settings.locations import DATA_DIR, DATABASE_URL, env
 from ragproject.settings.secret_key import read_secret_key
@@ -95,7 +96,7 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS
 # Asked for on the inner network, by programs that do not pass through the proxy.
-SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz(/\w+)?|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS else None
 SECURE_REFERRER_POLICY = "same-origin"
@@ -150,7 +151,8 @@ CONTENT_SECURITY_POLICY = {
 }
 
 DATABASES: dict[str, dict[str, Any]] = {"default": env.database("DATABASE_URL", DATABASE_URL)}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+IS_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+if IS_SQLITE:
     # What several writing processes need: a write-ahead log, transactions that lock at their start, and up to 60 s of
     # waiting for the lock.
     DATABASES["default"]["OPTIONS"] = {
@@ -158,3 +160,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 60,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+# The same database, for backups: a transaction reads the rows of one moment, and nobody waits for it.
+DATABASES["snapshot"] = DATABASES["default"] | {
+    "OPTIONS": DATABASES["default"].get("OPTIONS", {})
+    | ({"transaction_mode": "DEFERRED"} if IS_SQLITE else {"isolation_level": IsolationLevel.REPEATABLE_READ})
+}

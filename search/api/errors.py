@@ -1,4 +1,4 @@
-"""Middleware: every error below /api/, and of /healthz and /readyz, is ``{"error": sentence}``.
+"""Middleware: every error below /api/, and of /healthz and /readyz with its roles, is ``{"error": sentence}``.
 
 In: whatever the views and all other middleware answered, Django's own HTML pages for 400, 403, 404, 405 and 500
 included. Out: the same status and headers, with a sentence that names no internals. What an exception was is in the
@@ -57,4 +57,4 @@ def with_json_error(request: HttpRequest, response: HttpResponseBase) -> HttpRes
 
 def is_api(path: str) -> bool:
     """Return whether programs, not people, ask for the path."""
-    return path.startswith("/api/") or path in OTHERS
+    return path.startswith(("/api/", "/readyz/")) or path in OTHERS

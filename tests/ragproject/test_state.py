@@ -138,11 +138,15 @@ async def test_files_that_are_whole_are_kept_when_a_server_is_killed_again_and_a
 # --- The database, which is the truth -----------------------------------------------------------------
 
 
+def on_sqlite(folder: Path) -> dict[str, str]:
+    return {**environment(folder), "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}"}
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("database")
     command = [sys.executable, "manage.py", "migrate"]
-    subprocess.run(command, cwd=project.BASE_DIR, env=environment(folder), check=True, capture_output=True)
+    subprocess.run(command, cwd=project.BASE_DIR, env=on_sqlite(folder), check=True, capture_output=True)
     with closing(sqlite3.connect(folder / "db.sqlite3")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return (folder / "db.sqlite3").read_bytes()
@@ -154,7 +158,7 @@ def test_a_damaged_database_stops_the_stack_with_one_sentence(tmp_path: Path, da
     file = tmp_path / "db.sqlite3"
     file.write_bytes(DAMAGES[damage](database))
     before = file.read_bytes()
-    done = subprocess.run(up(), env=environment(tmp_path), capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(up(), env=on_sqlite(tmp_path), capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert str(file) in done.stderr.splitlines()[-1]
