@@ -12,7 +12,8 @@
     │   │   └── ErrorPage         a soft 404, a login wall, a blank shell of scripts
     │   ├── DeviceTaken           another embedding worker uses the device
     │   ├── ChunkTooLarge         one chunk alone exhausts the device's memory
-    │   └── BadRecord             a record in the buffer cannot be read
+    │   ├── BadRecord             a record in the buffer cannot be read
+    │   └── BackupRefused         a backup cannot be written, is damaged, or would replace what nobody gave up
     └── TransientError            worth another try later
         ├── FetchFailed           time-out, reset, 5xx
         │   └── Throttled         429, 503 or a spent rate limit: the whole host is to be left alone
@@ -133,6 +134,10 @@ class MachineExhausted(EnvironmentFault):
 
 class DatabaseUnavailable(EnvironmentFault):
     """The database stores nothing: its disk is full, or it does not answer."""
+
+
+class BackupRefused(PermanentError):
+    """A backup cannot be written, is damaged or of another version, or would replace what nobody gave up."""
 
 
 class BufferUnavailable(EnvironmentFault):

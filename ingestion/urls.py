@@ -4,4 +4,7 @@ from django.urls import path
 
 from ingestion import views
 
-urlpatterns = [path("metrics", views.metrics, name="metrics")]
+urlpatterns = [
+    path("metrics", views.metrics, name="metrics"),
+    path("readyz/<str:role>", views.role_readiness, name="role-readiness"),
+]

@@ -1,6 +1,6 @@
-"""`/metrics`, for Prometheus.
+"""For those who operate the site: `/metrics`, for Prometheus, and `/readyz/ROLE`, for probes of workers.
 
-In: a request of this machine, or one with METRICS_TOKEN. Out: the state of everything, within SCRAPE_SECONDS.
+`/metrics` is for programs of this machine, or with METRICS_TOKEN, and answers within SCRAPE_SECONDS.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from threading import Lock
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from ingestion.pipeline.report.metrics import Exposition, exposition
+from ingestion.pipeline.report.readiness import ROLES, role_trouble
 
 # Prometheus itself gives up after 10 s, unless it is told otherwise.
 SCRAPE_SECONDS = 8.0
@@ -48,6 +49,19 @@ class Scraper:
 
 
 _scraper = Scraper()
+
+
+@csrf_exempt
+@require_safe
+@never_cache
+async def role_readiness(request: HttpRequest, role: str) -> JsonResponse:
+    """Answer 200 while the workers of a role do their work, else 503 with what is wrong."""
+    if role not in ROLES:
+        raise Http404
+    trouble = await sync_to_async(role_trouble, thread_sensitive=False)(role)
+    if trouble:
+        return JsonResponse({"status": "unavailable", "error": trouble}, status=503)
+    return JsonResponse({"status": "ok"})
 
 
 @csrf_exempt

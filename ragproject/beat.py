@@ -16,6 +16,8 @@ from celery.beat import SchedulingError
 from celery.schedules import schedstate, schedule
 from celery.utils.log import get_logger
 
+from ragproject.liveness import touch
+
 logger = get_logger(__name__)
 
 
@@ -53,6 +55,11 @@ class Scheduler(beat.Scheduler):
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
             logger.error("%s", error)
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due, and show that Beat lives. Return the seconds until the next job."""
+        touch()
+        return float(super().tick(*args, **kwargs))
 
     def _when(self, entry: beat.ScheduleEntry, next_time_to_run: Any, mktime: Any = None) -> float:
         return time.monotonic() + (self.adjust(next_time_to_run) or 0)

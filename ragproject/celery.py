@@ -1,23 +1,45 @@
-"""The Celery application. Its settings stand in ``settings.workers`` under the prefix ``CELERY_``."""
+"""The Celery application. Its settings stand in ``settings.workers`` under the prefix ``CELERY_``.
 
+A worker that loses Redis tries again every few seconds, says so, and ends after REDIS_PATIENCE_SECONDS: who runs it
+sees it end, and a new process finds a Redis that has moved.
+"""
+
+import logging
 import os
+import time
 from typing import Any
 
 import kombu
 from celery import Celery
 from celery.app.amqp import AMQP
+from celery.exceptions import WorkerTerminate
+from django.conf import settings
+
+from ragproject.liveness import Liveness
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 
 # Kombu waits two seconds longer before each try, up to 30; workers would notice that late that Redis is back.
 LONGEST_RECONNECT_SECONDS = 5
 
+logger = logging.getLogger(__name__)
+
 
 class Connection(kombu.Connection):
-    """A connection that is tried again every few seconds, however long Redis has been away."""
+    """A connection that is tried again every few seconds, for REDIS_PATIENCE_SECONDS at most."""
 
-    def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        return super().ensure_connection(*args, **{"interval_max": LONGEST_RECONNECT_SECONDS, **options})
+    def ensure_connection(self, errback: Any = None, *args: Any, **options: Any) -> Any:
+        patient_until = time.monotonic() + settings.REDIS_PATIENCE_SECONDS
+
+        def note(error: Exception, pause: float) -> None:
+            if errback:
+                errback(error, pause)
+            if time.monotonic() > patient_until:
+                seconds = f"{settings.REDIS_PATIENCE_SECONDS:.0f} s"
+                logger.critical("Redis did not answer for %s (REDIS_PATIENCE_SECONDS); this process ends", seconds)
+                raise WorkerTerminate(os.EX_TEMPFAIL)
+
+        return super().ensure_connection(note, *args, **{"interval_max": LONGEST_RECONNECT_SECONDS, **options})
 
 
 class Messages(AMQP):
@@ -28,5 +50,6 @@ class Messages(AMQP):
 
 app = Celery("ragproject", amqp=Messages)
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.steps["worker"].add(Liveness)
 app.autodiscover_tasks()
 app.autodiscover_tasks(related_name="worker_signals")  # what such a worker does at its start and end

@@ -8,8 +8,9 @@ no public way to list what it read, and drops the metadata of lists; so this is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,9 @@ from environs import Env
 
 T = TypeVar("T")
 Validator = Callable[[Any], Any]
+# Likeness of two names from 0 to 1: MILVUS_URL and MILVUS_URI have 0.9, LLM_URL and LLM_BASE_URL 0.74; compose's own
+# variables have 0.7 at most with any setting.
+LEAST_LIKENESS = 0.73
 
 
 @dataclass(frozen=True)
@@ -117,3 +121,10 @@ def spelled(value: object) -> str:
             return ",".join(map(spelled, value))
         case _:
             return str(value)
+
+
+def misspelled(in_file: set[str], known: Mapping[str, Setting]) -> Iterator[str]:
+    """Yield a warning for each variable of the .env file that looks like a setting's name misspelled."""
+    for name in sorted(in_file - known.keys()):
+        for nearest in get_close_matches(name.upper(), known, n=1, cutoff=LEAST_LIKENESS):
+            yield f"WARNING: .env sets {name}, which is no setting. Did you mean {nearest}?"

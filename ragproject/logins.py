@@ -22,6 +22,7 @@ from axes.models import AccessAttempt, AccessLog
 from django.conf import settings
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.forms import AuthenticationForm
+from django.core.validators import MaxLengthValidator
 from django.db.models import Max, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -35,6 +36,12 @@ CHECK_LOCKS = [threading.Lock() for _ in range(64)]
 
 class ReaderLoginForm(AuthenticationForm):
     """The login of readers, one attempt of a client at a time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Django tells browsers alone; PostgreSQL would refuse to count a longer name as a failure.
+        name = self.fields["username"]
+        name.validators.append(MaxLengthValidator(name.max_length))  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         address = client_of(self.request) if self.request else LOCAL

@@ -14,7 +14,9 @@ import hypothesis
 import pytest
 import redis
 from django.conf import settings as django_settings
+from django.db import connection
 from pymilvus import MilvusClient
+from pytest_django import DjangoDbBlocker
 
 from ingestion.coordination import redis_client
 from ingestion.embedding.stand_in_model import assemble
@@ -82,6 +84,16 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """PostgreSQL drops no database that threads of the tests still have connections to."""
+    yield
+    if connection.vendor == "postgresql":
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(f"{others} AND pid <> pg_backend_pid()")
 
 
 @pytest.fixture(scope="session")

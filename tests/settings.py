@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import tempfile
+from pathlib import Path
 
 from tests.support import databases
 
@@ -19,7 +20,7 @@ TEST_DIR = tempfile.mkdtemp(prefix="rag-tests-")
 atexit.register(shutil.rmtree, TEST_DIR, ignore_errors=True)
 os.environ.update(
     DATA_DIR=TEST_DIR,
-    DATABASE_URL=databases.server_url() or f"sqlite:///{TEST_DIR}/db.sqlite3",
+    DATABASE_URL=databases.fresh_url(Path(TEST_DIR) / "db.sqlite3"),
     REDIS_URL=f"redis://127.0.0.1:{free_port()}/0",
     MILVUS_URI=f"http://127.0.0.1:{free_port()}",
     WEB_PORT=str(free_port()),
@@ -33,3 +34,5 @@ os.environ.update(
 )
 
 from ragproject.settings import *  # noqa: E402, F403
+
+DATABASES["snapshot"] = {**DATABASES["snapshot"], "TEST": {"MIRROR": "default"}}  # noqa: F405

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OWN = {"ragproject", "ingestion", "search"}
 MODEL_PACKAGES = {"torch", "flagembedding", "transformers", "sentence-transformers"}
 # Set by the image, or meant for the embedded stack alone: compose.yaml need not name them.
-NOT_FOR_COMPOSE = {"DATA_DIR", "WEB_HOST", "WEB_PORT", "CPU_WORKERS"}
+NOT_FOR_COMPOSE = {"DATA_DIR", "HEARTBEAT_FILE", "WEB_HOST", "WEB_PORT", "CPU_WORKERS"}
 # Variables of compose.yaml itself, read by no program of ours.
 OF_COMPOSE = {
     *("POSTGRES_PASSWORD", "REDIS_PASSWORD", "MILVUS_PASSWORD", "MINIO_PASSWORD", "REDIS_MAXMEMORY"),

@@ -31,8 +31,8 @@ from ingestion.coordination.redis_client import available
 from ingestion.exceptions import BufferUnavailable
 
 FLUSH_SECONDS = 2.0
-# Upper bounds in seconds. Among them are the thresholds of `docker/observability/rules.yml`, and the strictest ones that
-# are usual: 10 ms to embed a question, 15 ms to search, 200 ms to generate.
+# Upper bounds in seconds. Among them are the thresholds of `docker/observability/rules.yml`, and the strictest ones
+# that are usual: 10 ms to embed a question, 15 ms to search, 200 ms to generate.
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 SUM = "sum"
 

@@ -45,6 +45,11 @@ def prepare(folder: Path, console: Console) -> None:
     except OSError as error:
         why = f"{folder} cannot be used ({error.strerror}); set DATA_DIR to a folder of your own."
         raise StackError(why) from error
+    require_access(folder)
+
+
+def require_access(folder: Path) -> None:
+    """Raise StackError where a file of the stack's state cannot be read and written by this user."""
     for path in (folder, *(folder / name for name in STATE)):
         needed = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
         if path.exists() and not os.access(path, needed):

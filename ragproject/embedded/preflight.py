@@ -30,6 +30,8 @@ from ragproject.embedded.parent_watch import bound_to_parent
 from ragproject.embedded.restarts import LOCK_FILE
 
 LOCK_TRIES, LOCK_PAUSE_SECONDS = 5, 0.05
+# How long the model hub may take to say that it has a model.
+HUB_SECONDS = 10.0
 
 
 class StackError(Exception):
@@ -116,15 +118,12 @@ def user_of(port: int) -> str:
 
 
 def require_model(console: Console) -> None:
-    """Assemble the stand-in if it is chosen and incomplete.
-
-    Raises StackError for another model's folder that is incomplete or missing. A model that is named by its hub id is
-    looked for when the workers need it.
-    """
-    folder = Path(settings.MODEL_PATH).expanduser()
-    if settings.EMBED_MODEL == settings.STAND_IN:
-        if not lacking(folder):
-            return
+    """Assemble the stand-in if it is chosen and incomplete. Raises StackError for another model that cannot be used."""
+    if problem := model_problem():
+        raise StackError(problem)
+    if settings.EMBED_MODEL != settings.STAND_IN:
+        console.line("up", f"model: {settings.EMBED_MODEL}")
+    elif lacking(Path(settings.MODEL_PATH)):
         # In a process of its own, because PyTorch would stay in this one's memory.
         console.line("up", f"model: assembling the stand-in in {settings.MODEL_PATH}")
         command = bound_to_parent([sys.executable, "-W", "ignore", "manage.py", "standin_model"])
@@ -132,30 +131,55 @@ def require_model(console: Console) -> None:
         if done.returncode or lacking(Path(settings.MODEL_PATH)):
             said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise StackError(f"The stand-in model could not be assembled: {said}")
-        return
+
+
+def model_problem() -> str:
+    """Return why the chosen model cannot be used, and what to do; empty for one that can, and for the stand-in."""
+    if settings.EMBED_MODEL == settings.STAND_IN:
+        return ""
+    folder = Path(settings.MODEL_PATH).expanduser()
     if folder.is_dir():
         if missing := lacking(folder):
-            raise StackError(
+            return (
                 f"The model folder {folder} (EMBED_MODEL) is incomplete: {', '.join(missing)} missing or cut short. "
                 "Copy the model there again, or set EMBED_MODEL to another folder, a hub id (BAAI/bge-m3) or stand-in."
             )
-    elif folder.is_absolute() or settings.EMBED_MODEL.startswith((".", "~")):
-        raise StackError(
+        return ""
+    if folder.is_absolute() or settings.EMBED_MODEL.startswith((".", "~")) or settings.EMBED_MODEL.count("/") != 1:
+        return (
             f"The model folder {folder} (EMBED_MODEL) does not exist. Set EMBED_MODEL to a folder with BGE-M3, to a "
             "hub id (BAAI/bge-m3) or to stand-in."
         )
-    else:
-        console.line("up", f"model: {settings.EMBED_MODEL} from the model hub's cache, or downloaded on first use")
+    return hub_problem(settings.EMBED_MODEL)
+
+
+def hub_problem(model: str) -> str:
+    """Return why a model that is named by its hub id can neither be read from the cache nor downloaded."""
+    # 0.3 s to import, and needed for such a model alone.
+    from huggingface_hub import HfApi, snapshot_download
+
+    with suppress(OSError):  # it is not in the cache, or not whole
+        if not lacking(Path(snapshot_download(model, local_files_only=True))):
+            return ""
+    try:
+        HfApi().model_info(model, timeout=HUB_SECONDS)
+    except Exception as error:  # of several libraries, which have nothing in common
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
+        return (
+            f"The model {model} (EMBED_MODEL) is not on this machine, and the model hub cannot give it ({said}). "
+            "Connect this machine to the hub; or copy the model to a folder and set EMBED_MODEL to that; or set "
+            "EMBED_MODEL=stand-in, a small English model that needs no download, to try everything else."
+        )
+    return ""
 
 
 def migrate(console: Console) -> None:
     """Bring the database's tables up to date; write nothing where they are. Raises StackError."""
     connection = connections["default"]
     try:
-        executor = MigrationExecutor(connection)
-        if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        if missing := migrations_missing():
             call_command("migrate", interactive=False, verbosity=0)
-            console.line("up", f"database: {len(missing)} migrations applied")
+            console.line("up", f"database: {missing} migrations applied")
     except DatabaseError as error:
         said, remedy = str(error).strip().rstrip("."), "Check DATABASE_URL."
         if connection.vendor == "sqlite":
@@ -164,3 +188,9 @@ def migrate(console: Console) -> None:
         raise StackError(f"The database cannot be used: {said}. {remedy}") from error
     finally:
         connections.close_all()
+
+
+def migrations_missing() -> int:
+    """Return how many migrations the database's tables lack. Raises Django's DatabaseError."""
+    executor = MigrationExecutor(connections["default"])
+    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))

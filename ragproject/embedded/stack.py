@@ -31,6 +31,8 @@ from ragproject.embedded.parent_watch import bound_to_parent
 from ragproject.embedded.preflight import StackError, migrate, only_stack_in, require_free, require_model
 from ragproject.embedded.restarts import RestartLog
 from ragproject.embedded.services import Service
+from ragproject.environment import misspelled
+from ragproject.settings import env
 
 # Often enough that a restart is prompt; six waitpid calls a tick cost nothing measurable.
 TICK_SECONDS = 0.25
@@ -55,13 +57,15 @@ def run(*, cpu_workers: int, with_web: bool, colour: bool) -> None:
     console = Console(colour=colour)
     prepare(settings.DATA_DIR, console)
     with only_stack_in(settings.DATA_DIR):
+        require_model(console)  # the first thing to know on a machine that cannot download one
         tiers = plan(cpu_workers=cpu_workers, with_web=with_web)
         for sentence in services.open_to_everybody():
             console.line("up", f"WARNING: {sentence}")
+        for warning in misspelled(env.in_file, env.settings):
+            console.line("up", warning)
         if connections["default"].vendor == "sqlite":
             require_rows(Path(connections["default"].settings_dict["NAME"]))
         migrate(console)
-        require_model(console)
         asyncio.run(serve(tiers, console))
 
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import django_stubs_ext
 from environs import validate
+from psycopg import IsolationLevel
 
 from ragproject.settings.locations import DATA_DIR, DATABASE_URL, env
 from ragproject.settings.secret_key import read_secret_key
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Source] and the like, which mypy needs, work at run time too
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 env.begin("web site")
 DEBUG = env.flag("DEBUG", False, "Show details of errors to visitors; never in production.")
@@ -34,6 +37,8 @@ PUBLIC_URL = env.text(
     "Address of the site in links that leave it, as `https://docs.example.org`.",
     default_in_words="the host that was asked",
 )
+# Whether others than this machine's own browsers may come: then the rules for production hold.
+SERVES_OTHERS = not set(ALLOWED_HOSTS) <= LOOPBACK_NAMES
 BEHIND_HTTPS = env.flag("BEHIND_HTTPS", False, "A proxy ends TLS: secure cookies, redirect and HSTS.")
 WEB_HOST = env.text("WEB_HOST", "127.0.0.1", "Address that the web server of `up` listens on.")
 WEB_PORT = env.integer(
@@ -105,7 +110,7 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS
 # Asked for on the inner network, by programs that do not pass through the proxy.
-SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz(/\w+)?|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS else None
 SECURE_REFERRER_POLICY = "same-origin"
@@ -161,7 +166,8 @@ CONTENT_SECURITY_POLICY = {
 }
 
 DATABASES: dict[str, dict[str, Any]] = {"default": env.database("DATABASE_URL", DATABASE_URL)}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+IS_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+if IS_SQLITE:
     # What several writing processes need: a write-ahead log, transactions that lock at their start, and up to 60 s of
     # waiting for the lock.
     DATABASES["default"]["OPTIONS"] = {
@@ -169,3 +175,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 60,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+# The same database, for backups: a transaction reads the rows of one moment, and nobody waits for it.
+DATABASES["snapshot"] = DATABASES["default"] | {
+    "OPTIONS": DATABASES["default"].get("OPTIONS", {})
+    | ({"transaction_mode": "DEFERRED"} if IS_SQLITE else {"isolation_level": IsolationLevel.REPEATABLE_READ})
+}

@@ -13,6 +13,16 @@ from ragproject.settings.locations import REDIS_URL, broker_url, env
 env.begin("workers")
 CPU_WORKERS = env.integer("CPU_WORKERS", 2, "Processes that fetch and cut.", validate=validate.Range(1, 256))
 CELERY_BROKER_URL = broker_url(REDIS_URL)
+# A restart of Redis takes seconds, and an upgrade of its machine minutes.
+REDIS_PATIENCE_SECONDS = env.number(
+    "REDIS_PATIENCE_SECONDS",
+    600.0,
+    "A worker that has no connection to Redis for so long ends; its supervisor starts a new one.",
+    validate=validate.Range(10),
+)
+HEARTBEAT_FILE = env.text(
+    "HEARTBEAT_FILE", "", "File that a worker and Beat touch every 10 s while they live; the images set it."
+)
 # The drain has a process of its own. Milvus' client and a batch of vectors take 38 MB, which every CPU worker (106 MB)
 # would need otherwise, and a drain that waits behind slow pages would make the embedder wait.
 CELERY_TASK_QUEUES = [Queue("cpu"), Queue("gpu"), Queue("index")]

@@ -1,7 +1,7 @@
 """Middleware: a request's id in every response, and errors for programs as problems (RFC 9457).
 
 In: whatever the views and all other middleware answered, Django's own HTML pages for 400, 403, 404, 405 and 500
-included. Out: the same status and headers; below /api/, and for /healthz and /readyz, with a body that names no
+included. Out: the same status and headers; below /api/, and for /healthz and /readyz with its roles, with a body that names no
 internals. What an exception was is in the log, where Django puts it. A HEAD is answered as a GET without its body.
 """
 
@@ -95,4 +95,4 @@ def problem_response(
 
 def is_api(path: str) -> bool:
     """Return whether programs, not people, ask for the path."""
-    return path.startswith("/api/") or path in OTHERS
+    return path.startswith(("/api/", "/readyz/")) or path in OTHERS

@@ -112,6 +112,7 @@ def test_it_starts_beside_a_schedule_that_is_damaged_and_leaves_none(
     (tmp_path / "celerybeat-schedule.dir").write_bytes(b"'entries', (0, 1000)\n")
     before = sorted(tmp_path.iterdir())
     variables = {**os.environ, "DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "ragproject.settings"}
+    variables |= {"HEARTBEAT_FILE": str(tmp_path / "alive")}
     variables |= {"SECRET_KEY": "x" * 50, "DISPATCH_SECONDS": "0.1", "DATABASE_URL": "sqlite://:memory:"}
     command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "ragproject", "beat"]
     process = subprocess.Popen(command, cwd=project.BASE_DIR, env=variables, stderr=subprocess.PIPE, text=True)
@@ -122,7 +123,7 @@ def test_it_starts_beside_a_schedule_that_is_damaged_and_leaves_none(
         said = process.communicate(timeout=60)[1]
     assert clean_redis.llen("cpu") > 2, said
     assert "Traceback" not in said
-    assert sorted(tmp_path.iterdir()) == before
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "alive"])
 
 
 def test_the_time_of_day_is_what_celerys_own_scheduler_goes_by(clocks: Clocks) -> None:

@@ -18,7 +18,7 @@ from django.conf import settings as project
 from django.core.exceptions import ImproperlyConfigured
 from pymilvus import MilvusClient
 
-from ragproject.embedded import services
+from ragproject.embedded import services, stack
 from ragproject.embedded.console import Console
 from ragproject.embedded.data_folder import STATE, prepare
 from ragproject.embedded.model_folder import lacking
@@ -138,11 +138,15 @@ async def test_files_that_are_whole_are_kept_when_a_server_is_killed_again_and_a
 # --- The database, which is the truth -----------------------------------------------------------------
 
 
+def on_sqlite(folder: Path) -> dict[str, str]:
+    return {**environment(folder), "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}"}
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("database")
     command = [sys.executable, "manage.py", "migrate"]
-    subprocess.run(command, cwd=project.BASE_DIR, env=environment(folder), check=True, capture_output=True)
+    subprocess.run(command, cwd=project.BASE_DIR, env=on_sqlite(folder), check=True, capture_output=True)
     with closing(sqlite3.connect(folder / "db.sqlite3")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return (folder / "db.sqlite3").read_bytes()
@@ -154,7 +158,7 @@ def test_a_damaged_database_stops_the_stack_with_one_sentence(tmp_path: Path, da
     file = tmp_path / "db.sqlite3"
     file.write_bytes(DAMAGES[damage](database))
     before = file.read_bytes()
-    done = subprocess.run(up(), env=environment(tmp_path), capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(up(), env=on_sqlite(tmp_path), capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert str(file) in done.stderr.splitlines()[-1]
@@ -321,10 +325,25 @@ def test_a_model_folder_that_is_not_there_stops_the_stack(name: str, settings: A
         require_model(Console(colour=False))
 
 
-def test_a_model_of_the_hub_is_announced(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_of_the_hub_that_cannot_be_had_stops_the_stack_and_the_stand_in_is_offered(settings: Any) -> None:
+    settings.EMBED_MODEL = settings.MODEL_PATH = "nobody/no-such-model"
+    with pytest.raises(StackError, match=r"nobody/no-such-model .* is not on this machine.*EMBED_MODEL=stand-in"):
+        require_model(Console(colour=False))
+
+
+def test_a_model_in_the_hubs_cache_needs_no_connection(
+    model_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.EMBED_MODEL = settings.MODEL_PATH = "BAAI/bge-m3"
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda model, local_files_only: str(model_path))
     require_model(Console(colour=False))
-    assert "BAAI/bge-m3 from the model hub" in capsys.readouterr().out
+
+
+def test_a_missing_model_is_said_before_anything_is_looked_at(settings: Any, tmp_path: Path) -> None:
+    settings.DATA_DIR, settings.EMBED_MODEL, settings.MODEL_PATH = tmp_path, "nobody/none", "nobody/none"
+    settings.REDIS_URL = "redis://192.0.2.1:1/0"
+    with pytest.raises(StackError, match="stand-in"):
+        stack.run(cpu_workers=1, with_web=True, colour=False)
 
 
 @pytest.mark.e2e

@@ -42,15 +42,24 @@ def server_url() -> str:
 
 
 def fresh_url(file: Path) -> str:
-    """The URL of an empty database: ``file`` itself, or one on the server with a name made of the file's path."""
+    """The URL of an empty database: ``file`` itself, or one on the server that is dropped when this process ends."""
     server = server_url()
     if not server:
         return f"sqlite:///{file}"
     name = f"tests_{hashlib.blake2b(str(file).encode(), digest_size=8).hexdigest()}"
-    with psycopg.connect(urlsplit(server)._replace(path="/postgres").geturl(), autocommit=True) as connection:
-        for statement in ("DROP DATABASE IF EXISTS {} WITH (FORCE)", "CREATE DATABASE {}"):
-            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+    drop(server, name)
+    administer(server, "CREATE DATABASE {}", name)
+    atexit.register(drop, server, name)
     return urlsplit(server)._replace(path=f"/{name}").geturl()
+
+
+def drop(server: str, name: str) -> None:
+    administer(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+def administer(server: str, statement: str, name: str) -> None:
+    with psycopg.connect(urlsplit(server)._replace(path="/postgres").geturl(), autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
 def execute(url: str, statement: str) -> list[Any]:
@@ -71,7 +80,7 @@ def start_server(folder: Path) -> str:
         os.chown(folder, user.pw_uid, user.pw_gid)
     data = folder / "data"
     subprocess.run(
-        unprivileged(program("initdb"), "-D", str(data), "-U", "tests", "--encoding", "UTF8", "--no-sync"),
+        unprivileged(program("initdb"), "-D", str(data), "-U", "tests", "-A", "trust", "-E", "UTF8", "--no-sync"),
         cwd=folder, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]

@@ -6,7 +6,6 @@ import json
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -15,16 +14,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from ingestion.types import Json
-from ragproject.environment import Setting, spelled
+from ragproject.environment import Setting, misspelled, spelled
 from ragproject.settings import env
 
 HIDDEN = "***"
 # All before the host of a URL, up to the last @: a password may hold a : / or @ that was not escaped.
 CREDENTIALS = re.compile(r"://(?!/)\S*@")
 SECRET_PARAMETER = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
-# Likeness of two names from 0 to 1: MILVUS_URL and MILVUS_URI have 0.9, LLM_URL and LLM_BASE_URL 0.74; compose's own
-# variables have 0.7 at most with any setting.
-LEAST_LIKENESS = 0.73
 # Characters; a wider value pushes the rest of its line to the right.
 WIDEST_COLUMN = 30
 
@@ -39,7 +35,7 @@ class Command(BaseCommand):
         form.add_argument("--markdown", action="store_true", help="the README's table: names, defaults and meanings")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for warning in warnings(env.in_file, env.settings):
+        for warning in misspelled(env.in_file, env.settings):
             self.stderr.write(warning)
         if options["markdown"]:
             self.stdout.write("\n".join(table(env.settings.values())))
@@ -90,10 +86,3 @@ def entry(setting: Setting) -> str:
     """Return what the README's table says of a setting."""
     default = setting.default if setting.in_words else f"`{setting.default}`" if setting.default else "none"
     return f"**`{setting.name}`** ({default}) {setting.meaning}"
-
-
-def warnings(in_file: set[str], known: dict[str, Setting]) -> Iterator[str]:
-    """Yield a warning for each variable of the .env file that looks like a setting's name misspelled."""
-    for name in sorted(in_file - known.keys()):
-        for nearest in get_close_matches(name.upper(), known, n=1, cutoff=LEAST_LIKENESS):
-            yield f"WARNING: .env sets {name}, which is no setting. Did you mean {nearest}?"

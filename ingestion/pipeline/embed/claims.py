@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import connection, transaction
 from django.utils import timezone
 
 from ingestion.coordination.device import device_id
@@ -41,8 +42,14 @@ def work_left() -> bool:
 
 
 def claim_fresh(most: int) -> list[Chunk]:
-    """Claim up to this many chunks that no worker has died of, shared fairly among the sources."""
-    return take(choose_fairly(waiting().filter(attempts=0), most))
+    """Claim up to this many chunks that no worker has died of, shared fairly among the sources.
+
+    Where another worker took all of those that were chosen, choose again.
+    """
+    while ids := choose_fairly(waiting().filter(attempts=0), most):
+        if claimed := take(ids):
+            return claimed
+    return []
 
 
 def claim_suspects() -> list[Chunk]:
@@ -59,7 +66,11 @@ def take(ids: Sequence[int]) -> list[Chunk]:
     """Claim these chunks and return those that are this worker's now, with what a record needs of their documents."""
     if not ids:
         return []
-    Chunk.objects.claim(ids, owner=owner(), until=lease_end())
+    with transaction.atomic():
+        # PostgreSQL's workers on other devices take other rows at the same time, and none waits for another.
+        free = waiting().filter(id__in=ids).select_for_update(skip_locked=True).order_by()
+        ids = list(free.values_list("id", flat=True)) if connection.features.has_select_for_update else ids
+        Chunk.objects.claim(ids, owner=owner(), until=lease_end())
     rows = mine().filter(id__in=ids).order_by("id").select_related("document")
     return list(rows.only(*FIELDS, *(f"document__{name}" for name in DOCUMENT_FIELDS)))
 

@@ -59,13 +59,18 @@ def _held_up_runs() -> Iterator[str]:
 def _late_jobs() -> Iterator[str]:
     """Yield an alert for each of Beat's jobs that is late while work waits; none before its first time."""
     ages = heartbeat.job_ages()
-    for name, (period, symptom, processes) in JOBS.items():
-        age, bound = ages.get(name), max(LATE_PERIODS * getattr(settings, period), LATE_SECONDS)
-        if age is None or age <= bound:
+    for name, (_, symptom, processes) in JOBS.items():
+        age = ages.get(name)
+        if age is None or age <= late_after(name):
             continue
         unfinished = Chunk.objects.filter(state__in=(*Chunk.PENDING, *Chunk.LEAVING))
         if Run.objects.active().exists() or unfinished.exists():
             yield f"{symptom} for {age:.0f} s: look whether {processes} run and what they log."
+
+
+def late_after(job: str) -> float:
+    """Return after how many seconds a job of Beat's is late."""
+    return max(LATE_PERIODS * float(getattr(settings, JOBS[job][0])), LATE_SECONDS)
 
 
 def _failing_services() -> Iterator[str]:

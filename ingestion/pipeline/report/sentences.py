@@ -32,8 +32,12 @@ def chunks_sentence(figures: Mapping[str, int]) -> str:
 
 
 def dropped_sentence(dropped: Mapping[str, int]) -> str:
-    """Return how many words rules left out of the documents' texts, by rule; empty when that is none."""
-    rules = ", ".join(f"{words} of “{rule}”" for rule, words in dropped.items())
+    """Return how many words rules left out of the documents' texts, by rule; empty when that is none.
+
+    The most come first: PostgreSQL stores the rules of a run's figures in an order of its own.
+    """
+    most_first = sorted(dropped.items(), key=lambda found: found[1], reverse=True)
+    rules = ", ".join(f"{words} of “{rule}”" for rule, words in most_first)
     return f"{sum(dropped.values())} words left out by rules: {rules}" if dropped else ""
 
 

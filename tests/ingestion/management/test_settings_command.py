@@ -11,8 +11,8 @@ import pytest
 from django.conf import settings as configured
 from django.core.management import call_command
 
-from ingestion.management.commands.settings import shown, table, warnings
-from ragproject.environment import Environment
+from ingestion.management.commands.settings import shown, table
+from ragproject.environment import Environment, misspelled
 from ragproject.settings import env
 from tests.ingestion.management.test_commands import run
 from tests.test_packaging import OF_COMPOSE
@@ -129,7 +129,7 @@ def test_it_names_the_nearest_setting_to_a_misspelled_one(
 
 
 def test_it_warns_of_no_variable_of_compose_and_of_no_setting() -> None:
-    assert list(warnings(OF_COMPOSE | env.settings.keys(), env.settings)) == []
+    assert list(misspelled(OF_COMPOSE | env.settings.keys(), env.settings)) == []
 
 
 def test_the_readmes_table_is_what_it_prints() -> None:

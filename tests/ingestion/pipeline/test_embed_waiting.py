@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +39,7 @@ from ingestion.pipeline.state.collections import adopt, written_store
 from ingestion.pipeline.state.fingerprints import embedding_digest
 from ingestion.types import EmbeddedChunk
 from ingestion.vector_store.store import VectorStore
+from tests.support.databases import fresh_url
 from tests.support.fake_embedder import FakeEmbedder
 from tests.support.rows import make_chunk, make_document, make_source, record
 
@@ -682,3 +685,25 @@ def test_the_meter_counts_waiting_between_slices_only_while_work_waits(monkeypat
     work(5.0, more=False)
     assert meter.figures() == {"tokens_per_second": 12.0, "busy": 0.8}
     assert meter.rate() == 15.0
+
+
+# --- Several workers on one database ------------------------------------------------------------------------
+
+
+@pytest.mark.processes
+@pytest.mark.filterwarnings("default")
+def test_workers_that_claim_at_the_same_time_share_the_chunks_without_doubles(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.support.contending_claims", "4", "600"],
+        env={
+            **os.environ,
+            "DATABASE_URL": fresh_url(tmp_path / "claims.sqlite3"),
+            "DJANGO_SETTINGS_MODULE": "ragproject.settings",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    claimed, distinct, indexed, failed = map(int, done.stdout.split())
+    assert (claimed - distinct, indexed, failed) == (0, 600, 0), done.stderr

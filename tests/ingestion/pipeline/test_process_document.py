@@ -280,7 +280,7 @@ def test_the_words_that_rules_drop_are_counted_for_the_document_and_for_the_run(
     Run.objects.update(state=Run.State.RUNNING)
     finish_runs()
     run.refresh_from_db()
-    assert list(run.figures["dropped"].items()) == [("navigation", 12), ("footer", 4)]
+    assert run.figures["dropped"] == {"navigation": 12, "footer": 4}
     assert dropped_sentence(run.figures["dropped"]) == ("16 words left out by rules: 12 of “navigation”, 4 of “footer”")
 
 
