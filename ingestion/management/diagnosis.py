@@ -178,7 +178,7 @@ def redis() -> Iterator[Finding]:
         )
         return
     try:
-        trouble = redis_client.memory_trouble()
+        trouble = redis_client.memory_fault()
         redis_client.require_writes()
         with redis_client.available() as client:
             found, (seconds, _) = client.info("server"), client.time()
@@ -252,7 +252,7 @@ def workers() -> Iterator[Finding]:
     """Yield the embedding workers that live, and the alerts that `manage.py status` shows."""
     try:
         for found in heartbeat.workers():
-            yield Finding("workers", "ok", f"{found['host']}/{found['device']} is {found['state']}")
+            yield Finding("workers", "ok", f"{found.device_id} is {found.state}")
         for alert in alerts():
             yield Finding("workers", "warn", *said(Exception(alert)))
     except (IngestionError, DatabaseError):

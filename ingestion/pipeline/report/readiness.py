@@ -37,5 +37,5 @@ def embedders_trouble() -> str:
     workers = heartbeat.workers()
     if not workers:
         return "No embedding worker answers."
-    well = [worker for worker in workers if worker["state"] != "unhealthy"]
+    well = [worker for worker in workers if worker.state != "unhealthy"]
     return "" if well else "Every embedding worker's device fails."
