@@ -21,6 +21,7 @@ from search.catalogue import findable_documents, indexed_sources, may_see, overv
 from search.exceptions import AccessRefused, NothingIndexed, QuestionRefused
 from search.questions import Question
 from search.retrieval.retriever import retrieve, retrieve_queued
+from search.retrieval.selection import Selection
 from search.timings import Timings
 from tests.support.callers import bearer, make_key, make_reader, restrict
 from tests.support.search_services import HANDBOOK, SITE
@@ -85,7 +86,7 @@ def test_rows_decide_even_when_the_vectors_are_asked_without_a_filter(
     index: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     restrict(HANDBOOK)
-    monkeypatch.setattr("search.retrieval.retriever.searched_sources", lambda name, caller: [])
+    monkeypatch.setattr("search.retrieval.retriever.selected", lambda question: Selection())
     assert found(nobody()) == {"Site"}
 
 
