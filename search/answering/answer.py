@@ -96,6 +96,8 @@ async def answer(question: Question, timings: Timings) -> AsyncGenerator[Event, 
 
 async def with_parts(question: Question, timings: Timings) -> Question:
     """Return the question with those that it consists of, if a language model takes it apart."""
+    if not settings.REWRITE_QUESTIONS:
+        return question
     with timings.stage("rewrite"):
         return replace(question, parts=(*question.parts, *await parts_of(question.text)))
 

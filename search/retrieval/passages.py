@@ -6,7 +6,8 @@ whose source the caller sees and nobody is deleting. Title, heading and address 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ingestion.models import Chunk
 from ingestion.types import Hit
@@ -31,9 +32,12 @@ def with_rows(hits: Sequence[Hit], limit: int, caller: Caller) -> Iterator[tuple
         yield from ((hit, by_key[hit.key]) for hit in part if hit.key in by_key)
 
 
-def passages_of(found: Iterable[Found]) -> list[Passage]:
-    """Return the passages of folded hits."""
-    return [passage_of(each.row, each.score, copies_of(each)) for each in found]
+def passages_of(found: Iterable[Found], found_by: Mapping[str, str]) -> list[Passage]:
+    """Return the passages of folded hits; ``found_by`` names the text that found a key, if it was not the question."""
+    return [
+        replace(passage_of(each.row, each.score), copies=copies_of(each), found_by=found_by.get(each.row.key, ""))
+        for each in found
+    ]
 
 
 def copies_of(found: Found) -> tuple[Copy, ...]:
@@ -43,7 +47,7 @@ def copies_of(found: Found) -> tuple[Copy, ...]:
     return tuple(Copy(copy.url, copy.link, copy.title, copy.source, copy.version) for copy in copies)
 
 
-def passage_of(row: Chunk, score: float, copies: tuple[Copy, ...] = ()) -> Passage:
+def passage_of(row: Chunk, score: float) -> Passage:
     """Return the passage of a row."""
     document = row.document
     return Passage(
@@ -57,5 +61,4 @@ def passage_of(row: Chunk, score: float, copies: tuple[Copy, ...] = ()) -> Passa
         source=document.source.name,
         position=row.position,
         version=document.source.version,
-        copies=copies,
     )

@@ -57,7 +57,12 @@ class Site:
 
     def prepare(self, question: Question, timings: Timings) -> PreparedQuestion:
         ids = np.full(10, int(question.text), np.uint32)
-        return PreparedQuestion(ServedModel(None, self.model), Selection(), [question.text], [ids])  # type: ignore[arg-type]
+        return PreparedQuestion(
+            ServedModel(None, self.model),  # type: ignore[arg-type]
+            Selection(),
+            [question.text],
+            [ids],
+        )
 
     def connect(self, number: int) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), source_address=(CROWD, 0))

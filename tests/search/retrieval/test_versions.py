@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
@@ -16,11 +16,8 @@ from tests.support.rows import make_document, make_source
 
 
 def test_the_order_of_versions() -> None:
-    ordered = ["main", "6.0a1", "6.1", "6.10.2", "jammy-2", "jammy-10", "latest"]
-    unnumbered = [label for label in ordered if label.startswith("jammy")]
-    assert sorted(["6.10.2", "latest", "main", "6.1", "6.0a1"], key=age) == ["main", "6.0a1", "6.1", "6.10.2", "latest"]
-    assert sorted(unnumbered, key=age) == unnumbered
-    assert len({age(label) for label in ordered}) == len(ordered)
+    ordered = ["main", "6.0a1", "jammy-2", "jammy-10", "6.1", "6.10.2", "latest"]
+    assert sorted(set(ordered), key=age) == ordered
     assert age("v5.2") == age("5.2.0") < age("2024.04")
 
 
@@ -57,7 +54,7 @@ def test_what_addresses_of_a_page_have_in_common(url: str, target: str, version:
 
 def ids(**asked: Any) -> set[str]:
     """The names of the sources that are searched."""
-    found = selected(Question("q", OPERATOR, **asked)).source_ids
+    found = selected(replace(Question("q", OPERATOR), **asked)).source_ids
     sources = Source.objects.filter(id__in=found) if found else Source.objects.all()
     return {source.name for source in sources}
 
