@@ -2,7 +2,8 @@
 
 In: whatever the views and all other middleware answered, Django's own HTML pages for 400, 403, 404, 405 and 500
 included. Out: the same status and headers; below /api/, and for /healthz and /readyz with its roles, with a body that
-names no internals. What an exception was is in the log, where Django puts it. A HEAD is answered as a GET without its body.
+names no internals. What an exception was is in the log, where Django puts it. A HEAD is answered as a GET without its
+body.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import path
 from django.views.decorators.http import require_safe
@@ -35,10 +35,23 @@ class Api(NinjaAPI):
         return str(operation.view_func.__name__)
 
 
-api = Api(title="Ask the documentation", version="1", urls_namespace="api-v1", description=DESCRIPTION, docs_url=None)
+api = Api(
+    title="Ask the documentation",
+    version="1",
+    urls_namespace="api-v1",
+    description=DESCRIPTION,
+    openapi_url=None,
+    docs_url=None,
+)
 handle_failures(api)
 for part in (questions, documents, sources, runs):
     api.add_router("", part.router)
+
+
+@require_safe
+def document(request: HttpRequest) -> JsonResponse:
+    """Return the OpenAPI document. It is for anybody: it says nothing that is not in the source code."""
+    return JsonResponse(api.get_openapi_schema())
 
 
 @require_safe
@@ -72,5 +85,8 @@ def operation(schema: dict[str, Any], method: str, address: str, about: dict[str
     return {"method": method.upper(), "address": address, **told, "fields": fields, "answers": answers}
 
 
-# The document is for anybody: it says nothing that is not in the source code.
-urlpatterns = [path("docs", docs, name="api-docs"), path("", api.urls)]
+urlpatterns = [
+    path("openapi.json", document, name="openapi"),
+    path("docs", docs, name="api-docs"),
+    path("", api.urls),
+]
