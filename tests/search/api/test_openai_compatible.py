@@ -105,6 +105,13 @@ def test_without_a_language_model_it_quotes(index: None) -> None:
     assert got["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
+def test_a_citation_stands_below_a_block_of_code(index: None, language_model: ModelServer) -> None:
+    """Text behind a fence would not close it."""
+    language_model.pieces = ["Run:\n```\nmakemigrations\n``` [1]"]
+    content = chat().json()["choices"][0]["message"]["content"]
+    assert content.startswith("Run:\n```\nmakemigrations\n``` \n[[1]](http://testserver/")
+
+
 def test_a_source_can_be_chosen_as_the_model(index: None) -> None:
     got = chat("How do I cache in Redis?", model="docs/Site").json()
     urls = {a["url_citation"]["url"] for a in got["choices"][0]["message"]["annotations"]}
