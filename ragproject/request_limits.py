@@ -3,7 +3,7 @@
 Every open request holds a thread, possibly a connection to the database, a search in Milvus or a stream from the
 language model, so this one count bounds them all. Django would store a body on disk, whatever its size, before any
 view sees the request. A client that neither sends nor reads loses its slot after a while. Refuses with 503, 413 and
-408, as ``{"error": sentence}``.
+408, as problems (RFC 9457).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from ragproject.clients import Slots, client_at
+from ragproject.problems import OPENAI_PATHS, PROBLEM_TYPE, id_of_request, problem_at
 
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
@@ -63,7 +64,7 @@ class RequestLimits:
         client = client_at(scope["client"][0] if scope.get("client") else "")
         if not self.slots.take(client):
             sentence = "Too many requests are open, from your network or in all. Try again in a moment."
-            await refuse(send, 503, sentence, RETRY_SECONDS)
+            await refuse(send, scope["path"], 503, sentence, RETRY_SECONDS)
             return
         try:
             await self.bounded(scope, receive, send)
@@ -74,7 +75,7 @@ class RequestLimits:
 
     def body_bytes(self, path: str) -> int:
         """Return how large the body of a request for the path may be."""
-        if path.startswith("/v1/"):
+        if path.startswith(OPENAI_PATHS):
             return CONVERSATION_BYTES
         return API_BODY_BYTES if path.startswith(("/api/", "/mcp")) else self.upload_bytes + FORM_BYTES
 
@@ -120,7 +121,7 @@ class RequestLimits:
         if not refusal:
             await self.application(scope, counted, watched)
         if refusal and not answered:
-            await refuse(send, refusal, REFUSALS[refusal].format(limit=limit))
+            await refuse(send, scope["path"], refusal, REFUSALS[refusal].format(limit=limit))
 
 
 async def discard(receive: Receive) -> None:
@@ -135,10 +136,13 @@ async def discard(receive: Receive) -> None:
                     return
 
 
-async def refuse(send: Send, status: int, sentence: str, retry_after: int = 0) -> None:
-    """Answer with ``{"error": sentence}``."""
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+async def refuse(send: Send, path: str, status: int, sentence: str, retry_after: int = 0) -> None:
+    """Answer with a problem."""
+    request_id = id_of_request("")
+    body = problem_at(path, status, sentence, request_id)
+    headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"cache-control", b"no-store")]
+    headers.append((b"x-request-id", request_id.encode()))
     if retry_after:
         headers.append((b"retry-after", str(retry_after).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"error": sentence}).encode()})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
@@ -42,17 +43,18 @@ def overview(caller: Caller) -> Overview:
     return Overview(list(sources.values_list("name", flat=True)), documents.count(), short[:EXAMPLES])
 
 
+def counted_sources(caller: Caller) -> QuerySet[Source]:
+    """Return the caller's sources that nobody is deleting, with the numbers ``findable`` (documents) and ``chunks``."""
+    indexed = findable("documents__chunks__")
+    return Source.objects.filter(caller.visible("id"), deleting=False).annotate(
+        findable=Count("documents", filter=indexed, distinct=True),
+        chunks=Count("documents__chunks", filter=indexed),
+    )
+
+
 def indexed_sources(caller: Caller) -> list[IndexedSource]:
     """Return every source that the caller sees and nobody is deleting, by name."""
-    indexed = findable("documents__chunks__")
-    rows = (
-        Source.objects.filter(caller.visible("id"), deleting=False)
-        .annotate(
-            findable=Count("documents", filter=indexed, distinct=True),
-            chunks=Count("documents__chunks", filter=indexed),
-        )
-        .order_by("name")
-    )
+    rows: Iterable[Any] = counted_sources(caller).order_by("name")
     return [IndexedSource(row.name, row.findable, row.chunks) for row in rows]
 
 

@@ -12,6 +12,7 @@ urlpatterns = [
     path("api/ask", api.ask, name="api-ask"),
     path("api/sources", api.sources, name="api-sources"),
     path("v1/", include("search.api.openai_compatible.urls")),
+    path("api/v1/", include("search.api.v1.routes")),
     path("healthz", api.healthz, name="healthz"),
     path("readyz", api.readyz, name="readyz"),
 ]

@@ -70,6 +70,9 @@ class Source(models.Model):
         Group, through="SourceReader", blank=True, help_text="Only these groups and staff may read it. None: everybody."
     )
     next_run_at = models.DateTimeField(null=True, blank=True)
+    paused = models.BooleanField(
+        default=False, help_text="Nothing of it is listed or fetched until this is unset; what it holds is still found."
+    )
     paused_until = models.DateTimeField(null=True, blank=True, editable=False)
     trusts_dates = models.BooleanField(
         default=True, help_text="Skip pages whose date in the sitemap is the stored one. Unset when a date lied."
@@ -124,10 +127,10 @@ def due_sources() -> QuerySet[Source]:
     seconds = ExpressionWrapper(F("refresh_seconds"), output_field=IntegerField())  # SQLite: nothing else multiplies
     interval = ExpressionWrapper(seconds * Value(timedelta(seconds=1)), output_field=DurationField())
     now = Q(next_run_at__lte=timezone.now()) | Q(next_run_at__gt=Value(ahead(0)) + interval)
-    return Source.objects.filter(now, deleting=False)
+    return Source.objects.filter(now, deleting=False, paused=False)
 
 
 def open_sources() -> QuerySet[Source]:
-    """Return the sources whose hosts may be asked now."""
+    """Return the sources that nobody paused and whose hosts may be asked now."""
     now = Q(paused_until=None) | passed("paused_until", longest=LONGEST_WAIT_SECONDS)
-    return Source.objects.filter(now, deleting=False)
+    return Source.objects.filter(now, deleting=False, paused=False)

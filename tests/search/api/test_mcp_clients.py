@@ -13,10 +13,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import anyio
+import httpx2
 import pytest
 from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters
-from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
+from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent
 
 from ragproject.settings import BASE_DIR
@@ -167,9 +168,11 @@ async def test_a_page_is_found_by_its_address_and_nothing_tells_where_files_are(
 
 @asynccontextmanager
 async def with_key(site: ProgramSites, key: str) -> AsyncIterator[Client]:
-    async with create_mcp_http_client(headers={"Authorization": f"Bearer {key}"}) as http:
-        async with Client(streamable_http_client(f"{site.closed}/mcp", http_client=http)) as client:
-            yield client
+    async with (
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http,
+        Client(streamable_http_client(f"{site.closed}/mcp", http_client=http)) as client,
+    ):
+        yield client
 
 
 async def test_a_key_opens_a_closed_site_as_far_as_its_scopes_and_sources_go(site: ProgramSites) -> None:

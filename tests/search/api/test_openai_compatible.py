@@ -22,9 +22,9 @@ CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 EMBEDDER = "stand-in"
 
 
-async def requested(method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
+async def requested(method: str, path: str, body: Any, headers: dict[str, str], *, raises: bool = True) -> Any:
     """Ask and read the answer in one event loop, as a web server does."""
-    client = AsyncClient(enforce_csrf_checks=True)
+    client = AsyncClient(enforce_csrf_checks=True, raise_request_exception=raises)
     data = body if isinstance(body, str | bytes) else json.dumps(body)
     try:
         response: Any = await client.generic(method, path, data, content_type="application/json", headers=headers)
@@ -229,6 +229,16 @@ def test_other_methods_and_addresses_are_refused_in_the_same_form(db: None) -> N
     assert (refused(response)[0], response["Allow"]) == (405, "POST")
     status, message, _, _ = refused(send("/v1/completions"))
     assert (status, "/v1/chat/completions" in message) == (404, True)
+
+
+def test_a_mistake_of_ours_has_openai_s_form_too(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("search.api.openai_compatible.views.indexed_sources", broken)
+    response = async_to_sync(requested)("GET", "/v1/models", "", {}, raises=False)
+    assert refused(response) == (500, "This site made a mistake. Its log says which.", None, None)
+    assert response.json()["status"] == 500
 
 
 # --- /v1/embeddings -------------------------------------------------------------------------------
