@@ -14,6 +14,10 @@ from pytest_django import Settings
 
 from ingestion.models import Source
 from search.answering import llm
+from search.answering.answer import Found
+from search.answering.citations import Token
+from search.api.openai_compatible.completion import Completion
+from search.questions import Passage
 from tests.support.callers import bearer, make_key, restrict
 from tests.support.search_services import ATTACK, HANDBOOK, ModelServer
 
@@ -105,11 +109,14 @@ def test_without_a_language_model_it_quotes(index: None) -> None:
     assert got["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
-def test_a_citation_stands_below_a_block_of_code(index: None, language_model: ModelServer) -> None:
+@pytest.mark.parametrize("mark", ["> ", ""])
+def test_a_citation_stands_below_a_block_of_code(mark: str) -> None:
     """Text behind a fence would not close it."""
-    language_model.pieces = ["Run:\n```\nmakemigrations\n``` [1]"]
-    content = chat().json()["choices"][0]["message"]["content"]
-    assert content.startswith("Run:\n```\nmakemigrations\n``` \n[[1]](http://testserver/")
+    passage = Passage(1.0, "Title", "https://docs.example.org/", "Title", "", "text", 1, "Site", 0)
+    completion = Completion("docs", lambda passage: passage.link)
+    completion.add(Found((passage,), "extractive"))
+    completion.add(Token(f"{mark}```\n{mark}code\n{mark}``` "))
+    assert completion.add(Token("[1]", 1)) == f"\n{mark}[[1]](https://docs.example.org/)"
 
 
 def test_a_source_can_be_chosen_as_the_model(index: None) -> None:
