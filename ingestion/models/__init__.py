@@ -9,6 +9,7 @@ from ingestion.models.collection import LAYOUT, Collection
 from ingestion.models.document import Document, DocumentQuerySet, has_chunks, has_documents
 from ingestion.models.run import Run, RunQuerySet
 from ingestion.models.source import WEBSITE_PAGES, Source, SourceReader, due_sources, open_sources
+from ingestion.models.subscription import Delivery, Subscription
 from ingestion.models.term_frequencies import TermFrequencies
 
 __all__ = [
@@ -17,12 +18,14 @@ __all__ = [
     "Chunk",
     "ChunkQuerySet",
     "Collection",
+    "Delivery",
     "Document",
     "DocumentQuerySet",
     "Run",
     "RunQuerySet",
     "Source",
     "SourceReader",
+    "Subscription",
     "TermFrequencies",
     "due_sources",
     "has_chunks",

@@ -143,6 +143,15 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # what a successful logi
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 
+# Mail about runs goes through this server; see "Notifications" in the admin.
+EMAIL_HOST = env.text("EMAIL_HOST", "", "Mail server for notifications; empty: no mail.")
+EMAIL_PORT = env.integer("EMAIL_PORT", 587, "Port of the mail server.", validate=validate.Range(1, 65535))
+EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", True, "Encrypt the connection to the mail server (STARTTLS).")
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "", "User name at the mail server.")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "", "Password at the mail server.", secret=True)
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "docs@localhost", "Sender of mails.")
+EMAIL_TIMEOUT = 15
+
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
