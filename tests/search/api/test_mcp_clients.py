@@ -169,7 +169,7 @@ async def test_a_page_is_found_by_its_address_and_nothing_tells_where_files_are(
 @asynccontextmanager
 async def with_key(site: ProgramSites, key: str) -> AsyncIterator[Client]:
     async with (
-        httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http,
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=300) as http,
         Client(streamable_http_client(f"{site.closed}/mcp", http_client=http)) as client,
     ):
         yield client
