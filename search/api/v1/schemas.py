@@ -10,6 +10,9 @@ from ninja import Field, Schema
 
 from search.forms import MAX_LIMIT
 
+# No null character, which no database stores, and something to read.
+NO_NULL = r"^[^\u0000]*$"
+TEXT = r"^[^\u0000]*\S[^\u0000]*$"
 Mode = Literal["hybrid", "dense", "sparse", "words"]
 
 
@@ -28,8 +31,10 @@ class Problem(Schema):
 class SearchFields(Schema):
     """A question, and where to look for what answers it."""
 
-    q: str = Field(min_length=1, max_length=settings.QUESTION_MAX_CHARS, description="The question.")
-    source: str = Field("", max_length=200, description="The name of the one source to search; empty: all.")
+    q: str = Field(max_length=settings.QUESTION_MAX_CHARS, pattern=TEXT, description="The question.")
+    source: str = Field(
+        "", max_length=200, pattern=NO_NULL, description="The name of the one source to search; empty: all."
+    )
     mode: Mode = Field("hybrid", description="How passages are found.")
     limit: int | None = Field(None, ge=1, le=MAX_LIMIT, description="Passages at most.")
 

@@ -42,7 +42,7 @@ async def sources(request: HttpRequest, part: Query[Part]) -> Any:
     return await sync_to_async(listed)(request, part)
 
 
-@router.post("/sources", auth=Door(ADMIN), **documented(SourceAdminOut, door=ADMIN, status=201))
+@router.post("/sources", auth=Door(ADMIN), **documented(SourceAdminOut, 400, door=ADMIN, status=201))
 async def create_source(request: HttpRequest, source: SourceIn) -> Any:
     """Make a source and start its first run."""
     return await sync_to_async(created)(request, source)
