@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from ragproject.clients import Slots, client_at
-from ragproject.problems import PROBLEM_TYPE, id_of_request, problem
+from ragproject.problems import OPENAI_PATHS, PROBLEM_TYPE, id_of_request, problem_at
 
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
@@ -64,7 +64,7 @@ class RequestLimits:
         client = client_at(scope["client"][0] if scope.get("client") else "")
         if not self.slots.take(client):
             sentence = "Too many requests are open, from your network or in all. Try again in a moment."
-            await refuse(send, 503, sentence, RETRY_SECONDS)
+            await refuse(send, scope["path"], 503, sentence, RETRY_SECONDS)
             return
         try:
             await self.bounded(scope, receive, send)
@@ -75,7 +75,7 @@ class RequestLimits:
 
     def body_bytes(self, path: str) -> int:
         """Return how large the body of a request for the path may be."""
-        if path.startswith("/v1/"):
+        if path.startswith(OPENAI_PATHS):
             return CONVERSATION_BYTES
         return API_BODY_BYTES if path.startswith(("/api/", "/mcp")) else self.upload_bytes + FORM_BYTES
 
@@ -121,7 +121,7 @@ class RequestLimits:
         if not refusal:
             await self.application(scope, counted, watched)
         if refusal and not answered:
-            await refuse(send, refusal, REFUSALS[refusal].format(limit=limit))
+            await refuse(send, scope["path"], refusal, REFUSALS[refusal].format(limit=limit))
 
 
 async def discard(receive: Receive) -> None:
@@ -136,12 +136,13 @@ async def discard(receive: Receive) -> None:
                     return
 
 
-async def refuse(send: Send, status: int, sentence: str, retry_after: int = 0) -> None:
+async def refuse(send: Send, path: str, status: int, sentence: str, retry_after: int = 0) -> None:
     """Answer with a problem."""
     request_id = id_of_request("")
+    body = problem_at(path, status, sentence, request_id)
     headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"cache-control", b"no-store")]
     headers.append((b"x-request-id", request_id.encode()))
     if retry_after:
         headers.append((b"retry-after", str(retry_after).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(problem(status, sentence, request_id)).encode()})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

@@ -1,9 +1,9 @@
 """Middleware: a request's id in every response, and errors for programs as problems (RFC 9457).
 
 In: whatever the views and all other middleware answered, Django's own HTML pages for 400, 403, 404, 405 and 500
-included. Out: the same status and headers; below /api/, and for /healthz and /readyz with its roles, with a body that
-names no internals. What an exception was is in the log, where Django puts it. A HEAD is answered as a GET without its
-body.
+included. Out: the same status and headers; below /api/ and /v1/, and for /healthz and /readyz with its roles, with a
+body that names no internals. What an exception was is in the log, where Django puts it. A HEAD is answered as a GET
+without its body.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
-from ragproject.problems import PROBLEM_TYPE, id_of_request, problem
+from ragproject.problems import OPENAI_PATHS, PROBLEM_TYPE, id_of_request, problem_at
 
 SENTENCES = {
     400: "The request cannot be read.",
@@ -89,11 +89,11 @@ def problem_response(
     request: HttpRequest, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> HttpResponse:
     """Return a problem that names the request."""
-    body = problem(status, detail, getattr(request, "request_id", ""), **more)
+    body = problem_at(request.path, status, detail, getattr(request, "request_id", ""), **more)
     shown = {"Cache-Control": "no-store", **(headers or {})}
     return HttpResponse(json.dumps(body), content_type=PROBLEM_TYPE, status=status, headers=shown)
 
 
 def is_api(path: str) -> bool:
     """Return whether programs, not people, ask for the path."""
-    return path.startswith(("/api/", "/readyz/")) or path in OTHERS
+    return path.startswith(("/api/", "/readyz/", OPENAI_PATHS)) or path in OTHERS

@@ -13,7 +13,7 @@ from urllib.parse import urldefrag
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
 from pydantic import Field
 
 from search import catalogue
@@ -150,11 +150,15 @@ async def list_sources(ctx: Context) -> Sources:
 async def page_resource(page: str, ctx: Context) -> str:
     """Return a page from its beginning, for clients that attach documents themselves."""
     asked = asking(ctx)
-    await sync_to_async(admit)(asked.caller, SEARCH)
-    read = await sync_to_async(stored_page)(page, asked, 0)
+    try:
+        await sync_to_async(admit)(asked.caller, SEARCH)
+        read = await sync_to_async(stored_page)(page, asked, 0)
+    except FAILURES as error:
+        raise ResourceError(public_message(error)) from error
     if read is None:
         raise ResourceNotFoundError("There is no such page in the index.")
-    return f"> {QUOTATION}\n\n# {read.title}\n\n{read.url}\n\n{read.text}"
+    rest = f"\n\n(fetch_page reads on at position {read.next_position}.)" if read.next_position is not None else ""
+    return f"> {QUOTATION}\n\n# {read.title}\n\n{read.url}\n\n{read.text}{rest}"
 
 
 def stored_page(page: str, asked: Asking, position: int) -> Page | None:

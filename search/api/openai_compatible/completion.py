@@ -22,6 +22,7 @@ from search.answering.draft import Notice
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
 from search.api.openai_compatible.errors import error_body
+from search.code_marks import FENCE
 from search.questions import Passage
 
 # Below an answer that the passages do not hold.
@@ -74,6 +75,9 @@ class Completion:
         """Add the link of a citation, and its annotation."""
         passage = self._passages[number - 1]
         address = self.link(passage)
+        line = self.text[self.text.rfind("\n") + 1 :]
+        if FENCE.match(line):  # which text behind it would not close
+            self.text += "\n> " if line.startswith(">") else "\n"
         start = len(self.text)
         self.text += f"[[{number}]]({quote(address, safe=LINK_SAFE)}){label}"
         cited = {"start_index": start, "end_index": len(self.text), "url": address, "title": title_of(passage)}

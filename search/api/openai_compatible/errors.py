@@ -12,12 +12,12 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
+from ragproject.problems import openai_error
 from search.api.origins import from_another_site
 from search.exceptions import FAILURES, headers_of, public_message, status_of
 
 logger = logging.getLogger(__name__)
 
-KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 
 View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
@@ -74,12 +74,6 @@ def response_to(error: Exception) -> JsonResponse:
 def error_body(error: Exception) -> dict[str, Any]:
     """Return the body that says what went wrong."""
     if isinstance(error, RequestRefused):
-        return body_of(str(error), error.status, param=error.param, code=error.code)
+        return {"error": openai_error(error.status, str(error), param=error.param, code=error.code)}
     status = status_of(error)
-    return body_of(public_message(error, with_passages=False), status, code=CODES.get(status))
-
-
-def body_of(message: str, status: int, *, param: str | None = None, code: str | None = None) -> dict[str, Any]:
-    """Return the body of an error with this status."""
-    kind = KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return {"error": openai_error(status, public_message(error, with_passages=False), code=CODES.get(status))}

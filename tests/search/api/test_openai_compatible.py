@@ -14,6 +14,10 @@ from pytest_django import Settings
 
 from ingestion.models import Source
 from search.answering import llm
+from search.answering.answer import Found
+from search.answering.citations import Token
+from search.api.openai_compatible.completion import Completion
+from search.questions import Passage
 from tests.support.callers import bearer, make_key, restrict
 from tests.support.search_services import ATTACK, HANDBOOK, ModelServer
 
@@ -22,9 +26,9 @@ CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 EMBEDDER = "stand-in"
 
 
-async def requested(method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
+async def requested(method: str, path: str, body: Any, headers: dict[str, str], *, raises: bool = True) -> Any:
     """Ask and read the answer in one event loop, as a web server does."""
-    client = AsyncClient(enforce_csrf_checks=True)
+    client = AsyncClient(enforce_csrf_checks=True, raise_request_exception=raises)
     data = body if isinstance(body, str | bytes) else json.dumps(body)
     try:
         response: Any = await client.generic(method, path, data, content_type="application/json", headers=headers)
@@ -103,6 +107,16 @@ def test_without_a_language_model_it_quotes(index: None) -> None:
     assert "python manage.py makemigrations" in got["choices"][0]["message"]["content"]
     assert "[[1]](http://testserver/documents/911/#p0)" in got["choices"][0]["message"]["content"]
     assert got["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+@pytest.mark.parametrize("mark", ["> ", ""])
+def test_a_citation_stands_below_a_block_of_code(mark: str) -> None:
+    """Text behind a fence would not close it."""
+    passage = Passage(1.0, "Title", "https://docs.example.org/", "Title", "", "text", 1, "Site", 0)
+    completion = Completion("docs", lambda passage: passage.link)
+    completion.add(Found((passage,), "extractive"))
+    completion.add(Token(f"{mark}```\n{mark}code\n{mark}``` "))
+    assert completion.add(Token("[1]", 1)) == f"\n{mark}[[1]](https://docs.example.org/)"
 
 
 def test_a_source_can_be_chosen_as_the_model(index: None) -> None:
@@ -222,6 +236,16 @@ def test_other_methods_and_addresses_are_refused_in_the_same_form(db: None) -> N
     assert (refused(response)[0], response["Allow"]) == (405, "POST")
     status, message, _, _ = refused(send("/v1/completions"))
     assert (status, "/v1/chat/completions" in message) == (404, True)
+
+
+def test_a_mistake_of_ours_has_openai_s_form_too(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("search.api.openai_compatible.views.indexed_sources", broken)
+    response = async_to_sync(requested)("GET", "/v1/models", "", {}, raises=False)
+    assert refused(response) == (500, "This site made a mistake. Its log says which.", None, None)
+    assert response.json()["status"] == 500
 
 
 # --- /v1/embeddings -------------------------------------------------------------------------------
