@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("ingestion", "0008_readers_pauses_notifications"),
+        ("ingestion", "0009_readers_pauses_notifications"),
     ]
 
     operations = [

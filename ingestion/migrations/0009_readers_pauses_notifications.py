@@ -10,7 +10,7 @@ import ingestion.models.subscription
 class Migration(migrations.Migration):
     dependencies = [
         ("auth", "0012_alter_user_first_name_max_length"),
-        ("ingestion", "0007_source_version"),
+        ("ingestion", "0008_vocabulary"),
     ]
 
     operations = [
