@@ -7,11 +7,8 @@ errors that no view here makes. Cookies mean nothing here, so that a program nee
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -25,8 +22,9 @@ from search.answering.answer import answer
 from search.api.events import event_stream, first_event
 from search.api.health import missing_services
 from search.catalogue import indexed_sources
-from search.exceptions import FAILURES, QuestionRefused, headers_of, public_message, status_of
-from search.forms import read_question
+from search.exceptions import FAILURES, headers_of, public_message, status_of
+from search.forms import body_of, read_question
+from search.origins import from_another_site
 from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
 
@@ -98,31 +96,6 @@ async def readyz(request: HttpRequest) -> JsonResponse:
         error = f"These services do not answer: {', '.join(missing)}."
         return JsonResponse({"status": "unavailable", "missing": missing, "error": error}, status=503)
     return JsonResponse({"status": "ok"})
-
-
-def from_another_site(request: HttpRequest) -> bool:
-    """Return whether a browser says that another site's page asks.
-
-    Browsers send Sec-Fetch-Site to https and loopback only, Origin with every POST; programs send neither.
-    """
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        return True
-    origin = request.headers.get("Origin")
-    own = {f"http://{request.get_host()}", f"https://{request.get_host()}", *settings.CSRF_TRUSTED_ORIGINS}
-    return origin is not None and origin not in own
-
-
-def body_of(request: HttpRequest) -> Mapping[str, Any]:
-    """Return the fields of a JSON object or of a form. Raises QuestionRefused where the body is neither."""
-    if request.content_type != "application/json":
-        return request.POST
-    try:
-        body = json.loads(request.body)
-    except (ValueError, RecursionError) as error:
-        raise QuestionRefused("The body is not valid JSON.") from error
-    if not isinstance(body, dict):
-        raise QuestionRefused('The body is to be a JSON object such as {"q": "…"}.')
-    return body
 
 
 def failure(error: Exception) -> JsonResponse:
