@@ -24,7 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # A question of 2 000 characters is 12 KB as JSON where every character is escaped.
-API_BODY_BYTES = 64 * 1024
+BODY_BYTES = 64 * 1024
 # Fields around uploaded files.
 FORM_BYTES = 1024 * 1024
 # So much of a body that is too large is read and thrown away: a client that is still sending when the connection closes
@@ -47,7 +47,7 @@ class NotRead(Exception):
 
 
 class RequestLimits:
-    """The application behind limits; ``upload_bytes`` bounds the bodies of everything but the API."""
+    """The application behind limits; ``upload_bytes`` bounds the bodies of the admin's forms, which upload files."""
 
     def __init__(self, application: Application, slots: Slots, upload_bytes: int) -> None:
         self.application = application
@@ -72,7 +72,7 @@ class RequestLimits:
 
     async def bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on. A body that grows too large or does not arrive is ended, and the response says why."""
-        limit = API_BODY_BYTES if scope["path"].startswith("/api/") else self.upload_bytes + FORM_BYTES
+        limit = self.upload_bytes + FORM_BYTES if scope["path"].startswith("/admin/") else BODY_BYTES
         headers = dict(scope["headers"])
         declared = headers.get(b"content-length", b"")
         refusal = 413 if declared.isdigit() and int(declared) > limit else 0
