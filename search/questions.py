@@ -15,7 +15,8 @@ from search.passage_text import preview
 class Question:
     """``source`` is a name, or empty for all; ``mode`` is "hybrid", "dense", "sparse" or "words".
 
-    ``again`` asks for a new answer where there is an earlier one.
+    ``again`` asks for a new answer where there is an earlier one. A ``follow_up`` was made to stand alone; its answer
+    belongs to its conversation, and is shared with nobody.
     """
 
     text: str
@@ -23,6 +24,7 @@ class Question:
     limit: int = 5
     mode: str = "hybrid"
     again: bool = False
+    follow_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
