@@ -3,10 +3,17 @@
 from django.urls import path
 
 from search.api import views as api
+from search.pages import answers
+from search.pages import ask as asking
 from search.pages import views as pages
 
 urlpatterns = [
     path("", pages.page, name="page"),
+    path("results", pages.results, name="results"),
+    path("ask", asking.ask, name="ask"),
+    path("answers/<str:key>/", answers.shared, name="shared"),
+    path("answers/<str:key>/mine", answers.mine, name="mine"),
+    path("answers/<str:key>/change", answers.change, name="change"),
     path("documents/<int:document_id>/", pages.document, name="document"),
     path("api/search", api.search, name="api-search"),
     path("api/ask", api.ask, name="api-ask"),
