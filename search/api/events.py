@@ -84,7 +84,7 @@ async def event_stream(
             except TimeoutError:
                 yield HEARTBEAT
                 continue
-            while not queue.empty():
+            while shown and not queue.empty():
                 waiting.append(queue.get_nowait())
             found = [event for event in waiting if event is not None and not isinstance(event, Failed)]
             for name, data in shown(found) if shown else map(described, found):

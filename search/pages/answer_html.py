@@ -152,7 +152,7 @@ def code_block(renderer: Any, tokens: Sequence[Parsed], at: int, options: Any, e
     name = language if re.fullmatch(r"[\w+#.-]{1,20}", language) else ""
     code = coloured(token.content, name) if env["complete"] else escape(token.content)
     caption = f"<figcaption>{escape(name)}</figcaption>" if name else ""
-    return f"<figure>{caption}<pre><code>{code}</code></pre></figure>"
+    return f"<figure>{caption}<pre tabindex="0"><code>{code}</code></pre></figure>"
 
 
 def coloured(code: str, language: str) -> str:
@@ -174,11 +174,11 @@ def heading(renderer: Any, tokens: Sequence[Parsed], at: int, options: Any, env:
 
 @cache
 def cleaner() -> nh3.Cleaner:
-    """Return the sanitiser: the tags above, no attribute but a list's first number and the classes of colours."""
+    """Return the sanitiser: the tags above, no attributes but those made here and the classes of colours."""
     colours = {name for name in STANDARD_TYPES.values() if name}
     return nh3.Cleaner(
         tags=set(TAGS.split()),
-        attributes={"ol": {"start"}},
+        attributes={"ol": {"start"}, "pre": {"tabindex"}},
         allowed_classes={"span": colours},
         link_rel=None,
         url_schemes=set(),

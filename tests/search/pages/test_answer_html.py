@@ -15,8 +15,8 @@ from search.pages.results import marked
 
 # What a tag of ours looks like; everything else between < and > is an attack that came through.
 OURS = re.compile(
-    r"</?(?:p|br|hr|em|strong|s|code|pre|blockquote|ul|ol|li|h3|h4|table|thead|tbody|tr|th|td|figure|figcaption)>"
-    r'|<ol start="\d+">|<span(?: class="\w+")?>|</span>'
+    r"</?(?:p|br|hr|em|strong|s|code|blockquote|ul|ol|li|h3|h4|table|thead|tbody|tr|th|td|figure|figcaption)>"
+    r'|<pre tabindex="0">|</pre>|<ol start="\d+">|<span(?: class="\w+")?>|</span>'
     r'|<a class="cite" href="#source-\d+" aria-label="Source \d+">|</a>'
 )
 PAYLOADS = [
@@ -90,7 +90,7 @@ def test_markdown_becomes_html() -> None:
         "<li>two</li>",
         "<td>b</td>",
         "<blockquote>\n<p>said</p>",
-        '<figcaption>python</figcaption><pre><code><span class="n">x</span>',
+        '<figcaption>python</figcaption><pre tabindex="0"><code><span class="n">x</span>',
     ):
         assert part in html
 

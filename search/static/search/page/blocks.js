@@ -46,7 +46,6 @@ export function addCopyButtons(answer) {
     button.textContent = "Copy";
     button.addEventListener("click", () => copy(figure.querySelector("code").textContent, button));
     figure.classList.add("copied");
-    figure.querySelector("pre").tabIndex = 0; // so that a long line can be scrolled to by keyboard
     figure.append(button);
   }
 }
