@@ -152,7 +152,7 @@ def code_block(renderer: Any, tokens: Sequence[Parsed], at: int, options: Any, e
     name = language if re.fullmatch(r"[\w+#.-]{1,20}", language) else ""
     code = coloured(token.content, name) if env["complete"] else escape(token.content)
     caption = f"<figcaption>{escape(name)}</figcaption>" if name else ""
-    return f"<figure>{caption}<pre tabindex="0"><code>{code}</code></pre></figure>"
+    return f'<figure>{caption}<pre tabindex="0"><code>{code}</code></pre></figure>'  # a long line scrolls by keyboard
 
 
 def coloured(code: str, language: str) -> str:
