@@ -33,6 +33,7 @@ class Overview:
     """What the page shows of the index before a question."""
 
     sources: list[str]
+    versions: list[str]
     documents: int
     examples: list[str]
 
@@ -50,7 +51,9 @@ def overview() -> Overview:
     """Count what can be found, and choose questions to start with."""
     documents = findable_documents()
     sources = Source.objects.filter(id__in=documents.values("source_id")).order_by("name")
-    return Overview(list(sources.values_list("name", flat=True)), documents.count(), examples(documents))
+    names = list(sources.values_list("name", flat=True))
+    versions = set(sources.exclude(version="").values_list("version", flat=True))
+    return Overview(names, sorted(versions), documents.count(), examples(documents))
 
 
 def examples(documents: QuerySet[Document]) -> list[str]:

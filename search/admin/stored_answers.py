@@ -26,7 +26,10 @@ class StoredAnswerAdmin(admin.ModelAdmin[StoredAnswer]):
     search_fields = ("question", "note")
     date_hierarchy = "created_at"
     show_full_result_count = False
-    fields = ("question", "read_as", "source", "outcome", "answer", "rating", "note", "found", "versions", "timings")
+    fields = (
+        *("question", "read_as", "source", "version", "outcome", "answer"),
+        *("rating", "note", "found", "versions", "timings"),
+    )
     readonly_fields = fields
     change_list_template = "search/admin_answers.html"
 

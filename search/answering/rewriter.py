@@ -102,7 +102,7 @@ async def condense(history: Sequence[Exchange], question: str) -> str:
 
 async def parts_of(question: str) -> list[str]:
     """Return at most PARTS questions that together ask what this one does; none where it asks one thing."""
-    if not (settings.REWRITE_QUESTIONS and llm.configured() and has_parts(question)):
+    if not (llm.configured() and has_parts(question)):
         return []
     parts = list(lines_of(await written(messages_of(APART.format(parts=PARTS), f"Question: {question}"))))
     return parts[:PARTS] if len(parts) > 1 else []

@@ -63,6 +63,7 @@ class StoredAnswer(models.Model):
     question = models.TextField()
     read_as = models.TextField(blank=True, help_text="What was searched for, of a follow-up.")
     source = models.CharField(max_length=200, blank=True, help_text="The source that was searched; empty: all.")
+    version = models.CharField(max_length=100, blank=True, help_text="The version that was asked for, if any.")
     mode = models.CharField(max_length=20, help_text="Who answered: llm or extractive.")
     outcome = models.CharField(max_length=20, choices=Outcome.choices)
     passages = models.JSONField(default=list, help_text="As they were when the answer was given.")

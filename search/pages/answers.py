@@ -43,6 +43,7 @@ async def mine(request: HttpRequest, key: str) -> JsonResponse:
         {
             "question": stored.question,
             "source": stored.source,
+            "version": stored.version,
             "mode": stored.mode,
             "at": stored.created_at.isoformat(),
             "rating": stored.rating,

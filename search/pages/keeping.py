@@ -61,6 +61,7 @@ class Recording:
                 question=self.asked,
                 read_as=question.text if question.text != self.asked else "",
                 source=question.source,
+                version=question.version,
                 mode=self.found.mode,
                 outcome=StoredAnswer.Outcome.UNANSWERED if unanswered else StoredAnswer.Outcome.ANSWERED,
                 passages=[asdict(passage) for passage in self.found.passages],
@@ -87,7 +88,7 @@ def versions() -> dict[str, str]:
 
 def passages_of(stored: StoredAnswer) -> list[Passage]:
     """Return the passages as they were."""
-    return [Passage(**fields) for fields in stored.passages]
+    return [Passage.restored(fields) for fields in stored.passages]
 
 
 def events_of(stored: StoredAnswer) -> list[Kept]:

@@ -23,13 +23,14 @@ class ResultPage:
 
     title: str
     source: str
+    version: str
     passages: tuple[dict[str, Any], ...]
 
 
 def numbered(passages: Sequence[Passage]) -> list[dict[str, Any]]:
     """Return the passages as an answer cites them, each with the address of our copy of it."""
     return [
-        {**p.as_citation(number), "copy": f"{reverse('document', args=[p.document])}#p{p.position}", "read": p.markdown}
+        {**p.as_citation(number), "copy": f"{reverse('document', args=[p.document])}#p{p.position}", "read": p.text}
         for number, p in enumerate(passages, 1)
     ]
 
@@ -41,7 +42,7 @@ def by_page(passages: Sequence[Passage], question: str) -> list[ResultPage]:
         sections = pages.setdefault(passage.document, {})
         sections.setdefault(passage.section, {**shown, "marked": marked(shown["preview"], question)})
     found = [tuple(sections.values()) for sections in pages.values()]
-    return [ResultPage(hits[0]["title"], hits[0]["source"], hits) for hits in found]
+    return [ResultPage(hits[0]["title"], hits[0]["source"], hits[0]["version"], hits) for hits in found]
 
 
 def marked(text: str, question: str) -> list[tuple[str, bool]]:

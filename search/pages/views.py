@@ -25,6 +25,7 @@ from search.exceptions import FAILURES, headers_of, public_message, status_of
 from search.forms import read_question
 from search.pages.results import by_page
 from search.retrieval.retriever import retrieve_queued, warm_up
+from search.retrieval.versions import age
 from search.timings import Timings
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ async def page(request: HttpRequest) -> HttpResponse:
         "extractive": not llm.configured(),
         "question": request.GET.get("q", ""),
         "source": request.GET.get("source", ""),
+        "version": request.GET.get("version", ""),
+        "versions": sorted(about.versions, key=age, reverse=True),
         "max_chars": settings.QUESTION_MAX_CHARS,
         "sharing": settings.SHARED_ANSWERS,
     }

@@ -1,9 +1,9 @@
 // One question at a time: posts it, reads the stream of events, shows them as they come, and knows what was asked last.
 
 import { addCopyButtons, Blocks } from "./blocks.js";
-import { byId, complain, form, post, Refused, remember, say, show, UNAVAILABLE } from "./dom.js";
+import { byId, complain, filters, form, post, Refused, remember, say, show, UNAVAILABLE } from "./dom.js";
 import { noteQuestion } from "./history.js";
-import { shown } from "./shown.js";
+import { nowShown, shown } from "./shown.js";
 import { eventsOf } from "./stream.js";
 import { archiveTurn, clearThread } from "./thread.js";
 import { resetTools, showTools } from "./tools.js";
@@ -14,13 +14,13 @@ const blocks = new Blocks(answer);
 
 let running = null; // the AbortController of the question being answered
 
-export function ask(question, { after = "", again = false, source = byId("source")?.value ?? "" } = {}) {
+export function ask(question, { after = "", again = false, chosen = filters() } = {}) {
   if (after && !again) archiveTurn();
   else if (!after) clearThread();
-  Object.assign(shown, { question, source, after, key: "", markdown: "", shared: "" });
+  nowShown({ question, filters: chosen, after });
   noteQuestion(question);
-  remember({ q: question, source, asked: 1 });
-  return answerOf({ q: question, source, after, again });
+  remember({ q: question, ...chosen, asked: 1 });
+  return answerOf({ q: question, ...chosen, after, again });
 }
 
 async function answerOf(body) {
@@ -79,7 +79,7 @@ const handlers = {
   },
   kept({ key }) {
     shown.key = key;
-    if (key) remember({ q: shown.question, source: shown.source, answer: key });
+    if (key) remember({ q: shown.question, ...shown.filters, answer: key });
   },
   error({ message }) {
     complain(message);
@@ -133,14 +133,13 @@ export function stop() {
 }
 
 // An answer that this reader was given before, after the page was loaded again.
-export async function restore(key, question, source) {
+export async function restore(key) {
   const response = await fetch(`${form.dataset.answers}${encodeURIComponent(key)}/mine`);
   if (!response.ok) return false;
   const stored = await response.json();
-  Object.assign(shown, { question: stored.question, source: stored.source, after: "", key, markdown: stored.markdown });
-  shown.shared = stored.shared;
+  const { question, source, version, markdown, shared } = stored;
+  nowShown({ question, filters: { source, version }, key, markdown, shared });
   begin();
-  byId("asked").textContent = stored.question;
   showSources(stored.passages, stored.count);
   blocks.set(0, stored.html);
   settle();
@@ -149,8 +148,8 @@ export async function restore(key, question, source) {
   return true;
 }
 
-export function tellInterrupted(question, source) {
-  Object.assign(shown, { question, source, after: "", key: "", markdown: "", shared: "" });
+export function tellInterrupted(question) {
+  nowShown({ question, filters: filters() });
   begin();
   settle();
   say("The page was loaded again before the answer was complete.");

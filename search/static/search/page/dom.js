@@ -45,3 +45,8 @@ export function remember(parameters) {
   const kept = Object.entries(parameters).filter(([, value]) => value);
   history.replaceState(null, "", kept.length ? `?${new URLSearchParams(kept)}` : location.pathname);
 }
+
+// The source and the version that are searched, as far as there is a choice.
+export function filters() {
+  return { source: byId("source")?.value ?? "", version: byId("version")?.value ?? "" };
+}

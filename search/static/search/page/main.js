@@ -22,8 +22,7 @@ function choose(question) {
 }
 
 function askAgain() {
-  const { question, after, source } = shown;
-  ask(question, { after, again: true, source });
+  ask(shown.question, { after: shown.after, again: true, chosen: shown.filters });
 }
 
 function closeAnswer() {
@@ -61,7 +60,7 @@ document.addEventListener("keydown", (event) => {
   return undefined;
 });
 
-byId("source")?.addEventListener("change", () => search());
+for (const id of ["source", "version"]) byId(id)?.addEventListener("change", () => search());
 byId("ask-button").addEventListener("click", askTyped);
 byId("stop").addEventListener("click", () => {
   stop();
@@ -73,7 +72,7 @@ byId("follow").addEventListener("submit", (event) => {
   const question = byId("follow-text").value.trim();
   if (!question) return;
   byId("follow-text").value = "";
-  ask(question, { after: shown.key, source: shown.source });
+  ask(question, { after: shown.key, chosen: shown.filters });
 });
 
 for (const example of document.querySelectorAll("[data-question]")) {
@@ -98,9 +97,8 @@ showHistory(choose);
 async function resume() {
   const address = new URLSearchParams(location.search);
   const question = address.get("q") ?? "";
-  const source = address.get("source") ?? "";
   if (address.get("answer") && (await restore(address.get("answer")))) search({ quiet: true });
-  else if (address.get("asked")) tellInterrupted(question, source);
+  else if (address.get("asked")) tellInterrupted(question);
   else if (question) search();
 }
 

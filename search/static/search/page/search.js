@@ -1,6 +1,6 @@
 // Results while somebody types: asked for after a pause, and the answer to an older text never replaces a newer one's.
 
-import { byId, complain, form, remember, say, show, UNAVAILABLE } from "./dom.js";
+import { byId, complain, filters, form, remember, say, show, UNAVAILABLE } from "./dom.js";
 
 const PAUSE = 150; // milliseconds without a key
 const field = byId("q");
@@ -40,10 +40,10 @@ export async function search({ quiet = false } = {}) {
 }
 
 function currentQuery() {
-  return { q: field.value.trim(), source: byId("source")?.value ?? "" };
+  return { q: field.value.trim(), ...filters() };
 }
 
-const key = (query) => `${query.source} ${query.q}`;
+const key = (query) => JSON.stringify(query);
 
 function empty() {
   results.replaceChildren();

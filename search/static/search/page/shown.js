@@ -1,3 +1,9 @@
-// What the page shows: the question with its options, and the stored answer's key once there is one.
+// What the page shows: the question with its filters, and the stored answer's key once there is one.
 
-export const shown = { question: "", source: "", after: "", key: "", markdown: "", shared: "" };
+const NOTHING = { question: "", filters: {}, after: "", key: "", markdown: "", shared: "" };
+
+export const shown = { ...NOTHING };
+
+export function nowShown(properties) {
+  Object.assign(shown, NOTHING, properties);
+}
