@@ -106,7 +106,7 @@ def test_an_answer_is_shared_loaded_again_and_forgotten(
     for other in watched(browser.new_context()):
         other.goto(address)
         assert "Run makemigrations 1." in other.locator(".answer").inner_text()
-        assert other.locator(".passage").count() == 5
+        assert other.locator(".passage").count() == 7
         assert other.get_by_role("button", name="Delete this link").count() == 0
     page.goto(address)
     page.get_by_role("button", name="Delete this link").click()

@@ -20,7 +20,7 @@ def test_a_model_that_breaks_off_leaves_the_sources(
     ask(page, sites.generating)
     page.get_by_role("alert").get_by_text("The language model did not finish").wait_for()
     assert "Run makemigrations" in text_of_answer(page)
-    assert page.locator("#sources > li").count() == 5
+    assert page.locator("#sources > li").count() == 7
     assert not page.locator("body.busy").count()
     page.screenshot(path=pictures / "error.png", full_page=True)
 
@@ -33,7 +33,7 @@ def test_stop_keeps_the_text_and_hangs_up_on_the_model(sites: Sites, model: Mode
     page.get_by_text("Stopped.").wait_for()
     assert model.hung_up.wait(120)
     assert "on and on" in text_of_answer(page)
-    assert page.locator("#sources > li").count() == 5
+    assert page.locator("#sources > li").count() == 7
     model.behaviour = "answer"
     page.get_by_role("button", name="Ask again").click()
     finished(page)

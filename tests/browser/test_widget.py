@@ -75,7 +75,7 @@ def test_it_searches_and_answers_on_a_foreign_page(
         assert page.locator(".root").get_attribute("data-theme") == "dark"
         page.screenshot(path=pictures / "widget.png")
         page.evaluate("document.documentElement.dataset.theme = 'light'")
-        page.locator(".root[data-theme=light]").wait_for()
+        page.locator(".root[data-theme=light]").wait_for(state="attached")
         page.screenshot(path=pictures / "widget-light.png")
         page.keyboard.press("Escape")
         assert not page.get_by_role("dialog").is_visible()
