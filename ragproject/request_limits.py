@@ -25,7 +25,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # A question of 2 000 characters is 12 KB as JSON where every character is escaped.
-API_BODY_BYTES = 64 * 1024
+BODY_BYTES = 64 * 1024
 # A conversation, all of which its client sends with every question.
 CONVERSATION_BYTES = 1024 * 1024
 # Fields around uploaded files.
@@ -50,7 +50,7 @@ class NotRead(Exception):
 
 
 class RequestLimits:
-    """The application behind limits; ``upload_bytes`` bounds the bodies of everything but the API."""
+    """The application behind limits; ``upload_bytes`` bounds the bodies of the admin's forms, which upload files."""
 
     def __init__(self, application: Application, slots: Slots, upload_bytes: int) -> None:
         self.application = application
@@ -77,7 +77,7 @@ class RequestLimits:
         """Return how large the body of a request for the path may be."""
         if path.startswith(OPENAI_PATHS):
             return CONVERSATION_BYTES
-        return API_BODY_BYTES if path.startswith(("/api/", "/mcp")) else self.upload_bytes + FORM_BYTES
+        return self.upload_bytes + FORM_BYTES if path.startswith("/admin/") else BODY_BYTES
 
     async def bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on. A body that grows too large or does not arrive is ended, and the response says why."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,23 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from ingestion.models import Chunk, Collection, Document, Source
 from search.access.caller import Caller
 
-EXAMPLES = 4
-# A longer title does not fit on a button.
+EXAMPLES = 6
+# A longer one does not fit on a button.
 EXAMPLE_CHARS = 60
+# Documents whose headings are looked at, and headings of each: the longest have the most to say.
+DOCUMENTS_LOOKED_AT, HEADINGS_LOOKED_AT = 20, 400
+# Headings that begin so ask something when "How do I" stands in front of them.
+GERUNDS = {
+    "Accessing": "access", "Adding": "add", "Applying": "apply", "Building": "build", "Changing": "change",
+    "Configuring": "configure", "Connecting": "connect", "Creating": "create", "Customizing": "customize",
+    "Debugging": "debug", "Defining": "define", "Deleting": "delete", "Deploying": "deploy", "Disabling": "disable",
+    "Enabling": "enable", "Extending": "extend", "Handling": "handle", "Installing": "install", "Loading": "load",
+    "Managing": "manage", "Migrating": "migrate", "Removing": "remove", "Running": "run", "Serving": "serve",
+    "Setting up": "set up", "Updating": "update", "Upgrading": "upgrade", "Using": "use",
+    "Writing": "write",
+}  # fmt: skip
+YOUR = re.compile(r"\byour\b")
+QUESTION = re.compile(rf"(?:How to (?P<to>.+)|(?P<gerund>{'|'.join(GERUNDS)}) (?P<what>.+)|(?P<whole>.+\?))\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +36,7 @@ class Overview:
     """What the page shows of the index before a question."""
 
     sources: list[str]
+    versions: list[str]
     documents: int
     examples: list[str]
 
@@ -35,12 +51,36 @@ class IndexedSource:
 
 
 def overview(caller: Caller) -> Overview:
-    """Count what can be found; the examples are titles of the longest documents, of which there is much to say."""
+    """Count what the caller can find, and choose questions to start with."""
     documents = findable_documents(caller)
     sources = Source.objects.filter(id__in=documents.values("source_id")).order_by("name")
-    titles = documents.exclude(title="").order_by("-chunk_count", "id").values_list("title", flat=True)
-    short = [title for title in dict.fromkeys(titles[: 5 * EXAMPLES]) if len(title) <= EXAMPLE_CHARS]
-    return Overview(list(sources.values_list("name", flat=True)), documents.count(), short[:EXAMPLES])
+    names = list(sources.values_list("name", flat=True))
+    versions = set(sources.exclude(version="").values_list("version", flat=True))
+    return Overview(names, sorted(versions), documents.count(), examples(documents))
+
+
+def examples(documents: QuerySet[Document]) -> list[str]:
+    """Return questions that headings of the longest documents answer, one of each document; then their titles."""
+    longest = list(documents.exclude(title="").order_by("-chunk_count", "id")[:DOCUMENTS_LOOKED_AT].only("id", "title"))
+    chunks = Chunk.objects.filter(findable(), document__in=[document.pk for document in longest])
+    questions: dict[int, str] = {}
+    for document, heading in chunks.order_by("position").values_list("document_id", "heading")[:HEADINGS_LOOKED_AT]:
+        found = question_of(heading.rpartition(" › ")[2])
+        if found and document not in questions and len(found) <= EXAMPLE_CHARS:
+            questions[document] = found
+    titles = [document.title for document in longest if len(document.title) <= EXAMPLE_CHARS]
+    return list(dict.fromkeys([*questions.values(), *titles]))[:EXAMPLES]
+
+
+def question_of(heading: str) -> str:
+    """Return the question that a heading announces an answer to; empty where it announces none."""
+    match = QUESTION.match(heading)
+    if not match:
+        return ""
+    if match["whole"]:
+        return match["whole"]
+    task = match["to"] or f"{GERUNDS[match['gerund']]} {match['what']}"
+    return f"How do I {re.sub(YOUR, 'my', task)}?"
 
 
 def counted_sources(caller: Caller) -> QuerySet[Source]:

@@ -5,11 +5,13 @@ In: a mapping of strings, and who asks. Out: a ``Question``, or QuestionRefused 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.http import HttpRequest
 
 from search.access.caller import Caller
 from search.exceptions import QuestionRefused
@@ -67,3 +69,16 @@ def read_question(data: Mapping[str, Any], caller: Caller, *, limit: int) -> Que
         limit=read["limit"] or limit,
         again=read["again"],
     )
+
+
+def body_of(request: HttpRequest) -> Mapping[str, Any]:
+    """Return the fields of a JSON object or of a form. Raises QuestionRefused where the body is neither."""
+    if request.content_type != "application/json":
+        return request.POST
+    try:
+        body = json.loads(request.body)
+    except (ValueError, RecursionError) as error:
+        raise QuestionRefused("The body is not valid JSON.") from error
+    if not isinstance(body, dict):
+        raise QuestionRefused('The body is to be a JSON object such as {"q": "…"}.')
+    return body

@@ -18,7 +18,8 @@ class Question:
 
     ``version`` is one of a product's, ANY_VERSION, or empty for the newest of each product; ``path`` is what addresses
     begin with. ``again`` asks for a new answer where there is an earlier one. ``parts`` are questions that together ask
-    the same; they are searched for, too.
+    the same; they are searched for, too. A ``follow_up`` was made to stand alone; its answer belongs to its
+    conversation, and is shared with nobody.
     """
 
     text: str
@@ -30,6 +31,7 @@ class Question:
     version: str = ""
     path: str = ""
     parts: tuple[str, ...] = ()
+    follow_up: bool = False
 
 
 class Copy(NamedTuple):
@@ -63,6 +65,11 @@ class Passage:
     excerpt: str = ""
     copies: tuple[Copy, ...] = ()
     found_by: str = ""
+
+    @classmethod
+    def restored(cls, fields: dict[str, Any]) -> Passage:
+        """Return the passage that ``dataclasses.asdict`` took apart."""
+        return cls(**{**fields, "copies": tuple(Copy(*copy) for copy in fields.get("copies", ()))})
 
     @property
     def section(self) -> str:

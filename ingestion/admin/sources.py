@@ -9,9 +9,10 @@ from django.contrib import admin, messages
 from django.db.models import Count, Max, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
+from ingestion.admin import live
 from ingestion.admin.source_form import SourceForm
 from ingestion.admin.wake import tell_workers
 from ingestion.models import Document, Run, Source
@@ -48,6 +49,15 @@ class SourceAdmin(admin.ModelAdmin[Source]):
                 known=number_in(Document.State), done=number_in(DONE), unsuccessful=number_in(Document.UNSUCCESSFUL)
             )
         )
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the addresses of the list, and those of the admin's first page."""
+        view = self.admin_site.admin_view
+        return [
+            path("live/", view(live.live), name="ingestion_live"),
+            path("act/", view(live.act), name="ingestion_act"),
+            *super().get_urls(),
+        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.method == "GET":

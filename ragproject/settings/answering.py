@@ -144,3 +144,22 @@ SEARCH_WEIGHTS = env.items(
     "Weights of meaning, the model's sparse terms and words in a search; `manage.py evaluate --tune` finds them.",
     convert=float,
 )
+
+# Follow-ups, share links and feedback need the answer that they are about.
+ANSWERS_KEPT_DAYS = env.integer(
+    "ANSWERS_KEPT_DAYS",
+    30,
+    "Days that the page's questions and answers are kept, for follow-ups, links and feedback; 0: none are.",
+    validate=validate.Range(0, 3650),
+)
+SHARED_ANSWERS = env.flag("SHARED_ANSWERS", True, "Readers may make links to their answers, which stay until deleted.")
+# What a follow-up is understood by. "And in PostgreSQL?" refers to what was said last, rarely to more than that.
+CONVERSATION_TURNS = env.integer(
+    "CONVERSATION_TURNS", 4, "Earlier questions that a follow-up is understood by.", validate=validate.Range(1, 20)
+)
+CONVERSATION_HOURS = env.integer(
+    "CONVERSATION_HOURS", 24, "A conversation that rests for so long is not gone on with.", validate=validate.Range(1)
+)
+WIDGET_ORIGINS: list[str] = env.items(
+    "WIDGET_ORIGINS", [], "Sites whose pages may hold the widget, as `https://www.example.org`.", convert=str
+)

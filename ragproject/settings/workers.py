@@ -69,6 +69,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "socket_keepalive": True,
     "health_check_interval": 15,
 }
+# Answers that are kept for days need not go to the minute.
+FORGET_SECONDS = 900.0
 CELERY_BEAT_SCHEDULER = "ragproject.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "dispatch": {
@@ -96,5 +98,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "ingestion.tasks.audit",
         "schedule": AUDIT_LOOK_SECONDS,
         "options": {"priority": PRIORITY_URGENT, "expires": AUDIT_LOOK_SECONDS},
+    },
+    "forget": {
+        "task": "search.tasks.forget_answers",
+        "schedule": FORGET_SECONDS,
+        "options": {"expires": FORGET_SECONDS},
     },
 }

@@ -1,5 +1,5 @@
-"""The staff's view of what ``search`` stores."""
+"""The staff's view of readers: their keys, their stored answers, and what documentation lacks by these."""
 
-from search.admin.api_keys import ApiKeyAdmin
+from search.admin import api_keys, stored_answers
 
-__all__ = ["ApiKeyAdmin"]
+__all__ = ["api_keys", "stored_answers"]

@@ -79,10 +79,10 @@ Event = Found | DraftEvent | Timed | Done
 async def answer(question: Question, timings: Timings) -> AsyncGenerator[Event, None]:
     """Yield the events, in order; close the iterator to stop the language model."""
     passages: list[Passage] = []
-    known = await earlier(timings, answer_cache.same, question)
+    known = await earlier(question, timings, answer_cache.same)
     if not known:
         passages = await retrieve_queued(await with_parts(question, timings), timings)
-        known = await earlier(timings, answer_cache.similar, question, passages) if passages else None
+        known = await earlier(question, timings, answer_cache.similar, passages) if passages else None
     if known:
         for event in remembered(known):
             yield event
@@ -102,12 +102,14 @@ async def with_parts(question: Question, timings: Timings) -> Question:
         return replace(question, parts=(*question.parts, *await parts_of(question.text)))
 
 
-async def earlier(timings: Timings, find: Callable[..., Remembered | None], *arguments: Any) -> Remembered | None:
+async def earlier(
+    question: Question, timings: Timings, find: Callable[..., Remembered | None], *arguments: Any
+) -> Remembered | None:
     """Return what a function of the cache finds; there is one only where a language model writes the answers."""
-    if not llm.configured() or not settings.ANSWER_CACHE_SECONDS:
+    if question.follow_up or not llm.configured() or not settings.ANSWER_CACHE_SECONDS:
         return None
     with timings.stage("cache"):
-        return await sync_to_async(find)(*arguments)
+        return await sync_to_async(find)(question, *arguments)
 
 
 def remembered(known: Remembered) -> Iterator[Event]:
@@ -141,7 +143,7 @@ async def new_answer(question: Question, passages: Sequence[Passage], timings: T
                     continue
                 written.append(event)
                 yield event
-        if done.keep:
+        if done.keep and not question.follow_up:
             await sync_to_async(answer_cache.keep)(question, passages, written, stamped)
         yield Timed(timings.milliseconds())
         yield done
@@ -203,6 +205,8 @@ async def one_draft(
         messages = build_messages(question, context, room)
         habits = habits_of(settings.LLM_BASE_URL, settings.LLM_MODEL)
         draft = Draft(question, context, habits.ends_only)
+    if len(context) < len(passages):
+        yield Notice("read", f"The language model read the first {len(context)} passages; there was room for no more.")
     started = perf_counter()
     with timings.stage("generate"), timings.stage("first_token") as first_token:
         try:

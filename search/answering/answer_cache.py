@@ -37,7 +37,7 @@ from search.answering.same_question import normalised, opposed, signature, swapp
 from search.answering.sentence_vectors import question_vector
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
-from search.questions import Copy, Passage, Question
+from search.questions import Passage, Question
 
 logger = logging.getLogger(__name__)
 
@@ -162,10 +162,7 @@ def held(key: str) -> Remembered | None:
             if body is None:
                 return None
             entry = unpacked(body)
-            passages = tuple(
-                Passage(**{**fields, "copies": tuple(Copy(*copy) for copy in fields["copies"])})
-                for fields in entry["passages"]
-            )
+            passages = tuple(map(Passage.restored, entry["passages"]))
             if stamp(passages) != entry["stamp"]:
                 count("died")
                 forget(key)

@@ -4,7 +4,7 @@ passages     {"mode", "passages": [citation, …]}
 token        {"text", "citation"}     citation is a passage's number or 0
 unsupported  {"missing": [name, …]}   the sentence before says what its passages do not have
 discard      {}                       the tokens so far were the model's thoughts, and are no answer
-notice       {"kind", "message"}      for readers; kinds: thinking, waiting, cut, refused, unanswered,
+notice       {"kind", "message"}      for readers; kinds: thinking, waiting, read, cut, refused, unanswered,
                                       remembered
 timings      {stage: ms, …, "total": ms}
 done         {} or {"tokens", "tokens_per_second"}, of a language model
@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -36,10 +36,11 @@ HEARTBEAT = ": still here\n\n"
 # Events made ahead of a slow reader before the language model has to wait.
 AHEAD = 64
 
-Form = Callable[[Event | Exception], str]
+# Writes the events that wait, and the exception that ended them, as the stream's text.
+Form = Callable[[Sequence[Any]], Iterable[str]]
 
 
-async def first_event(events: AsyncGenerator[Event, None]) -> asyncio.Task[Event]:
+async def first_event(events: AsyncGenerator[Any, None]) -> asyncio.Task[Any]:
     """Return the task of the first event, done unless that takes longer than HEARTBEAT_SECONDS.
 
     Loading a model may take longer, and a proxy must not wait for the response's head meanwhile. Raises what prevented
@@ -56,33 +57,43 @@ async def first_event(events: AsyncGenerator[Event, None]) -> asyncio.Task[Event
     return first
 
 
-def for_pages(event: Event | Exception) -> str:
-    """Return an event, or what prevented the rest of the answer, in the form that the table above describes."""
-    if isinstance(event, Exception):
-        return encode("error", {"message": public_message(event)})
-    return encode(*described(event))
+def for_programs(waiting: Sequence[Event | Exception]) -> Iterator[str]:
+    """Yield events, or what prevented the rest of the answer, in the form that the table above describes."""
+    for event in waiting:
+        yield encode(*described(event))
 
 
 async def event_stream(
-    events: AsyncGenerator[Event, None], first: asyncio.Task[Event] | None = None, form: Form = for_pages
+    events: AsyncGenerator[Any, None],
+    first: asyncio.Task[Any] | None = None,
+    form: Form = for_programs,
+    *,
+    frame_seconds: float = 0.0,
 ) -> AsyncGenerator[str, None]:
-    """Yield the stream. Closing it stops whatever makes the events. ``first`` is what ``first_event`` returned.
+    """Yield the stream of an answer's events. Closing it stops whatever makes the events.
 
-    ``form`` writes each event, and the exception that ended them; events that it leaves empty are left out.
+    ``first`` is what ``first_event`` returned. ``form`` is given all events that wait; after tokens the next are
+    waited for as long as ``frame_seconds``, so that costly forms are made once for many of them.
     """
-    queue: asyncio.Queue[str | None] = asyncio.Queue(AHEAD)
-    producer = asyncio.create_task(produce(events, first, queue, form))
+    queue: asyncio.Queue[Any] = asyncio.Queue(AHEAD)
+    producer = asyncio.create_task(produce(events, first, queue))
     try:
-        while not queue.empty() or not producer.done():
+        ended = False
+        while not ended and not (queue.empty() and producer.done()):
             try:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
-                    text = await queue.get()
+                    waiting = [await queue.get()]
             except TimeoutError:
-                text = HEARTBEAT
-            if text is None:
-                break
-            if text:
+                yield HEARTBEAT
+                continue
+            while not queue.empty():
+                waiting.append(queue.get_nowait())
+            ended = waiting[-1] is None
+            found = [event for event in waiting if event is not None]
+            for text in form(found):
                 yield text
+            if frame_seconds and any(isinstance(event, Token) for event in found):
+                await asyncio.sleep(frame_seconds)
         await producer
     finally:
         producer.cancel()
@@ -90,29 +101,28 @@ async def event_stream(
 
 
 async def produce(
-    events: AsyncGenerator[Event, None],
-    first: asyncio.Task[Event] | None,
-    queue: asyncio.Queue[str | None],
-    form: Form,
+    events: AsyncGenerator[Any, None], first: asyncio.Task[Any] | None, queue: asyncio.Queue[Any]
 ) -> None:
     """Put the whole answer into the queue, then None, in one task: a pause of the reader cancels no step of it."""
     try:
         async with aclosing(events):
             if first:
-                await queue.put(form(await first))
+                await queue.put(await first)
             async for event in events:
-                await queue.put(form(event))
+                await queue.put(event)
     except FAILURES as error:
         logger.warning("a question was not answered: %s", error)
-        await queue.put(form(error))
+        await queue.put(error)
     finally:
         with suppress(asyncio.QueueFull):  # then the reader is busy and sees that we are done
             queue.put_nowait(None)
 
 
-def described(event: Event) -> tuple[str, dict[str, Any]]:
+def described(event: Event | Exception) -> tuple[str, dict[str, Any]]:
     """Return the name and the data of an event, as the table above has them."""
     match event:
+        case Exception():
+            return "error", {"message": public_message(event)}
         case Found(passages, mode):
             citations = [p.as_citation(n) for n, p in enumerate(passages, 1)]
             return "passages", {"mode": mode, "passages": citations}

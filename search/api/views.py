@@ -19,9 +19,10 @@ from search.access.caller import ASK, SEARCH
 from search.api.health import missing_services
 from search.api.v1.door import Door
 from search.api.v1.failures import failed
-from search.api.v1.questions import asked, body_of, searched
+from search.api.v1.questions import asked, searched
 from search.catalogue import indexed_sources
 from search.exceptions import FAILURES
+from search.forms import body_of
 
 
 @csrf_exempt

@@ -20,12 +20,12 @@ from django.db import close_old_connections
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from ragproject.request_limits import API_BODY_BYTES
+from ragproject.request_limits import BODY_BYTES
 from search.access.identify import identify
 from search.api.links import site_address
 from search.api.mcp_server.asking import KEY, Asking
-from search.api.origins import from_another_site
 from search.exceptions import FAILURES, headers_of, public_message, status_of
+from search.origins import from_another_site
 
 # JSON-RPC's "invalid request": these answers come before a message is read, so that they name none.
 INVALID_REQUEST = -32600
@@ -47,9 +47,7 @@ class McpEndpoint:
         server = build()
         # The Host is checked here, by ALLOWED_HOSTS.
         unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
-        server.streamable_http_app(
-            stateless_http=True, transport_security=unchecked, max_request_body_size=API_BODY_BYTES
-        )
+        server.streamable_http_app(stateless_http=True, transport_security=unchecked, max_request_body_size=BODY_BYTES)
         async with server.session_manager.run():
             self._serve = server.session_manager.handle_request
             yield

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -103,10 +103,14 @@ class Completion:
 
 @dataclass
 class CompletionStream:
-    """Writes a completion as server-sent events, one call for each event of the answer."""
+    """Writes a completion as server-sent events, from those of the answer."""
 
     completion: Completion
     counts: bool
+
+    def __call__(self, waiting: Sequence[Event | Exception]) -> Iterator[str]:
+        """Yield what the stream says of events; nothing of those that it says nothing of."""
+        yield from filter(None, map(self.write, waiting))
 
     def write(self, event: Event | Exception) -> str:
         """Return what the stream says of an event; nothing where it says nothing."""

@@ -13,8 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from ragproject.problems import openai_error
-from search.api.origins import from_another_site
 from search.exceptions import FAILURES, headers_of, public_message, status_of
+from search.origins import from_another_site
 
 logger = logging.getLogger(__name__)
 

@@ -77,7 +77,7 @@ async def chat_completions(request: HttpRequest) -> HttpResponse | StreamingHttp
                 completion.add(event)
         return JsonResponse(completion.whole())
     first = await first_event(events)
-    stream = event_stream(events, first, CompletionStream(completion, wanted.counts).write)
+    stream = event_stream(events, first, CompletionStream(completion, wanted.counts))
     response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")
     response["X-Accel-Buffering"] = "no"  # nginx would hold the tokens back otherwise
     return response

@@ -13,8 +13,8 @@ from ninja.security import HttpBearer
 from search.access.admission import admit_request
 from search.access.caller import Caller
 from search.access.identify import presented_key
-from search.api.origins import from_another_site
 from search.exceptions import AccessRefused
+from search.origins import from_another_site
 
 
 class Door(HttpBearer):

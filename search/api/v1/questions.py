@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
@@ -17,7 +16,7 @@ from search.api.events import described, event_stream, first_event
 from search.api.v1.door import Door, caller_of
 from search.api.v1.responses import NO_STORE, documented
 from search.api.v1.schemas import AnswerOut, AskFields, SearchFields, SearchOut
-from search.exceptions import LLMFailed, QuestionRefused, public_message
+from search.exceptions import LLMFailed, public_message
 from search.forms import read_question
 from search.questions import Question
 from search.retrieval.retriever import retrieve_queued
@@ -71,19 +70,6 @@ async def asked(caller: Caller, fields: Mapping[str, Any], *, streams: bool) -> 
     # nginx would hold the tokens back without the last of these.
     headers = {**NO_STORE, "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(event_stream(events, first), content_type=f"{EVENTS}; charset=utf-8", headers=headers)
-
-
-def body_of(request: HttpRequest) -> Mapping[str, Any]:
-    """Return the fields of a JSON object or of a form. Raises QuestionRefused where the body is neither."""
-    if request.content_type != "application/json":
-        return request.POST
-    try:
-        body = json.loads(request.body)
-    except (ValueError, RecursionError) as error:
-        raise QuestionRefused("The body is not valid JSON.") from error
-    if not isinstance(body, dict):
-        raise QuestionRefused('The body is to be a JSON object such as {"q": "…"}.')
-    return body
 
 
 async def whole_answer(question: Question, timings: Timings) -> dict[str, Any]:

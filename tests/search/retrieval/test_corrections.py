@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ingestion.models import Chunk, TermFrequencies
 from ingestion.pipeline.index.term_counts import recount_if_due
 from ingestion.words.vocabulary import Vocabulary, VocabularyCounter, acronyms_of
+from search.access.caller import OPERATOR
 from search.questions import Question
 from search.retrieval.corrections import corrected, distance, edits
 from search.retrieval.query_vectors import last_count
@@ -106,7 +107,7 @@ def test_one_edit_is_a_distance_of_one(one: str, other: str) -> None:
 def test_readers_are_told_what_else_was_searched_for(index: None) -> None:
     TermFrequencies.objects.all().delete()
     assert recount_if_due()
-    found = retrieve(Question("How are migratins created?"), Timings())
+    found = retrieve(Question("How are migratins created?", OPERATOR), Timings())
     meant = "How are migrations created?"
     assert {passage.found_by for passage in found} == {"", meant}
     assert (found[0].document, found[0].found_by) == (911, meant)
