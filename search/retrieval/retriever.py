@@ -26,10 +26,10 @@ from django.conf import settings
 from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
 from ingestion.models import Chunk, Collection, Source
-from ingestion.types import ModelSpec, Vectors
+from ingestion.types import Hit, ModelSpec, Vectors
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
-from search.retrieval import query_embedder
+from search.retrieval import query_embedder, reranker
 from search.retrieval.fusion import Pools
 from search.retrieval.passages import SPARE_HITS, passages_of, with_rows
 from search.retrieval.query_vectors import HYBRID, channel_weights, fused, query_vectors
@@ -122,10 +122,11 @@ def find(question: Question, prepared: PreparedQuestion, vectors: Vectors, timin
     collection = prepared.served.collection
     passages: list[Passage] = []
     query: QueryVectors = {}
-    with timings.stage("search"), suppress(CollectionMissing), circuit_breaker.interactive():
-        store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
-        query = query_vectors(question, vectors, store.channels, channel_weights())
-        passages = search(store, query, question, prepared.source_ids)
+    with suppress(CollectionMissing), circuit_breaker.interactive():
+        with timings.stage("search"):
+            store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
+            query = query_vectors(question, vectors, store.channels, channel_weights())
+        passages = search(store, query, question, prepared.source_ids, timings)
     if passages or "dense" not in query:
         return passages
     indexed = Chunk.objects.filter(state=Chunk.State.INDEXED, document__source__deleting=False)
@@ -177,21 +178,36 @@ def candidates(question: Question) -> Pools:
     return store.search(query, limit=POOL, source_ids=prepared.source_ids)
 
 
-def search(store: VectorStore, query: QueryVectors, question: Question, source_ids: list[int]) -> list[Passage]:
+def search(
+    store: VectorStore, query: QueryVectors, question: Question, source_ids: list[int], timings: Timings
+) -> list[Passage]:
     """Return at most ``question.limit`` passages.
 
     Asks for more candidates as long as too few of them have rows and Milvus may have others.
     """
     depth = max(POOL, question.limit + SPARE_HITS)
+    reranks = question.mode == HYBRID and reranker.configured()
+    limit = max(question.limit, settings.RERANK_CANDIDATES) if reranks else question.limit
     while True:
-        pools = store.search(query, limit=depth, source_ids=source_ids)
-        hits = (
-            fused(pools, question.text, channel_weights()) if question.mode == HYBRID else list(chain(*pools.values()))
-        )
-        found = with_rows(hits, question.limit)
+        with timings.stage("search"):
+            pools = store.search(query, limit=depth, source_ids=source_ids)
+        with timings.stage("fuse"):
+            hits = ranked(pools, question)
+        with timings.stage("rows"):
+            found = with_rows(hits, limit)
         if len(found) >= question.limit or all(len(pool) < depth for pool in pools.values()) or depth >= MAX_HITS:
-            return passages_of(found)
+            break
         depth = min(4 * depth, MAX_HITS)
+    if reranks:
+        with timings.stage("rerank"):
+            found = reranker.reranked(question.text, found).candidates
+    with timings.stage("rows"):
+        return passages_of(found[: question.limit])
+
+
+def ranked(pools: Pools, question: Question) -> list[Hit]:
+    """Return the candidates as the question's mode orders them: fused, or those of its one channel."""
+    return fused(pools, question.text, channel_weights()) if question.mode == HYBRID else list(chain(*pools.values()))
 
 
 def served_model(searched: Collection, timings: Timings) -> ServedModel:
