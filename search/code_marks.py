@@ -1,7 +1,7 @@
 """Where code is in Markdown: runs of backticks in a line of text, fences around lines.
 
 A run of backticks is closed by the next run of the same length, as CommonMark has it; ``citations`` and ask.js read
-answers by the same rule. Chunks are cut out of documents, so that a fence may be open where a chunk begins or ends.
+answers by the same rule. What a language model writes may end within a fence.
 """
 
 from __future__ import annotations
@@ -47,24 +47,3 @@ def open_fence(text: str, opened: str = "") -> str:
 def closes(fence: re.Match[str], opened: str) -> bool:
     """Return whether a fence ends the block that ``opened`` began."""
     return fence[1].startswith(opened) and not fence[2].strip()
-
-
-def split_open_code(text: str, fence: str) -> tuple[str, str]:
-    """Return the code that a chunk begins inside, and what comes after it.
-
-    ``fence`` is the one that is open where the chunk begins. An empty one may have been lost: the text is taken to
-    begin inside code when its fences do not pair up, and either the first one stands right below a line and above
-    nothing or an empty line, as one that closes does, or the second has a language where one should close.
-    """
-    first = FENCE.search(text)
-    if not fence and first and not first[2].strip() and open_fence(text):
-        before, after = text[: first.start()], text[first.end() :]
-        below_a_line = before.strip() != "" and not before.endswith("\n\n")
-        above_a_gap = not after.partition("\n")[2].partition("\n")[0]
-        second = FENCE.search(text, first.end())
-        if (below_a_line and above_a_gap) or (second and second[2].strip()):
-            fence = first[1]
-    if not fence:
-        return "", text
-    end = next((f for f in FENCE.finditer(text) if closes(f, fence)), None)
-    return (text[: end.start()], text[end.end() :]) if end else (text, "")

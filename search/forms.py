@@ -23,6 +23,8 @@ class QuestionForm(forms.Form):
 
     q = forms.CharField(error_messages={"required": "Ask a question first."})
     source = forms.CharField(required=False, max_length=200)
+    version = forms.CharField(required=False, max_length=100)
+    path = forms.CharField(required=False, max_length=2000)
     mode = forms.ChoiceField(
         choices=[(m, m) for m in MODES],
         required=False,
@@ -57,6 +59,8 @@ def read_question(data: Mapping[str, Any], *, limit: int) -> Question:
     return Question(
         text=read["q"],
         source=read["source"],
+        version=read["version"],
+        path=read["path"],
         mode=read["mode"] or MODES[0],
         limit=read["limit"] or limit,
         again=read["again"],

@@ -19,7 +19,7 @@ import sentencex
 from markdown_it import MarkdownIt
 
 from ingestion.words.language import Language, language_of
-from search.code_marks import as_code, open_run, split_open_code, unpadded
+from search.code_marks import as_code, open_run, unpadded
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -59,17 +59,15 @@ class Piece(NamedTuple):
     is_code: bool
 
 
-def preview(markdown: str, fence: str = "") -> str:
-    """Return the beginning of a passage as plain text; ``fence`` is the one that is open where it begins."""
-    text = " ".join(u.plain for u in units(markdown[:PREVIEW_SOURCE_CHARS], fence))
+def preview(markdown: str) -> str:
+    """Return the beginning of a passage as plain text."""
+    text = " ".join(u.plain for u in units(markdown[:PREVIEW_SOURCE_CHARS]))
     return shortened(" ".join(text.split()), PREVIEW_CHARS)
 
 
-def units(markdown: str, fence: str = "") -> Iterator[Unit]:
+def units(markdown: str) -> Iterator[Unit]:
     """Yield sentences, blocks of code and rows of tables, in order, without markup; headings are in the units."""
-    code, rest = split_open_code(markdown, fence)
-    yield from block_of_code(code)
-    tokens = reader().parse(rest)
+    tokens = reader().parse(markdown)
     language = language_of(" ".join(token.content for token in tokens if token.type == "inline"))
     cells: list[list[Unit]] = []
     heading, mark, block, depth = "", "", 0, 0

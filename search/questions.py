@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urldefrag, urlsplit
 
 from django.urls import reverse
@@ -15,7 +15,9 @@ from search.passage_text import preview
 class Question:
     """``source`` is a name, or empty for all; ``mode`` is "hybrid", "dense", "sparse" or "words".
 
-    ``again`` asks for a new answer where there is an earlier one.
+    ``version`` is one of a product's, ANY_VERSION, or empty for the newest of each product; ``path`` is what addresses
+    begin with. ``again`` asks for a new answer where there is an earlier one. ``parts`` are questions that together ask
+    the same; they are searched for, too. ``rerank``: a reranker, where there is one, may order the passages.
     """
 
     text: str
@@ -23,11 +25,28 @@ class Question:
     limit: int = 5
     mode: str = "hybrid"
     again: bool = False
+    version: str = ""
+    path: str = ""
+    parts: tuple[str, ...] = ()
+    rerank: bool = True
+
+
+class Copy(NamedTuple):
+    """Another document that says what a passage says."""
+
+    url: str
+    link: str
+    title: str
+    source: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A stored chunk that answers; every field but ``score`` comes from the database."""
+    """A stored chunk that answers; every field but ``score`` comes from the database.
+
+    ``text`` may have grown by its neighbours; then ``excerpt`` is what was found.
+    """
 
     score: float
     title: str
@@ -38,13 +57,9 @@ class Passage:
     document: int
     source: str
     position: int
-    # The line of the fence that is open where the passage begins, for a block of code that was cut.
-    fence: str = ""
-
-    @property
-    def markdown(self) -> str:
-        """Return the text as Markdown that stands alone, with its fence."""
-        return f"{self.fence}\n{self.text}" if self.fence else self.text
+    version: str = ""
+    excerpt: str = ""
+    copies: tuple[Copy, ...] = ()
 
     @property
     def section(self) -> str:
@@ -76,7 +91,9 @@ class Passage:
             "text": self.text,
             "document": self.document,
             "source": self.source,
+            "version": self.version,
             "position": self.position,
+            "also": [{"source": c.source, "version": c.version, "url": c.url} for c in self.copies],
         }
 
     def as_citation(self, number: int) -> dict[str, Any]:
@@ -85,12 +102,15 @@ class Passage:
             **self.as_row(),
             "number": number,
             "section": self.section,
-            "preview": preview(self.text, self.fence),
+            "preview": preview(self.excerpt or self.text),
+            "also": [{"source": c.source, "version": c.version, "link": c.link} for c in self.copies],
             "url": self.url if self.external else "",
             "link": self.link,
             "external": self.external,
         }
 
 
+# The version that stands for all of them.
+ANY_VERSION = "all"
 # What RFC 3986 allows in a fragment besides letters and digits; "%" stays for anchors quoted already.
 FRAGMENT_SAFE = "!$&'()*+,;=:@/?-._~%"

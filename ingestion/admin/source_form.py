@@ -43,6 +43,8 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
             "name",
             "kind",
             "target",
+            "product",
+            "version",
             "include",
             "exclude",
             "max_pages",
@@ -57,6 +59,8 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
     def clean(self) -> dict[str, Any]:
         """Bring the target into its normal form, and refuse one of this machine outside FILES_ROOTS."""
         data = super().clean() or self.cleaned_data
+        if data.get("version") and not data.get("product"):
+            self.add_error("product", "Name the product that this is a version of.")
         if self.errors:
             return data
         if data["kind"] == Source.Kind.UPLOADS:

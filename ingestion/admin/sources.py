@@ -27,12 +27,13 @@ class SourceAdmin(admin.ModelAdmin[Source]):
     form = SourceForm
     fieldsets = (
         (None, {"fields": ("name", "kind", "target", "upload", "replace_all")}),
+        ("Version", {"fields": ("product", "version")}),
         ("What belongs to it", {"fields": ("include", "exclude", "max_pages", "max_depth", "max_alike")}),
         ("Pace and refresh", {"fields": ("delay_seconds", "connections", "refresh_seconds", "trusts_dates")}),
     )
     list_display = ("name", "state", "progress", "failed", "last_error", "kind", "target")
-    list_filter = ("kind",)
-    search_fields = ("name", "target")
+    list_filter = ("kind", "product")
+    search_fields = ("name", "target", "product")
     actions = ("ingest_now", "remove_missing_pages", "delete_with_vectors")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Source]:

@@ -44,6 +44,13 @@ class Source(models.Model):
         max_length=2048,
         help_text="The first page of a website, a sitemap's address, github:owner/repo[@ref][/path], a folder or file.",
     )
+    product = models.CharField(max_length=100, blank=True, help_text="What it documents, such as django.")
+    version = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="Of the product, such as 5.2. Searches read the newest version of each product, or the one that is "
+        "asked for.",
+    )
     include = models.JSONField(default=list, blank=True, help_text="Globs; empty means everything.")
     exclude = models.JSONField(default=list, blank=True, help_text="Globs that win over include.")
     max_pages = models.PositiveIntegerField(

@@ -182,19 +182,33 @@ class VectorStore:
         """Delete the whole collection; it is no error when there is none."""
         self._call(lambda: self.client.drop_collection(self.name, timeout=self.seconds))
 
-    def search(self, query: QueryVectors, *, limit: int, source_ids: Sequence[int] = ()) -> dict[str, list[Hit]]:
-        """Return, for each channel of the query, the ``limit`` rows with the largest inner products, best first.
+    def search(
+        self,
+        queries: Sequence[QueryVectors],
+        *,
+        limit: int,
+        source_ids: Sequence[int] = (),
+        prefixes: Sequence[str] = (),
+    ) -> list[dict[str, list[Hit]]]:
+        """Return, for each query and each of its channels, the ``limit`` rows with the largest inner products.
 
-        ``source_ids`` names the sources to search in; none: all. A channel that the collection does not hold is left
-        out. The channels are searched at the same time (Bounded).
+        They come best first. ``source_ids`` names the sources to search in and ``prefixes`` what their addresses begin
+        with; none: all. A channel that the collection does not hold is left out. The channels are searched at the same
+        time, each for all queries in one request (Bounded).
         """
-        where = f"source_id in {[int(i) for i in source_ids]}" if source_ids else ""
-        asked = {
-            channel: searchers().submit(self._call, partial(self._search, channel, vector, limit, where))
-            for channel, vector in query.items()
-            if channel in self.channels
-        }
-        return {channel: answer.result() for channel, answer in asked.items()}
+        where = expression(source_ids, prefixes)
+        asked = {}
+        for channel in self.channels:
+            positions = [at for at, query in enumerate(queries) if channel in query]
+            vectors = [queries[at][channel] for at in positions]
+            if vectors:
+                request = partial(self._search, channel, vectors, limit, where)
+                asked[channel] = positions, searchers().submit(self._call, request)
+        found: list[dict[str, list[Hit]]] = [{} for _ in queries]
+        for channel, (positions, answer) in asked.items():
+            for at, hits in zip(positions, answer.result(), strict=True):
+                found[at][channel] = hits
+        return found
 
     def _ensure(self) -> None:
         if not self.client.has_collection(self.name, timeout=self.seconds):
@@ -252,10 +266,10 @@ class VectorStore:
         )
         return rows
 
-    def _search(self, channel: str, vector: QueryVector, limit: int, where: str) -> list[Hit]:
+    def _search(self, channel: str, vectors: Sequence[QueryVector], limit: int, where: str) -> list[list[Hit]]:
         found = self.client.search(
             self.name,
-            [vector],
+            list(vectors),
             anns_field=channel,
             filter=where,
             limit=limit,
@@ -263,7 +277,7 @@ class VectorStore:
             output_fields=["key"],
             timeout=self.seconds,
         )
-        return [Hit(row["entity"]["key"], float(row["distance"])) for row in found[0]]
+        return [[Hit(row["entity"]["key"], float(row["distance"])) for row in rows] for rows in found]
 
     def _call(self, request: Callable[[], T]) -> T:
         """Run a request; when Milvus is unavailable, connect and load once more and run it a second time.
@@ -295,6 +309,21 @@ class VectorStore:
 def searchers() -> ThreadPoolExecutor:
     """Return the threads that wait for Milvus' answers to searches."""
     return ThreadPoolExecutor(SEARCH_THREADS, "milvus-search")
+
+
+def expression(source_ids: Sequence[int], prefixes: Sequence[str]) -> str:
+    """Return Milvus' condition for rows of these sources whose address begins with one of the prefixes.
+
+    A prefix is a range of addresses, which has no wildcards that an address may hold.
+    """
+    terms = [f"source_id in {[int(i) for i in source_ids]}"] if source_ids else []
+    ranges = [f"(url >= {quoted(low)} and url < {quoted(low[:-1] + chr(ord(low[-1]) + 1))})" for low in prefixes]
+    return " and ".join(terms + ([f"({' or '.join(ranges)})"] if ranges else []))
+
+
+def quoted(text: str) -> str:
+    """Return text as a string of Milvus' expressions."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def knows_sparse(version: str) -> bool:

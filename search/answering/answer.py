@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from time import perf_counter
 from typing import Any
@@ -26,11 +26,13 @@ from search.answering.citations import Token, printable
 from search.answering.draft import UNANSWERED, Draft, DraftEvent, Notice
 from search.answering.extractive import Extract, best_extracts
 from search.answering.prompt import NOT_SAID, build_messages, document_text, room_for_documents, select_context
+from search.answering.rewriter import parts_of
 from search.answering.scope import out_of_scope
 from search.answering.sentence_vectors import nearness
 from search.answering.server_habits import habits_of
 from search.exceptions import LLMFailed, TooBusy
 from search.questions import Passage, Question
+from search.retrieval.expansion import expanded
 from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
 
@@ -77,7 +79,7 @@ async def answer(question: Question, timings: Timings, client: str = "") -> Asyn
     passages: list[Passage] = []
     known = await earlier(timings, answer_cache.same, question)
     if not known:
-        passages = await retrieve_queued(question, timings, client)
+        passages = await retrieve_queued(await with_parts(question, timings), timings, client)
         known = await earlier(timings, answer_cache.similar, question, passages) if passages else None
     if known:
         for event in remembered(known):
@@ -88,6 +90,14 @@ async def answer(question: Question, timings: Timings, client: str = "") -> Asyn
     async with aclosing(new_answer(question, passages, timings, client)) as events:
         async for event in events:
             yield event
+
+
+async def with_parts(question: Question, timings: Timings) -> Question:
+    """Return the question with those that it consists of, if a language model takes it apart."""
+    if not settings.REWRITE_QUESTIONS:
+        return question
+    with timings.stage("rewrite"):
+        return replace(question, parts=(*question.parts, *await parts_of(question.text)))
 
 
 async def earlier(timings: Timings, find: Callable[..., Remembered | None], *arguments: Any) -> Remembered | None:
@@ -108,13 +118,20 @@ def remembered(known: Remembered) -> Iterator[Event]:
 async def new_answer(
     question: Question, passages: Sequence[Passage], timings: Timings, client: str
 ) -> AsyncGenerator[Event, None]:
-    """Yield an answer made of the passages; a language model's is kept for who asks the same."""
+    """Yield an answer made of the passages; a language model's is kept for who asks the same.
+
+    A language model reads the passages with what stands around them, and its readers are shown the same.
+    """
     mode = "llm" if llm.configured() and passages else "extractive"
+    found = passages
     with model_slot(client) if mode == "llm" else nullcontext():
+        if mode == "llm":
+            with timings.stage("context"):
+                passages = await sync_to_async(expanded)(found)
         yield Found(tuple(passages), mode)
         stamped = await sync_to_async(answer_cache.stamp)(passages) if mode == "llm" else ""
         generate = generated if mode == "llm" else extracted
-        if passages and await sync_to_async(out_of_scope)(question.text, passages, partial(nearness, question.text)):
+        if found and await sync_to_async(out_of_scope)(question.text, found, partial(nearness, question.text)):
             generate = declined
         done, written = Done(), []
         async with aclosing(generate(question.text, passages, timings)) as events:
@@ -215,7 +232,7 @@ async def extracted(
     with timings.stage("context"):
         near = partial(nearness, question)
         extracts = await sync_to_async(best_extracts)(
-            question, [p.text for p in passages], [p.fence for p in passages], [p.heading for p in passages], near
+            question, [p.text for p in passages], [p.heading for p in passages], near
         )
     with timings.stage("generate"):
         if not extracts:

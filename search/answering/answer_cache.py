@@ -37,7 +37,7 @@ from search.answering.same_question import normalised, opposed, signature, swapp
 from search.answering.sentence_vectors import question_vector
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
-from search.questions import Passage, Question
+from search.questions import Copy, Passage, Question
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +162,10 @@ def held(key: str) -> Remembered | None:
             if body is None:
                 return None
             entry = unpacked(body)
-            passages = tuple(Passage(**fields) for fields in entry["passages"])
+            passages = tuple(
+                Passage(**{**fields, "copies": tuple(Copy(*copy) for copy in fields["copies"])})
+                for fields in entry["passages"]
+            )
             if stamp(passages) != entry["stamp"]:
                 count("died")
                 forget(key)
@@ -191,7 +194,7 @@ def stamp(passages: Sequence[Passage]) -> str:
         .filter(document__in=documents, position__in={passage.position for passage in passages})
         .values_list("document_id", "position", "text")
     }
-    if any(texts.get((passage.document, passage.position)) != passage.text for passage in passages):
+    if any(texts.get((each.document, each.position)) != (each.excerpt or each.text) for each in passages):
         return ""
     pages = Document.objects.filter(id__in=documents, source__deleting=False).order_by("id")
     rows = list(pages.values_list("id", "url", "title", "text_hash", "source_id", "source__name"))
@@ -207,7 +210,9 @@ def scope(question: Question) -> str:
     collection = Collection.objects.searched()
     searched = (collection.name, collection.spec()) if collection else ()
     model = (settings.LLM_BASE_URL, settings.LLM_MODEL, settings.LLM_MAX_TOKENS, PROMPT_VERSION)
-    return digest(repr((question.source, question.limit, question.mode, model, searched)))
+    return digest(
+        repr((question.source, question.version, question.path, question.limit, question.mode, model, searched))
+    )
 
 
 def alike(question: Question, best: Passage) -> str:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 
 import snowballstemmer
 
@@ -74,16 +74,11 @@ class Extract:
 def best_extracts(
     question: str,
     texts: Sequence[str],
-    fences: Sequence[str] = (),
     headings: Sequence[str] = (),
     nearness: Nearness = lambda sentences: (),
 ) -> list[Extract]:
-    """Return at most EXTRACTS, best first; none only when there is no text.
-
-    ``fences`` are the lines that open the blocks of code in which the texts begin, empty where a text begins in prose;
-    ``headings`` are those of the passages.
-    """
-    found = scored(question, texts, fences, headings, nearness)
+    """Return at most EXTRACTS, best first; none only when there is no text. ``headings`` are those of the passages."""
+    found = scored(question, texts, headings, nearness)
     best = max((points for points, _ in found), default=0.0)
     ranked = sorted(found, key=lambda entry: -entry[0])
     chosen = [extract for points, extract in ranked if points >= WORTH * best]
@@ -91,10 +86,10 @@ def best_extracts(
 
 
 def scored(
-    question: str, texts: Sequence[str], fences: Sequence[str], headings: Sequence[str], nearness: Nearness
+    question: str, texts: Sequence[str], headings: Sequence[str], nearness: Nearness
 ) -> list[tuple[float, Extract]]:
     """Return each passage's best score, and the extract around the first unit that has it."""
-    passages = [list(units(text, fence)) for text, fence in zip_longest(texts, fences, fillvalue="")]
+    passages = [list(units(text)) for text in texts]
     every = [unit for passage in passages for unit in passage]
     language = language_of(" ".join(unit.plain for unit in every if not unit.is_code))
     asked = stems(question, language)

@@ -2,7 +2,7 @@
 
 Each document stands between lines with a boundary that is drawn at random for each prompt, so that no crawled text can
 end its document and speak as us. Most relevant first, bounded by characters, numbered as they are cited, each with its
-title and, where its address names one, its version.
+title and, where its source or its address names one, its version.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def document_text(passage: Passage) -> str:
 
     Title and heading are as hostile as the text: they stand between the same lines.
     """
-    version = VERSION_IN_ADDRESS.search(passage.url)
+    in_address = VERSION_IN_ADDRESS.search(passage.url)
+    version = passage.version or (in_address[1] if in_address else "")
     head = f"Title: {passage.title}\nSection: {passage.heading}\nSource: {passage.source}\n"
-    return f"{head}{f'Version: {version[1]}{chr(10)}' if version else ''}\n{passage.markdown}"
+    return f"{head}{f'Version: {version}{chr(10)}' if version else ''}\n{passage.text}"

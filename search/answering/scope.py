@@ -34,7 +34,7 @@ def out_of_scope(question: str, passages: Sequence[Passage], nearness: Nearness)
     covered = coverage(question, passages, language)
     if covered >= CERTAIN:
         return False
-    sentences = [unit.plain for p in passages[:PASSAGES] for unit in islice(units(p.text, p.fence), SENTENCES)]
+    sentences = [unit.plain for p in passages[:PASSAGES] for unit in islice(units(p.text), SENTENCES)]
     near = nearness(sentences) if settings.ANSWER_LEAST_COSINE else ()
     if near:
         nearest, least = max(near), settings.ANSWER_LEAST_COSINE

@@ -109,8 +109,9 @@ class DocumentNames:
         return next((name for name in below if name in relevant), address)
 
     def ranked(self, passages: Iterable[Passage], relevant: Mapping[str, int]) -> list[str]:
-        """Return the names of the documents in the order of their best passages."""
-        return list(dict.fromkeys(self.of(passage.url, relevant) for passage in passages))
+        """Return the names of the documents in the order of their best passages, each followed by its copies."""
+        addresses = (url for passage in passages for url in (passage.url, *(copy.url for copy in passage.copies)))
+        return list(dict.fromkeys(self.of(url, relevant) for url in addresses))
 
 
 def identifiers() -> dict[str, str]:

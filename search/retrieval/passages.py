@@ -6,56 +6,54 @@ whose source is not being deleted. Title, heading and address come from the rows
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from django.db.models import Q
-
-from ingestion.models import Chunk, Document
+from ingestion.models import Chunk
 from ingestion.types import Hit
-from search.code_marks import open_fence
-from search.questions import Passage
+from search.questions import Copy, Passage
+from search.retrieval.folding import Found
 
-# Hits looked up beyond the limit, so that a few stale ones do not shrink the answer.
+# Hits looked up beyond the limit, so that stale ones and copies do not cost another query.
 SPARE_HITS = 20
 
 
-def with_rows(hits: Sequence[Hit], limit: int) -> list[tuple[Hit, Chunk]]:
-    """Return the first ``limit`` of the hits that the database confirms, in their order, each with its row.
+def with_rows(hits: Sequence[Hit], limit: int) -> Iterator[tuple[Hit, Chunk]]:
+    """Yield the hits that the database confirms, in their order, each with its row, about ``limit`` to a query.
 
     A key is made of the chunk's text: the row is right also while it moves into another collection.
     """
-    found: list[tuple[Hit, Chunk]] = []
     for start in range(0, len(hits), limit + SPARE_HITS):
         part = hits[start : start + limit + SPARE_HITS]
         rows = Chunk.objects.live().filter(key__in=[h.key for h in part], document__source__deleting=False)
         by_key = {row.key: row for row in rows.select_related("document__source").defer("document__markdown")}
-        found += [(hit, by_key[hit.key]) for hit in part if hit.key in by_key]
-        if len(found) >= limit:
-            break
-    return found[:limit]
+        yield from ((hit, by_key[hit.key]) for hit in part if hit.key in by_key)
 
 
-def passages_of(found: list[tuple[Hit, Chunk]]) -> list[Passage]:
-    """Return the passages of the hits' rows. Only documents with fences are read whole."""
-    documents = Document.objects.filter(id__in={row.document_id for _, row in found})
-    fenced = documents.filter(Q(markdown__contains="```") | Q(markdown__contains="~~~"))
-    texts = dict(fenced.values_list("id", "markdown"))
-    passages = []
-    for hit, row in found:
-        document, markdown = row.document, texts.get(row.document_id, "")
-        is_current = markdown.startswith(row.text, row.start)  # the document may be newer than the chunk
-        passages.append(
-            Passage(
-                score=hit.score,
-                title=str(document),
-                url=document.url,
-                heading=row.heading,
-                anchor=row.anchor,
-                text=row.text,
-                document=document.pk,
-                source=document.source.name,
-                position=row.position,
-                fence=open_fence(markdown[: row.start]) if is_current else "",
-            )
-        )
-    return passages
+def passages_of(found: Iterable[Found]) -> list[Passage]:
+    """Return the passages of folded hits."""
+    return [passage_of(each.row, each.score, copies_of(each)) for each in found]
+
+
+def copies_of(found: Found) -> tuple[Copy, ...]:
+    """Return the other documents of a folded hit, once each."""
+    others = {row.document_id: row for row in reversed(found.copies) if row.document_id != found.row.document_id}
+    copies = [passage_of(row, found.score) for row in reversed(others.values())]
+    return tuple(Copy(copy.url, copy.link, copy.title, copy.source, copy.version) for copy in copies)
+
+
+def passage_of(row: Chunk, score: float, copies: tuple[Copy, ...] = ()) -> Passage:
+    """Return the passage of a row."""
+    document = row.document
+    return Passage(
+        score=score,
+        title=str(document),
+        url=document.url,
+        heading=row.heading,
+        anchor=row.anchor,
+        text=row.text,
+        document=document.pk,
+        source=document.source.name,
+        position=row.position,
+        version=document.source.version,
+        copies=copies,
+    )

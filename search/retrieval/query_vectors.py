@@ -17,7 +17,6 @@ from ingestion.models import TermFrequencies
 from ingestion.types import Hit, Vectors
 from ingestion.vector_store.rows import CHANNELS, sparse_of
 from ingestion.words.weights import Frequencies, question_weights, share_of_names
-from search.questions import Question
 from search.retrieval.fusion import Pools, fuse, toward_words
 
 if TYPE_CHECKING:
@@ -29,19 +28,19 @@ _frequencies: tuple[datetime | None, Frequencies] = None, Frequencies()
 
 
 def query_vectors(
-    question: Question, vectors: Vectors, held: Iterable[str], weights: Mapping[str, float]
+    text: str, mode: str, vectors: Vectors, held: Iterable[str], weights: Mapping[str, float]
 ) -> QueryVectors:
-    """Return the vectors of the channels that the question's mode asks for; dense where none of them is held.
+    """Return the vectors of the channels that the mode asks for; dense where none of them is held.
 
-    A hybrid question asks all channels that have a weight. One without words has no vector for them.
+    A hybrid search asks all channels that have a weight. A text without words has no vector for them.
     """
-    words = question_weights(question.text, term_frequencies())
+    words = question_weights(text, term_frequencies())
     found: dict[str, QueryVector] = {
         "dense": vectors.dense.tolist(),
         "sparse": sparse_of(vectors.indices, vectors.weights),
         "words": sparse_of(words.terms, words.weights),
     }
-    wanted = [c for c in held if c == question.mode or (question.mode == HYBRID and weights[c])]
+    wanted = [c for c in held if c == mode or (mode == HYBRID and weights[c])]
     return {channel: found[channel] for channel in wanted or ["dense"] if found[channel]}
 
 

@@ -63,7 +63,7 @@ def request_of(question: str, texts: Sequence[str]) -> dict[str, Any]:
 
 def scores_of(answer: Any, count: int) -> list[float]:
     """Return the scores that an answer of either form holds, one for each of ``count`` texts. Raises ValueError."""
-    results = answer.get("results") if isinstance(answer, dict) else answer
+    results: Any = answer.get("results") if isinstance(answer, dict) else answer
     try:
         found = {int(each["index"]): float(each.get("relevance_score", each.get("score"))) for each in results}
     except (TypeError, KeyError, AttributeError) as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from time import monotonic
 
 from django.conf import settings
@@ -21,6 +22,7 @@ from ingestion.models import Chunk
 from ingestion.types import Hit, embedding_text
 from search.retrieval import cross_encoder, rerank_endpoint
 from search.retrieval.cross_encoder import NotLoaded
+from search.retrieval.passages import with_rows
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +97,14 @@ def reranked(question: str, candidates: Candidates) -> Reranked:
     ordered = sorted(first, key=lambda each: -by_key[each[0].key])
     kept = [(Hit(hit.key, place.score), chunk) for (hit, chunk), (place, _) in zip(ordered, first, strict=True)]
     return Reranked(kept + candidates[len(first) :], by_key)
+
+
+def reranked_hits(question: str, hits: Sequence[Hit]) -> list[Hit]:
+    """Return the hits in their final order; those without rows, which nobody is shown, behind the first."""
+    first = list(islice(with_rows(hits, settings.RERANK_CANDIDATES), settings.RERANK_CANDIDATES))
+    ordered = [hit for hit, _ in reranked(question, first).candidates]
+    keys = {hit.key for hit in ordered}
+    return ordered + [hit for hit in hits if hit.key not in keys]
 
 
 def reason_to_leave(first: Candidates) -> str:

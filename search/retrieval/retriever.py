@@ -1,8 +1,9 @@
 """A question -> the passages that answer it, best first.
 
 Embeds the question in this process, with the model of the collection that is searched, asks Milvus for the candidates
-of each channel, fuses them and joins them with the Chunk rows. ``retrieve`` runs in one thread, for commands;
-``retrieve_queued`` waits for the model in ``query_embedder``'s queue without holding a thread, for web processes.
+of each channel, fuses them, joins them with the Chunk rows and folds copies. ``retrieve`` runs in one thread, for
+commands; ``retrieve_queued`` waits for the model in ``query_embedder``'s queue without holding a thread, for web
+processes.
 
 When another collection takes the searched one's place, its model loads in the background; until then this process goes
 on answering from the old one, which is kept for a while.
@@ -12,8 +13,10 @@ torch and pymilvus are imported on first use only.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 from time import monotonic
@@ -25,14 +28,16 @@ from django.conf import settings
 
 from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
-from ingestion.models import Chunk, Collection, Source
+from ingestion.models import Chunk, Collection
 from ingestion.types import Hit, ModelSpec, Vectors
-from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
+from search.exceptions import IndexIncomplete, NothingIndexed
 from search.questions import Passage, Question
 from search.retrieval import query_embedder, reranker
+from search.retrieval.folding import folded
 from search.retrieval.fusion import Pools
-from search.retrieval.passages import SPARE_HITS, passages_of, with_rows
+from search.retrieval.passages import passages_of, with_rows
 from search.retrieval.query_vectors import HYBRID, channel_weights, fused, query_vectors
+from search.retrieval.selection import Selection, selected
 from search.timings import Timings
 
 if TYPE_CHECKING:
@@ -71,18 +76,19 @@ _loading: set[ModelSpec] = set()
 
 
 class PreparedQuestion(NamedTuple):
-    """A question before it is embedded: where it is searched (no ids: in all sources), and its tokens."""
+    """A question before it is embedded: where it is searched, and its texts with the tokens of each."""
 
     served: ServedModel
-    source_ids: list[int]
-    ids: TokenIds
+    selection: Selection
+    texts: list[str]
+    ids: list[TokenIds]
 
 
 def retrieve(question: Question, timings: Timings) -> list[Passage]:
     """Return at most ``question.limit`` passages. Raises SearchError or IngestionError."""
     prepared = prepare(question, timings)
     with timings.stage("embed"):
-        [(_, [vectors])] = prepared.served.embedder.embed_tokens([prepared.ids])
+        vectors = embedded(prepared)
     return find(question, prepared, vectors, timings)
 
 
@@ -95,23 +101,35 @@ async def retrieve_queued(question: Question, timings: Timings, client: str) -> 
     with queue.coming():
         prepared = await sync_to_async(prepare)(question, timings)
     with timings.stage("embed"):
-        vectors = await queue.embed(client, prepared.served.embedder, prepared.ids)
+        embedder = prepared.served.embedder
+        vectors = await asyncio.gather(*(queue.embed(client, embedder, ids) for ids in prepared.ids))
     return await sync_to_async(find)(question, prepared, vectors, timings)
 
 
 def prepare(question: Question, timings: Timings) -> PreparedQuestion:
-    """Find out where to search, load the model if need be, and cut the question to QUESTION_MAX_TOKENS."""
+    """Find out where and what to search, load the model if need be, and cut texts to QUESTION_MAX_TOKENS."""
     searched = searched_collection()
-    source_ids = searched_sources(question.source)
+    selection = selected(question)
     served = served_model(searched, timings)
+    texts = [question.text, *question.parts]
     with timings.stage("embed"):
-        ids = served.embedder.tokenise([question.text])[0]
-        if len(ids) > settings.QUESTION_MAX_TOKENS:
-            ids = np.append(ids[: settings.QUESTION_MAX_TOKENS - 1], ids[-1:])  # the last token ends a text
-    return PreparedQuestion(served, source_ids, ids)
+        most = settings.QUESTION_MAX_TOKENS
+        ids = [  # the last token ends a text
+            np.append(each[: most - 1], each[-1:]) if len(each) > most else each
+            for each in served.embedder.tokenise(texts)
+        ]
+    return PreparedQuestion(served, selection, texts, ids)
 
 
-def find(question: Question, prepared: PreparedQuestion, vectors: Vectors, timings: Timings) -> list[Passage]:
+def embedded(prepared: PreparedQuestion) -> list[Vectors]:
+    """Return the vectors of the texts, embedded in this thread."""
+    found: dict[int, Vectors] = {}
+    for positions, vectors in prepared.served.embedder.embed_tokens(prepared.ids):
+        found.update(zip(positions, vectors, strict=True))
+    return [found[at] for at in range(len(prepared.ids))]
+
+
+def find(question: Question, prepared: PreparedQuestion, vectors: Sequence[Vectors], timings: Timings) -> list[Passage]:
     """Return the passages that are nearest to the vectors.
 
     Raises IndexIncomplete where none is found although there are chunks to find: dense vectors are near or far, but
@@ -119,19 +137,22 @@ def find(question: Question, prepared: PreparedQuestion, vectors: Vectors, timin
     """
     from ingestion.vector_store.store import open_store
 
-    collection = prepared.served.collection
+    collection, weights = prepared.served.collection, channel_weights()
     passages: list[Passage] = []
-    query: QueryVectors = {}
+    queries: list[QueryVectors] = []
     with suppress(CollectionMissing), circuit_breaker.interactive():
         with timings.stage("search"):
             store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
-            query = query_vectors(question, vectors, store.channels, channel_weights())
-        passages = search(store, query, question, prepared.source_ids, timings)
-    if passages or "dense" not in query:
+            queries = [
+                query_vectors(text, question.mode, each, store.channels, weights)
+                for text, each in zip(prepared.texts, vectors, strict=True)
+            ]
+        passages = search(store, queries, question, prepared.selection, timings)
+    if passages or not any("dense" in query for query in queries) or question.path:
         return passages
     indexed = Chunk.objects.filter(state=Chunk.State.INDEXED, document__source__deleting=False)
-    if prepared.source_ids:
-        indexed = indexed.filter(document__source__in=prepared.source_ids)
+    if prepared.selection.source_ids:
+        indexed = indexed.filter(document__source__in=prepared.selection.source_ids)
     if indexed.exists():
         raise IndexIncomplete(
             "The index lacks passages that it should hold. It is being completed; please try again in a few minutes."
@@ -147,67 +168,55 @@ def searched_collection() -> Collection:
     return collection
 
 
-def searched_sources(name: str) -> list[int]:
-    """Return the ids of the sources to search in; empty means all. Raises QuestionRefused or NothingIndexed.
-
-    Sources that are being deleted are left out here already: thousands of their hits could hide everything else.
-    """
-    living = Source.objects.filter(deleting=False)
-    if name:
-        found = list(living.filter(name=name).values_list("id", flat=True))
-        if not found:
-            raise QuestionRefused(f"There is no source named {name!r}.")
-        return found
-    if not Source.objects.filter(deleting=True).exists():
-        return []
-    found = list(living.values_list("id", flat=True))
-    if not found:
-        raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
-    return found
-
-
 def candidates(question: Question) -> Pools:
     """Return the candidates of every channel, whatever its weight, as a search of this question has them."""
     from ingestion.vector_store.store import open_store
 
     prepared = prepare(question, Timings())
-    [(_, [vectors])] = prepared.served.embedder.embed_tokens([prepared.ids])
-    collection = prepared.served.collection
+    [vectors] = embedded(prepared)
+    collection, selection = prepared.served.collection, prepared.selection
     store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
-    query = query_vectors(question, vectors, store.channels, dict.fromkeys(store.channels, 1.0))
-    return store.search(query, limit=POOL, source_ids=prepared.source_ids)
+    query = query_vectors(question.text, HYBRID, vectors, store.channels, dict.fromkeys(store.channels, 1.0))
+    [pools] = store.search([query], limit=POOL, source_ids=selection.source_ids, prefixes=selection.prefixes)
+    return pools
 
 
 def search(
-    store: VectorStore, query: QueryVectors, question: Question, source_ids: list[int], timings: Timings
+    store: VectorStore, queries: Sequence[QueryVectors], question: Question, selection: Selection, timings: Timings
 ) -> list[Passage]:
     """Return at most ``question.limit`` passages.
 
-    Asks for more candidates as long as too few of them have rows and Milvus may have others.
+    Asks for more candidates as long as too few of them have rows and Milvus may have others; these stand behind the
+    first, whose order depends on nothing but the question.
     """
-    depth = max(POOL, question.limit + SPARE_HITS)
-    reranks = question.mode == HYBRID and reranker.configured()
-    limit = max(question.limit, settings.RERANK_CANDIDATES) if reranks else question.limit
+    depth, ranked = POOL, dict[str, Hit]()
+    reranks = question.rerank and question.mode == HYBRID and reranker.configured()
     while True:
         with timings.stage("search"):
-            pools = store.search(query, limit=depth, source_ids=source_ids)
+            found = store.search(queries, limit=depth, source_ids=selection.source_ids, prefixes=selection.prefixes)
         with timings.stage("fuse"):
-            hits = ranked(pools, question)
+            for hit in ranking(found, question):
+                ranked.setdefault(hit.key, hit)
+        if reranks and depth == POOL:
+            with timings.stage("rerank"):
+                ranked = {hit.key: hit for hit in reranker.reranked_hits(question.text, list(ranked.values()))}
         with timings.stage("rows"):
-            found = with_rows(hits, limit)
-        if len(found) >= question.limit or all(len(pool) < depth for pool in pools.values()) or depth >= MAX_HITS:
-            break
+            passages = passages_of(folded(with_rows(list(ranked.values()), question.limit), question.limit))
+        exhausted = all(len(pool) < depth for pools in found for pool in pools.values())
+        if len(passages) >= question.limit or exhausted or depth >= MAX_HITS:
+            return passages
         depth = min(4 * depth, MAX_HITS)
-    if reranks:
-        with timings.stage("rerank"):
-            found = reranker.reranked(question.text, found).candidates
-    with timings.stage("rows"):
-        return passages_of(found[: question.limit])
 
 
-def ranked(pools: Pools, question: Question) -> list[Hit]:
-    """Return the candidates as the question's mode orders them: fused, or those of its one channel."""
-    return fused(pools, question.text, channel_weights()) if question.mode == HYBRID else list(chain(*pools.values()))
+def ranking(found: Sequence[Pools], question: Question) -> list[Hit]:
+    """Return the candidates of all texts, best first; one that several texts found has its best score."""
+    texts = [question.text, *question.parts]
+    best: dict[str, Hit] = {}
+    for text, pools in zip(texts, found, strict=True):
+        hits = fused(pools, text, channel_weights()) if question.mode == HYBRID else chain(*pools.values())
+        for hit in hits:
+            best[hit.key] = max(hit, best.get(hit.key, hit), key=lambda each: each.score)
+    return sorted(best.values(), key=lambda hit: -hit.score)
 
 
 def served_model(searched: Collection, timings: Timings) -> ServedModel:

@@ -30,6 +30,7 @@ from search.api import views
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
 from search.retrieval.retriever import PreparedQuestion, ServedModel
+from search.retrieval.selection import Selection
 from search.timings import Timings
 from tests.conftest import wait_until
 from tests.search.test_query_embedder import HeldEmbedder
@@ -56,7 +57,12 @@ class Site:
 
     def prepare(self, question: Question, timings: Timings) -> PreparedQuestion:
         ids = np.full(10, int(question.text), np.uint32)
-        return PreparedQuestion(ServedModel(None, self.model), [], ids)  # type: ignore[arg-type]
+        return PreparedQuestion(
+            ServedModel(None, self.model),  # type: ignore[arg-type]
+            Selection(),
+            [question.text],
+            [ids],
+        )
 
     def connect(self, number: int) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), source_address=(CROWD, 0))

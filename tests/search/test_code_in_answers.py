@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.models import Chunk, Document
-from ingestion.types import Hit
 from search import passage_text
 from search.answering.citations import CitationReader, Token
 from search.answering.extractive import best_extracts
-from search.answering.prompt import document_text
-from search.code_marks import as_code, open_fence, open_run, unpadded
+from search.code_marks import as_code, open_run, unpadded
 from search.passage_text import preview, units
-from search.retrieval.passages import passages_of, with_rows
-from tests.search.test_prompt import PASSAGE
 
 # Everything that Markdown gives a meaning to.
 MARKS = "*_[]()~#<>&!:.+-=\"'\\ab1"
@@ -108,24 +102,6 @@ def test_an_extract_has_whole_words_of_code(document: tuple[str, list[str]], que
         assert [t for t in said if t not in shown][: len(said) - cut] == []
 
 
-@given(documents(), st.data())
-def test_a_passage_cut_out_of_a_document_keeps_its_code(document: tuple[str, list[str]], data: st.DataObject) -> None:
-    """Cut between lines, as long blocks are; lists, quotes and indented code are cut at their ends only."""
-    markdown, tokens = document
-    lines = markdown.splitlines(keepends=True)
-    places = [0]
-    for line in lines:
-        places.append(places[-1] + len(line))
-    inside = [p for p in places if open_fence(markdown[:p])]
-    start = data.draw(st.sampled_from(inside or [0]))
-    end = data.draw(st.sampled_from([p for p in inside if p > start] or [len(markdown)]))
-    text = markdown[start:end]
-    shown = [c for u in units(text, open_fence(markdown[:start])) for c in code_of(u.text)]
-    for n, token in enumerate(tokens):
-        if f"Q{n}Q" in text:
-            assert any(token in code for code in shown), token
-
-
 @given(st.text("`ab ", min_size=1, max_size=12).filter(str.strip))
 def test_code_between_backticks_is_read_back(code: str) -> None:
     assert code_of(as_code(code)) == [code]
@@ -161,35 +137,15 @@ def test_code_beside_code_stays_apart() -> None:
     assert code_of(next(units("`a`**``b`c``**")).text) == ["a", "b`c"]
 
 
-@pytest.mark.parametrize("mark", ["```", "~~~"])
-def test_a_fence_that_is_closed_but_not_opened_here_ends_code(mark: str) -> None:
-    text = f"def f(**kwargs):\n    return 2**10 * 3**4\n{mark}\n\nThen **go** on."
-    assert [(u.plain, u.is_code) for u in units(text)] == [
-        ("def f(**kwargs):\n    return 2**10 * 3**4", True),
-        ("Then go on.", False),
-    ]
-
-
-def test_another_opening_fence_tells_that_the_first_one_closes() -> None:
-    text = "x = a**b**c\n\n```\n\nProse.\n\n```python\ny = a__b__c\n```\n\nAnd\n\n```sh\nls"
-    assert [u.plain for u in units(text) if u.is_code] == ["x = a**b**c", "y = a__b__c", "ls"]
-
-
 def test_a_fence_that_is_opened_and_not_closed_here_begins_code() -> None:
     text = "Run **this**:\n\n```\nf(**a, **b)"
     assert [(u.text, u.is_code) for u in units(text)] == [("Run this:", False), ("`f(**a, **b)`", True)]
-
-
-def test_indented_fences_are_fences() -> None:
-    text = "    return a**b**c\n    ```\n\nProse **on**."
-    assert [u.plain for u in units(text, "```")] == ["    return a**b**c", "Prose on."]
 
 
 def test_a_preview_keeps_code() -> None:
     assert preview('Use `filter(name__contains="aa")` and `` echo `date` `` **now**.') == (
         'Use filter(name__contains="aa") and echo `date` now.'
     )
-    assert preview("a**b**c\n\nx", "```") == "a**b**c x"
 
 
 def test_a_cut_extract_closes_its_code() -> None:
@@ -204,29 +160,3 @@ def test_a_model_may_write_backticks_within_code() -> None:
     tokens = [t for piece in pieces for t in reader.feed(piece)] + list(reader.finish())
     assert [t for t in tokens if t.citation] == [Token("[2]", 2)]
     assert "".join(t.text for t in tokens) == "See ``a`b [1]`` and `c` [2]."
-
-
-# --- Where the passage begins -------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("rows")
-def test_the_document_says_that_a_passage_begins_in_code() -> None:
-    """A passage in the middle of a long block has no fence that would tell."""
-    markdown = "Prose.\n\n```python\nfirst = 1\nsecond = a**b**c\n```\n\nAfter it."
-    start = markdown.index("second")
-    Document.objects.filter(id=911).update(markdown=markdown)
-    chunk = Chunk.objects.get(document=911, position=1)
-    chunk.start, chunk.text = start, "second = a**b**c"
-    chunk.save()
-    hit = Hit(chunk.key, 1.0)
-    [passage] = passages_of(with_rows([hit], 1))
-    assert passage.fence == "```"
-    assert best_extracts("second", [passage.text], [passage.fence])[0].text == "`second = a**b**c`"
-    assert passage.as_citation(1)["preview"] == "second = a**b**c"
-    Document.objects.filter(id=911).update(markdown="```\nanother text by now\nsecond")
-    [passage] = passages_of(with_rows([hit], 1))
-    assert passage.fence == ""
-
-
-def test_the_language_model_is_told_too() -> None:
-    assert document_text(replace(PASSAGE, text="x = 1", fence="```")).endswith("\n```\nx = 1")

@@ -24,6 +24,7 @@ from search.forms import MODES
 from search.questions import Passage, Question
 from search.retrieval import retriever
 from search.retrieval.retriever import retrieve
+from search.retrieval.selection import Selection
 from search.timings import Timings
 from tests.conftest import wait_until
 from tests.support.search_services import COLLECTION, HANDBOOK, ROWS, SITE, write_vectors
@@ -40,9 +41,9 @@ class FakeStore:
         self.keys = keys
         self.asked: list[int] = []
 
-    def search(self, query: QueryVectors, *, limit: int, source_ids: list[int]) -> dict[str, list[Hit]]:
+    def search(self, queries: list[QueryVectors], *, limit: int, **where: object) -> list[dict[str, list[Hit]]]:
         self.asked.append(limit)
-        return {"dense": [Hit(key, 1.0 / n) for n, key in enumerate(self.keys[:limit], 1)]}
+        return [{"dense": [Hit(key, 1.0 / n) for n, key in enumerate(self.keys[:limit], 1)]}]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -90,20 +91,20 @@ def test_a_source_on_its_way_out_is_not_searched(index: None) -> None:
 
 def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(300)] + [r.key for r in ROWS])
-    found = retriever.search(store, {}, Question("q", limit=3), [], Timings())  # type: ignore[arg-type]
+    found = retriever.search(store, [{}], Question("q", limit=3), Selection(), Timings())  # type: ignore[arg-type]
     assert [(p.document, p.position) for p in found] == [(911, 0), (911, 1), (911, 2)]
     assert store.asked == [100, 400]
 
 
 def test_it_stops_asking_when_milvus_has_no_more(rows: None) -> None:
     store = FakeStore([ROWS[0].key])
-    assert len(retriever.search(store, {}, Question("q", limit=3), [], Timings())) == 1  # type: ignore[arg-type]
+    assert len(retriever.search(store, [{}], Question("q", limit=3), Selection(), Timings())) == 1  # type: ignore[arg-type]
     assert store.asked == [100]
 
 
 def test_it_never_asks_for_more_than_the_maximum(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(5000)])
-    assert retriever.search(store, {}, Question("q", limit=3), [], Timings()) == []  # type: ignore[arg-type]
+    assert retriever.search(store, [{}], Question("q", limit=3), Selection(), Timings()) == []  # type: ignore[arg-type]
     assert max(store.asked) == retriever.MAX_HITS
 
 
@@ -292,7 +293,18 @@ def test_the_command_prints_passages_as_json(index: None, capsys: pytest.Capture
     call_command("search", "How do I create migrations?", "--limit", "2", "--source", "Handbook", "--json")
     found = json.loads(capsys.readouterr().out)
     assert len(found) == 2
-    assert set(found[0]) == {"score", "title", "url", "heading", "text", "document", "source", "position"}
+    assert set(found[0]) == {
+        "score",
+        "title",
+        "url",
+        "heading",
+        "text",
+        "document",
+        "source",
+        "position",
+        "version",
+        "also",
+    }
     assert (found[0]["document"], found[0]["url"]) == (911, ROWS[0].url)
 
 

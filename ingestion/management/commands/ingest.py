@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.console import Console
 
 from ingestion import tasks
@@ -23,11 +23,12 @@ from ingestion.pipeline.state.removals import accept_missing
 from ingestion.pipeline.state.runs import start_run, summary
 from ingestion.sources.registry import KINDS, detect_kind, normalise
 from ingestion.types import Json
+from ragproject.commands import VersionedCommand
 
 SHOWN_FAILURES = 10
 
 
-class Command(BaseCommand):
+class Command(VersionedCommand):
     help = (
         "Ingest documentation. TARGET is a website's first page (https://...), a sitemap's address, "
         "github:owner/repo[@ref][/path], a folder, a file, a file of JSON lines (.jsonl), or @list.txt with one "
@@ -39,6 +40,8 @@ class Command(BaseCommand):
         parser.add_argument("targets", nargs="+", metavar="TARGET")
         parser.add_argument("--kind", choices=sorted(KINDS), help="instead of telling it from the target")
         parser.add_argument("--name", help="the source's name (default: its target); one target only")
+        parser.add_argument("--product", help="what it documents, such as django")
+        parser.add_argument("--version", help="of the product, such as 5.2; searches read the newest one")
         parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only these (repeatable)")
         parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="never these (repeatable)")
         parser.add_argument("--max-pages", type=int, metavar="N", help="at most this many documents")
@@ -182,6 +185,8 @@ def fields_given(options: Json) -> Json:
         "connections": options["connections"],
         "refresh_seconds": options["refresh"],
         "name": options["name"],
+        "product": options["product"],
+        "version": options["version"],
     }
     return {field: value for field, value in given.items() if value is not None}
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from ingestion.exceptions import IngestionError
+from ragproject.commands import VersionedCommand
 from search.answering import llm
 from search.answering.answer import EXTRACTIVE_NOTICE, Found, Timed, answer
 from search.answering.citations import Token
@@ -24,19 +25,21 @@ from search.questions import Question
 from search.timings import Timings
 
 
-class Command(BaseCommand):
+class Command(VersionedCommand):
     help = "Answer a question from the indexed documents."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("question")
         parser.add_argument("--source", default="", help="the name of the one source to search")
+        parser.add_argument("--version", default="", help="of the product, or all (default: the newest)")
+        parser.add_argument("--path", default="", help="only pages below this address or path")
         parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
         timings = Timings()
         try:
             with timings.stage("parse"):
-                fields = {"q": options["question"], "source": options["source"]}
+                fields = {"q": options["question"], **{k: options[k] for k in ("source", "version", "path")}}
                 question = read_question(fields, limit=settings.ANSWER_PASSAGES)
             result = async_to_sync(collect)(question, timings)
         except (SearchError, IngestionError) as error:

@@ -6,9 +6,10 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from ingestion.exceptions import IngestionError
+from ragproject.commands import VersionedCommand
 from search.exceptions import SearchError
 from search.forms import MODES, read_question
 from search.questions import Passage
@@ -19,18 +20,20 @@ LIMIT = 10
 SHOWN_CHARS = 300
 
 
-class Command(BaseCommand):
+class Command(VersionedCommand):
     help = "Find the passages that answer a question."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("question")
         parser.add_argument("--limit", type=int, default=LIMIT, help=f"passages to show ({LIMIT})")
         parser.add_argument("--source", default="", help="the name of the one source to search")
+        parser.add_argument("--version", default="", help="of the product, or all (default: the newest)")
+        parser.add_argument("--path", default="", help="only pages below this address or path")
         parser.add_argument("--mode", choices=MODES, default=MODES[0])
         parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        fields = {"q": options["question"], **{k: options[k] for k in ("limit", "source", "mode")}}
+        fields = {"q": options["question"], **{k: options[k] for k in ("limit", "source", "version", "path", "mode")}}
         try:
             passages = retrieve(read_question(fields, limit=LIMIT), Timings())
         except (SearchError, IngestionError) as error:
@@ -46,4 +49,6 @@ def shown(passage: Passage) -> str:
     place = " › ".join(filter(None, [passage.title, passage.section]))
     text = " ".join(passage.text.split())
     excerpt = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
-    return f"{passage.score:.4f}  {place}\n        {passage.url}\n        {excerpt}"
+    version = f" ({passage.version})" if passage.version else ""
+    copies = "".join(f"\n        also in {c.version or c.source}: {c.url}" for c in passage.copies)
+    return f"{passage.score:.4f}  {place}{version}\n        {passage.url}{copies}\n        {excerpt}"

@@ -400,7 +400,7 @@ def test_a_collection_without_words_is_replaced_by_one_with_copies_of_its_vector
     store = open_store(searched().name, 8)
     assert store.channels == ("dense", "sparse", "words")
     words = question_weights("text 3", Frequencies(CHUNKS))
-    assert len(store.search({"words": sparse_of(words.terms, words.weights)}, limit=50)["words"]) == CHUNKS
+    assert len(store.search([{"words": sparse_of(words.terms, words.weights)}], limit=50)[0]["words"]) == CHUNKS
     old.drop()
 
 

@@ -114,7 +114,7 @@ def test_any_number_of_keys_is_asked_for_in_bounded_queries(
 
 def test_each_channel_answers_for_itself(store: VectorStore) -> None:
     store.upsert([embedded(n) for n in range(6)])
-    found = store.search({**asking(3), "words": {2: 3.0, 5: 4.0}}, limit=2)
+    found = store.search([{**asking(3), "words": {2: 3.0, 5: 4.0}}], limit=2)[0]
     assert {channel: hits[0] for channel, hits in found.items()} == {
         "dense": Hit(key(3), 1.0),
         "sparse": Hit(key(3), 2.0),
@@ -127,7 +127,7 @@ def test_terms_are_numbers_of_32_bits(store: VectorStore) -> None:
     largest = 2**32 - 2
     high = replace(embedded(1), words=TermWeights(np.array([largest], np.uint32), np.ones(1, np.float32)))
     store.upsert([high, replace(embedded(2), words=TermWeights())])
-    assert store.search({"words": {largest: 1.0}}, limit=5) == {"words": [Hit(key(1), 1.0)]}
+    assert store.search([{"words": {largest: 1.0}}], limit=5)[0] == {"words": [Hit(key(1), 1.0)]}
 
 
 def test_a_collection_from_before_words_is_written_and_searched_without_them(
@@ -141,7 +141,7 @@ def test_a_collection_from_before_words_is_written_and_searched_without_them(
     old = VectorStore(store.name, DIMENSION)
     old.upsert([embedded(1)])
     assert old.channels == ("dense", "sparse")
-    assert set(old.search(asking(1), limit=1)) == {"dense", "sparse"}
+    assert set(old.search([asking(1)], limit=1)[0]) == {"dense", "sparse"}
     assert set(old.vectors(keys(1))) == set(keys(1))
     old.close()
 
@@ -248,7 +248,7 @@ def assert_missing(store: VectorStore) -> None:
         lambda: store.upsert([embedded(1)]),
         lambda: store.delete(keys(1)),
         lambda: store.existing(keys(1)),
-        lambda: store.search(asking(1), limit=1),
+        lambda: store.search([asking(1)], limit=1),
     ]
     for request in requests:
         with pytest.raises(CollectionMissing, match="not found"):
@@ -307,7 +307,7 @@ def test_every_call_has_a_time_out(clean_milvus: MilvusClient) -> None:
     store.__dict__["client"] = client = Watched(store.client)
     store.ensure()
     store.upsert([embedded(1)])
-    store.search(asking(1), limit=1)
+    store.search([asking(1)], limit=1)
     store.vectors(keys(1))
     store.count()
     list(store.keys())
@@ -431,7 +431,7 @@ def test_a_server_without_sparse_vectors_is_written_and_searched_dense_only(old_
     assert list(found) == keys(3)
     assert found[keys(3)[0]].dense.tolist() == embedded(3).vectors.dense.tolist()
     assert found[keys(3)[0]].indices.tolist() == []
-    [(channel, [hit])] = store.search(asking(3), limit=1).items()
+    [(channel, [hit])] = store.search([asking(3)], limit=1)[0].items()
     assert (channel, hit.key) == ("dense", *keys(3))
     store.delete(keys(3))
     assert store.existing(keys(2, 3)) == set(keys(2))

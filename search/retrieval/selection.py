@@ -1,0 +1,97 @@
+"""A question → where it is searched: in which sources, and below which addresses.
+
+In: the question's source, version and path. Out: a ``Selection``; Milvus searches nowhere else, so that the candidates
+of a narrow question are as many as those of a wide one. Of a product whose sources name their versions, only the newest
+is searched unless the question names a version or a source. A version that is being read for the first time is not the
+newest before its first run has ended. Raises QuestionRefused or NothingIndexed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from urllib.parse import urljoin
+
+from django.db.models import Exists, Max, Min, OuterRef
+
+from ingestion.models import Document, Run, Source
+from search.exceptions import NothingIndexed, QuestionRefused
+from search.questions import ANY_VERSION, Question
+from search.retrieval.versions import age, is_version
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The ids of the sources and the beginnings of the addresses; none: all."""
+
+    source_ids: tuple[int, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+
+def selected(question: Question) -> Selection:
+    """Return where the question is searched.
+
+    Sources that are being deleted are left out here already: thousands of their hits could hide everything else.
+    """
+    finished = Run.objects.filter(source=OuterRef("pk"), state=Run.State.FINISHED)
+    sources = list(Source.objects.annotate(is_read=Exists(finished)))
+    living = [source for source in sources if not source.deleting]
+    chosen = of_version(named(living, question.source), question)
+    if not chosen and not question.source and not question.version and sources:
+        raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
+    prefixes = tuple(sorted(prefix for source in chosen for prefix in prefixes_of(source, question.path)))
+    if question.path and not prefixes:
+        raise QuestionRefused(f"No source has addresses that begin with {question.path!r}.")
+    return Selection(() if len(chosen) == len(sources) else tuple(source.pk for source in chosen), prefixes)
+
+
+def named(sources: Sequence[Source], name: str) -> list[Source]:
+    """Return the source of this name, or all."""
+    found = [source for source in sources if not name or source.name == name]
+    if name and not found:
+        raise QuestionRefused(f"There is no source named {name!r}.")
+    return found
+
+
+def of_version(sources: Sequence[Source], question: Question) -> list[Source]:
+    """Return the sources of the version that is asked for; of each product's versions that match only the newest."""
+    asked = question.version
+    if asked == ANY_VERSION or (question.source and not asked):
+        return list(sources)
+    products: defaultdict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        if source.version and source.product and (not asked or is_version(source.version, asked)):
+            products[source.product.casefold()].append(source)
+    if asked and not products:
+        held = sorted({source.version for source in sources if source.product and source.version}, key=age)
+        known = f"There are {', '.join(held)}." if held else "No source names its version."
+        raise QuestionRefused(f"There is no version {asked!r}. {known}")
+    current: set[int] = set()
+    for versions in products.values():
+        read = [source for source in versions if getattr(source, "is_read", False)] or versions
+        newest = max(age(source.version) for source in read)
+        current |= {source.pk for source in versions if age(source.version) == newest}
+    return [s for s in sources if s.pk in current or (not asked and not (s.product and s.version))]
+
+
+def prefixes_of(source: Source, path: str) -> list[str]:
+    """Return what the addresses of a source's documents begin with when they lie below ``path``; none: they cannot.
+
+    ``path`` is a whole address, or relative to the source's first page or folder; with a slash in front it begins at
+    the host.
+    """
+    if not path:
+        return []
+    if "://" in path:
+        return [path]
+    if source.target.startswith(("http://", "https://")):
+        return [urljoin(source.target, path)]
+    if source.kind == Source.Kind.FILES:
+        return [f"{Path(source.target).as_uri()}/{path.lstrip('/')}"]
+    ends = Document.objects.filter(source=source).aggregate(low=Min("url"), high=Max("url"))
+    both = zip(ends["low"] or "", ends["high"] or "", strict=False)
+    root = "".join(low for low, _ in takewhile(lambda pair: pair[0] == pair[1], both)).rpartition("/")[0]
+    return [f"{root}/{path.lstrip('/')}"] if root else []

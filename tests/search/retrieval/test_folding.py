@@ -1,0 +1,111 @@
+"""Of passages that say the same one is shown, and the others are named; few come from one page."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_django import Settings
+
+from ingestion.models import Chunk, Document, Source
+from ingestion.types import Hit
+from search.questions import Passage
+from search.retrieval.folding import folded
+from search.retrieval.passages import passages_of, with_rows
+from tests.support.rows import make_chunk, make_document, make_source
+
+pytestmark = pytest.mark.django_db
+TEXT = "The cache_page decorator caches the output of a view for a number of seconds, as its first argument says."
+OTHER = "Templates are text files with variables and tags, which are replaced by values when they are rendered."
+
+
+def make_row(source: Source, url: str, text: str, position: int = 0, heading: str = "Caching › Views") -> Chunk:
+    document = Document.objects.filter(source=source, url=url).first() or make_document(source, url, title="Caching")
+    return make_chunk(document, position, text=text, heading=heading, state=Chunk.State.INDEXED)
+
+
+def shown(rows: list[Chunk], limit: int = 10) -> list[Passage]:
+    """What is shown of the rows as hits, the first the best."""
+    hits = [Hit(row.key, 1.0 - n / 100) for n, row in enumerate(rows)]
+    return passages_of(folded(with_rows(hits, limit), limit))
+
+
+def test_copies_are_named_once_each_at_the_best_one() -> None:
+    one, two = make_source("one"), make_source("two")
+    first, other = make_row(one, "https://one.example/cache", TEXT), make_row(one, "https://one.example/t", OTHER)
+    copy = make_row(two, "https://two.example/cache", f"{TEXT}!")
+    again = make_row(two, "https://two.example/cache", TEXT, 1)
+    found = shown([first, other, copy, again])
+    assert [passage.text for passage in found] == [TEXT, OTHER]
+    assert [(c.source, c.url, c.link) for c in found[0].copies] == [
+        ("two", "https://two.example/cache", "https://two.example/cache")
+    ]
+    assert found[0].as_citation(1)["also"] == [{"source": "two", "version": "", "link": "https://two.example/cache"}]
+
+
+def test_a_page_that_repeats_itself_is_no_copy_of_itself() -> None:
+    source = make_source()
+    found = shown([make_row(source, "file:///docs/a", TEXT, n) for n in range(3)])
+    assert len(found) == 1 and found[0].copies == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (TEXT, OTHER),
+        ("Returns the first object.", "Returns the last object."),
+        ("Changed in 5.1.", "Changed in 5.2."),
+        (TEXT, f"{TEXT} {OTHER}"),
+    ],
+)
+def test_texts_that_differ_are_shown_both(one: str, other: str) -> None:
+    source = make_source()
+    assert len(shown([make_row(source, "file:///docs/a", one), make_row(source, "file:///docs/b", other)])) == 2
+
+
+def test_a_short_text_under_another_heading_is_another_passage() -> None:
+    source = make_source()
+    rows = [
+        make_row(source, "file:///docs/a", "Returns a new queryset.", n, heading=f"QuerySet › {name}")
+        for n, name in enumerate(("filter", "exclude"))
+    ]
+    assert len(shown(rows)) == 2
+
+
+def test_of_a_page_s_versions_the_newest_is_shown() -> None:
+    old = make_source("old", product="django", version="5.1", target="https://docs.example/en/5.1/")
+    new = make_source("new", product="django", version="5.2", target="https://docs.example/en/5.2/")
+    rows = [
+        make_row(old, "https://docs.example/en/5.1/cache/", "The timeout is 300 seconds."),
+        make_row(new, "https://docs.example/en/5.2/cache/", "Since this version the timeout is 600 seconds, not 300."),
+    ]
+    [found] = shown(rows)
+    assert (found.version, found.text, found.score) == ("5.2", rows[1].text, 1.0)
+    assert [(copy.version, copy.url) for copy in found.copies] == [("5.1", "https://docs.example/en/5.1/cache/")]
+
+
+def test_other_sections_and_pages_of_another_version_stay() -> None:
+    old = make_source("old", product="django", version="5.1", target="https://docs.example/en/5.1/")
+    new = make_source("new", product="django", version="5.2", target="https://docs.example/en/5.2/")
+    rows = [
+        make_row(new, "https://docs.example/en/5.2/cache/", TEXT),
+        make_row(old, "https://docs.example/en/5.1/cache/", "Only Memcached.", heading="Caching › Backends"),
+        make_row(old, "https://docs.example/en/5.1/views/", OTHER),
+    ]
+    assert len(shown(rows)) == 3
+
+
+def distinct(source: Source, url: str, count: int) -> list[Chunk]:
+    return [make_row(source, url, f"Of {n} " + " ".join(f"word{n}x{i}" for i in range(9)), n) for n in range(count)]
+
+
+def test_one_page_does_not_fill_the_list(settings: Settings) -> None:
+    settings.SEARCH_PASSAGES_PER_PAGE = 2
+    source = make_source()
+    long, short = distinct(source, "file:///docs/long", 6), make_row(source, "file:///docs/short", TEXT)
+    assert [p.position for p in shown([*long, short], limit=3)] == [0, 1, 0]
+    assert [p.position for p in shown([*long, short], limit=5)] == [0, 1, 0, 2, 3]
+
+
+def test_a_single_page_fills_it(settings: Settings) -> None:
+    settings.SEARCH_PASSAGES_PER_PAGE = 2
+    rows = distinct(make_source(), "file:///docs/handbook.pdf", 6)
+    assert [p.position for p in shown(rows, limit=4)] == [0, 1, 2, 3]
