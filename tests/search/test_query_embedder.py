@@ -364,7 +364,7 @@ def test_the_answer_in_turn_is_the_commands_answer(index: None) -> None:
 
 def test_a_long_question_is_cut_and_still_answered(index: None, settings: Settings) -> None:
     text = "How do I create migrations? " + "And so on, 嗯. " * 140
-    ids = retriever.prepare(Question(text), Timings()).ids
+    [ids] = retriever.prepare(Question(text), Timings()).ids
     whole = retriever.prepare(Question("x"), Timings()).served.embedder.tokenise([text])[0]
     assert len(ids) == settings.QUESTION_MAX_TOKENS < len(whole)
     assert ids[-1] == whole[-1]
