@@ -1,4 +1,4 @@
-"""The search application and its system checks."""
+"""The search application, its system checks, and what it does when a model has been loaded."""
 
 from typing import ClassVar
 
@@ -12,3 +12,7 @@ class SearchConfig(AppConfig):
 
     def ready(self) -> None:
         from search import checks  # noqa: F401  registers the checks
+        from search.evaluation.cases import run_after_change
+        from search.retrieval.retriever import model_ready
+
+        model_ready.connect(run_after_change)

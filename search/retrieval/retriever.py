@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import connections
+from django.dispatch import Signal
 
 from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
@@ -68,6 +70,9 @@ class LoadFailure(NamedTuple):
     at: float
     why: str
 
+
+# Sent in a web process, by the thread that has loaded the model of a collection, with the ``collection``.
+model_ready = Signal()
 
 _model_lock = threading.Lock()
 _served: ServedModel | None = None
@@ -282,10 +287,12 @@ def load_in_background(collection: Collection) -> None:
 
 
 def load_quietly(collection: Collection) -> None:
-    """Load the collection's model; log what prevents it."""
+    """Load the collection's model and send ``model_ready``; log what prevents it."""
     try:
         load(collection)
+        model_ready.send_robust(None, collection=collection)
     except IngestionError as error:
         logger.error("the model of %s cannot be loaded: %s", collection.name, error)
     finally:
         _loading.discard(collection.spec())
+        connections.close_all()  # this thread's
