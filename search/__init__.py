@@ -28,7 +28,7 @@ draft         what a language model has written of one answer so far
 unsupported   said of a sentence with numbers or names that its passages do not have
 scope         what the passages speak of; a question outside is refused
 signature     what two questions must have in common to share an answer
-stage         a timed part of answering: parse, cache, embed, search, context, first_token, generate
+stage         a timed part of answering: parse, cache, embed, search, fuse, rows, rerank, context, first_token, generate
 client        whoever asks, told apart by address
 reader        whoever asks on the page, told apart by a random word in the browser's session
 result        a passage that a search shows, grouped with others of its page

@@ -71,3 +71,15 @@ def check_weights(**kwargs: Any) -> list[CheckMessage]:
         return []
     hint = f"Write {len(CHANNELS)} numbers from 0 on, for {', '.join(CHANNELS)}: 0.5,0.2,0.3."
     return [Error(f"SEARCH_WEIGHTS: {weights} are no weights.", hint=hint, id="search.E003")]
+
+
+@register()
+def check_reranker(**kwargs: Any) -> list[CheckMessage]:
+    """Check that a server that reranks has an address."""
+    if settings.RERANKER not in ("tei", "cohere"):
+        return []
+    address = urlsplit(settings.RERANK_URL)
+    if address.scheme in ("http", "https") and address.netloc:
+        return []
+    hint = "Write the whole address, like http://127.0.0.1:8080/rerank, or set RERANKER=off."
+    return [Error(f"RERANK_URL: {settings.RERANK_URL!r} is no web address.", hint=hint, id="search.E004")]

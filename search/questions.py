@@ -19,7 +19,7 @@ class Question:
     ``version`` is one of a product's, ANY_VERSION, or empty for the newest of each product; ``path`` is what addresses
     begin with. ``again`` asks for a new answer where there is an earlier one. ``parts`` are questions that together ask
     the same; they are searched for, too. A ``follow_up`` was made to stand alone; its answer belongs to its
-    conversation, and is shared with nobody.
+    conversation, and is shared with nobody. ``rerank``: a reranker, where there is one, may order the passages.
     """
 
     text: str
@@ -32,6 +32,7 @@ class Question:
     path: str = ""
     parts: tuple[str, ...] = ()
     follow_up: bool = False
+    rerank: bool = True
 
 
 class Copy(NamedTuple):

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from ingestion.benchmarks import corpus, random_weights
 from ingestion.benchmarks.floor import flop, matrix_rate
+from ingestion.benchmarks.peers import flagembedding, sentence_transformers
 from ingestion.chunking.chunker import chunk, load_tokenizer
 from ingestion.embedding.embedder import (
     Embedder,
@@ -250,31 +251,6 @@ def agreement(ours: Sequence[Vectors], dense: Sequence[Any]) -> Json:
     """Return how alike our dense vectors and another's of the same texts are."""
     cosines = [float(a.dense @ np.asarray(b, np.float32)) for a, b in zip(ours, dense, strict=True)]
     return {"least_cosine": round(min(cosines), 5), "mean_cosine": round(statistics.fmean(cosines), 5)}
-
-
-def flagembedding(spec: ModelSpec, device: str, dtype: str) -> Any:
-    """Return the model for FlagEmbedding."""
-    from FlagEmbedding import BGEM3FlagModel
-
-    return BGEM3FlagModel(
-        spec.path,
-        pooling_method=spec.pooling,
-        devices=device,
-        use_fp16=dtype == "float16",
-        use_bf16=dtype == "bfloat16",
-    )
-
-
-def sentence_transformers(spec: ModelSpec, device: str, dtype: str, max_tokens: int) -> Any:
-    """Return the model for sentence-transformers, which makes dense vectors only."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Normalize, Transformer
-    from sentence_transformers.sentence_transformer.modules import Pooling
-
-    words = Transformer(spec.path, max_seq_length=max_tokens)
-    layers = [words, Pooling(spec.dimension, pooling_mode=spec.pooling), Normalize()]
-    return SentenceTransformer(modules=layers, device=device).to(getattr(torch, dtype))
 
 
 def table(figures: Json) -> Iterator[Table]:

@@ -47,15 +47,17 @@ class Place:
 
 
 @contextmanager
-def own_services(**extra: str) -> Iterator[Place]:
+def own_services(keep: Path | None = None, **extra: str) -> Iterator[Place]:
     """Make a new folder below DATA_DIR, with the models and free ports for the services; remove it at the end.
 
-    ``extra`` are further environment variables.
+    ``keep`` is a folder to use instead, which stays. ``extra`` are further environment variables.
     """
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="benchmark-", dir=settings.DATA_DIR))
+    folder = keep.resolve() if keep else Path(tempfile.mkdtemp(prefix="benchmark-", dir=settings.DATA_DIR))
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        (folder / "models").symlink_to(settings.DATA_DIR / "models")
+        if not (folder / "models").exists():
+            (folder / "models").symlink_to(settings.DATA_DIR / "models")
         with socket.create_server(("127.0.0.1", 0)) as redis, socket.create_server(("127.0.0.1", 0)) as milvus:
             redis_port, milvus_port = redis.getsockname()[1], milvus.getsockname()[1]
         environment = {
@@ -70,7 +72,8 @@ def own_services(**extra: str) -> Iterator[Place]:
         }
         yield Place(folder, {**environment, **extra})
     finally:
-        remove(folder)
+        if not keep:
+            remove(folder)
 
 
 def remove(folder: Path) -> None:

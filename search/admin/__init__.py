@@ -1,5 +1,8 @@
-"""The staff's view of readers: their keys, their stored answers, and what documentation lacks by these."""
+"""The staff's view of readers and of how questions are answered: keys, stored answers, what documentation lacks, tests.
 
-from search.admin import api_keys, stored_answers
+Django loads this package at its start; importing the modules registers what they show.
+"""
 
-__all__ = ["api_keys", "stored_answers"]
+from search.admin import api_keys, retrieval_cases, stored_answers
+
+__all__ = ["api_keys", "retrieval_cases", "stored_answers"]

@@ -10,15 +10,20 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+import numpy as np
+from django.conf import settings
+
+from ingestion.types import Json
 from search.access.caller import OPERATOR
-from search.evaluation.measures import DIGITS, Values, interval, means, measure
+from search.answering.prompt import select_context
+from search.evaluation.measures import DIGITS, Values, answer_token_recall, interval, means, measure
 from search.evaluation.question_sets import DocumentNames, JudgedQuestion
 from search.exceptions import QuestionRefused
 from search.forms import MODES
 from search.questions import Question
+from search.retrieval.query_vectors import HYBRID
 from search.retrieval.retriever import retrieve
 from search.timings import Timings
 
@@ -27,30 +32,43 @@ PASSAGES = 100
 # A result may fall by so much below its baseline: one question in a hundred that slips from the first place to none.
 TOLERANCE = 0.01
 COMPARED = ("ndcg@10", "recall@5")
+# A hybrid search whose passages the configured reranker orders.
+RERANKED = "reranked"
 
 
 @dataclass(frozen=True, slots=True)
 class ModeResult:
-    """What one mode of search achieved on each question, and the median of the milliseconds that it took."""
+    """What one mode of search achieved on each question, and the milliseconds that each took."""
 
     mode: str
     values: Values
-    milliseconds: float
+    milliseconds: Sequence[float]
 
-    def figures(self) -> dict[str, float]:
-        """Return the means of the measures and the time under the names that the command prints."""
-        return {**means(self.values), "p50_ms": self.milliseconds}
+    def figures(self, questions: Iterable[JudgedQuestion], sources: Mapping[str, str]) -> Json:
+        """Return what the command prints: means, intervals of 95 %, and the means of each kind and each source.
+
+        ``sources`` names the source that answers a question, by the question's id.
+        """
+        kinds = {question.id: question.kind for question in questions}
+        return {
+            **means(self.values),
+            "p50_ms": round(float(np.percentile(self.milliseconds, 50)), 1),
+            "p95_ms": round(float(np.percentile(self.milliseconds, 95)), 1),
+            "intervals": {name: self.interval(name) for name in COMPARED},
+            "kinds": self.grouped(kinds),
+            "sources": self.grouped(sources),
+        }
 
     def interval(self, name: str) -> tuple[float, float]:
         """Return the interval of 95 % of a measure's mean."""
         return interval([each[name] for each in self.values.values()])
 
-    def kinds(self, questions: Iterable[JudgedQuestion]) -> dict[str, dict[str, float]]:
-        """Return the means for each kind of question."""
+    def grouped(self, group_of: Mapping[str, str]) -> dict[str, dict[str, float]]:
+        """Return the means for each group of questions, where there are several; ``group_of`` is by the id."""
         groups: dict[str, Values] = {}
-        for question in questions:
-            groups.setdefault(question.kind, {})[question.id] = self.values[question.id]
-        return {kind: means(values) for kind, values in groups.items()}
+        for id, group in group_of.items():
+            groups.setdefault(group, {})[id] = self.values[id]
+        return {group: means(values) for group, values in groups.items()} if len(groups) > 1 else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +93,22 @@ def evaluate(
     """Yield the result of each mode."""
     names = DocumentNames()
     for mode in modes:
-        ranked, spent = {}, []
+        ranked, spent, borne_out = {}, [], {}
         for question in questions:
             timings = Timings()
-            passages = retrieve(Question(question.text, OPERATOR, source, PASSAGES, mode), timings)
-            spent.append(timings.milliseconds()["total"])
+            searched = HYBRID if mode == RERANKED else mode
+            asked = Question(question.text, OPERATOR, source, PASSAGES, searched, rerank=mode == RERANKED)
+            passages = retrieve(asked, timings)
+            stages = timings.milliseconds()
+            spent.append(stages["total"] - stages.get("load", 0.0))
             ranked[question.id] = names.ranked(passages, question.relevant)
-        yield ModeResult(mode, measure(questions, ranked), round(median(spent), 1))
+            if question.answer:
+                read = select_context(passages[: settings.ANSWER_PASSAGES], settings.LLM_CONTEXT_CHARS)
+                borne_out[question.id] = answer_token_recall(question.answer, [passage.text for passage in read])
+        values = measure(questions, ranked)
+        for id, share in borne_out.items():
+            values[id]["answer_tokens"] = share
+        yield ModeResult(mode, values, spent)
 
 
 def save(results: Iterable[ModeResult], path: Path) -> None:

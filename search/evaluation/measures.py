@@ -1,7 +1,8 @@
 """Ranked documents of judged questions → the measures of the field, for each question and as means with intervals.
 
 The measures are ir_measures': recall, reciprocal rank, nDCG (with relevance as gain) and average precision. Intervals
-are of 95 %, by a bootstrap over the questions, and the same in each run.
+are of 95 %, by a bootstrap over the questions, and the same in each run. Of a question with an expected answer also
+the share of the answer's words that the passages hold, which needs no judge.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ingestion.words.language import language_of
+from ingestion.words.terms import terms_of, tokens
 from search.evaluation.question_sets import JudgedQuestion
 
 CUTOFFS = (1, 3, 5, 10)
@@ -36,6 +39,15 @@ def measure(questions: Iterable[JudgedQuestion], ranked: Mapping[str, Sequence[s
     for metric in ir_measures.iter_calc(list(names), qrels, scores):
         values[metric.query_id][names[metric.measure]] = metric.value
     return values
+
+
+def answer_token_recall(answer: str, passages: Iterable[str]) -> float:
+    """Return which share of an expected answer's words, but for function words, the passages hold, by their stems."""
+    language = language_of(answer)
+    wanted = {token for token in tokens(answer) if token.lower() not in language.frequent_words}
+    held = {term for text in passages for token in tokens(text) for term, _ in terms_of(token, language.stemmer)}
+    whole = [{term for term, share in terms_of(token, language.stemmer) if share == 1} for token in wanted]
+    return sum(not held.isdisjoint(terms) for terms in whole) / len(whole) if whole else 0.0
 
 
 def means(values: Values) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 In: ``queries``, JSON lines of ``{"_id", "text"}``, and ``qrels``, lines of query-id, corpus-id and relevance, divided
 by tabs, below a header if there is one: BEIR's files. Without qrels a query says itself what is relevant:
-``{"relevant": {corpus-id: relevance}}``. ``"kind"`` groups queries. Out: those with a relevant document.
+``{"relevant": {corpus-id: relevance}}``. ``"kind"`` groups queries, ``"answer"`` is an expected answer. Out: those with
+a relevant document.
 
 A corpus-id is a document's address, or for a source of local files the path below its folder, or for one of JSON lines
 the ``_id`` of its line.
@@ -18,11 +19,11 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
 
-from ingestion.models import Source
+from ingestion.models import Document, Source
 from search.exceptions import QuestionRefused
 from search.questions import Passage
 
@@ -32,12 +33,13 @@ DJANGO = Path(__file__).with_name("sets") / "django.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class JudgedQuestion:
-    """A question, and the relevance of each document that answers it."""
+    """A question, and the relevance of each document that answers it; ``answer`` is an expected one, or empty."""
 
     id: str
     text: str
     kind: str
     relevant: Mapping[str, int]
+    answer: str = ""
 
 
 def read_set(queries: Path, qrels: Path | None = None) -> list[JudgedQuestion]:
@@ -45,7 +47,7 @@ def read_set(queries: Path, qrels: Path | None = None) -> list[JudgedQuestion]:
     judged = read_qrels(qrels) if qrels else {}
     questions = list(read_queries(queries))
     if qrels:
-        questions = [JudgedQuestion(q.id, q.text, q.kind, judged.get(q.id, {})) for q in questions]
+        questions = [replace(question, relevant=judged.get(question.id, {})) for question in questions]
     found = [q for q in questions if q.relevant]
     if not found:
         raise QuestionRefused("No query has a relevant document; do the ids of both files agree?")
@@ -58,7 +60,8 @@ def read_queries(path: Path) -> Iterator[JudgedQuestion]:
         try:
             entry = json.loads(line)
             relevant = {str(name): int(grade) for name, grade in entry.get("relevant", {}).items()}
-            yield JudgedQuestion(str(entry["_id"]), str(entry["text"]), str(entry.get("kind", "")), relevant)
+            kind, answer = (str(entry.get(name, "")) for name in ("kind", "answer"))
+            yield JudgedQuestion(str(entry["_id"]), str(entry["text"]), kind, relevant, answer)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise QuestionRefused(f'{path}, line {number}: write {{"_id": "…", "text": "…"}} ({error}).') from error
 
@@ -112,6 +115,17 @@ class DocumentNames:
         """Return the names of the documents in the order of their best passages, each followed by its copies."""
         addresses = (url for passage in passages for url in (passage.url, *(copy.url for copy in passage.copies)))
         return list(dict.fromkeys(self.of(url, relevant) for url in addresses))
+
+
+def sources_of(questions: Iterable[JudgedQuestion]) -> dict[str, str]:
+    """Return question id -> the name of the source that holds a document that answers it, where one does."""
+    names, sources = DocumentNames(), dict[str, str]()
+    questions = list(questions)
+    wanted = {name: grade for question in questions for name, grade in question.relevant.items()}
+    for address, source in Document.objects.holding_text().values_list("url", "source__name").iterator():
+        sources[names.of(address, wanted)] = source
+    found = {q.id: [sources[name] for name in q.relevant if name in sources] for q in questions}
+    return {id: held[0] for id, held in found.items() if held}
 
 
 def identifiers() -> dict[str, str]:

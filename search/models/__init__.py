@@ -1,7 +1,8 @@
-"""Rows of the search application: who may ask by program, and what is kept of readers' questions."""
+"""Rows of the search application: who may ask by program, what is kept of readers' questions, tests of the search."""
 
 from search.models.api_key import ApiKey
 from search.models.conversation import Conversation
+from search.models.retrieval_case import CaseRun, RetrievalCase
 from search.models.stored_answer import StoredAnswer
 
-__all__ = ["ApiKey", "Conversation", "StoredAnswer"]
+__all__ = ["ApiKey", "CaseRun", "Conversation", "RetrievalCase", "StoredAnswer"]

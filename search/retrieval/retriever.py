@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import connections
+from django.dispatch import Signal
 
 from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
@@ -33,7 +35,7 @@ from ingestion.models import Chunk, Collection
 from ingestion.types import Hit, ModelSpec, Vectors
 from search.exceptions import IndexIncomplete, NothingIndexed
 from search.questions import Passage, Question
-from search.retrieval import query_embedder
+from search.retrieval import query_embedder, reranker
 from search.retrieval.corrections import corrected
 from search.retrieval.folding import folded
 from search.retrieval.fusion import Pools
@@ -70,6 +72,9 @@ class LoadFailure(NamedTuple):
     at: float
     why: str
 
+
+# Sent in a web process, by the thread that has loaded the model of a collection, with the ``collection``.
+model_ready = Signal()
 
 _model_lock = threading.Lock()
 _served: ServedModel | None = None
@@ -151,13 +156,15 @@ def find(question: Question, prepared: PreparedQuestion, vectors: Sequence[Vecto
     collection, weights = prepared.served.collection, channel_weights()
     passages: list[Passage] = []
     queries: list[QueryVectors] = []
-    with timings.stage("search"), suppress(CollectionMissing), circuit_breaker.interactive():
-        store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
-        queries = [
-            query_vectors(text, question.mode, each, store.channels, weights)
-            for text, each in zip(prepared.texts, vectors, strict=True)
-        ]
-        passages = search(store, dict(zip(prepared.texts, queries, strict=True)), question, prepared.selection)
+    with suppress(CollectionMissing), circuit_breaker.interactive():
+        with timings.stage("search"):
+            store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
+            queries = [
+                query_vectors(text, question.mode, each, store.channels, weights)
+                for text, each in zip(prepared.texts, vectors, strict=True)
+            ]
+        by_text = dict(zip(prepared.texts, queries, strict=True))
+        passages = search(store, by_text, question, prepared.selection, timings)
     if passages or not any("dense" in query for query in queries) or question.path:
         return passages
     indexed = Chunk.objects.filter(state=Chunk.State.INDEXED, document__source__deleting=False)
@@ -192,7 +199,11 @@ def candidates(question: Question) -> Pools:
 
 
 def search(
-    store: VectorStore, queries: Mapping[str, QueryVectors], question: Question, selection: Selection
+    store: VectorStore,
+    queries: Mapping[str, QueryVectors],
+    question: Question,
+    selection: Selection,
+    timings: Timings,
 ) -> list[Passage]:
     """Return at most ``question.limit`` passages; ``queries`` has the vectors of each text, the question's first.
 
@@ -200,14 +211,22 @@ def search(
     first, whose order depends on nothing but the question.
     """
     depth, ranked, where = POOL, dict[str, Candidate](), asdict(selection)
+    reranks = question.rerank and question.mode == HYBRID and reranker.configured()
     while True:
-        pools = store.search(list(queries.values()), limit=depth, **where)
-        for candidate in ranking(dict(zip(queries, pools, strict=True)), question.mode):
-            ranked.setdefault(candidate.hit.key, candidate)
-        hits = [candidate.hit for candidate in ranked.values()]
+        with timings.stage("search"):
+            pools = store.search(list(queries.values()), limit=depth, **where)
+        with timings.stage("fuse"):
+            for candidate in ranking(dict(zip(queries, pools, strict=True)), question.mode):
+                ranked.setdefault(candidate.hit.key, candidate)
+        if reranks and depth == POOL:
+            with timings.stage("rerank"):
+                hits = reranker.reranked_hits(question, [candidate.hit for candidate in ranked.values()])
+            ranked = {hit.key: ranked[hit.key]._replace(hit=hit) for hit in hits}
         found_by = {key: candidate.text for key, candidate in ranked.items() if candidate.text != question.text}
-        confirmed = with_rows(hits, question.limit, question.caller)
-        passages = passages_of(folded(confirmed, question.limit), found_by)
+        with timings.stage("rows"):
+            hits = [candidate.hit for candidate in ranked.values()]
+            confirmed = with_rows(hits, question.limit, question.caller)
+            passages = passages_of(folded(confirmed, question.limit), found_by)
         exhausted = all(len(pool) < depth for each in pools for pool in each.values())
         if len(passages) >= question.limit or exhausted or depth >= MAX_HITS:
             return passages
@@ -287,10 +306,12 @@ def load_in_background(collection: Collection) -> None:
 
 
 def load_quietly(collection: Collection) -> None:
-    """Load the collection's model; log what prevents it."""
+    """Load the collection's model and send ``model_ready``; log what prevents it."""
     try:
         load(collection)
+        model_ready.send_robust(None, collection=collection)
     except IngestionError as error:
         logger.error("the model of %s cannot be loaded: %s", collection.name, error)
     finally:
         _loading.discard(collection.spec())
+        connections.close_all()  # this thread's

@@ -133,7 +133,7 @@ def test_what_a_passage_cites_is_not_our_citation(index: None) -> None:
 
 def test_every_stage_is_timed(index: None) -> None:
     timed = next(e for e in events_of() if isinstance(e, Timed))
-    assert set(timed.timings) == {"embed", "search", "context", "generate", "total"}
+    assert set(timed.timings) == {"embed", "search", "fuse", "rows", "context", "generate", "total"}
     assert all(value == round(value, 1) for value in timed.timings.values())
 
 
@@ -279,7 +279,7 @@ def test_the_command_prints_json(index: None, capsys: pytest.CaptureFixture[str]
     assert "makemigrations" in got["answer"]
     assert "[1]" in got["answer"]
     assert [c["number"] for c in got["citations"]] == list(range(1, len(ROWS) + 1))
-    assert set(got["timings"]) == {"parse", "embed", "search", "context", "generate", "total"}
+    assert set(got["timings"]) == {"parse", "embed", "search", "fuse", "rows", "context", "generate", "total"}
 
 
 def test_the_command_prints_a_readable_answer(

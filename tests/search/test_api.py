@@ -71,7 +71,7 @@ def test_it_streams_passages_then_tokens_then_timings(index: None, client: Clien
     assert first["score"] > 0
     assert first["url"] == ""
     assert not first["external"]
-    assert events[-2][1].keys() == {"parse", "embed", "search", "context", "generate", "total"}
+    assert events[-2][1].keys() == {"parse", "embed", "search", "fuse", "rows", "context", "generate", "total"}
 
 
 def test_a_web_page_is_cited_with_its_section(index: None, client: Client) -> None:
@@ -224,7 +224,7 @@ def test_search_returns_ranked_passages(index: None, client: Client, mode: str) 
     assert scores == sorted(scores, reverse=True)
     assert got["passages"][0]["position"] == 0
     assert got["passages"][0]["document"] == 911
-    assert set(got["timings"]) == {"parse", "embed", "search", "total"}
+    assert set(got["timings"]) == {"parse", "embed", "search", "fuse", "rows", "total"}
 
 
 def test_search_is_bound_to_a_source(index: None, client: Client) -> None:

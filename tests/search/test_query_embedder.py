@@ -318,7 +318,7 @@ def test_a_question_asked_before_waits_for_nothing() -> None:
         scene.model.free.set()
         ids, longer = np.array([7, 7], np.uint32), np.array([7, 7, 7], np.uint32)
         for each in (ids, ids, longer, ids):
-            assert await scene.queue.embed(READER, cast("Any", scene.model), each) == 7
+            assert cast("Any", await scene.queue.embed(READER, cast("Any", scene.model), each)) == 7
         return scene
 
     assert asyncio.run(run()).model.sizes == [2, 3]
@@ -326,12 +326,12 @@ def test_a_question_asked_before_waits_for_nothing() -> None:
 
 def test_only_the_last_questions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_embedder, "KEPT_QUESTIONS", 2)
-    kept, vectors = query_embedder.KeptVectors(), cast("Any", "vectors")
+    kept: Any = query_embedder.KeptVectors()
     first, second, third = (np.array([n], np.uint32) for n in range(3))
     for ids in (first, second):
-        kept.add(ids, vectors)
+        kept.add(ids, "vectors")
     kept.get(first)
-    kept.add(third, vectors)
+    kept.add(third, "vectors")
     assert [kept.get(ids) for ids in (first, second, third)] == ["vectors", None, "vectors"]
 
 
@@ -365,7 +365,7 @@ def test_the_answer_in_turn_is_the_commands_answer(index: None) -> None:
 
 def test_a_long_question_is_cut_and_still_answered(index: None, settings: Settings) -> None:
     text = "How do I create migrations? " + "And so on, 嗯. " * 140
-    ids = retriever.prepare(Question(text, OPERATOR), Timings()).ids
+    [ids] = retriever.prepare(Question(text, OPERATOR), Timings()).ids
     whole = retriever.prepare(Question("x", OPERATOR), Timings()).served.embedder.tokenise([text])[0]
     assert len(ids) == settings.QUESTION_MAX_TOKENS < len(whole)
     assert ids[-1] == whole[-1]

@@ -93,7 +93,7 @@ def test_a_source_on_its_way_out_is_not_searched(index: None) -> None:
 def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(300)] + [r.key for r in ROWS])
     question = Question("q", OPERATOR, limit=3)
-    found = retriever.search(store, {"q": {}}, question, Selection())  # type: ignore[arg-type]
+    found = retriever.search(store, {"q": {}}, question, Selection(), Timings())  # type: ignore[arg-type]
     assert [(p.document, p.position) for p in found] == [(911, 0), (911, 1), (911, 2)]
     assert store.asked == [100, 400]
 
@@ -101,14 +101,14 @@ def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
 def test_it_stops_asking_when_milvus_has_no_more(rows: None) -> None:
     store = FakeStore([ROWS[0].key])
     question = Question("q", OPERATOR, limit=3)
-    assert len(retriever.search(store, {"q": {}}, question, Selection())) == 1  # type: ignore[arg-type]
+    assert len(retriever.search(store, {"q": {}}, question, Selection(), Timings())) == 1  # type: ignore[arg-type]
     assert store.asked == [100]
 
 
 def test_it_never_asks_for_more_than_the_maximum(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(5000)])
     question = Question("q", OPERATOR, limit=3)
-    assert retriever.search(store, {"q": {}}, question, Selection()) == []  # type: ignore[arg-type]
+    assert retriever.search(store, {"q": {}}, question, Selection(), Timings()) == []  # type: ignore[arg-type]
     assert max(store.asked) == retriever.MAX_HITS
 
 
@@ -261,7 +261,7 @@ def test_timings_cover_embedding_and_search(index: None) -> None:
     timings = Timings()
     retrieve(Question("migrations", OPERATOR), timings)
     spent = timings.milliseconds()
-    assert set(spent) == {"embed", "search", "total"}
+    assert set(spent) == {"embed", "search", "fuse", "rows", "total"}
     assert spent["total"] >= spent["embed"] > 0
 
 

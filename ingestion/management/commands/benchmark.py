@@ -1,4 +1,4 @@
-"""`manage.py benchmark embed|ingest`: measure the embedder or the whole pipeline on this machine."""
+"""`manage.py benchmark embed|ingest|query`: measure the embedder, the whole pipeline or questions on this machine."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import signal
 import sys
 from argparse import ArgumentParser
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
@@ -16,14 +18,13 @@ from ingestion.exceptions import IngestionError
 
 
 def parts() -> dict[str, ModuleType]:
-    """Return the benchmarks by name; only this command needs the libraries that they import."""
-    from ingestion.benchmarks import embed, ingest
-
-    return {"embed": embed, "ingest": ingest}
+    """Return the benchmarks of all applications by name; only this command needs the libraries that they import."""
+    named = (getattr(app, "benchmarks", {}) for app in apps.get_app_configs())
+    return {name: import_module(path) for each in named for name, path in each.items()}
 
 
 class Command(BaseCommand):
-    help = "Measure the embedder, or the whole pipeline beside a naive one and the embedder alone."
+    help = "Measure the embedder, the whole pipeline beside a naive one and the embedder alone, or questions."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
+from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
 
 from ingestion.exceptions import IngestionError
 from ingestion.types import Json
 from search.evaluation import evaluate as evaluation
-from search.evaluation.evaluate import ModeResult
-from search.evaluation.question_sets import DJANGO, JudgedQuestion, read_set
+from search.evaluation.beir import FILES, evaluated
+from search.evaluation.evaluate import RERANKED
+from search.evaluation.question_sets import DJANGO, JudgedQuestion, read_set, sources_of
 from search.evaluation.tune import tune
 from search.exceptions import SearchError
+from search.forms import MODES
+from search.retrieval import reranker
 
-INTERVALS = ("ndcg@10", "recall@5")
+NESTED = ("intervals", "kinds", "sources")
+WIDTH = 160
 
 
 class Command(BaseCommand):
@@ -30,29 +39,42 @@ class Command(BaseCommand):
         parser.add_argument("--qrels", type=Path, help="lines of query-id, corpus-id, relevance (tabs)")
         parser.add_argument("--source", default="", help="the name of the one source to search")
         parser.add_argument("--tune", action="store_true", help="find the channels' weights (SEARCH_WEIGHTS)")
+        parser.add_argument("--rerank", action="store_true", help="also with the configured reranker (RERANKER)")
         parser.add_argument("--save", type=Path, help="write what each question achieved to this file")
         parser.add_argument("--baseline", type=Path, help="compare with a saved file; fail where it was better")
+        parser.add_argument("--beir", type=Path, metavar="DIR", help=f"{', '.join(FILES)}, on an index of its own")
+        parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the index of --beir here for the next time")
         parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
         say = self.stderr.write if options["json"] else self.stdout.write
+        if options["rerank"] and not reranker.configured():
+            raise CommandError("There is no reranker: set RERANKER to local, tei or cohere.")
         try:
-            questions = read_set(options["queries"], options["qrels"])
-            if options["tune"]:
-                figures: Json = tuned(questions, options["source"], say)
-            else:
-                figures = self.measured(questions, options, say)
+            figures = self.figures(options, say)
         except (SearchError, IngestionError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps(figures))
 
+    def figures(self, options: Json, say: Callable[[str], object]) -> Json:
+        """Measure what the options say, print it, and return it."""
+        if options["beir"]:
+            figures = evaluated(options["beir"], options["keep"], passed_on(options), say)
+            say(f"SEARCH_WEIGHTS={figures['weights']}" if options["tune"] else shown(figures))
+            return figures
+        questions = read_set(options["queries"], options["qrels"])
+        if options["tune"]:
+            return tuned(questions, options["source"], say)
+        return self.measured(questions, options, say)
+
     def measured(self, questions: Sequence[JudgedQuestion], options: Json, say: Callable[[str], object]) -> Json:
         """Measure every mode, save and compare. Raise CommandError where the baseline was better."""
-        results = []
-        for result in evaluation.evaluate(questions, source=options["source"]):
-            results.append(result)
-            print_result(result, questions, say)
+        modes = [*MODES, RERANKED] if options["rerank"] else MODES
+        results = list(evaluation.evaluate(questions, source=options["source"], modes=modes))
+        sources = sources_of(questions)
+        figures = {result.mode: result.figures(questions, sources) for result in results}
+        say(shown(figures))
         if options["save"]:
             evaluation.save(results, options["save"])
         if options["baseline"]:
@@ -62,17 +84,33 @@ class Command(BaseCommand):
                 say(f"{change.mode:8}  {change.measure} {change.difference:+g} {interval} against the baseline")
             if worse := [change for change in changes if change.is_regression]:
                 raise CommandError("Worse than the baseline: " + ", ".join(f"{c.mode} {c.measure}" for c in worse))
-        return {result.mode: result.figures() for result in results}
+        return figures
 
 
-def print_result(result: ModeResult, questions: Sequence[JudgedQuestion], say: Callable[[str], object]) -> None:
-    """Print the means of a mode, the intervals of some, and below them the means of each kind of question."""
-    say(f"{result.mode:8}" + "".join(f"  {name} {value:g}" for name, value in result.figures().items()))
-    intervals = ((name, *result.interval(name)) for name in INTERVALS)
-    say("          95 %:" + "".join(f"  {name} {low:g} to {high:g}" for name, low, high in intervals))
-    kinds = result.kinds(questions)
-    for kind, found in kinds.items() if len(kinds) > 1 else ():
-        say(f"          {kind}:" + "".join(f"  {name} {value:g}" for name, value in found.items()))
+def passed_on(options: Json) -> list[str]:
+    """Return the options that the command has to be given that measures on an index of its own."""
+    flags = [f"--{name}" for name in ("tune", "rerank") if options[name]]
+    files = [(f"--{name}", str(options[name].resolve())) for name in ("save", "baseline") if options[name]]
+    return [*flags, *chain(*files)]
+
+
+def shown(figures: Json) -> str:
+    """Return the tables for people: every mode, and below it its kinds of questions and its sources."""
+    modes = {mode: found for mode, found in figures.items() if "intervals" in found}
+    table = Table("mode", *(name for name in next(iter(modes.values())) if name not in NESTED), box=SIMPLE)
+    for mode, found in modes.items():
+        table.add_row(mode, *(with_interval(name, value, found) for name, value in found.items() if name not in NESTED))
+        for group, means in {**found["kinds"], **found["sources"]}.items():
+            table.add_row(f"  {group or 'no kind'}", *(f"{value:g}" for value in means.values()))
+    console = Console(file=StringIO(), width=WIDTH)
+    console.print(table)
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def with_interval(name: str, value: float, found: Json) -> str:
+    """Return a figure, with its interval of 95 % below it where there is one."""
+    low, high = found["intervals"].get(name, (None, None))
+    return f"{value:g}" if low is None else f"{value:g}\n{low:g}–{high:g}"
 
 
 def tuned(questions: Sequence[JudgedQuestion], source: str, say: Callable[[str], object]) -> Json:

@@ -1,0 +1,123 @@
+"""Candidates in fused order → the first of them in the order of a model that reads question and passage together.
+
+In: a question, and its candidates with their rows. Out: the same candidates; where nothing prevents it the first
+RERANK_CANDIDATES in the order of the reranker that RERANKER names, the others behind them. Each position keeps its
+score, so that scores stay comparable within an answer.
+
+The fused order stands, and the reason is said, where the first is far ahead of the third, where the reranker takes
+longer than RERANK_SECONDS or fails, and for a while after it has failed three times in a row.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from time import monotonic
+
+from django.conf import settings
+
+from ingestion.models import Chunk
+from ingestion.types import Hit, embedding_text
+from search.questions import Question
+from search.retrieval import cross_encoder, rerank_endpoint
+from search.retrieval.cross_encoder import NotLoaded
+from search.retrieval.passages import with_rows
+
+logger = logging.getLogger(__name__)
+
+OFF = "off"
+# (question, texts, when to stop) → a score of each text.
+Scorer = Callable[[str, Sequence[str], float], list[float]]
+SCORERS: Mapping[str, Scorer] = {
+    "local": cross_encoder.scores,
+    "tei": rerank_endpoint.scores,
+    "cohere": rerank_endpoint.scores,
+}
+# Three failures and a minute are what docs-mcp-server has: a server that restarts is back within it.
+FAILURES, PAUSE_SECONDS = 3, 60.0
+
+Candidates = list[tuple[Hit, Chunk]]
+
+
+class Breaker:
+    """Lets nothing pass for PAUSE_SECONDS after FAILURES failures in a row; of this process alone."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.paused_until = 0.0
+
+    def is_open(self) -> bool:
+        """Return whether nothing passes now."""
+        return monotonic() < self.paused_until
+
+    def note(self, *, failed: bool) -> None:
+        """Count a failure, or forget those before a success."""
+        self.failures = self.failures + 1 if failed else 0
+        if self.failures >= FAILURES:
+            self.failures, self.paused_until = 0, monotonic() + PAUSE_SECONDS
+
+
+breaker = Breaker()
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """Candidates in their final order; the reranker's scores by key; or why there are none."""
+
+    candidates: Candidates
+    scores: Mapping[str, float] = field(default_factory=dict)
+    why_not: str = ""
+
+
+def configured() -> bool:
+    """Return whether there is a reranker."""
+    return bool(settings.RERANKER != OFF)
+
+
+def reranked(question: str, candidates: Candidates) -> Reranked:
+    """Return the candidates in their final order."""
+    first = candidates[: settings.RERANK_CANDIDATES]
+    if why_not := reason_to_leave(first):
+        return Reranked(candidates, why_not=why_not)
+    until = monotonic() + settings.RERANK_SECONDS
+    texts = [embedding_text(chunk.heading, chunk.text) for _, chunk in first]
+    try:
+        scores = SCORERS[settings.RERANKER](question, texts, until)
+    except NotLoaded:
+        return Reranked(candidates, why_not="its model is being loaded")
+    except Exception as error:  # of a model, a connection, or an answer that may be anything: the fused order stands
+        late = isinstance(error, TimeoutError) or monotonic() > until
+        why_not = f"it took longer than {settings.RERANK_SECONDS:g} s" if late else f"it failed: {error}"
+        logger.warning("the reranker (%s) is left out: %s", settings.RERANKER, why_not)
+        breaker.note(failed=True)
+        return Reranked(candidates, why_not=why_not)
+    breaker.note(failed=False)
+    by_key = {hit.key: score for (hit, _), score in zip(first, scores, strict=True)}
+    ordered = sorted(first, key=lambda each: -by_key[each[0].key])
+    kept = [(Hit(hit.key, place.score), chunk) for (hit, chunk), (place, _) in zip(ordered, first, strict=True)]
+    return Reranked(kept + candidates[len(first) :], by_key)
+
+
+def reranked_hits(question: Question, hits: Sequence[Hit]) -> list[Hit]:
+    """Return the hits in their final order; those without rows, which nobody is shown, behind the first."""
+    confirmed = with_rows(hits, settings.RERANK_CANDIDATES, question.caller)
+    first = list(islice(confirmed, settings.RERANK_CANDIDATES))
+    ordered = [hit for hit, _ in reranked(question.text, first).candidates]
+    keys = {hit.key for hit in ordered}
+    return ordered + [hit for hit in hits if hit.key not in keys]
+
+
+def reason_to_leave(first: Candidates) -> str:
+    """Return why these candidates are not reranked; empty when they are."""
+    if not configured():
+        return "there is none"
+    if len(first) < 2:
+        return "there is nothing to order"
+    third = first[min(2, len(first) - 1)][0].score
+    if first[0][0].score - third >= settings.RERANK_MARGIN:
+        return "the first is far ahead of the third"
+    if breaker.is_open():
+        return f"it failed {FAILURES} times and is left alone for a minute"
+    return ""
