@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
@@ -20,6 +21,7 @@ from ingestion.coordination.measurements import EMBEDDED_TOKENS, FETCH, QUESTION
 from ingestion.exceptions import FetchFailed
 from ingestion.models import Chunk, Collection, Document
 from ingestion.pipeline.report import metrics
+from ingestion.pipeline.report.status import Status, status
 from search.timings import Timings
 from tests.support.rows import make_chunk, make_document, make_source
 
@@ -153,14 +155,19 @@ def test_without_redis_the_rows_are_told(settings: Settings) -> None:
 
 
 def test_for_some_seconds_the_same_figures_are_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[None] = []
-    monkeypatch.setattr(metrics, "status", lambda real=metrics.status: (asked.append(None), real())[1])
+    asked: list[Status] = []
+
+    def noted() -> Status:
+        asked.append(status())
+        return asked[-1]
+
+    monkeypatch.setattr(metrics, "status", noted)
     assert metrics.exposition("") == metrics.exposition("")
     assert len(asked) == 1
 
 
 @pytest.mark.parametrize(
-    ("token", "headers", "status"),
+    ("token", "headers", "allowed"),
     [
         ("", {}, 200),
         ("", {"REMOTE_ADDR": "192.0.2.7"}, 403),
@@ -171,13 +178,13 @@ def test_for_some_seconds_the_same_figures_are_given_again(monkeypatch: pytest.M
     ],
 )
 def test_metrics_are_for_this_machine_or_for_the_token(
-    token: str, headers: dict[str, str], status: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    token: str, headers: dict[str, Any], allowed: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.METRICS_TOKEN = token
     monkeypatch.setattr(views, "exposition", lambda accept: metrics.Exposition(b"up 1\n", "text/plain"))
-    response = Client(headers=None).get("/metrics", **headers)
-    assert response.status_code == status
-    assert (response.content == b"up 1\n") is (status == 200)
+    response = Client().get("/metrics", **headers)
+    assert response.status_code == allowed
+    assert (response.content == b"up 1\n") is (allowed == 200)
 
 
 def test_a_service_that_hangs_does_not_hang_the_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
