@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,6 +14,7 @@ import redis
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
+from pymilvus import MilvusClient
 from pytest_django import Settings
 
 from ingestion import views
@@ -22,6 +24,7 @@ from ingestion.exceptions import FetchFailed
 from ingestion.models import Chunk, Collection, Document
 from ingestion.pipeline.report import metrics
 from ingestion.pipeline.report.status import Status, status
+from ingestion.vector_store.store import open_store
 from search.timings import Timings
 from tests.support.rows import make_chunk, make_document, make_source
 
@@ -80,6 +83,21 @@ def test_jobs_embedders_and_the_audit_are_told() -> None:
     assert found[("ragproject_embedder_memory_peak_bytes", frozenset({("worker", "host/cuda:0")}))] == 7
     assert found[("ragproject_audit_findings", frozenset({("kind", "missing")}))] == 3
     assert found[("ragproject_audit_age_seconds", frozenset())] >= 3600
+
+
+def test_rules_and_dashboard_name_metrics_that_there_are(settings: Settings, clean_milvus: MilvusClient) -> None:
+    audited = {"missing": 0, "at": timezone.now().isoformat()}
+    row = Collection.objects.create(name="c", model="m", pooling="cls", dimension=4, active=True, audit=audited)
+    open_store(row.name, row.dimension).ensure()
+    heartbeat.note_job("drain")
+    told = {family.name for family in text_string_to_metric_families(metrics.exposition("").body.decode())}
+    folder = settings.BASE_DIR / "docker" / "observability"
+    text = (folder / "rules.yml").read_text() + (folder / "dashboard.json").read_text()
+    named = {name.group() for name in re.finditer(r"ragproject_[a-z_]+", text)}
+    unknown = {
+        name for name in named if re.sub("_(bucket|count|sum|total)$", "", name) not in told and name not in told
+    }
+    assert len(named) > 20 and not unknown
 
 
 def test_durations_of_all_processes_add_up_and_only_grow() -> None:
