@@ -26,6 +26,7 @@ from ingestion.pipeline.report import metrics
 from ingestion.pipeline.report.status import Status, status
 from ingestion.vector_store.store import open_store
 from search.timings import Timings
+from tests.conftest import wait_until
 from tests.support.rows import make_chunk, make_document, make_source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
@@ -137,12 +138,12 @@ def test_what_redis_does_not_take_is_written_later(clean_redis: redis.Redis) -> 
     assert value("embedded_tokens_total") == 5
 
 
-def test_an_observation_is_written_without_another_one_after_it(clean_redis: redis.Redis) -> None:
+def test_an_observation_is_written_without_another_one_after_it(
+    clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurements, "FLUSH_SECONDS", 0.01)
     EMBEDDED_TOKENS.add(5)
-    timers = [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
-    (own,) = (each for each in timers if getattr(each.function, "__self__", None) is measurements._own)
-    own.join()
-    assert clean_redis.hlen(measurements.redis_key()) == 1
+    wait_until(lambda: clean_redis.hlen(measurements.redis_key()) == 1)
 
 
 def test_a_stage_of_a_question_is_counted() -> None:
