@@ -1,4 +1,4 @@
-"""The ASGI application that uvicorn serves: client addresses from trusted proxies, ids, the limits, then Django."""
+"""The ASGI application that uvicorn serves: client addresses from trusted proxies, the limits, then Django."""
 
 import os
 from typing import Any, cast
@@ -8,7 +8,6 @@ from django.core.asgi import get_asgi_application
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ragproject.clients import Slots
-from ragproject.request_ids import RequestIds
 from ragproject.request_limits import RequestLimits
 from ragproject.start_checks import require_checks
 
@@ -22,4 +21,4 @@ limited = RequestLimits(
     settings.UPLOAD_MAX_BYTES,
 )
 # Both speak ASGI; uvicorn's types name every message of it.
-application = ProxyHeadersMiddleware(cast(Any, RequestIds(limited)), trusted_hosts=settings.TRUSTED_PROXIES)
+application = ProxyHeadersMiddleware(cast(Any, limited), trusted_hosts=settings.TRUSTED_PROXIES)

@@ -28,6 +28,11 @@ def log_ids(**ids: int | str) -> Iterator[None]:
         _ids.reset(token)
 
 
+def keep_log_ids(**ids: int | str) -> None:
+    """Name these ids in every record of this task from here on: a response may be streamed after its view."""
+    _ids.set({**_ids.get(), **ids})
+
+
 class Line(logging.Formatter):
     """One line for people; a traceback follows it."""
 

@@ -1,6 +1,6 @@
 """The form that reads a question from a query string, a request body or command-line options.
 
-In: a mapping of strings. Out: a ``Question``, or QuestionRefused with a sentence for the reader.
+In: a mapping of strings, and who asks. Out: a ``Question``, or QuestionRefused with a sentence for the reader.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
+from search.access.caller import Caller
 from search.exceptions import QuestionRefused
 from search.questions import Question
 
@@ -48,14 +49,15 @@ class QuestionForm(forms.Form):
         )
 
 
-def read_question(data: Mapping[str, Any], *, limit: int) -> Question:
-    """Return the question in ``data``; ``limit`` counts when it names none. Raises QuestionRefused."""
+def read_question(data: Mapping[str, Any], caller: Caller, *, limit: int) -> Question:
+    """Return the caller's question in ``data``; ``limit`` counts when it names none. Raises QuestionRefused."""
     form = QuestionForm(data)
     if not form.is_valid():
         raise QuestionRefused(next(iter(form.errors.values()))[0])
     read = form.cleaned_data
     return Question(
         text=read["q"],
+        caller=caller,
         source=read["source"],
         mode=read["mode"] or MODES[0],
         limit=read["limit"] or limit,

@@ -8,17 +8,19 @@ from urllib.parse import quote, urldefrag, urlsplit
 
 from django.urls import reverse
 
+from search.access.caller import Caller
 from search.passage_text import preview
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``source`` is a name, or empty for all; ``mode`` is "hybrid", "dense", "sparse" or "words".
+    """``source`` is a name, or empty for all that ``caller`` sees; ``mode`` is "hybrid", "dense", "sparse" or "words".
 
     ``again`` asks for a new answer where there is an earlier one.
     """
 
     text: str
+    caller: Caller
     source: str = ""
     limit: int = 5
     mode: str = "hybrid"

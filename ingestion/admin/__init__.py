@@ -3,6 +3,6 @@
 Django loads this package at its start; importing the modules registers what they show.
 """
 
-from ingestion.admin import audit_trail, collections, documents, runs, sources
+from ingestion.admin import audit_trail, collections, documents, notifications, runs, sources
 
-__all__ = ["audit_trail", "collections", "documents", "runs", "sources"]
+__all__ = ["audit_trail", "collections", "documents", "notifications", "runs", "sources"]

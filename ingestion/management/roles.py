@@ -2,7 +2,8 @@
 
 viewers     read sources, documents, runs and the index
 editors     besides, add sources, change them, ingest them now, and try documents again
-operators   besides, delete sources with their vectors, see who did what, and manage all of the search's records
+operators   besides, delete sources with their vectors, see who did what, and manage keys, notifications and all else
+            that the search keeps
 
 Who manages users and their roles is a superuser.
 """
@@ -12,10 +13,14 @@ from __future__ import annotations
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 
+# Rows that hold secrets, or lead to where secrets are shown.
+SECRETS = ("apikey", "subscription")
 VIEW = Q(content_type__app_label__in=("ingestion", "search"), codename__startswith="view_")
+VIEW &= ~Q(content_type__model__in=SECRETS)
 EDIT = Q(content_type__app_label="ingestion", codename__in=("add_source", "change_source"))
 OPERATE = (
     Q(content_type__app_label="ingestion", codename="delete_source")
+    | Q(content_type__app_label="ingestion", content_type__model="subscription")
     | Q(content_type__app_label="search")
     | Q(content_type__app_label="admin", codename="view_logentry")
 )

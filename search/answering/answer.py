@@ -72,12 +72,12 @@ class Done:
 Event = Found | DraftEvent | Timed | Done
 
 
-async def answer(question: Question, timings: Timings, client: str = "") -> AsyncGenerator[Event, None]:
-    """Yield the events, in order; close the iterator to stop the language model. ``client`` is who asks."""
+async def answer(question: Question, timings: Timings) -> AsyncGenerator[Event, None]:
+    """Yield the events, in order; close the iterator to stop the language model."""
     passages: list[Passage] = []
     known = await earlier(timings, answer_cache.same, question)
     if not known:
-        passages = await retrieve_queued(question, timings, client)
+        passages = await retrieve_queued(question, timings)
         known = await earlier(timings, answer_cache.similar, question, passages) if passages else None
     if known:
         for event in remembered(known):
@@ -85,7 +85,7 @@ async def answer(question: Question, timings: Timings, client: str = "") -> Asyn
         yield Timed(timings.milliseconds())
         yield Done()
         return
-    async with aclosing(new_answer(question, passages, timings, client)) as events:
+    async with aclosing(new_answer(question, passages, timings)) as events:
         async for event in events:
             yield event
 
@@ -105,12 +105,10 @@ def remembered(known: Remembered) -> Iterator[Event]:
     yield from known.events
 
 
-async def new_answer(
-    question: Question, passages: Sequence[Passage], timings: Timings, client: str
-) -> AsyncGenerator[Event, None]:
+async def new_answer(question: Question, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Event, None]:
     """Yield an answer made of the passages; a language model's is kept for who asks the same."""
     mode = "llm" if llm.configured() and passages else "extractive"
-    with model_slot(client) if mode == "llm" else nullcontext():
+    with model_slot(question.caller.name) if mode == "llm" else nullcontext():
         yield Found(tuple(passages), mode)
         stamped = await sync_to_async(answer_cache.stamp)(passages) if mode == "llm" else ""
         generate = generated if mode == "llm" else extracted

@@ -11,15 +11,18 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from ragproject.clients import client_of
+from search.access.admission import admit
+from search.access.caller import SEARCH
+from search.access.identify import identify
 from search.answering import llm
 from search.answering.answer import EXTRACTIVE_NOTICE, NOTHING_FOUND
 from search.catalogue import overview, stored_document
-from search.exceptions import FAILURES, headers_of, public_message, status_of
+from search.exceptions import FAILURES, AccessRefused, headers_of, public_message, status_of
 from search.forms import read_question
 from search.retrieval.retriever import retrieve_queued, warm_up
 from search.timings import Timings
@@ -30,7 +33,11 @@ logger = logging.getLogger(__name__)
 @require_safe
 async def page(request: HttpRequest) -> HttpResponse:
     """Show the question page; with ``?q=`` also what was found."""
-    about = await sync_to_async(overview)()
+    try:
+        caller = await sync_to_async(identify)(request, "page")
+    except AccessRefused:
+        return redirect_to_login(request.get_full_path())
+    about = await sync_to_async(overview)(caller)
     if about.documents:
         await sync_to_async(warm_up)()
     shown: dict[str, Any] = {
@@ -48,8 +55,9 @@ async def page(request: HttpRequest) -> HttpResponse:
         timings = Timings()
         try:
             with timings.stage("parse"):
-                question = read_question(request.GET, limit=settings.ANSWER_PASSAGES)
-            passages = await retrieve_queued(question, timings, client_of(request))
+                await sync_to_async(admit)(caller, SEARCH)
+                question = read_question(request.GET, caller, limit=settings.ANSWER_PASSAGES)
+            passages = await retrieve_queued(question, timings)
         except FAILURES as error:
             logger.warning("a question was not answered: %s", error)
             status, headers = status_of(error), headers_of(error)
@@ -67,7 +75,11 @@ async def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 async def document(request: HttpRequest, document_id: int) -> HttpResponse:
     """Show the text of one document, each chunk with an id that citations lead to."""
-    found = await sync_to_async(stored_document)(document_id)
+    try:
+        caller = await sync_to_async(identify)(request, "page")
+    except AccessRefused:
+        return redirect_to_login(request.get_full_path())
+    found = await sync_to_async(stored_document)(document_id, caller)
     if found is None:
         raise Http404("There is no such document in the index.")
     row, chunks = found

@@ -27,6 +27,7 @@ from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
 from ingestion.models import Chunk, Collection, Source
 from ingestion.types import ModelSpec, Vectors
+from search.access.caller import Caller
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.questions import Passage, Question
 from search.retrieval import query_embedder
@@ -86,21 +87,22 @@ def retrieve(question: Question, timings: Timings) -> list[Passage]:
     return find(question, prepared, vectors, timings)
 
 
-async def retrieve_queued(question: Question, timings: Timings, client: str) -> list[Passage]:
-    """Return what ``retrieve`` does; the queue for the model is fair between values of ``client``.
+async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]:
+    """Return what ``retrieve`` does; the queue for the model is fair between callers.
 
     Raises TooBusy, too.
     """
     prepared = await sync_to_async(prepare)(question, timings)
     with timings.stage("embed"):
-        vectors = await query_embedder.question_queue().embed(client, prepared.served.embedder, prepared.ids)
+        queue = query_embedder.question_queue()
+        vectors = await queue.embed(question.caller.name, prepared.served.embedder, prepared.ids)
     return await sync_to_async(find)(question, prepared, vectors, timings)
 
 
 def prepare(question: Question, timings: Timings) -> PreparedQuestion:
     """Find out where to search, load the model if need be, and cut the question to QUESTION_MAX_TOKENS."""
     searched = searched_collection()
-    source_ids = searched_sources(question.source)
+    source_ids = searched_sources(question.source, question.caller)
     served = served_model(searched, timings)
     with timings.stage("embed"):
         ids = served.embedder.tokenise([question.text])[0]
@@ -144,18 +146,19 @@ def searched_collection() -> Collection:
     return collection
 
 
-def searched_sources(name: str) -> list[int]:
+def searched_sources(name: str, caller: Caller) -> list[int]:
     """Return the ids of the sources to search in; empty means all. Raises QuestionRefused or NothingIndexed.
 
-    Sources that are being deleted are left out here already: thousands of their hits could hide everything else.
+    Sources that the caller does not see, or that are being deleted, are left out here already: thousands of their hits
+    could hide everything else.
     """
-    living = Source.objects.filter(deleting=False)
+    living = Source.objects.filter(caller.visible("id"), deleting=False)
     if name:
         found = list(living.filter(name=name).values_list("id", flat=True))
         if not found:
             raise QuestionRefused(f"There is no source named {name!r}.")
         return found
-    if not Source.objects.filter(deleting=True).exists():
+    if caller.sources is None and not Source.objects.filter(deleting=True).exists():
         return []
     found = list(living.values_list("id", flat=True))
     if not found:
@@ -186,7 +189,7 @@ def search(store: VectorStore, query: QueryVectors, question: Question, source_i
         hits = (
             fused(pools, question.text, channel_weights()) if question.mode == HYBRID else list(chain(*pools.values()))
         )
-        found = with_rows(hits, question.limit)
+        found = with_rows(hits, question.limit, question.caller)
         if len(found) >= question.limit or all(len(pool) < depth for pool in pools.values()) or depth >= MAX_HITS:
             return passages_of(found)
         depth = min(4 * depth, MAX_HITS)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ingestion.models import Chunk, Document
 from ingestion.types import Hit
 from search import passage_text
+from search.access.caller import OPERATOR
 from search.answering.citations import CitationReader, Token
 from search.answering.extractive import best_extracts
 from search.answering.prompt import document_text
@@ -219,12 +220,12 @@ def test_the_document_says_that_a_passage_begins_in_code() -> None:
     chunk.start, chunk.text = start, "second = a**b**c"
     chunk.save()
     hit = Hit(chunk.key, 1.0)
-    [passage] = passages_of(with_rows([hit], 1))
+    [passage] = passages_of(with_rows([hit], 1, OPERATOR))
     assert passage.fence == "```"
     assert best_extracts("second", [passage.text], [passage.fence])[0].text == "`second = a**b**c`"
     assert passage.as_citation(1)["preview"] == "second = a**b**c"
     Document.objects.filter(id=911).update(markdown="```\nanother text by now\nsecond")
-    [passage] = passages_of(with_rows([hit], 1))
+    [passage] = passages_of(with_rows([hit], 1, OPERATOR))
     assert passage.fence == ""
 
 

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from ingestion.exceptions import IngestionError
+from search.access.caller import OPERATOR
 from search.answering import llm
 from search.answering.answer import EXTRACTIVE_NOTICE, Found, Timed, answer
 from search.answering.citations import Token
@@ -37,7 +38,7 @@ class Command(BaseCommand):
         try:
             with timings.stage("parse"):
                 fields = {"q": options["question"], "source": options["source"]}
-                question = read_question(fields, limit=settings.ANSWER_PASSAGES)
+                question = read_question(fields, OPERATOR, limit=settings.ANSWER_PASSAGES)
             result = async_to_sync(collect)(question, timings)
         except (SearchError, IngestionError) as error:
             raise CommandError(str(error)) from error

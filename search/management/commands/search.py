@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from ingestion.exceptions import IngestionError
+from search.access.caller import OPERATOR
 from search.exceptions import SearchError
 from search.forms import MODES, read_question
 from search.questions import Passage
@@ -32,7 +33,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         fields = {"q": options["question"], **{k: options[k] for k in ("limit", "source", "mode")}}
         try:
-            passages = retrieve(read_question(fields, limit=LIMIT), Timings())
+            passages = retrieve(read_question(fields, OPERATOR, limit=LIMIT), Timings())
         except (SearchError, IngestionError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
