@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from celery.signals import worker_init
+from celery.signals import beat_init, worker_init
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
@@ -19,7 +19,9 @@ from ingestion.coordination import redis_client
 from ingestion.embedding.embedder import resolve_dtype
 from ingestion.exceptions import AddressRefused, BufferUnavailable, ModelError
 from ingestion.fetching.ssrf_guard import check_address
-from ragproject.settings import socket_path
+from ragproject.environment import without_credentials
+from ragproject.settings import is_embedded, socket_path
+from ragproject.start_checks import require_checks
 
 # sockaddr_un holds 108 bytes on Linux and 104 elsewhere, with a zero at the end.
 SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
@@ -110,6 +112,27 @@ def check_guard(**kwargs: Any) -> list[CheckMessage]:
         return []
     hint = "This program was changed; nothing may be fetched with it."
     return [Error(f"The fetcher would connect to {METADATA_SERVICE}.", hint=hint, id="ingestion.E005")]
+
+
+@register()
+def check_milvus(**kwargs: Any) -> list[CheckMessage]:
+    """Refuse a Milvus that anybody in a network can read and change."""
+    if settings.MILVUS_TOKEN or socket_path(settings.MILVUS_URI) or is_embedded(settings.MILVUS_URI):
+        return []
+    hint = (
+        "Switch its authorization on (COMMON_SECURITY_AUTHORIZATIONENABLED=true) and set MILVUS_TOKEN=user:password. "
+        "Where nobody else is in its network, MILVUS_ANONYMOUS=true says so."
+    )
+    kind = Warning if settings.MILVUS_ANONYMOUS else Error
+    message = f"Milvus at {without_credentials(settings.MILVUS_URI)} is used without a password."
+    return [kind(message, hint=hint, id="ingestion.E007" if kind is Error else "ingestion.W007")]
+
+
+@worker_init.connect
+@beat_init.connect
+def refuse_unsafe_settings(**kwargs: Any) -> None:
+    """End a worker, and Beat, whose settings the checks call wrong."""
+    require_checks()
 
 
 @worker_init.connect

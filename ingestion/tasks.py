@@ -22,6 +22,7 @@ from ingestion.pipeline.index import audit as auditing
 from ingestion.pipeline.index import completeness, rebuild
 from ingestion.pipeline.index import drain as indexing
 from ingestion.pipeline.process import process_document
+from ragproject.logs import log_ids
 
 URGENT = settings.PRIORITY_URGENT
 SOFT_LIMIT = settings.PAGE_TIME_LIMIT_SECONDS
@@ -38,14 +39,16 @@ def dispatch() -> None:
 @shared_task(soft_time_limit=settings.LIST_TIME_LIMIT_SECONDS, time_limit=settings.LIST_TIME_LIMIT_SECONDS + 15)
 def list_source(run_id: int) -> None:
     """List a run's source and start documents."""
-    if listing.list_run(run_id):
-        send(Work(documents=dispatcher.start_documents()))
+    with log_ids(run=run_id):
+        if listing.list_run(run_id):
+            send(Work(documents=dispatcher.start_documents()))
 
 
 @shared_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)
 def process(document_id: int, attempt: int) -> None:
     """Process a document and send what follows from it."""
-    after = process_document.process(document_id, attempt)
+    with log_ids(document=document_id):
+        after = process_document.process(document_id, attempt)
     if after.embed:
         request_embedding()
     if after.again_in is not None:

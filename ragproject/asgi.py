@@ -11,10 +11,12 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ragproject.clients import Slots
 from ragproject.request_limits import RequestLimits
+from ragproject.start_checks import require_checks
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 
 django_application = get_asgi_application()
+require_checks()
 # By its name, as urls name their views: the configuration imports no application.
 mcp = import_string("search.api.mcp_server.endpoint.endpoint")
 routed = Router(

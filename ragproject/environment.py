@@ -8,6 +8,7 @@ no public way to list what it read, and drops the metadata of lists; so this is 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,6 +17,11 @@ from typing import Any, TypeVar
 
 from dotenv import dotenv_values
 from environs import Env
+
+HIDDEN = "***"
+# All before the host of a URL, up to the last @: a password may hold a : / or @ that was not escaped.
+CREDENTIALS = re.compile(r"://(?!/)\S*@")
+SECRET_PARAMETER = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
 T = TypeVar("T")
 Validator = Callable[[Any], Any]
@@ -128,3 +134,8 @@ def misspelled(in_file: set[str], known: Mapping[str, Setting]) -> Iterator[str]
     for name in sorted(in_file - known.keys()):
         for nearest in get_close_matches(name.upper(), known, n=1, cutoff=LEAST_LIKENESS):
             yield f"WARNING: .env sets {name}, which is no setting. Did you mean {nearest}?"
+
+
+def without_credentials(text: str) -> str:
+    """Return the text with *** for the credentials of the URLs in it."""
+    return CREDENTIALS.sub(f"://{HIDDEN}@", SECRET_PARAMETER.sub(rf"\1{HIDDEN}", text))

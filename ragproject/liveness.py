@@ -22,7 +22,7 @@ TOUCH_SECONDS = 10.0
 class Liveness(bootsteps.StartStopStep):
     """Celery's step that touches the file as long as the worker's event loop runs."""
 
-    requires = {"celery.worker.components:Timer"}  # noqa: RUF012  Celery's own attribute
+    requires = ("celery.worker.components:Timer",)
 
     def start(self, parent: Any) -> None:
         """Touch the file every TOUCH_SECONDS from now on."""

@@ -1,4 +1,4 @@
-"""Routes: the admin, logins of readers, what operators ask for in ``ingestion``, everything else in ``search``."""
+"""Routes: the admin, logins of readers, what operators ask for in ``ingestion``, and all else in ``search``."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView

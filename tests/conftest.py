@@ -18,7 +18,7 @@ from django.db import connection
 from pymilvus import MilvusClient
 from pytest_django import DjangoDbBlocker
 
-from ingestion.coordination import redis_client
+from ingestion.coordination import measurements, redis_client
 from ingestion.embedding.stand_in_model import assemble
 from ingestion.fetching import host_throttle
 from ingestion.vector_store import store
@@ -33,6 +33,9 @@ hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
+
+# A test's observations must not be written into the Redis of the next one, which may count its connections.
+measurements.FLUSH_SECONDS = 100_000.0
 
 # What `make test FAST=1` leaves out: tests with one of these fixtures or markers.
 SERVICE_FIXTURES = {"redis_server", "milvus_server", "model_path"}

@@ -190,7 +190,7 @@ def test_the_examples_own_command_fills_every_secret_with_another_value(tmp_path
     (tmp_path / "docker" / "env.example").write_text(example)
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     filled = re.findall(r"^[A-Z_]+=(\w+)$", (tmp_path / ".env").read_text(), re.MULTILINE)
-    assert len(filled) == len(set(filled)) == 5
+    assert len(filled) == len(set(filled)) == 6
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
 
 
@@ -198,7 +198,7 @@ def test_the_containers_run_the_commands_of_the_embedded_stack(settings: Any) ->
     settings.LOG_LEVEL, settings.WEB_HOST, settings.WEB_PORT = "INFO", "0.0.0.0", 8000
     assert service("cpu-worker")["command"] == ["celery", *services.cpu_worker(2).command[3:]]
     assert service("gpu-worker")["command"] == ["celery", *services.gpu_worker().command[3:]]
-    assert service("beat")["command"] == ["celery", *services.beat().command[3:], "--enable-remote-control"]
+    assert service("beat")["command"] == ["celery", *services.beat().command[3:]]
     assert service("web")["command"] == list(services.web().command[2:])
 
 

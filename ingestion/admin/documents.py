@@ -44,9 +44,15 @@ class DocumentAdmin(ReadOnlyAdmin):
         """Return the document's title, or its address when it has none."""
         return document.title or document.url
 
-    @admin.action(description="Try again")
+    def has_try_again_permission(self, request: HttpRequest) -> bool:
+        """Return whether this person may have sources ingested."""
+        return request.user.has_perm("ingestion.change_source")
+
+    @admin.action(description="Try again", permissions=["try_again"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
         """Queue the chosen documents for a run of their source."""
+        for document in queryset:
+            self.log_change(request, document, "Try again.")
         for source in Source.objects.filter(id__in=queryset.values("source"), deleting=False):
             run = start_run(source)
             Document.objects.filter(id__in=queryset.values("id"), source=source).queue(run_id=run.pk)

@@ -96,11 +96,12 @@ class SourceAdmin(admin.ModelAdmin[Source]):
         document = source.documents.filter(state__in=Document.UNSUCCESSFUL).order_by("-updated_at").first()
         return f"{document.url}: {document.error}" if document else ""
 
-    @admin.action(description="Ingest now")
+    @admin.action(description="Ingest now", permissions=["change"])
     def ingest_now(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
         """Start a run of each chosen source."""
         for source in queryset.filter(deleting=False):
             start_run(source)
+            self.log_change(request, source, "Ingest now.")
         tell_workers(request)
 
     @admin.action(description="Pause", permissions=["change"])
@@ -117,13 +118,17 @@ class SourceAdmin(admin.ModelAdmin[Source]):
     @admin.action(description="Remove missing pages", permissions=["delete"])
     def remove_missing_pages(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
         """Remove the missing pages of the chosen sources from the index."""
-        removed = sum(accept_missing(source) for source in queryset)
+        removed = 0
+        for source in queryset:
+            removed += (number := accept_missing(source))
+            self.log_change(request, source, f"Removed {number} missing pages.")
         messages.info(request, f"{removed} missing pages leave the index.")
         tell_workers(request)
 
     @admin.action(description="Delete with its vectors", permissions=["delete"])
     def delete_with_vectors(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
         """Delete the chosen sources with their rows and vectors."""
+        self.log_deletions(request, queryset)
         for source in queryset:
             remove_source(source)
         tell_workers(request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ MANIFEST = "manifest.json"
 # Vectors hardly shrink, and texts to a third; higher levels take three times as long for a tenth less.
 COMPRESSION = 1
 READ_BYTES = 1024 * 1024
-DAMAGE = (zipfile.BadZipFile, EOFError, OSError, msgspec.MsgspecError, KeyError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, msgspec.MsgspecError, KeyError)
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -158,7 +158,7 @@ def database() -> Iterator[Finding]:
 
 def server_version() -> str:
     """Return the version of the database's server."""
-    return ".".join(map(str, connection.get_database_version()))  # type: ignore[attr-defined]
+    return ".".join(map(str, connection.get_database_version()))
 
 
 def clock(of: str, seconds: float) -> Finding:

@@ -45,6 +45,9 @@ MILVUS_URI = (
     or f"unix:{quote(str(DATA_DIR / 'milvus.sock'))}"
 )
 MILVUS_TOKEN = env.text("MILVUS_TOKEN", "", "Milvus' `user:password`.", secret=True)
+MILVUS_ANONYMOUS = env.flag(
+    "MILVUS_ANONYMOUS", False, "Use a Milvus elsewhere without a password: only where nobody else is in its network."
+)
 # A page or a command waits this long for Redis or Milvus before it says that there is no answer; both answer within
 # milliseconds. Workers wait longer.
 SERVICE_TIMEOUT_SECONDS = env.number(

@@ -13,11 +13,20 @@ LOG_LEVEL = env.text(
     "`DEBUG`, `INFO`, `WARNING` or `ERROR`.",
     validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
 )
+LOG_FORMAT = env.text(
+    "LOG_FORMAT",
+    "line",
+    "`line` for people, or `json`: an object a line, with the ids of runs, documents and requests.",
+    validate=validate.OneOf(["line", "json"]),
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"()": "ragproject.logs.Line", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {"()": "ragproject.logs.JsonLine"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "axes": {"level": "WARNING"},

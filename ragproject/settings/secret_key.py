@@ -12,6 +12,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 # Fewer characters than this are what a full disk or a power cut left of a key; one that we make has 67.
 SECRET_KEY_LEAST_CHARS = 50
+# 64 hexadecimal digits by chance have more than 10 different ones, but for one key in 10^9.
+SECRET_KEY_LEAST_DIFFERENT = 8
+# How Django's own command begins the key of a new project, which is often published with it.
+EXAMPLE = "django-insecure-"
 
 
 def read_secret_key(path: Path) -> str:
@@ -35,6 +39,16 @@ def read_secret_key(path: Path) -> str:
             f"{error.filename or path} cannot be used ({error.strerror}). Set DATA_DIR to a folder of the user who "
             "runs this, or give the files back to that user (chown -R)."
         ) from error
+
+
+def require_secret(key: str) -> str:
+    """Return the key. Raises ImproperlyConfigured for one that can be guessed, such as an example's."""
+    if len(key) < SECRET_KEY_LEAST_CHARS or len(set(key)) < SECRET_KEY_LEAST_DIFFERENT or key.startswith(EXAMPLE):
+        raise ImproperlyConfigured(
+            f"SECRET_KEY can be guessed: it needs {SECRET_KEY_LEAST_CHARS} characters by chance or more. Make one with "
+            "`openssl rand -hex 32`, or leave it out: one is made in DATA_DIR. With DEBUG=true any will do."
+        )
+    return key
 
 
 def make_secret_key(path: Path) -> None:

@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
+from ragproject.logs import keep_log_ids
 from ragproject.problems import OPENAI_PATHS, PROBLEM_TYPE, id_of_request, problem_at
 
 SENTENCES = {
@@ -54,6 +55,7 @@ def prepare(request: HttpRequest) -> str | None:
     """Give the request its id, turn a HEAD for programs into a GET, and return the method it came with."""
     method = request.method
     request.request_id = id_of_request(request.headers.get(ID_HEADER, ""))  # type: ignore[attr-defined]
+    keep_log_ids(request=request.request_id)  # type: ignore[attr-defined]
     if method == "HEAD" and is_api(request.path):
         request.method = "GET"
     return method

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
+from pymilvus import MilvusClient
 from pytest_django import Settings
 
 from ingestion import views
@@ -20,7 +23,10 @@ from ingestion.coordination.measurements import EMBEDDED_TOKENS, FETCH, QUESTION
 from ingestion.exceptions import FetchFailed
 from ingestion.models import Chunk, Collection, Document
 from ingestion.pipeline.report import metrics
+from ingestion.pipeline.report.status import Status, status
+from ingestion.vector_store.store import open_store
 from search.timings import Timings
+from tests.conftest import wait_until
 from tests.support.rows import make_chunk, make_document, make_source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
@@ -80,6 +86,21 @@ def test_jobs_embedders_and_the_audit_are_told() -> None:
     assert found[("ragproject_audit_age_seconds", frozenset())] >= 3600
 
 
+def test_rules_and_dashboard_name_metrics_that_there_are(settings: Settings, clean_milvus: MilvusClient) -> None:
+    audited = {"missing": 0, "at": timezone.now().isoformat()}
+    row = Collection.objects.create(name="c", model="m", pooling="cls", dimension=4, active=True, audit=audited)
+    open_store(row.name, row.dimension).ensure()
+    heartbeat.note_job("drain")
+    told = {family.name for family in text_string_to_metric_families(metrics.exposition("").body.decode())}
+    folder = settings.BASE_DIR / "docker" / "observability"
+    text = (folder / "rules.yml").read_text() + (folder / "dashboard.json").read_text()
+    named = {name.group() for name in re.finditer(r"ragproject_[a-z_]+", text)}
+    unknown = {
+        name for name in named if re.sub("_(bucket|count|sum|total)$", "", name) not in told and name not in told
+    }
+    assert len(named) > 20 and not unknown
+
+
 def test_durations_of_all_processes_add_up_and_only_grow() -> None:
     for _ in range(2):  # two processes, one after the other
         EMBEDDED_TOKENS.add(100)
@@ -117,12 +138,12 @@ def test_what_redis_does_not_take_is_written_later(clean_redis: redis.Redis) -> 
     assert value("embedded_tokens_total") == 5
 
 
-def test_an_observation_is_written_without_another_one_after_it(clean_redis: redis.Redis) -> None:
+def test_an_observation_is_written_without_another_one_after_it(
+    clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurements, "FLUSH_SECONDS", 0.01)
     EMBEDDED_TOKENS.add(5)
-    timers = [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
-    (own,) = (each for each in timers if getattr(each.function, "__self__", None) is measurements._own)
-    own.join()
-    assert clean_redis.hlen(measurements.redis_key()) == 1
+    wait_until(lambda: clean_redis.hlen(measurements.redis_key()) == 1)
 
 
 def test_a_stage_of_a_question_is_counted() -> None:
@@ -153,14 +174,19 @@ def test_without_redis_the_rows_are_told(settings: Settings) -> None:
 
 
 def test_for_some_seconds_the_same_figures_are_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[None] = []
-    monkeypatch.setattr(metrics, "status", lambda real=metrics.status: (asked.append(None), real())[1])
+    asked: list[Status] = []
+
+    def noted() -> Status:
+        asked.append(status())
+        return asked[-1]
+
+    monkeypatch.setattr(metrics, "status", noted)
     assert metrics.exposition("") == metrics.exposition("")
     assert len(asked) == 1
 
 
 @pytest.mark.parametrize(
-    ("token", "headers", "status"),
+    ("token", "headers", "allowed"),
     [
         ("", {}, 200),
         ("", {"REMOTE_ADDR": "192.0.2.7"}, 403),
@@ -171,13 +197,13 @@ def test_for_some_seconds_the_same_figures_are_given_again(monkeypatch: pytest.M
     ],
 )
 def test_metrics_are_for_this_machine_or_for_the_token(
-    token: str, headers: dict[str, str], status: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    token: str, headers: dict[str, Any], allowed: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.METRICS_TOKEN = token
     monkeypatch.setattr(views, "exposition", lambda accept: metrics.Exposition(b"up 1\n", "text/plain"))
-    response = Client(headers=None).get("/metrics", **headers)
-    assert response.status_code == status
-    assert (response.content == b"up 1\n") is (status == 200)
+    response = Client().get("/metrics", **headers)
+    assert response.status_code == allowed
+    assert (response.content == b"up 1\n") is (allowed == 200)
 
 
 def test_a_service_that_hangs_does_not_hang_the_scrape(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ def test_it_starts_beside_a_schedule_that_is_damaged_and_leaves_none(
     before = sorted(tmp_path.iterdir())
     variables = {**os.environ, "DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "ragproject.settings"}
     variables |= {"HEARTBEAT_FILE": str(tmp_path / "alive")}
-    variables |= {"SECRET_KEY": "x" * 50, "DISPATCH_SECONDS": "0.1", "DATABASE_URL": "sqlite://:memory:"}
+    variables |= {"SECRET_KEY": "0123456789abcdef" * 4, "DISPATCH_SECONDS": "0.1", "DATABASE_URL": "sqlite://:memory:"}
     command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "ragproject", "beat"]
     process = subprocess.Popen(command, cwd=project.BASE_DIR, env=variables, stderr=subprocess.PIPE, text=True)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -14,13 +13,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from ingestion.types import Json
-from ragproject.environment import Setting, misspelled, spelled
+from ragproject.environment import HIDDEN, Setting, misspelled, spelled, without_credentials
 from ragproject.settings import env
 
-HIDDEN = "***"
-# All before the host of a URL, up to the last @: a password may hold a : / or @ that was not escaped.
-CREDENTIALS = re.compile(r"://(?!/)\S*@")
-SECRET_PARAMETER = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 # Characters; a wider value pushes the rest of its line to the right.
 WIDEST_COLUMN = 30
 
@@ -62,7 +57,7 @@ def shown(value: object, *, secret: bool = False) -> str:
     text = spelled(value)
     if secret:
         return HIDDEN if text else ""
-    return CREDENTIALS.sub(f"://{HIDDEN}@", SECRET_PARAMETER.sub(rf"\1{HIDDEN}", text))
+    return without_credentials(text)
 
 
 def lines(rows: list[Json]) -> Iterator[str]:

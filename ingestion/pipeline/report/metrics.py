@@ -30,7 +30,8 @@ from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Document, Run
 from ingestion.pipeline.report.status import Status, Unavailable, status
 
-# Several Prometheus servers, and people who look, cost no more than one. 100 000 documents take 0.1 s to count.
+# Several Prometheus servers, and people who look, cost no more than one: with 100 000 documents on two busy cores 0.4 s
+# on SQLite and 0.6 s on PostgreSQL.
 CACHED_SECONDS = 5.0
 AUDIT_FINDINGS = ("missing", "orphan", "duplicate", "stale", "repaired")
 EMBEDDER_GAUGES = {

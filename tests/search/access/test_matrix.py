@@ -64,6 +64,8 @@ VERDICTS: dict[str, dict[str, Verdict]] = {
     "api/v1/runs/<run_id>/events": {"GET": OF_STAFF},
     "healthz": {"GET": ALL},
     "readyz": {"GET": ALL},
+    "readyz/<str:role>": {"GET": ALL},
+    "metrics": {"GET": ALL},  # of callers on this machine, as those of tests are
 }
 BODIES = {
     "api/ask": {"q": QUESTION},
