@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 
 from ragproject.logins import LoginForm, ReaderLoginForm
 
+admin.autodiscover()
 admin.site.login_form = LoginForm
 urlpatterns = [
     path("admin/", admin.site.urls),

@@ -59,7 +59,7 @@ ANONYMOUS_ACCESS: list[str] = env.items(
 )
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # ``urls`` loads the admin: workers have no use for it
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

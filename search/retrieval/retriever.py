@@ -27,7 +27,6 @@ import numpy as np
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connections
-from django.dispatch import Signal
 
 from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
@@ -35,7 +34,7 @@ from ingestion.models import Chunk, Collection
 from ingestion.types import Hit, ModelSpec, Vectors
 from search.exceptions import IndexIncomplete, NothingIndexed
 from search.questions import Passage, Question
-from search.retrieval import query_embedder, reranker
+from search.retrieval import model_ready, query_embedder, reranker
 from search.retrieval.corrections import corrected
 from search.retrieval.folding import folded
 from search.retrieval.fusion import Pools
@@ -72,9 +71,6 @@ class LoadFailure(NamedTuple):
     at: float
     why: str
 
-
-# Sent in a web process, by the thread that has loaded the model of a collection, with the ``collection``.
-model_ready = Signal()
 
 _model_lock = threading.Lock()
 _served: ServedModel | None = None

@@ -17,8 +17,8 @@ from search.evaluation.cases import changes, run_after_change, run_cases
 from search.evaluation.explanation import explain
 from search.models import CaseRun, RetrievalCase
 from search.questions import Question
-from search.retrieval import reranker, retriever
-from search.retrieval.retriever import model_ready, retrieve
+from search.retrieval import model_ready, reranker, retriever
+from search.retrieval.retriever import retrieve
 from search.timings import Timings
 from tests.support.search_services import ATTACK, CACHE, GUIDE, ROWS
 
