@@ -144,7 +144,6 @@ EMAIL_URL = env.text(
     "Mail server for notifications, as `smtp://user:password@mail.example.org` (STARTTLS), `smtps://…` (TLS) or "
     "`smtp+plain://…` (a relay near by); empty: no mail.",
     validate=validate.Regexp(r"(smtp|smtps|smtp\+plain)://.+|$"),
-    secret=True,
 )
 _mail = urlsplit(EMAIL_URL)
 EMAIL_HOST, EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.hostname or "", _mail.scheme == "smtp", _mail.scheme == "smtps"
