@@ -14,7 +14,7 @@ ACCEPT = {"Accept": "application/json, text/event-stream"}
 
 
 async def post(endpoint: McpEndpoint, host: str = "localhost", **headers: str) -> httpx2.Response:
-    transport = httpx2.ASGITransport(app=endpoint)  # type: ignore[arg-type]  # it names every message
+    transport = httpx2.ASGITransport(app=endpoint)
     async with httpx2.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
         return await client.post("/mcp", json=LISTING, headers={**ACCEPT, **headers})
 
