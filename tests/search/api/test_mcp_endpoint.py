@@ -41,3 +41,11 @@ async def test_a_server_can_be_started_again(settings: Settings) -> None:
             assert (await post(endpoint, "docs.example.org", Origin="https://evil.example")).status_code == 403
             assert (await post(endpoint, "docs.example.org", Origin="https://docs.example.org")).status_code == 200
     assert (await post(endpoint, "docs.example.org")).status_code == 503
+
+
+async def test_a_key_is_not_read_in_the_clear_where_the_site_has_https(settings: Settings) -> None:
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = ["docs.example.org"], True
+    endpoint = McpEndpoint()
+    async with endpoint.lifespan(None):
+        response = await post(endpoint, "docs.example.org", Authorization="Bearer rag_00000000_x")
+    assert (response.status_code, response.json()["error"]["message"]) == (403, "Use https.")
