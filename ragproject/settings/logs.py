@@ -36,6 +36,8 @@ LOGGING = {
         "celery.worker.strategy": {"level": "WARNING"},
         "circus": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
+        "mcp": {"level": "WARNING"},
         "FlagEmbedding": {"level": "WARNING"},
         "multiprocessing": {"level": "WARNING"},
     },

@@ -37,7 +37,8 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.items(
 PUBLIC_URL = env.text(
     "PUBLIC_URL",
     "",
-    "Address of the site in links that leave it, as `https://docs.example.org`.",
+    "Address of the site in links for programs, as `https://docs.example.org`.",
+    validate=validate.Regexp(r"^(https?://\S+)?$"),
     default_in_words="the host that was asked",
 )
 # Whether others than this machine's own browsers may come: then the rules for production hold.

@@ -14,6 +14,7 @@ from io import BytesIO
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.db import close_old_connections
@@ -71,6 +72,8 @@ class McpEndpoint:
             request.get_host()
         except DisallowedHost:
             return refused("This site is not called by that name; ALLOWED_HOSTS lists its names.", 421)
+        if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+            return refused("Use https.", 403)  # a redirect would have the client send its key once more in the clear
         if request.method != "POST":
             return refused("Use POST here.", 405, {"Allow": "POST"})
         if from_another_site(request):

@@ -1,0 +1,51 @@
+"""/mcp without a client: how the server has to be started, and what is refused before a message is read."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+from pytest_django import Settings
+
+from ragproject.embedded import services
+from search.api.mcp_server.endpoint import McpEndpoint
+
+LISTING = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+
+
+async def post(endpoint: McpEndpoint, host: str = "localhost", **headers: str) -> httpx2.Response:
+    transport = httpx2.ASGITransport(app=endpoint)
+    async with httpx2.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+        return await client.post("/mcp", json=LISTING, headers={**ACCEPT, **headers})
+
+
+async def test_a_server_without_its_lifespan_says_so() -> None:
+    response = await post(McpEndpoint())
+    assert (response.status_code, response.json()["error"]["code"]) == (503, -32600)
+    assert "--lifespan on" in response.text
+
+
+def test_the_stack_starts_the_web_process_with_its_lifespan() -> None:
+    command = services.web().command
+    assert command[command.index("--lifespan") + 1] == "on"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_server_can_be_started_again(settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = [".example.org"]
+    endpoint = McpEndpoint()
+    for _ in range(2):
+        async with endpoint.lifespan(None):
+            assert (await post(endpoint, "docs.example.org")).status_code == 200
+            assert (await post(endpoint, "docs.example.com")).status_code == 421
+            assert (await post(endpoint, "docs.example.org", Origin="https://evil.example")).status_code == 403
+            assert (await post(endpoint, "docs.example.org", Origin="https://docs.example.org")).status_code == 200
+    assert (await post(endpoint, "docs.example.org")).status_code == 503
+
+
+async def test_a_key_is_not_read_in_the_clear_where_the_site_has_https(settings: Settings) -> None:
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = ["docs.example.org"], True
+    endpoint = McpEndpoint()
+    async with endpoint.lifespan(None):
+        response = await post(endpoint, "docs.example.org", Authorization="Bearer rag_00000000_x")
+    assert (response.status_code, response.json()["error"]["message"]) == (403, "Use https.")
