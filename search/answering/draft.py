@@ -26,7 +26,10 @@ COMPLETE = ("", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "comple
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A sentence for the reader about the answer. Kinds: thinking, waiting, cut, refused, unanswered, remembered."""
+    """A sentence for the reader about the answer.
+
+    Kinds: searched, thinking, waiting, cut, refused, unanswered, remembered.
+    """
 
     kind: str
     message: str

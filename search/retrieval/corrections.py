@@ -41,7 +41,7 @@ def corrected(question: str, frequencies: Frequencies, vocabulary: Vocabulary) -
             tried += 1
             meant = nearest(word.lower(), vocabulary)
         if meant:
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", lambda _, by=meant: by, text)
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", meant, text)  # words have no backslashes
     return text if text != question else ""
 
 
@@ -92,7 +92,8 @@ def alike(word: str, vocabulary: Vocabulary) -> Iterator[str]:
 
 def distance(one: str, other: str) -> int:
     """Return how many letters must be added, left out, replaced or exchanged with their neighbour."""
-    before, row = [], list(range(len(other) + 1))
+    before: list[int] = []
+    row = list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):
         older, before, row = before, row, [i]
         for j, goal in enumerate(other, 1):

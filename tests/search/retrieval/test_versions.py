@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_what_addresses_of_a_page_have_in_common(url: str, target: str, version:
     assert page_of_all_versions(url, target, version) == page
 
 
-def ids(**asked: str) -> set[str]:
+def ids(**asked: Any) -> set[str]:
     """The names of the sources that are searched."""
     found = selected(replace(Question("q"), **asked)).source_ids
     sources = Source.objects.filter(id__in=found) if found else Source.objects.all()
