@@ -129,13 +129,13 @@ def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(300)] + [r.key for r in ROWS])
     found = retriever.search(store, {"q": {}}, Question("q", limit=3), Selection())  # type: ignore[arg-type]
     assert [(p.document, p.position) for p in found] == [(911, 0), (911, 1), (911, 2)]
-    assert store.asked == [100, 400]
+    assert store.asked == [120, 480]
 
 
 def test_it_stops_asking_when_milvus_has_no_more(rows: None) -> None:
     store = FakeStore([ROWS[0].key])
     assert len(retriever.search(store, {"q": {}}, Question("q", limit=3), Selection())) == 1  # type: ignore[arg-type]
-    assert store.asked == [100]
+    assert store.asked == [120]
 
 
 def test_it_never_asks_for_more_than_the_maximum(rows: None) -> None:
