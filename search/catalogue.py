@@ -1,13 +1,16 @@
-"""What can be found: sources, documents and their chunks, counted and read from the rows."""
+"""What a caller can find: sources, documents and their chunks, counted and read from the rows."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from ingestion.models import Chunk, Collection, Document, Source
+from search.access.caller import Caller
 
 EXAMPLES = 6
 # A longer one does not fit on a button.
@@ -47,9 +50,9 @@ class IndexedSource:
     chunks: int
 
 
-def overview() -> Overview:
-    """Count what can be found, and choose questions to start with."""
-    documents = findable_documents()
+def overview(caller: Caller) -> Overview:
+    """Count what the caller can find, and choose questions to start with."""
+    documents = findable_documents(caller)
     sources = Source.objects.filter(id__in=documents.values("source_id")).order_by("name")
     names = list(sources.values_list("name", flat=True))
     versions = set(sources.exclude(version="").values_list("version", flat=True))
@@ -80,17 +83,18 @@ def question_of(heading: str) -> str:
     return f"How do I {re.sub(YOUR, 'my', task)}?"
 
 
-def indexed_sources() -> list[IndexedSource]:
-    """Return every source that is not being deleted, by name."""
+def counted_sources(caller: Caller) -> QuerySet[Source]:
+    """Return the caller's sources that nobody is deleting, with the numbers ``findable`` (documents) and ``chunks``."""
     indexed = findable("documents__chunks__")
-    rows = (
-        Source.objects.filter(deleting=False)
-        .annotate(
-            findable=Count("documents", filter=indexed, distinct=True),
-            chunks=Count("documents__chunks", filter=indexed),
-        )
-        .order_by("name")
+    return Source.objects.filter(caller.visible("id"), deleting=False).annotate(
+        findable=Count("documents", filter=indexed, distinct=True),
+        chunks=Count("documents__chunks", filter=indexed),
     )
+
+
+def indexed_sources(caller: Caller) -> list[IndexedSource]:
+    """Return every source that the caller sees and nobody is deleting, by name."""
+    rows: Iterable[Any] = counted_sources(caller).order_by("name")
     return [IndexedSource(row.name, row.findable, row.chunks) for row in rows]
 
 
@@ -106,15 +110,25 @@ def findable(chunks: str = "") -> Q:
     return found | again
 
 
-def findable_documents() -> QuerySet[Document]:
-    """Return the documents with a chunk that can be found, without those of sources that are being deleted."""
+def findable_documents(caller: Caller) -> QuerySet[Document]:
+    """Return the documents of the caller's sources with a chunk that can be found, without those being deleted."""
     indexed = Chunk.objects.filter(findable(), document=OuterRef("pk"))
-    return Document.objects.filter(Exists(indexed), source__deleting=False)
+    return Document.objects.filter(Exists(indexed), caller.visible("source"), source__deleting=False)
 
 
-def stored_document(document_id: int) -> tuple[Document, list[Chunk]] | None:
-    """Return a document and its chunks in order, those that can be found; None where there is none."""
-    document = findable_documents().select_related("source").defer("markdown").filter(id=document_id).first()
+def may_see(caller: Caller, documents: Iterable[int]) -> bool:
+    """Return whether the caller may see all these documents, of which a stored answer tells.
+
+    Of a document that is gone nobody knows whose it was: only who sees everything sees that, too.
+    """
+    wanted = set(documents)
+    seen = Document.objects.filter(caller.visible("source"), id__in=wanted)
+    return caller.sources is None or seen.count() == len(wanted)
+
+
+def stored_document(document_id: int, caller: Caller) -> tuple[Document, list[Chunk]] | None:
+    """Return a document and its chunks in order, those that can be found; None where the caller sees none."""
+    document = findable_documents(caller).select_related("source").defer("markdown").filter(id=document_id).first()
     if document is None:
         return None
     chunks = document.chunks.filter(findable()).order_by("position")

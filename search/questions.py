@@ -8,12 +8,13 @@ from urllib.parse import quote, urldefrag, urlsplit
 
 from django.urls import reverse
 
+from search.access.caller import Caller
 from search.passage_text import preview
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``source`` is a name, or empty for all; ``mode`` is "hybrid", "dense", "sparse" or "words".
+    """``source`` is a name, or empty for all that ``caller`` sees; ``mode`` is "hybrid", "dense", "sparse" or "words".
 
     ``version`` is one of a product's, ANY_VERSION, or empty for the newest of each product; ``path`` is what addresses
     begin with. ``again`` asks for a new answer where there is an earlier one. ``parts`` are questions that together ask
@@ -22,6 +23,7 @@ class Question:
     """
 
     text: str
+    caller: Caller
     source: str = ""
     limit: int = 5
     mode: str = "hybrid"

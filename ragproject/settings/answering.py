@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from environs import validate
+from environs import ValidationError, validate
+from limits import parse_many
 
 from ragproject.settings.locations import env
 from ragproject.settings.model import EMBED_MODEL, STAND_IN
+
+
+def limits(text: str) -> None:
+    """Refuse what names no limits."""
+    try:
+        parse_many(text or "1/second")
+    except ValueError as error:
+        raise ValidationError("Write limits like 60/minute;1000/day, or nothing.") from error
+
 
 LLM_BASE_URL = env.text(
     "LLM_BASE_URL", "", "OpenAI-compatible server, as `http://127.0.0.1:11434/v1`; empty: answers are extracts."
@@ -103,6 +113,23 @@ LLM_ANSWERS_PER_CLIENT = env.integer(
     "LLM_ANSWERS_PER_CLIENT", 8, "Answers being written for one client at once.", validate=validate.Range(1)
 )
 LLM_ANSWERS = env.integer("LLM_ANSWERS", 64, "Answers being written at once.", validate=validate.Range(1))
+# A person who reads asks a few times a minute; a company's people may share one address.
+SEARCH_LIMIT = env.text(
+    "SEARCH_LIMIT",
+    "300/minute",
+    "Searches of one caller (a key, a user or an address); empty: no bound.",
+    validate=limits,
+)
+ASK_LIMIT = env.text(
+    "ASK_LIMIT", "60/minute;1000/hour", "Questions of one caller that are answered; empty: no bound.", validate=limits
+)
+SITE_SEARCH_LIMIT = env.text(
+    "SITE_SEARCH_LIMIT", "6000/minute", "Searches of all callers together; empty: no bound.", validate=limits
+)
+SITE_ASK_LIMIT = env.text(
+    "SITE_ASK_LIMIT", "1200/minute", "Questions of all callers that are answered; empty: no bound.", validate=limits
+)
+REQUEST_LIMITS = {"search": (SEARCH_LIMIT, SITE_SEARCH_LIMIT), "ask": (ASK_LIMIT, SITE_ASK_LIMIT)}
 # Requests of any kind; each may hold a thread and a connection to the database.
 OPEN_REQUESTS_PER_CLIENT = env.integer(
     "OPEN_REQUESTS_PER_CLIENT", 64, "Requests of one client open at once.", validate=validate.Range(1)

@@ -67,6 +67,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": DISPATCH_SECONDS,
         "options": {"priority": PRIORITY_URGENT, "expires": max(DISPATCH_SECONDS, 5)},
     },
+    # A person who is told within a quarter of a minute need not be told sooner.
+    "notify": {
+        "task": "ingestion.tasks.notify",
+        "schedule": 15,
+        "options": {"priority": PRIORITY_URGENT, "expires": 15},
+    },
     "drain": {
         "task": "ingestion.tasks.drain",
         "schedule": EMBEDDINGS_FLUSH_SECONDS,

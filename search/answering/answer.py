@@ -74,12 +74,12 @@ class Done:
 Event = Found | DraftEvent | Timed | Done
 
 
-async def answer(question: Question, timings: Timings, client: str = "") -> AsyncGenerator[Event, None]:
-    """Yield the events, in order; close the iterator to stop the language model. ``client`` is who asks."""
+async def answer(question: Question, timings: Timings) -> AsyncGenerator[Event, None]:
+    """Yield the events, in order; close the iterator to stop the language model."""
     passages: list[Passage] = []
     known = await earlier(question, timings, answer_cache.same)
     if not known:
-        passages = await retrieve_queued(await with_parts(question, timings), timings, client)
+        passages = await retrieve_queued(await with_parts(question, timings), timings)
         known = await earlier(question, timings, answer_cache.similar, passages) if passages else None
     if known:
         for event in remembered(known):
@@ -87,7 +87,7 @@ async def answer(question: Question, timings: Timings, client: str = "") -> Asyn
         yield Timed(timings.milliseconds())
         yield Done()
         return
-    async with aclosing(new_answer(question, passages, timings, client)) as events:
+    async with aclosing(new_answer(question, passages, timings)) as events:
         async for event in events:
             yield event
 
@@ -117,16 +117,14 @@ def remembered(known: Remembered) -> Iterator[Event]:
     yield from known.events
 
 
-async def new_answer(
-    question: Question, passages: Sequence[Passage], timings: Timings, client: str
-) -> AsyncGenerator[Event, None]:
+async def new_answer(question: Question, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Event, None]:
     """Yield an answer made of the passages; a language model's is kept for who asks the same.
 
     A language model reads the passages with what stands around them, and its readers are shown the same.
     """
     mode = "llm" if llm.configured() and passages else "extractive"
     found = passages
-    with model_slot(client) if mode == "llm" else nullcontext():
+    with model_slot(question.caller.name) if mode == "llm" else nullcontext():
         if mode == "llm":
             with timings.stage("context"):
                 passages = await sync_to_async(expanded)(found)

@@ -1,6 +1,7 @@
-"""What is kept of readers' questions: the answers that they were given, and the conversations these belong to."""
+"""Rows of the search application: keys of programs, and what is kept of readers' questions."""
 
+from search.models.api_key import ApiKey
 from search.models.conversation import Conversation
 from search.models.stored_answer import StoredAnswer
 
-__all__ = ["Conversation", "StoredAnswer"]
+__all__ = ["ApiKey", "Conversation", "StoredAnswer"]

@@ -22,8 +22,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from search.api.views import failure
-from search.exceptions import QuestionRefused
+from ingestion.models import Source
+from search.access.identify import identify
+from search.api.v1.failures import failed
+from search.exceptions import AccessRefused, QuestionRefused
 from search.forms import body_of
 from search.models import StoredAnswer
 from search.models.stored_answer import NOTE_CHARS
@@ -39,6 +41,7 @@ from search.pages.results import markdown_with_sources, numbered
 async def mine(request: HttpRequest, key: str) -> JsonResponse:
     """Return one of the reader's answers, for a page that was loaded again."""
     stored = await own_answer(request, key)
+    await require_readable(request, stored)
     return JsonResponse(
         {
             "question": stored.question,
@@ -63,6 +66,7 @@ async def shared(request: HttpRequest, key: str) -> HttpResponse:
     stored = await StoredAnswer.objects.shared().filter(key=key).afirst()
     if stored is None:
         raise Http404("There is no such link.")
+    await require_readable(request, stored)
     reader, user = await known_reader(request), await request.auser()
     shown = {
         "stored": stored,
@@ -89,7 +93,7 @@ async def change(request: HttpRequest, key: str) -> HttpResponse:
         stored = await (answer_to_unshare if action == "unshare" else own_answer)(request, key)
         said = await ACTIONS[action](request, stored, body)
     except QuestionRefused as error:
-        return failure(error)
+        return failed(request, error)
     return said
 
 
@@ -100,6 +104,18 @@ async def own_answer(request: HttpRequest, key: str) -> StoredAnswer:
     if stored is None:
         raise Http404("There is no such answer of yours.")
     return stored
+
+
+async def require_readable(request: HttpRequest, stored: StoredAnswer) -> None:
+    """Raise Http404 where a passage is of a source that the caller may not see, or no more."""
+    try:
+        caller = await sync_to_async(identify)(request, "page")
+    except AccessRefused as error:
+        raise Http404("There is no such answer for you.") from error
+    names = {passage["source"] for passage in stored.passages}
+    visible = Source.objects.filter(caller.visible("id"), name__in=names)
+    if caller.sources is not None and await visible.acount() < len(names):
+        raise Http404("There is no such answer for you.")
 
 
 async def answer_to_unshare(request: HttpRequest, key: str) -> StoredAnswer:

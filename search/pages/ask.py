@@ -26,7 +26,8 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from ragproject.clients import client_of
+from search.access.admission import admit_request
+from search.access.caller import ASK
 from search.answering.answer import Event, Found, Timed, answer
 from search.answering.citations import Token
 from search.answering.draft import Notice
@@ -34,7 +35,7 @@ from search.answering.rewriter import Exchange, condense
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
 from search.api.events import described, event_stream, first_event
-from search.api.views import failure
+from search.api.v1.failures import failed
 from search.exceptions import FAILURES
 from search.forms import body_of, read_question
 from search.models import StoredAnswer
@@ -63,15 +64,14 @@ async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     timings = Timings()
     try:
         with timings.stage("parse"):
+            caller = await admit_request(request, "page", ASK)
             body = body_of(request)
-            question = read_question(body, limit=settings.ANSWER_PASSAGES)
+            question = read_question(body, caller, limit=settings.ANSWER_PASSAGES)
         reader = await reader_of(request) if settings.ANSWERS_KEPT_DAYS else ""
         before = await sync_to_async(answer_before)(reader, str(body.get("after", "")))
-        return await streamed(
-            kept_answer(question, timings, client_of(request), Recording(reader, question.text, before))
-        )
+        return await streamed(kept_answer(question, timings, Recording(reader, question.text, before)))
     except FAILURES as error:
-        return failure(error)
+        return failed(request, error)
 
 
 async def streamed(events: AsyncGenerator[Any, None]) -> StreamingHttpResponse:
@@ -92,7 +92,7 @@ def answer_before(reader: str, key: str) -> StoredAnswer | None:
 
 
 async def kept_answer(
-    question: Question, timings: Timings, client: str, recording: Recording
+    question: Question, timings: Timings, recording: Recording
 ) -> AsyncGenerator[Event | Stored, None]:
     """Yield the answer's events, then the name that it is stored under."""
     if recording.before:
@@ -102,7 +102,7 @@ async def kept_answer(
         if alone != question.text:
             yield Notice("understood", f"Understood as: {alone}")
         question = replace(question, text=alone, follow_up=True)
-    async with aclosing(answer(question, timings, client)) as events:
+    async with aclosing(answer(question, timings)) as events:
         async for event in events:
             recording.add(event)
             yield event

@@ -20,8 +20,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ragproject.clients import client_of
-from search.api.views import failure
+from search.access.admission import admit_request
+from search.access.caller import ASK
+from search.api.v1.failures import failed
 from search.exceptions import FAILURES
 from search.forms import body_of, read_question
 from search.origins import from_another_site, widget_origin
@@ -64,14 +65,14 @@ async def ask(request: HttpRequest) -> HttpResponseBase:
     timings = Timings()
     try:
         with timings.stage("parse"):
-            question = read_question(body_of(request), limit=settings.ANSWER_PASSAGES)
-        recording = Recording("", question.text)
-        return await streamed(kept_answer(question, timings, client_of(request), recording))
+            caller = await admit_request(request, "page", ASK)
+            question = read_question(body_of(request), caller, limit=settings.ANSWER_PASSAGES)
+        return await streamed(kept_answer(question, timings, Recording("", question.text)))
     except FAILURES as error:
-        return failure(error)
+        return failed(request, error)
 
 
-@require_http_methods(["GET", "OPTIONS"])
+@require_http_methods(["GET", "HEAD", "OPTIONS"])
 @for_allowed_sites
 async def found(request: HttpRequest) -> HttpResponseBase:
     """Show what is found, as a part of the widget."""

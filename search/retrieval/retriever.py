@@ -92,15 +92,15 @@ def retrieve(question: Question, timings: Timings) -> list[Passage]:
     return find(question, prepared, vectors, timings)
 
 
-async def retrieve_queued(question: Question, timings: Timings, client: str) -> list[Passage]:
-    """Return what ``retrieve`` does; the queue for the model is fair between values of ``client``.
+async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]:
+    """Return what ``retrieve`` does; the queue for the model is fair between callers.
 
     Raises TooBusy, too.
     """
     prepared = await sync_to_async(prepare)(question, timings)
     with timings.stage("embed"):
-        queue, embedder = query_embedder.question_queue(), prepared.served.embedder
-        vectors = await asyncio.gather(*(queue.embed(client, embedder, ids) for ids in prepared.ids))
+        queue, embedder, name = query_embedder.question_queue(), prepared.served.embedder, question.caller.name
+        vectors = await asyncio.gather(*(queue.embed(name, embedder, ids) for ids in prepared.ids))
     return await sync_to_async(find)(question, prepared, vectors, timings)
 
 
@@ -191,7 +191,8 @@ def search(
         found = store.search(queries, limit=depth, source_ids=selection.source_ids, prefixes=selection.prefixes)
         for hit in ranking(found, question):
             ranked.setdefault(hit.key, hit)
-        passages = passages_of(folded(with_rows(list(ranked.values()), question.limit), question.limit))
+        rows = with_rows(list(ranked.values()), question.limit, question.caller)
+        passages = passages_of(folded(rows, question.limit))
         exhausted = all(len(pool) < depth for pools in found for pool in pools.values())
         if len(passages) >= question.limit or exhausted or depth >= MAX_HITS:
             return passages

@@ -12,6 +12,7 @@ from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from search.access.caller import OPERATOR
 from search.answering import llm
 from search.answering.answer import Done, Event, Found, Timed, answer
 from search.answering.citations import Token
@@ -23,7 +24,7 @@ from search.questions import Question
 from search.timings import Timings
 from tests.support.search_services import ROWS, ModelServer
 
-QUESTION = Question("How do I create migrations after changing a model?")
+QUESTION = Question("How do I create migrations after changing a model?", OPERATOR)
 
 
 async def gather(question: Question, into: list[Event]) -> list[Event]:
@@ -125,7 +126,7 @@ def test_without_a_model_the_answer_is_extracts_with_citations(index: None) -> N
 
 
 def test_what_a_passage_cites_is_not_our_citation(index: None) -> None:
-    events = events_of(Question("zebra stripes", source="Site", limit=1))
+    events = events_of(Question("zebra stripes", OPERATOR, source="Site", limit=1))
     cited = [e for e in events if isinstance(e, Token) and e.citation]
     assert [(e.text, e.citation) for e in cited] == [("[1]", 1)]
 
