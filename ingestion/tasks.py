@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 from ingestion.coordination import heartbeat, redis_client
 from ingestion.coordination.celery_queues import queue_length
 from ingestion.exceptions import BufferUnavailable, DeviceFailed
+from ingestion.notifications import deliver as notifications
 from ingestion.pipeline import dispatcher
 from ingestion.pipeline.discover import list_source as listing
 from ingestion.pipeline.dispatcher import Work
@@ -86,6 +87,20 @@ def fill() -> None:
 def audit() -> None:
     """Audit the collection if an audit is due."""
     auditing.audit_if_due()
+
+
+@shared_task
+def notify() -> None:
+    """Send the messages about ended runs that are due."""
+    notifications.write_messages()
+    for delivery_id in notifications.messages_to_send():
+        deliver.delay(delivery_id)
+
+
+@shared_task(soft_time_limit=60, time_limit=75)
+def deliver(delivery_id: int) -> None:
+    """Make one attempt to send a message."""
+    notifications.send(delivery_id)
 
 
 def send(work: Work) -> None:

@@ -21,6 +21,7 @@ from axes.handlers.database import AxesDatabaseHandler
 from axes.models import AccessAttempt, AccessLog
 from django.conf import settings
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm
 from django.db.models import Max, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -32,13 +33,17 @@ from ragproject.clients import LOCAL, client_of
 CHECK_LOCKS = [threading.Lock() for _ in range(64)]
 
 
-class LoginForm(AdminAuthenticationForm):
-    """The admin's login, one attempt of a client at a time."""
+class ReaderLoginForm(AuthenticationForm):
+    """The login of readers, one attempt of a client at a time."""
 
     def clean(self) -> dict[str, Any]:
         address = client_of(self.request) if self.request else LOCAL
         with CHECK_LOCKS[hash(address) % len(CHECK_LOCKS)]:
             return super().clean()
+
+
+class LoginForm(ReaderLoginForm, AdminAuthenticationForm):
+    """The admin's login, which lets only staff in."""
 
 
 class LoginLimits(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types

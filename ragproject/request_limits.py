@@ -3,7 +3,7 @@
 Every open request holds a thread, possibly a connection to the database, a search in Milvus or a stream from the
 language model, so this one count bounds them all. Django would store a body on disk, whatever its size, before any
 view sees the request. A client that neither sends nor reads loses its slot after a while. Refuses with 503, 413 and
-408, as ``{"error": sentence}``.
+408, as problems (RFC 9457).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from ragproject.clients import Slots, client_at
+from ragproject.problems import PROBLEM_TYPE, id_of_request, problem
 
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
@@ -24,7 +25,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # A question of 2 000 characters is 12 KB as JSON where every character is escaped.
-API_BODY_BYTES = 64 * 1024
+BODY_BYTES = 64 * 1024
 # Fields around uploaded files.
 FORM_BYTES = 1024 * 1024
 # So much of a body that is too large is read and thrown away: a client that is still sending when the connection closes
@@ -47,7 +48,7 @@ class NotRead(Exception):
 
 
 class RequestLimits:
-    """The application behind limits; ``upload_bytes`` bounds the bodies of everything but the API."""
+    """The application behind limits; ``upload_bytes`` bounds the bodies of the admin's forms, which upload files."""
 
     def __init__(self, application: Application, slots: Slots, upload_bytes: int) -> None:
         self.application = application
@@ -72,7 +73,7 @@ class RequestLimits:
 
     async def bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on. A body that grows too large or does not arrive is ended, and the response says why."""
-        limit = API_BODY_BYTES if scope["path"].startswith("/api/") else self.upload_bytes + FORM_BYTES
+        limit = self.upload_bytes + FORM_BYTES if scope["path"].startswith("/admin/") else BODY_BYTES
         headers = dict(scope["headers"])
         declared = headers.get(b"content-length", b"")
         refusal = 413 if declared.isdigit() and int(declared) > limit else 0
@@ -128,9 +129,11 @@ async def discard(receive: Receive) -> None:
 
 
 async def refuse(send: Send, status: int, sentence: str, retry_after: int = 0) -> None:
-    """Answer with ``{"error": sentence}``."""
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    """Answer with a problem."""
+    request_id = id_of_request("")
+    headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"cache-control", b"no-store")]
+    headers.append((b"x-request-id", request_id.encode()))
     if retry_after:
         headers.append((b"retry-after", str(retry_after).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"error": sentence}).encode()})
+    await send({"type": "http.response.body", "body": json.dumps(problem(status, sentence, request_id)).encode()})

@@ -7,11 +7,13 @@
 3. ``answering`` bounds and fences the passages for the language model and streams what it says of them. Without a
    language model it takes the sentences that answer best. Generated text is cleaned, its citations are checked, and
    what the passages do not bear out is marked. A question that the passages do not speak of is refused.
-4. ``api`` sends the answer's events to a browser, ``pages`` renders HTML, ``management`` prints.
+4. ``api`` sends the answer's events to programs, ``management`` prints. ``pages`` renders all HTML, also that of an
+   answer while it is written, for the search page and for the widget on other sites. What a reader was answered is kept
+   for a while (``models``): for follow-ups, links, ratings, and for staff (``admin``), who see what is missing.
 
-``evaluation`` measures retrieval on questions with known answers. Nothing here needs the workers; Redis
-keeps answers for who asks the same, and tells the other processes when Milvus does not answer. Crawled and generated
-text is hostile: it leaves as plain text.
+``evaluation`` measures retrieval on questions with known answers, and finds what readers ask in vain. Nothing here
+needs the workers; Redis keeps answers for who asks the same, and tells the other processes when Milvus does not answer.
+Crawled and generated text is hostile: it leaves as plain text, or through the one sanitiser (``pages.answer_html``).
 
 Glossary, besides that of ``ingestion``:
 
@@ -33,4 +35,10 @@ scope         what the passages speak of; a question outside is refused
 signature     what two questions must have in common to share an answer
 stage         a timed part of answering: parse, cache, embed, search, context, first_token, generate
 client        whoever asks, told apart by address
+reader        whoever asks on the page, told apart by a random word in the browser's session
+result        a passage that a search shows, grouped with others of its page
+stored        of an answer: kept as a reader was given it, with its passages as they were
+conversation  questions of one reader that follow on one another; each is a turn
+gap           questions about one thing that were answered badly
+widget        the part of the search page that other sites put on their pages
 """

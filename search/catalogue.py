@@ -1,16 +1,34 @@
-"""What can be found: sources, documents and their chunks, counted and read from the rows."""
+"""What a caller can find: sources, documents and their chunks, counted and read from the rows."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from ingestion.models import Chunk, Collection, Document, Source
+from search.access.caller import Caller
 
-EXAMPLES = 4
-# A longer title does not fit on a button.
+EXAMPLES = 6
+# A longer one does not fit on a button.
 EXAMPLE_CHARS = 60
+# Documents whose headings are looked at, and headings of each: the longest have the most to say.
+DOCUMENTS_LOOKED_AT, HEADINGS_LOOKED_AT = 20, 400
+# Headings that begin so ask something when "How do I" stands in front of them.
+GERUNDS = {
+    "Accessing": "access", "Adding": "add", "Applying": "apply", "Building": "build", "Changing": "change",
+    "Configuring": "configure", "Connecting": "connect", "Creating": "create", "Customizing": "customize",
+    "Debugging": "debug", "Defining": "define", "Deleting": "delete", "Deploying": "deploy", "Disabling": "disable",
+    "Enabling": "enable", "Extending": "extend", "Handling": "handle", "Installing": "install", "Loading": "load",
+    "Managing": "manage", "Migrating": "migrate", "Removing": "remove", "Running": "run", "Serving": "serve",
+    "Setting up": "set up", "Updating": "update", "Upgrading": "upgrade", "Using": "use",
+    "Writing": "write",
+}  # fmt: skip
+YOUR = re.compile(r"\byour\b")
+QUESTION = re.compile(rf"(?:How to (?P<to>.+)|(?P<gerund>{'|'.join(GERUNDS)}) (?P<what>.+)|(?P<whole>.+\?))\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +36,7 @@ class Overview:
     """What the page shows of the index before a question."""
 
     sources: list[str]
+    versions: list[str]
     documents: int
     examples: list[str]
 
@@ -31,26 +50,51 @@ class IndexedSource:
     chunks: int
 
 
-def overview() -> Overview:
-    """Count what can be found; the examples are titles of the longest documents, of which there is much to say."""
-    documents = findable_documents()
+def overview(caller: Caller) -> Overview:
+    """Count what the caller can find, and choose questions to start with."""
+    documents = findable_documents(caller)
     sources = Source.objects.filter(id__in=documents.values("source_id")).order_by("name")
-    titles = documents.exclude(title="").order_by("-chunk_count", "id").values_list("title", flat=True)
-    short = [title for title in dict.fromkeys(titles[: 5 * EXAMPLES]) if len(title) <= EXAMPLE_CHARS]
-    return Overview(list(sources.values_list("name", flat=True)), documents.count(), short[:EXAMPLES])
+    names = list(sources.values_list("name", flat=True))
+    versions = set(sources.exclude(version="").values_list("version", flat=True))
+    return Overview(names, sorted(versions), documents.count(), examples(documents))
 
 
-def indexed_sources() -> list[IndexedSource]:
-    """Return every source that is not being deleted, by name."""
+def examples(documents: QuerySet[Document]) -> list[str]:
+    """Return questions that headings of the longest documents answer, one of each document; then their titles."""
+    longest = list(documents.exclude(title="").order_by("-chunk_count", "id")[:DOCUMENTS_LOOKED_AT].only("id", "title"))
+    chunks = Chunk.objects.filter(findable(), document__in=[document.pk for document in longest])
+    questions: dict[int, str] = {}
+    for document, heading in chunks.order_by("position").values_list("document_id", "heading")[:HEADINGS_LOOKED_AT]:
+        found = question_of(heading.rpartition(" › ")[2])
+        if found and document not in questions and len(found) <= EXAMPLE_CHARS:
+            questions[document] = found
+    titles = [document.title for document in longest if len(document.title) <= EXAMPLE_CHARS]
+    return list(dict.fromkeys([*questions.values(), *titles]))[:EXAMPLES]
+
+
+def question_of(heading: str) -> str:
+    """Return the question that a heading announces an answer to; empty where it announces none."""
+    match = QUESTION.match(heading)
+    if not match:
+        return ""
+    if match["whole"]:
+        return match["whole"]
+    task = match["to"] or f"{GERUNDS[match['gerund']]} {match['what']}"
+    return f"How do I {re.sub(YOUR, 'my', task)}?"
+
+
+def counted_sources(caller: Caller) -> QuerySet[Source]:
+    """Return the caller's sources that nobody is deleting, with the numbers ``findable`` (documents) and ``chunks``."""
     indexed = findable("documents__chunks__")
-    rows = (
-        Source.objects.filter(deleting=False)
-        .annotate(
-            findable=Count("documents", filter=indexed, distinct=True),
-            chunks=Count("documents__chunks", filter=indexed),
-        )
-        .order_by("name")
+    return Source.objects.filter(caller.visible("id"), deleting=False).annotate(
+        findable=Count("documents", filter=indexed, distinct=True),
+        chunks=Count("documents__chunks", filter=indexed),
     )
+
+
+def indexed_sources(caller: Caller) -> list[IndexedSource]:
+    """Return every source that the caller sees and nobody is deleting, by name."""
+    rows: Iterable[Any] = counted_sources(caller).order_by("name")
     return [IndexedSource(row.name, row.findable, row.chunks) for row in rows]
 
 
@@ -66,15 +110,25 @@ def findable(chunks: str = "") -> Q:
     return found | again
 
 
-def findable_documents() -> QuerySet[Document]:
-    """Return the documents with a chunk that can be found, without those of sources that are being deleted."""
+def findable_documents(caller: Caller) -> QuerySet[Document]:
+    """Return the documents of the caller's sources with a chunk that can be found, without those being deleted."""
     indexed = Chunk.objects.filter(findable(), document=OuterRef("pk"))
-    return Document.objects.filter(Exists(indexed), source__deleting=False)
+    return Document.objects.filter(Exists(indexed), caller.visible("source"), source__deleting=False)
 
 
-def stored_document(document_id: int) -> tuple[Document, list[Chunk]] | None:
-    """Return a document and its chunks in order, those that can be found; None where there is none."""
-    document = findable_documents().select_related("source").defer("markdown").filter(id=document_id).first()
+def may_see(caller: Caller, documents: Iterable[int]) -> bool:
+    """Return whether the caller may see all these documents, of which a stored answer tells.
+
+    Of a document that is gone nobody knows whose it was: only who sees everything sees that, too.
+    """
+    wanted = set(documents)
+    seen = Document.objects.filter(caller.visible("source"), id__in=wanted)
+    return caller.sources is None or seen.count() == len(wanted)
+
+
+def stored_document(document_id: int, caller: Caller) -> tuple[Document, list[Chunk]] | None:
+    """Return a document and its chunks in order, those that can be found; None where the caller sees none."""
+    document = findable_documents(caller).select_related("source").defer("markdown").filter(id=document_id).first()
     if document is None:
         return None
     chunks = document.chunks.filter(findable()).order_by("position")

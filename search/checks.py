@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from ingestion.vector_store.rows import CHANNELS
+from search.access.identify import INTERFACES
 
 
 @register()
@@ -28,6 +29,14 @@ def check_proxies(**kwargs: Any) -> list[CheckMessage]:
         message = "BEHIND_HTTPS names a proxy whose word is not believed: all readers behind it count as one client."
         found.append(Warning(message, hint=hint, id="search.W001"))
     return found
+
+
+@register()
+def check_anonymous_access(**kwargs: Any) -> list[CheckMessage]:
+    """Check the doors that are open to everybody: one that is spelled wrongly would be closed."""
+    unknown = [name for name in settings.ANONYMOUS_ACCESS if name not in INTERFACES]
+    hint = f"Choose from {', '.join(INTERFACES)}."
+    return [Error(f"ANONYMOUS_ACCESS: there is no door {n!r}.", hint=hint, id="search.E004") for n in unknown]
 
 
 @register()

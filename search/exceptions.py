@@ -3,6 +3,8 @@
 ::
 
     SearchError
+    ├── AccessRefused      no key or none that counts (401), or one that may not do this (403)
+    ├── LimitReached       too many requests of this caller, or of all; try again after ``retry_after`` seconds
     ├── QuestionRefused    empty, too long, or an option with an unknown value
     ├── NothingIndexed     there is no collection to search yet
     ├── IndexIncomplete    Milvus lost what the rows say it holds
@@ -25,6 +27,24 @@ class SearchError(Exception):
     """Base of the errors that answering raises itself; ``status`` is HTTP's."""
 
     status = 503
+
+
+class AccessRefused(SearchError):
+    """A caller that is not known, or may not do this."""
+
+    def __init__(self, message: str, status: int = 401) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class LimitReached(SearchError):
+    """More requests in a time than the settings allow."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class QuestionRefused(SearchError):
@@ -66,7 +86,7 @@ FAILURES = (SearchError, IngestionError, DatabaseError)
 
 def public_message(error: Exception) -> str:
     """Return the sentence for readers, which names no internals."""
-    if isinstance(error, QuestionRefused | NothingIndexed | IndexIncomplete | TooBusy):
+    if isinstance(error, AccessRefused | LimitReached | QuestionRefused | NothingIndexed | IndexIncomplete | TooBusy):
         return str(error)
     if isinstance(error, LLMFailed) and error.reason:
         return f"The language model wrote no answer: {error.reason}. The passages below are not affected."
@@ -76,10 +96,12 @@ def public_message(error: Exception) -> str:
 
 
 def status_of(error: Exception) -> int:
-    """Return the HTTP status that says who can help: 400 the reader, 503 time or whoever runs the site."""
+    """Return the HTTP status that says who can help: 4xx the caller, 503 time or whoever runs the site."""
     return error.status if isinstance(error, SearchError) else 503
 
 
 def headers_of(error: Exception) -> dict[str, str]:
-    """Return the headers that tell a program when to ask again."""
-    return {"Retry-After": str(error.retry_after)} if isinstance(error, TooBusy) else {}
+    """Return the headers that tell a program when to ask again, or how to say who it is."""
+    if isinstance(error, AccessRefused) and error.status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    return {"Retry-After": str(error.retry_after)} if isinstance(error, TooBusy | LimitReached) else {}

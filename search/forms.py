@@ -1,16 +1,19 @@
 """The form that reads a question from a query string, a request body or command-line options.
 
-In: a mapping of strings. Out: a ``Question``, or QuestionRefused with a sentence for the reader.
+In: a mapping of strings, and who asks. Out: a ``Question``, or QuestionRefused with a sentence for the reader.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.http import HttpRequest
 
+from search.access.caller import Caller
 from search.exceptions import QuestionRefused
 from search.questions import Question
 
@@ -50,14 +53,15 @@ class QuestionForm(forms.Form):
         )
 
 
-def read_question(data: Mapping[str, Any], *, limit: int) -> Question:
-    """Return the question in ``data``; ``limit`` counts when it names none. Raises QuestionRefused."""
+def read_question(data: Mapping[str, Any], caller: Caller, *, limit: int) -> Question:
+    """Return the caller's question in ``data``; ``limit`` counts when it names none. Raises QuestionRefused."""
     form = QuestionForm(data)
     if not form.is_valid():
         raise QuestionRefused(next(iter(form.errors.values()))[0])
     read = form.cleaned_data
     return Question(
         text=read["q"],
+        caller=caller,
         source=read["source"],
         version=read["version"],
         path=read["path"],
@@ -65,3 +69,16 @@ def read_question(data: Mapping[str, Any], *, limit: int) -> Question:
         limit=read["limit"] or limit,
         again=read["again"],
     )
+
+
+def body_of(request: HttpRequest) -> Mapping[str, Any]:
+    """Return the fields of a JSON object or of a form. Raises QuestionRefused where the body is neither."""
+    if request.content_type != "application/json":
+        return request.POST
+    try:
+        body = json.loads(request.body)
+    except (ValueError, RecursionError) as error:
+        raise QuestionRefused("The body is not valid JSON.") from error
+    if not isinstance(body, dict):
+        raise QuestionRefused('The body is to be a JSON object such as {"q": "…"}.')
+    return body

@@ -8,19 +8,22 @@ from urllib.parse import quote, urldefrag, urlsplit
 
 from django.urls import reverse
 
+from search.access.caller import Caller
 from search.passage_text import preview
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``source`` is a name, or empty for all; ``mode`` is "hybrid", "dense", "sparse" or "words".
+    """``source`` is a name, or empty for all that ``caller`` sees; ``mode`` is "hybrid", "dense", "sparse" or "words".
 
     ``version`` is one of a product's, ANY_VERSION, or empty for the newest of each product; ``path`` is what addresses
     begin with. ``again`` asks for a new answer where there is an earlier one. ``parts`` are questions that together ask
-    the same; they are searched for, too.
+    the same; they are searched for, too. A ``follow_up`` was made to stand alone; its answer belongs to its
+    conversation, and is shared with nobody.
     """
 
     text: str
+    caller: Caller
     source: str = ""
     limit: int = 5
     mode: str = "hybrid"
@@ -28,6 +31,7 @@ class Question:
     version: str = ""
     path: str = ""
     parts: tuple[str, ...] = ()
+    follow_up: bool = False
 
 
 class Copy(NamedTuple):
@@ -61,6 +65,11 @@ class Passage:
     excerpt: str = ""
     copies: tuple[Copy, ...] = ()
     found_by: str = ""
+
+    @classmethod
+    def restored(cls, fields: dict[str, Any]) -> Passage:
+        """Return the passage that ``dataclasses.asdict`` took apart."""
+        return cls(**{**fields, "copies": tuple(Copy(*copy) for copy in fields.get("copies", ()))})
 
     @property
     def section(self) -> str:

@@ -3,6 +3,6 @@
 Django loads this package at its start; importing the modules registers what they show.
 """
 
-from ingestion.admin import collections, documents, runs, sources
+from ingestion.admin import collections, documents, live, notifications, runs, sources
 
-__all__ = ["collections", "documents", "runs", "sources"]
+__all__ = ["collections", "documents", "live", "notifications", "runs", "sources"]

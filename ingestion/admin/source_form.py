@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth.models import Group
 
 from ingestion.admin.upload_form import UploadForm
 from ingestion.exceptions import IngestionError
@@ -36,6 +37,12 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
     )
     include = GlobsField(required=False, help_text="Only these, one glob per line, such as *.md; empty: everything.")
     exclude = GlobsField(required=False, help_text="Never these, one glob per line.")
+    groups = forms.ModelMultipleChoiceField(
+        Group.objects.order_by("name"),
+        required=False,
+        label="Readers",
+        help_text="Groups of users. Only they and staff may read what it holds; without any everybody may.",
+    )
 
     class Meta:
         model = Source
@@ -55,6 +62,15 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
             "refresh_seconds",
             "trusts_dates",
         )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["groups"].initial = self.instance.readers.all()
+
+    def _save_m2m(self) -> None:
+        super()._save_m2m()  # type: ignore[misc]  # Django's own hook, which its stubs leave out
+        self.instance.readers.set(self.cleaned_data["groups"])
 
     def clean(self) -> dict[str, Any]:
         """Bring the target into its normal form, and refuse one of this machine outside FILES_ROOTS."""

@@ -9,9 +9,10 @@ from django.contrib import admin, messages
 from django.db.models import Count, Max, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
+from ingestion.admin import live
 from ingestion.admin.source_form import SourceForm
 from ingestion.admin.wake import tell_workers
 from ingestion.models import Document, Run, Source
@@ -29,12 +30,13 @@ class SourceAdmin(admin.ModelAdmin[Source]):
         (None, {"fields": ("name", "kind", "target", "upload", "replace_all")}),
         ("Version", {"fields": ("product", "version")}),
         ("What belongs to it", {"fields": ("include", "exclude", "max_pages", "max_depth", "max_alike")}),
+        ("Who may read it", {"fields": ("groups",)}),
         ("Pace and refresh", {"fields": ("delay_seconds", "connections", "refresh_seconds", "trusts_dates")}),
     )
     list_display = ("name", "state", "progress", "failed", "last_error", "kind", "target")
     list_filter = ("kind", "product")
     search_fields = ("name", "target", "product")
-    actions = ("ingest_now", "remove_missing_pages", "delete_with_vectors")
+    actions = ("ingest_now", "pause", "resume", "remove_missing_pages", "delete_with_vectors")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Source]:
         newest = Run.objects.order_by().values("source").annotate(newest=Max("id")).values("newest")
@@ -48,6 +50,15 @@ class SourceAdmin(admin.ModelAdmin[Source]):
             )
         )
 
+    def get_urls(self) -> list[URLPattern]:
+        """Return the addresses of the list, and those of the admin's first page."""
+        view = self.admin_site.admin_view
+        return [
+            path("live/", view(live.live), name="ingestion_live"),
+            path("act/", view(live.act), name="ingestion_act"),
+            *super().get_urls(),
+        ]
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.method == "GET":
             for alert in alerts():
@@ -56,9 +67,9 @@ class SourceAdmin(admin.ModelAdmin[Source]):
 
     @admin.display(description="state")
     def state(self, source: Source) -> str:
-        """Return the state of the newest run, or that the source is new or being deleted."""
-        if source.deleting:
-            return "deleting"
+        """Return the state of the newest run, or that the source is new, paused or being deleted."""
+        if source.deleting or source.paused:
+            return "deleting" if source.deleting else "paused"
         run = latest_run(source)
         return str(run.state) if run else "new"
 
@@ -90,6 +101,17 @@ class SourceAdmin(admin.ModelAdmin[Source]):
         """Start a run of each chosen source."""
         for source in queryset.filter(deleting=False):
             start_run(source)
+        tell_workers(request)
+
+    @admin.action(description="Pause", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        """List and fetch nothing of the chosen sources until they are resumed."""
+        queryset.update(paused=True)
+
+    @admin.action(description="Resume", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        """Let the chosen sources go on."""
+        queryset.update(paused=False)
         tell_workers(request)
 
     @admin.action(description="Remove missing pages", permissions=["delete"])

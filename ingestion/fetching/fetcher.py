@@ -124,6 +124,31 @@ def download(
     _send(_Request(canonical(url), read, check_url, slot, {"Accept": "*/*", **(headers or {})}), seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The status of an answer, and for how many seconds the server wants to be left alone, if it says so."""
+
+    status: int
+    retry_after: float | None
+
+
+def post(url: str, body: bytes, *, headers: Mapping[str, str], seconds: float) -> Answered:
+    """Send a body to an address that a person entered, follow no redirect, and read nothing of the answer's body.
+
+    Errors do not name the address: the path of some is as good as a password.
+    """
+    whole = {"User-Agent": settings.USER_AGENT, **headers}
+    place = "/".join(url.split("/")[:3])
+    try:
+        target = canonical(url)
+    except AddressRefused:
+        raise AddressRefused(f"The address at {place} is no web address; enter it again") from None
+    with Deadline(place, seconds) as deadline, _failures_named(place, deadline):
+        response = session().post(target, data=body, headers=whole, timeout=seconds, allow_redirects=False, stream=True)
+        with response:
+            return Answered(response.status_code, responses.retry_after(response.headers.get("Retry-After", "")))
+
+
 # --- Following redirects ------------------------------------------------------------------------------
 
 

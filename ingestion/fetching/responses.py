@@ -134,7 +134,7 @@ def raise_for_status(url: str, response: requests.Response) -> None:
         raise PageGone(f"{url} does not exist (HTTP {status})")
     # 1. For how many seconds the server wants to be left alone; None if it does not say.
     pauses = []
-    if (seconds := _retry_after(response.headers.get("Retry-After", ""))) is not None:
+    if (seconds := retry_after(response.headers.get("Retry-After", ""))) is not None:
         pauses.append(seconds)
     # A spent allowance as GitHub and many others report it: nothing remains until a point in time.
     reset = response.headers.get("X-RateLimit-Reset", "")
@@ -151,7 +151,7 @@ def raise_for_status(url: str, response: requests.Response) -> None:
     raise PageRefused(f"{url} answered HTTP {status}, which gives no page; check the address or exclude it")
 
 
-def _retry_after(text: str) -> float | None:
+def retry_after(text: str) -> float | None:
     """Return the seconds until the time in a Retry-After header (seconds or a date), or None if it is neither."""
     text = text.strip()
     if text.isdecimal():

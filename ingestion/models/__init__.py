@@ -8,7 +8,8 @@ from ingestion.models.chunk import Chunk, ChunkQuerySet
 from ingestion.models.collection import LAYOUT, Collection
 from ingestion.models.document import Document, DocumentQuerySet, has_chunks, has_documents
 from ingestion.models.run import Run, RunQuerySet
-from ingestion.models.source import WEBSITE_PAGES, Source, due_sources, open_sources
+from ingestion.models.source import WEBSITE_PAGES, Source, SourceReader, due_sources, open_sources
+from ingestion.models.subscription import Delivery, Subscription
 from ingestion.models.term_frequencies import TermFrequencies
 
 __all__ = [
@@ -17,11 +18,14 @@ __all__ = [
     "Chunk",
     "ChunkQuerySet",
     "Collection",
+    "Delivery",
     "Document",
     "DocumentQuerySet",
     "Run",
     "RunQuerySet",
     "Source",
+    "SourceReader",
+    "Subscription",
     "TermFrequencies",
     "due_sources",
     "has_chunks",

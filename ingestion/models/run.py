@@ -26,7 +26,7 @@ class RunQuerySet(QuerySet["Run"]):
         # A listing is leased for its time limit, or put off because its host asks for a pause.
         longest = max(LONGEST_WAIT_SECONDS, float(settings.LIST_TIME_LIMIT_SECONDS + settings.LEASE_SECONDS))
         ready = Q(state=Run.State.WAITING) | Q(passed("lease_until", longest=longest), state=Run.State.LISTING)
-        ids = list(self.filter(ready).values_list("id", flat=True))
+        ids = list(self.filter(ready, source__paused=False).values_list("id", flat=True))
         if not ids:
             return self.none()
         self.filter(ready, id__in=ids).update(state=Run.State.LISTING, lease_until=until)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import ClassVar
 
+from django.contrib.auth.models import Group
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import DurationField, ExpressionWrapper, F, IntegerField, Q, QuerySet, Value
@@ -72,7 +73,13 @@ class Source(models.Model):
         null=True, blank=True, help_text="Requests at a time to one host; 0: no bound. Empty: CRAWL_CONNECTIONS."
     )
     refresh_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: only on request.")
+    readers = models.ManyToManyField(
+        Group, through="SourceReader", blank=True, help_text="Only these groups and staff may read it. None: everybody."
+    )
     next_run_at = models.DateTimeField(null=True, blank=True)
+    paused = models.BooleanField(
+        default=False, help_text="Nothing of it is listed or fetched until this is unset; what it holds is still found."
+    )
     paused_until = models.DateTimeField(null=True, blank=True, editable=False)
     trusts_dates = models.BooleanField(
         default=True, help_text="Skip pages whose date in the sitemap is the stored one. Unset when a date lied."
@@ -106,15 +113,31 @@ class Source(models.Model):
         )
 
 
+class SourceReader(models.Model):
+    """A group that may read a source.
+
+    It cannot be deleted while it is one: a source that lost its last reader would be open to everybody.
+    """
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE)
+    group = models.ForeignKey(Group, on_delete=models.PROTECT)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["source", "group"], name="reader_once")]
+
+    def __str__(self) -> str:
+        return f"{self.group} reads {self.source}"
+
+
 def due_sources() -> QuerySet[Source]:
     """Return the sources whose refresh interval has passed, or whose next run lies further ahead than the interval."""
     seconds = ExpressionWrapper(F("refresh_seconds"), output_field=IntegerField())  # SQLite: nothing else multiplies
     interval = ExpressionWrapper(seconds * Value(timedelta(seconds=1)), output_field=DurationField())
     now = Q(next_run_at__lte=timezone.now()) | Q(next_run_at__gt=Value(ahead(0)) + interval)
-    return Source.objects.filter(now, deleting=False)
+    return Source.objects.filter(now, deleting=False, paused=False)
 
 
 def open_sources() -> QuerySet[Source]:
-    """Return the sources whose hosts may be asked now."""
+    """Return the sources that nobody paused and whose hosts may be asked now."""
     now = Q(paused_until=None) | passed("paused_until", longest=LONGEST_WAIT_SECONDS)
-    return Source.objects.filter(now, deleting=False)
+    return Source.objects.filter(now, deleting=False, paused=False)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from environs import validate
+from environs import ValidationError, validate
+from limits import parse_many
 
 from ragproject.settings.locations import env
 from ragproject.settings.model import EMBED_MODEL, STAND_IN
+
+
+def limits(text: str) -> None:
+    """Refuse what names no limits."""
+    try:
+        parse_many(text or "1/second")
+    except ValueError as error:
+        raise ValidationError("Write limits like 60/minute;1000/day, or nothing.") from error
+
 
 LLM_BASE_URL = env.text(
     "LLM_BASE_URL", "", "OpenAI-compatible server, as `http://127.0.0.1:11434/v1`; empty: answers are extracts."
@@ -103,6 +113,23 @@ LLM_ANSWERS_PER_CLIENT = env.integer(
     "LLM_ANSWERS_PER_CLIENT", 8, "Answers being written for one client at once.", validate=validate.Range(1)
 )
 LLM_ANSWERS = env.integer("LLM_ANSWERS", 64, "Answers being written at once.", validate=validate.Range(1))
+# A person who reads asks a few times a minute; a company's people may share one address.
+SEARCH_LIMIT = env.text(
+    "SEARCH_LIMIT",
+    "300/minute",
+    "Searches of one caller (a key, a user or an address); empty: no bound.",
+    validate=limits,
+)
+ASK_LIMIT = env.text(
+    "ASK_LIMIT", "60/minute;1000/hour", "Questions of one caller that are answered; empty: no bound.", validate=limits
+)
+SITE_SEARCH_LIMIT = env.text(
+    "SITE_SEARCH_LIMIT", "6000/minute", "Searches of all callers together; empty: no bound.", validate=limits
+)
+SITE_ASK_LIMIT = env.text(
+    "SITE_ASK_LIMIT", "1200/minute", "Questions of all callers that are answered; empty: no bound.", validate=limits
+)
+REQUEST_LIMITS = {"search": (SEARCH_LIMIT, SITE_SEARCH_LIMIT), "ask": (ASK_LIMIT, SITE_ASK_LIMIT)}
 # Requests of any kind; each may hold a thread and a connection to the database.
 OPEN_REQUESTS_PER_CLIENT = env.integer(
     "OPEN_REQUESTS_PER_CLIENT", 64, "Requests of one client open at once.", validate=validate.Range(1)
@@ -115,4 +142,23 @@ SEARCH_WEIGHTS = env.items(
     [0.5, 0.2, 0.3],
     "Weights of meaning, the model's sparse terms and words in a search; `manage.py evaluate --tune` finds them.",
     convert=float,
+)
+
+# Follow-ups, share links and feedback need the answer that they are about.
+ANSWERS_KEPT_DAYS = env.integer(
+    "ANSWERS_KEPT_DAYS",
+    30,
+    "Days that the page's questions and answers are kept, for follow-ups, links and feedback; 0: none are.",
+    validate=validate.Range(0, 3650),
+)
+SHARED_ANSWERS = env.flag("SHARED_ANSWERS", True, "Readers may make links to their answers, which stay until deleted.")
+# What a follow-up is understood by. "And in PostgreSQL?" refers to what was said last, rarely to more than that.
+CONVERSATION_TURNS = env.integer(
+    "CONVERSATION_TURNS", 4, "Earlier questions that a follow-up is understood by.", validate=validate.Range(1, 20)
+)
+CONVERSATION_HOURS = env.integer(
+    "CONVERSATION_HOURS", 24, "A conversation that rests for so long is not gone on with.", validate=validate.Range(1)
+)
+WIDGET_ORIGINS: list[str] = env.items(
+    "WIDGET_ORIGINS", [], "Sites whose pages may hold the widget, as `https://www.example.org`.", convert=str
 )

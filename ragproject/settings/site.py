@@ -37,6 +37,13 @@ TRUSTED_PROXIES: list[str] = env.items(
     "TRUSTED_PROXIES", [], "Addresses or networks whose `X-Forwarded-For` is believed.", convert=str
 )
 
+ANONYMOUS_ACCESS: list[str] = env.items(
+    "ANONYMOUS_ACCESS",
+    ["page", "api", "mcp", "openai"],
+    "Doors open to readers without a key or a login: any of `page`, `api`, `mcp`, `openai`.",
+    convert=str,
+)
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
@@ -51,7 +58,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "search.api.errors.json_errors",
+    "search.api.errors.problems",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -119,6 +126,7 @@ LOGIN_FAILURES_PER_ACCOUNT = env.integer(
     validate=validate.Range(1),
 )
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "login", "page", "page"
 AXES_HANDLER = "ragproject.logins.LoginLimits"
 AXES_LOCKOUT_CALLABLE = "ragproject.logins.locked_page"
 AXES_CLIENT_STR_CALLABLE = "ragproject.logins.described"
@@ -128,6 +136,15 @@ AXES_FAILURE_LIMIT = 1  # the handler counts 1 when any of the limits is reached
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # what a successful login forgets
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+
+# Mail about runs goes through this server; see "Notifications" in the admin.
+EMAIL_HOST = env.text("EMAIL_HOST", "", "Mail server for notifications; empty: no mail.")
+EMAIL_PORT = env.integer("EMAIL_PORT", 587, "Port of the mail server.", validate=validate.Range(1, 65535))
+EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", True, "Encrypt the connection to the mail server (STARTTLS).")
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "", "User name at the mail server.")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "", "Password at the mail server.", secret=True)
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "docs@localhost", "Sender of mails.")
+EMAIL_TIMEOUT = 15
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -58,12 +58,20 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "socket_keepalive": True,
     "health_check_interval": 15,
 }
+# Answers that are kept for days need not go to the minute.
+FORGET_SECONDS = 900.0
 CELERY_BEAT_SCHEDULER = "ragproject.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "dispatch": {
         "task": "ingestion.tasks.dispatch",
         "schedule": DISPATCH_SECONDS,
         "options": {"priority": PRIORITY_URGENT, "expires": max(DISPATCH_SECONDS, 5)},
+    },
+    # A person who is told within a quarter of a minute need not be told sooner.
+    "notify": {
+        "task": "ingestion.tasks.notify",
+        "schedule": 15,
+        "options": {"priority": PRIORITY_URGENT, "expires": 15},
     },
     "drain": {
         "task": "ingestion.tasks.drain",
@@ -79,5 +87,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "ingestion.tasks.audit",
         "schedule": AUDIT_LOOK_SECONDS,
         "options": {"priority": PRIORITY_URGENT, "expires": AUDIT_LOOK_SECONDS},
+    },
+    "forget": {
+        "task": "search.tasks.forget_answers",
+        "schedule": FORGET_SECONDS,
+        "options": {"expires": FORGET_SECONDS},
     },
 }

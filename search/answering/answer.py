@@ -74,20 +74,20 @@ class Done:
 Event = Found | DraftEvent | Timed | Done
 
 
-async def answer(question: Question, timings: Timings, client: str = "") -> AsyncGenerator[Event, None]:
-    """Yield the events, in order; close the iterator to stop the language model. ``client`` is who asks."""
+async def answer(question: Question, timings: Timings) -> AsyncGenerator[Event, None]:
+    """Yield the events, in order; close the iterator to stop the language model."""
     passages: list[Passage] = []
-    known = await earlier(timings, answer_cache.same, question)
+    known = await earlier(question, timings, answer_cache.same)
     if not known:
-        passages = await retrieve_queued(await with_parts(question, timings), timings, client)
-        known = await earlier(timings, answer_cache.similar, question, passages) if passages else None
+        passages = await retrieve_queued(await with_parts(question, timings), timings)
+        known = await earlier(question, timings, answer_cache.similar, passages) if passages else None
     if known:
         for event in remembered(known):
             yield event
         yield Timed(timings.milliseconds())
         yield Done()
         return
-    async with aclosing(new_answer(question, passages, timings, client)) as events:
+    async with aclosing(new_answer(question, passages, timings)) as events:
         async for event in events:
             yield event
 
@@ -100,12 +100,14 @@ async def with_parts(question: Question, timings: Timings) -> Question:
         return replace(question, parts=(*question.parts, *await parts_of(question.text)))
 
 
-async def earlier(timings: Timings, find: Callable[..., Remembered | None], *arguments: Any) -> Remembered | None:
+async def earlier(
+    question: Question, timings: Timings, find: Callable[..., Remembered | None], *arguments: Any
+) -> Remembered | None:
     """Return what a function of the cache finds; there is one only where a language model writes the answers."""
-    if not llm.configured() or not settings.ANSWER_CACHE_SECONDS:
+    if question.follow_up or not llm.configured() or not settings.ANSWER_CACHE_SECONDS:
         return None
     with timings.stage("cache"):
-        return await sync_to_async(find)(*arguments)
+        return await sync_to_async(find)(question, *arguments)
 
 
 def remembered(known: Remembered) -> Iterator[Event]:
@@ -115,16 +117,14 @@ def remembered(known: Remembered) -> Iterator[Event]:
     yield from known.events
 
 
-async def new_answer(
-    question: Question, passages: Sequence[Passage], timings: Timings, client: str
-) -> AsyncGenerator[Event, None]:
+async def new_answer(question: Question, passages: Sequence[Passage], timings: Timings) -> AsyncGenerator[Event, None]:
     """Yield an answer made of the passages; a language model's is kept for who asks the same.
 
     A language model reads the passages with what stands around them, and its readers are shown the same.
     """
     mode = "llm" if llm.configured() and passages else "extractive"
     found = passages
-    with model_slot(client) if mode == "llm" else nullcontext():
+    with model_slot(question.caller.name) if mode == "llm" else nullcontext():
         if mode == "llm":
             with timings.stage("context"):
                 passages = await sync_to_async(expanded)(found)
@@ -143,7 +143,7 @@ async def new_answer(
                     continue
                 written.append(event)
                 yield event
-        if done.keep:
+        if done.keep and not question.follow_up:
             await sync_to_async(answer_cache.keep)(question, passages, written, stamped)
         yield Timed(timings.milliseconds())
         yield done
@@ -205,6 +205,8 @@ async def one_draft(
         messages = build_messages(question, context, room)
         habits = habits_of(settings.LLM_BASE_URL, settings.LLM_MODEL)
         draft = Draft(question, context, habits.ends_only)
+    if len(context) < len(passages):
+        yield Notice("read", f"The language model read the first {len(context)} passages; there was room for no more.")
     started = perf_counter()
     with timings.stage("generate"), timings.stage("first_token") as first_token:
         try:

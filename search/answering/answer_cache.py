@@ -3,8 +3,8 @@
 In: a question, later its passages. Out: the events of an earlier answer, or none. The same question (normalised) is
 found without a search; another one only where it has the same numbers, names and negations and no word was swapped
 (``same_question``), where each question's best passage is among the other's best, and its vector is near enough.
-Everything that decides an answer besides is in the keys: source, limit and mode, the models, the rules of the prompt
-and the collection that is searched.
+Everything that decides an answer besides is in the keys: source, limit and mode, the sources that the caller sees, the
+models, the rules of the prompt and the collection that is searched.
 
 An entry lives for ANSWER_CACHE_SECONDS and dies before when one of its passages, its page or title changes, or its
 source begins a new run (``stamp``); the least used one leaves when there are more than ANSWER_CACHE_ENTRIES. Redis that
@@ -37,7 +37,7 @@ from search.answering.same_question import normalised, opposed, signature, swapp
 from search.answering.sentence_vectors import question_vector
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
-from search.questions import Copy, Passage, Question
+from search.questions import Passage, Question
 
 logger = logging.getLogger(__name__)
 
@@ -162,10 +162,7 @@ def held(key: str) -> Remembered | None:
             if body is None:
                 return None
             entry = unpacked(body)
-            passages = tuple(
-                Passage(**{**fields, "copies": tuple(Copy(*copy) for copy in fields["copies"])})
-                for fields in entry["passages"]
-            )
+            passages = tuple(map(Passage.restored, entry["passages"]))
             if stamp(passages) != entry["stamp"]:
                 count("died")
                 forget(key)
@@ -210,9 +207,10 @@ def scope(question: Question) -> str:
     collection = Collection.objects.searched()
     searched = (collection.name, collection.spec()) if collection else ()
     model = (settings.LLM_BASE_URL, settings.LLM_MODEL, settings.LLM_MAX_TOKENS, PROMPT_VERSION)
-    return digest(
-        repr((question.source, question.version, question.path, question.limit, question.mode, model, searched))
-    )
+    visible = question.caller.sources
+    seen = "all" if visible is None else sorted(visible)
+    asked = (question.source, question.version, question.path, question.limit, question.mode)
+    return digest(repr((asked, seen, model, searched)))
 
 
 def alike(question: Question, best: Passage) -> str:

@@ -48,9 +48,14 @@ def nearness(question: str, sentences: Sequence[str]) -> list[float]:
 
 def question_vector(question: str) -> npt.NDArray[np.float32]:
     """Return the dense vector of a question. Raises IngestionError where there is no model."""
-    served = served_model(searched_collection(), Timings())
-    vector: npt.NDArray[np.float32] = vectors_of(served.collection.spec(), served.embedder, [question])[0]
+    vector: npt.NDArray[np.float32] = question_vectors([question])[0]
     return vector
+
+
+def question_vectors(questions: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return the dense vectors of questions. Raises IngestionError where there is no model."""
+    served = served_model(searched_collection(), Timings())
+    return vectors_of(served.collection.spec(), served.embedder, questions)
 
 
 def vectors_of(spec: ModelSpec, embedder: Embedder, texts: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -1,58 +1,96 @@
-"""Middleware: every error below /api/, and of /healthz and /readyz, is ``{"error": sentence}``.
+"""Middleware: a request's id in every response, and errors for programs as problems (RFC 9457).
 
 In: whatever the views and all other middleware answered, Django's own HTML pages for 400, 403, 404, 405 and 500
-included. Out: the same status and headers, with a sentence that names no internals. What an exception was is in the
-log, where Django puts it.
+included. Out: the same status and headers; below /api/, and for /healthz and /readyz, with a body that names no
+internals. What an exception was is in the log, where Django puts it. A HEAD is answered as a GET without its body.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
+
+from ragproject.problems import PROBLEM_TYPE, id_of_request, problem
 
 SENTENCES = {
     400: "The request cannot be read.",
     403: "This is not allowed.",
-    404: "There is nothing here. The README lists the addresses of the API.",
+    404: "There is nothing here. /api/v1/docs lists the addresses of the API.",
     413: "The body is too large.",
     429: "Too many requests. Try again later.",
     500: "This site made a mistake. Its log says which.",
     503: "The site is not available at the moment. Try again in a minute.",
 }
 OTHERS = ("/api", "/healthz", "/readyz")
+ID_HEADER = "X-Request-ID"
 
 
 @sync_and_async_middleware
-def json_errors(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Replace an error's HTML page by JSON where programs ask."""
+def problems(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Give each request an id, and replace an error's HTML page where programs ask."""
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> HttpResponseBase:
-            return with_json_error(request, await get_response(request))
+            method = prepare(request)
+            return finished(request, method, await get_response(request))
 
         return asynchronous
 
     def synchronous(request: HttpRequest) -> HttpResponseBase:
-        return with_json_error(request, get_response(request))
+        method = prepare(request)
+        return finished(request, method, get_response(request))
 
     return synchronous
 
 
-def with_json_error(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Return the response, or its status and headers with a JSON body where it is an error that is not JSON yet."""
+def prepare(request: HttpRequest) -> str | None:
+    """Give the request its id, turn a HEAD for programs into a GET, and return the method it came with."""
+    method = request.method
+    request.request_id = id_of_request(request.headers.get(ID_HEADER, ""))  # type: ignore[attr-defined]
+    if method == "HEAD" and is_api(request.path):
+        request.method = "GET"
+    return method
+
+
+def finished(request: HttpRequest, method: str | None, response: HttpResponseBase) -> HttpResponseBase:
+    """Return the response with the request's id, as a problem where it is an error, and without a body for HEAD."""
+    if is_api(request.path):
+        request.method = method
+        response = as_problem(request, response)
+        if method == "HEAD" and response.streaming:
+            response.close()
+            response = HttpResponse(headers=dict(response.items()))
+    response[ID_HEADER] = request.request_id  # type: ignore[attr-defined]
+    return response
+
+
+def as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Return the response, or its status and headers with a problem where it is an error that has none yet."""
     status = response.status_code
-    if status < 400 or not is_api(request.path) or response.get("Content-Type", "").startswith("application/json"):
+    if status == 405 and "GET" in (allowed := [m.strip() for m in response.get("Allow", "").split(",")]):
+        response["Allow"] = ", ".join(dict.fromkeys([*allowed, "HEAD"]))
+    if status < 400 or "json" in response.get("Content-Type", ""):
         return response
     sentence = SENTENCES.get(status, f"The request failed: {response.reason_phrase}.")
     if status == 405:
         sentence = f"{request.method} is not possible here; use {response.get('Allow')}."
     kept = {name: value for name, value in response.items() if not name.lower().startswith("content-")}
-    return JsonResponse({"error": sentence}, status=status, headers=kept)
+    return problem_response(request, status, sentence, kept)
+
+
+def problem_response(
+    request: HttpRequest, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
+) -> HttpResponse:
+    """Return a problem that names the request."""
+    body = problem(status, detail, getattr(request, "request_id", ""), **more)
+    shown = {"Cache-Control": "no-store", **(headers or {})}
+    return HttpResponse(json.dumps(body), content_type=PROBLEM_TYPE, status=status, headers=shown)
 
 
 def is_api(path: str) -> bool:

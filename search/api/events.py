@@ -4,7 +4,7 @@ passages     {"mode", "passages": [citation, …]}
 token        {"text", "citation"}     citation is a passage's number or 0
 unsupported  {"missing": [name, …]}   the sentence before says what its passages do not have
 discard      {}                       the tokens so far were the model's thoughts, and are no answer
-notice       {"kind", "message"}      for readers; kinds: thinking, waiting, cut, refused, unanswered,
+notice       {"kind", "message"}      for readers; kinds: thinking, waiting, read, cut, refused, unanswered,
                                       remembered, searched
 timings      {stage: ms, …, "total": ms}
 done         {} or {"tokens", "tokens_per_second"}, of a language model
@@ -18,9 +18,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from search.answering.answer import Done, Event, Found, Timed
 from search.answering.citations import Token
@@ -33,12 +33,21 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = ": still here\n\n"
-END = ""
 # Events made ahead of a slow reader before the language model has to wait.
 AHEAD = 64
+# What is made of the tokens that wait, HTML for instance, is made once in this time: a screen shows little more.
+FRAME_SECONDS = 0.04
+
+Shown = Callable[[Sequence[Any]], Iterable[tuple[str, dict[str, Any]]]]
 
 
-async def first_event(events: AsyncGenerator[Event, None]) -> asyncio.Task[Event]:
+class Failed(NamedTuple):
+    """The end of an answer that broke off, and what readers are told."""
+
+    message: str
+
+
+async def first_event(events: AsyncGenerator[Any, None]) -> asyncio.Task[Any]:
     """Return the task of the first event, done unless that takes longer than HEARTBEAT_SECONDS.
 
     Loading a model may take longer, and a proxy must not wait for the response's head meanwhile. Raises what prevented
@@ -56,21 +65,36 @@ async def first_event(events: AsyncGenerator[Event, None]) -> asyncio.Task[Event
 
 
 async def event_stream(
-    events: AsyncGenerator[Event, None], first: asyncio.Task[Event] | None = None
+    events: AsyncGenerator[Any, None],
+    first: asyncio.Task[Any] | None = None,
+    shown: Shown | None = None,
 ) -> AsyncGenerator[str, None]:
-    """Yield the stream. Closing it stops whatever makes the events. ``first`` is what ``first_event`` returned."""
-    queue: asyncio.Queue[str] = asyncio.Queue(AHEAD)
+    """Yield the stream of an answer's events. Closing it stops whatever makes the events.
+
+    ``first`` is what ``first_event`` returned. ``shown`` turns all events that wait into those of the stream; without
+    it each is one, as the table above has it.
+    """
+    queue: asyncio.Queue[Any] = asyncio.Queue(AHEAD)
     producer = asyncio.create_task(produce(events, first, queue))
     try:
         while not queue.empty() or not producer.done():
             try:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
-                    text = await queue.get()
+                    waiting = [await queue.get()]
             except TimeoutError:
-                text = HEARTBEAT
-            if text == END:
+                yield HEARTBEAT
+                continue
+            while shown and not queue.empty():
+                waiting.append(queue.get_nowait())
+            found = [event for event in waiting if event is not None and not isinstance(event, Failed)]
+            for name, data in shown(found) if shown else map(described, found):
+                yield encode(name, data)
+            for failed in (event for event in waiting if isinstance(event, Failed)):
+                yield encode("error", {"message": failed.message})
+            if None in waiting:
                 break
-            yield text
+            if shown and any(isinstance(event, Token) for event in found):
+                await asyncio.sleep(FRAME_SECONDS)
         await producer
     finally:
         producer.cancel()
@@ -78,21 +102,23 @@ async def event_stream(
 
 
 async def produce(
-    events: AsyncGenerator[Event, None], first: asyncio.Task[Event] | None, queue: asyncio.Queue[str]
+    events: AsyncGenerator[Any, None],
+    first: asyncio.Task[Any] | None,
+    queue: asyncio.Queue[Any],
 ) -> None:
-    """Put the whole answer into the queue, then END, in one task: a pause of the reader cancels no step of it."""
+    """Put the whole answer into the queue, then None, in one task: a pause of the reader cancels no step of it."""
     try:
         async with aclosing(events):
             if first:
-                await queue.put(encode(*described(await first)))
+                await queue.put(await first)
             async for event in events:
-                await queue.put(encode(*described(event)))
+                await queue.put(event)
     except FAILURES as error:
         logger.warning("a question was not answered: %s", error)
-        await queue.put(encode("error", {"message": public_message(error)}))
+        await queue.put(Failed(public_message(error)))
     finally:
         with suppress(asyncio.QueueFull):  # then the reader is busy and sees that we are done
-            queue.put_nowait(END)
+            queue.put_nowait(None)
 
 
 def described(event: Event) -> tuple[str, dict[str, Any]]:

@@ -1,82 +1,61 @@
-"""JSON over HTTP: /api/search, /api/ask (server-sent events), /api/sources, /healthz, /readyz.
+"""JSON over HTTP at fixed addresses: /api/search, /api/ask (server-sent events), /api/sources, /healthz, /readyz.
 
-Errors are ``{"error": sentence}`` with 400 for what the caller can mend and 503 for what time or the operator can.
-What fails before an answer begins has a status; later failures are events in the stream. ``api.errors`` answers for
-errors that no view here makes. Cookies mean nothing here, so that a program needs no CSRF token.
+The first three are the routes of ``v1`` as they were before there was one: they read the same fields and answer with
+the same functions. What fails before an answer begins has a status and a problem; later failures are events in the
+stream. ``api.errors`` answers for errors that no view here makes.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from ragproject.clients import client_of
-from search.answering.answer import answer
-from search.api.events import event_stream, first_event
+from search.access.caller import ASK, SEARCH
 from search.api.health import missing_services
+from search.api.v1.door import Door
+from search.api.v1.failures import failed
+from search.api.v1.questions import asked, searched
 from search.catalogue import indexed_sources
-from search.exceptions import FAILURES, QuestionRefused, headers_of, public_message, status_of
-from search.forms import read_question
-from search.retrieval.retriever import retrieve_queued
-from search.timings import Timings
-
-logger = logging.getLogger(__name__)
-
-SEARCH_LIMIT = 10
+from search.exceptions import FAILURES
+from search.forms import body_of
 
 
 @csrf_exempt
 @require_safe
 @never_cache
-async def search(request: HttpRequest) -> JsonResponse:
+async def search(request: HttpRequest) -> HttpResponse:
     """Answer ``?q=`` with passages, best first."""
-    timings = Timings()
     try:
-        with timings.stage("parse"):
-            question = read_question(request.GET, limit=SEARCH_LIMIT)
-        passages = await retrieve_queued(question, timings, client_of(request))
+        return await searched(await Door(SEARCH)(request), request.GET)
     except FAILURES as error:
-        return failure(error)
-    found = [p.as_citation(number) for number, p in enumerate(passages, 1)]
-    return JsonResponse({"passages": found, "timings": timings.milliseconds()})
+        return failed(request, error)
 
 
 @csrf_exempt
 @require_POST
 async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     """Answer a question with a stream of events; see ``events``."""
-    if from_another_site(request):
-        return JsonResponse({"error": "Browsers may ask from this site's own pages only."}, status=403)
-    timings = Timings()
     try:
-        with timings.stage("parse"):
-            question = read_question(body_of(request), limit=settings.ANSWER_PASSAGES)
-        events = answer(question, timings, client_of(request))
-        first = await first_event(events)
+        return await asked(await Door(ASK)(request), body_of(request), streams=True)
     except FAILURES as error:
-        return failure(error)
-    response = StreamingHttpResponse(event_stream(events, first), content_type="text/event-stream; charset=utf-8")
-    response["Cache-Control"] = "no-store"
-    response["X-Accel-Buffering"] = "no"  # nginx would hold the tokens back otherwise
-    return response
+        return failed(request, error)
 
 
 @csrf_exempt
 @require_safe
 @never_cache
-async def sources(request: HttpRequest) -> JsonResponse:
+async def sources(request: HttpRequest) -> HttpResponse:
     """List every source with the documents and chunks that can be found in it."""
-    found = await sync_to_async(indexed_sources)()
+    try:
+        caller = await Door(SEARCH)(request)
+    except FAILURES as error:
+        return failed(request, error)
+    found = await sync_to_async(indexed_sources)(caller)
     return JsonResponse({"sources": [asdict(source) for source in found]})
 
 
@@ -98,36 +77,3 @@ async def readyz(request: HttpRequest) -> JsonResponse:
         error = f"These services do not answer: {', '.join(missing)}."
         return JsonResponse({"status": "unavailable", "missing": missing, "error": error}, status=503)
     return JsonResponse({"status": "ok"})
-
-
-def from_another_site(request: HttpRequest) -> bool:
-    """Return whether a browser says that another site's page asks.
-
-    Browsers send Sec-Fetch-Site to https and loopback only, Origin with every POST; programs send neither.
-    """
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        return True
-    origin = request.headers.get("Origin")
-    own = {f"http://{request.get_host()}", f"https://{request.get_host()}", *settings.CSRF_TRUSTED_ORIGINS}
-    return origin is not None and origin not in own
-
-
-def body_of(request: HttpRequest) -> Mapping[str, Any]:
-    """Return the fields of a JSON object or of a form. Raises QuestionRefused where the body is neither."""
-    if request.content_type != "application/json":
-        return request.POST
-    try:
-        body = json.loads(request.body)
-    except (ValueError, RecursionError) as error:
-        raise QuestionRefused("The body is not valid JSON.") from error
-    if not isinstance(body, dict):
-        raise QuestionRefused('The body is to be a JSON object such as {"q": "…"}.')
-    return body
-
-
-def failure(error: Exception) -> JsonResponse:
-    """Return the response to a question that failed before its answer began."""
-    status = status_of(error)
-    if status >= 500:
-        logger.warning("a question was not answered: %s", error)
-    return JsonResponse({"error": public_message(error)}, status=status, headers=headers_of(error))

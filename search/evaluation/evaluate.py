@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from search.access.caller import OPERATOR
 from search.evaluation.measures import DIGITS, Values, interval, means, measure
 from search.evaluation.question_sets import DocumentNames, JudgedQuestion
 from search.exceptions import QuestionRefused
@@ -77,7 +78,7 @@ def evaluate(
         ranked, spent = {}, []
         for question in questions:
             timings = Timings()
-            passages = retrieve(Question(question.text, source, PASSAGES, mode), timings)
+            passages = retrieve(Question(question.text, OPERATOR, source, PASSAGES, mode), timings)
             spent.append(timings.milliseconds()["total"])
             ranked[question.id] = names.ranked(passages, question.relevant)
         yield ModeResult(mode, measure(questions, ranked), round(median(spent), 1))

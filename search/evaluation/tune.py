@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ingestion.models import Chunk
 from ingestion.vector_store.rows import CHANNELS
+from search.access.caller import OPERATOR
 from search.evaluation.measures import means, measure
 from search.evaluation.question_sets import DocumentNames, JudgedQuestion
 from search.questions import Question
@@ -70,7 +71,7 @@ def ask(questions: Sequence[JudgedQuestion], source: str) -> Iterator[Candidates
     """Yield each question with its candidates."""
     names = DocumentNames()
     for question in questions:
-        pools = candidates(Question(question.text, source))
+        pools = candidates(Question(question.text, OPERATOR, source))
         keys = {hit.key for pool in pools.values() for hit in pool}
         rows = Chunk.objects.live().filter(key__in=keys).values_list("key", "document__url")
         yield Candidates(question, pools, {key: names.of(url, question.relevant) for key, url in rows})

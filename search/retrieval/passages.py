@@ -1,7 +1,7 @@
 """Hits → passages: joined with the rows, which are the truth.
 
 In: ranked hits. Out: those that the database confirms, in their order; a hit is dropped unless there is a row of it
-whose source is not being deleted. Title, heading and address come from the rows.
+whose source the caller sees and nobody is deleting. Title, heading and address come from the rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ingestion.models import Chunk
 from ingestion.types import Hit
+from search.access.caller import Caller
 from search.questions import Copy, Passage
 from search.retrieval.folding import Found
 
@@ -18,14 +19,15 @@ from search.retrieval.folding import Found
 SPARE_HITS = 20
 
 
-def with_rows(hits: Sequence[Hit], limit: int) -> Iterator[tuple[Hit, Chunk]]:
+def with_rows(hits: Sequence[Hit], limit: int, caller: Caller) -> Iterator[tuple[Hit, Chunk]]:
     """Yield the hits that the database confirms, in their order, each with its row, about ``limit`` to a query.
 
     A key is made of the chunk's text: the row is right also while it moves into another collection.
     """
+    shown = caller.visible("document__source")
     for start in range(0, len(hits), limit + SPARE_HITS):
         part = hits[start : start + limit + SPARE_HITS]
-        rows = Chunk.objects.live().filter(key__in=[h.key for h in part], document__source__deleting=False)
+        rows = Chunk.objects.live().filter(shown, key__in=[h.key for h in part], document__source__deleting=False)
         by_key = {row.key: row for row in rows.select_related("document__source").defer("document__markdown")}
         yield from ((hit, by_key[hit.key]) for hit in part if hit.key in by_key)
 

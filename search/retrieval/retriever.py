@@ -102,15 +102,15 @@ def retrieve(question: Question, timings: Timings) -> list[Passage]:
     return find(question, prepared, vectors, timings)
 
 
-async def retrieve_queued(question: Question, timings: Timings, client: str) -> list[Passage]:
-    """Return what ``retrieve`` does; the queue for the model is fair between values of ``client``.
+async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]:
+    """Return what ``retrieve`` does; the queue for the model is fair between callers.
 
     Raises TooBusy, too.
     """
     prepared = await sync_to_async(prepare)(question, timings)
     with timings.stage("embed"):
-        queue, embedder = query_embedder.question_queue(), prepared.served.embedder
-        vectors = await asyncio.gather(*(queue.embed(client, embedder, ids) for ids in prepared.ids))
+        queue, embedder, name = query_embedder.question_queue(), prepared.served.embedder, question.caller.name
+        vectors = await asyncio.gather(*(queue.embed(name, embedder, ids) for ids in prepared.ids))
     return await sync_to_async(find)(question, prepared, vectors, timings)
 
 
@@ -205,7 +205,8 @@ def search(
             ranked.setdefault(candidate.hit.key, candidate)
         hits = [candidate.hit for candidate in ranked.values()]
         found_by = {key: candidate.text for key, candidate in ranked.items() if candidate.text != question.text}
-        passages = passages_of(folded(with_rows(hits, question.limit), question.limit), found_by)
+        rows = with_rows(hits, question.limit, question.caller)
+        passages = passages_of(folded(rows, question.limit), found_by)
         exhausted = all(len(pool) < depth for each in pools for pool in each.values())
         if len(passages) >= question.limit or exhausted or depth >= MAX_HITS:
             return passages

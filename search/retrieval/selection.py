@@ -34,11 +34,12 @@ class Selection:
 def selected(question: Question) -> Selection:
     """Return where the question is searched.
 
-    Sources that are being deleted are left out here already: thousands of their hits could hide everything else.
+    Sources that the caller does not see, or that are being deleted, are left out here already: thousands of their hits
+    could hide everything else.
     """
     finished = Run.objects.filter(source=OuterRef("pk"), state=Run.State.FINISHED)
     sources = list(Source.objects.annotate(is_read=Exists(finished)))
-    living = [source for source in sources if not source.deleting]
+    living = [source for source in sources if not source.deleting and question.caller.sees(source.pk)]
     chosen = of_version(named(living, question.source), question)
     if not chosen and not question.source and not question.version and sources:
         raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")

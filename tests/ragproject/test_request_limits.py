@@ -11,7 +11,7 @@ import pytest
 
 from ragproject import request_limits
 from ragproject.clients import Slots, client_at
-from ragproject.request_limits import API_BODY_BYTES, FORM_BYTES, Message, Receive, RequestLimits, Scope, Send
+from ragproject.request_limits import BODY_BYTES, FORM_BYTES, Message, Receive, RequestLimits, Scope, Send
 
 UPLOAD = 1000
 
@@ -68,17 +68,17 @@ def passed(pieces: Iterable[bytes], scope: Scope) -> Caller:
 
 
 def test_a_body_within_the_limit_arrives_whole() -> None:
-    caller = passed([b"x" * API_BODY_BYTES], scope_of(content_length=str(API_BODY_BYTES)))
+    caller = passed([b"x" * BODY_BYTES], scope_of(content_length=str(BODY_BYTES)))
     assert caller.status == 200
-    assert json.loads(caller.sent[1]["body"]) == {"size": API_BODY_BYTES}
+    assert json.loads(caller.sent[1]["body"]) == {"size": BODY_BYTES}
 
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_larger_body_is_413_declared_or_not(declared: bool) -> None:
-    size = API_BODY_BYTES + 1
-    pieces = [b"x" * API_BODY_BYTES, b"x", b"rest"]
+    size = BODY_BYTES + 1
+    pieces = [b"x" * BODY_BYTES, b"x", b"rest"]
     caller = passed(pieces, scope_of(**({"content_length": str(size)} if declared else {})))
-    assert (caller.status, caller.error) == (413, f"The body is larger than {API_BODY_BYTES} bytes. Send less.")
+    assert (caller.status, caller.error) == (413, f"The body is larger than {BODY_BYTES} bytes. Send less.")
     assert caller.pieces == [], "the rest is read, or the client would not see the answer"
 
 

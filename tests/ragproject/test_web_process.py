@@ -26,7 +26,7 @@ from ragproject import asgi
 from ragproject.clients import Slots
 from ragproject.embedded import services
 from search import checks
-from search.api import views
+from search.access import identify
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
 from search.retrieval.retriever import PreparedQuestion, ServedModel
@@ -48,6 +48,7 @@ class Site:
         monkeypatch.setattr(query_embedder, "question_queue", lambda: self.queue)
         monkeypatch.setattr(retriever, "prepare", self.prepare)
         monkeypatch.setattr(retriever, "find", lambda *args: [])
+        monkeypatch.setattr(identify, "visible_to_groups", lambda groups: None)  # there is no database here
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.socket.getsockname()[1])
         self.server = uvicorn.Server(uvicorn.Config(asgi.application, lifespan="off", log_level="error"))
@@ -139,7 +140,7 @@ def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
         seen.append(request.META["REMOTE_ADDR"])
         return READER
 
-    monkeypatch.setattr(views, "client_of", noted)
+    monkeypatch.setattr(identify, "client_of", noted)
     asking = ProxyHeadersMiddleware(asgi.limited, trusted_hosts=trusted)  # type: ignore[arg-type]
     monkeypatch.setattr(asgi.application, "trusted_hosts", asking.trusted_hosts)
     site.model.free.set()
@@ -156,7 +157,7 @@ def test_a_large_body_is_json_413_through_the_server(site: Site) -> None:
     with closing(http.client.HTTPConnection("127.0.0.1", site.port)) as connection:
         connection.request("POST", "/api/ask", body, {"Content-Type": "application/x-www-form-urlencoded"})
         response = connection.getresponse()
-        assert (response.status, response.headers["Content-Type"]) == (413, "application/json")
+        assert (response.status, response.headers["Content-Type"]) == (413, "application/problem+json")
         assert json.loads(response.read())["error"].startswith("The body is larger than")
 
 

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from ingestion.models import Chunk, Document
+from search.access.caller import OPERATOR
 from search.answering import llm
 from search.answering.answer import Done, Event, Found, Timed, answer
 from search.answering.citations import Token
@@ -27,7 +28,7 @@ from search.timings import Timings
 from tests.support.rows import make_chunk
 from tests.support.search_services import ROWS, ModelServer
 
-QUESTION = Question("How do I create migrations after changing a model?")
+QUESTION = Question("How do I create migrations after changing a model?", OPERATOR)
 
 
 async def gather(question: Question, into: list[Event]) -> list[Event]:
@@ -129,7 +130,7 @@ def test_without_a_model_the_answer_is_extracts_with_citations(index: None) -> N
 
 
 def test_what_a_passage_cites_is_not_our_citation(index: None) -> None:
-    events = events_of(Question("zebra stripes", source="Site", limit=1))
+    events = events_of(Question("zebra stripes", OPERATOR, source="Site", limit=1))
     cited = [e for e in events if isinstance(e, Token) and e.citation]
     assert [(e.text, e.citation) for e in cited] == [("[1]", 1)]
 
@@ -143,7 +144,7 @@ def test_the_model_reads_what_stands_around_a_passage(index: None, language_mode
     for position, text, at in ((0, before, 0), (2, after, start + len(found_text) + 2)):
         make_chunk(row.document, position, text=text, start=at, end=at + len(text), heading=row.heading)
     language_model.pieces = ["Tags stand in braces, `x_y` do not [1]."]
-    events = events_of(Question("What is a template with variables?", limit=1))
+    events = events_of(Question("What is a template with variables?", OPERATOR, limit=1))
     assert isinstance(events[0], Found)
     [passage] = events[0].passages
     assert passage.text == f"{before}\n\n{found_text}\n\n{after}"
@@ -154,7 +155,7 @@ def test_the_model_reads_what_stands_around_a_passage(index: None, language_mode
 
 
 def test_readers_are_told_what_else_was_searched_for(index: None) -> None:
-    question = Question("What of keeping pages?", parts=("How do I cache in Redis?",))
+    question = Question("What of keeping pages?", OPERATOR, parts=("How do I cache in Redis?",))
     notices = [e for e in events_of(question) if isinstance(e, Notice)]
     assert notices[0] == Notice("searched", "Also searched for: “How do I cache in Redis?”.")
 

@@ -178,7 +178,7 @@ def test_other_sites_are_refused(db: None, settings: Settings, headers: dict[str
 )
 def test_what_the_caller_can_mend_is_400(db: None, client: Client, body: str, message: str) -> None:
     response = post(body, content_type="application/json")
-    assert (response.status_code, response.json()) == (400, {"error": message})
+    assert (response.status_code, response.json()["error"]) == (400, message)
 
 
 def test_a_lone_surrogate_is_no_crash(index: None, client: Client) -> None:
@@ -188,7 +188,7 @@ def test_a_lone_surrogate_is_no_crash(index: None, client: Client) -> None:
 
 def test_an_unknown_source_is_refused_before_the_stream_begins(index: None) -> None:
     response = ask(source="Nowhere")
-    assert (response.status_code, response.json()) == (400, {"error": "There is no source named 'Nowhere'."})
+    assert (response.status_code, response.json()["error"]) == (400, "There is no source named 'Nowhere'.")
 
 
 def test_more_answers_than_the_model_writes_at_once_are_refused(

@@ -1,4 +1,4 @@
-"""Every error of the API is JSON with one sentence, whoever made it."""
+"""Every error of the API is a problem (RFC 9457) with one sentence, whoever made it, and names the request."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from search.api import views
 from search.api.errors import is_api
+from search.api.v1 import questions
 
 PATHS = ["/api/search", "/api/ask", "/api/sources", "/healthz", "/readyz"]
 UNKNOWN = ["/api", "/api/", "/api/nothing", "/api/search/", "/api/ask/x", "/api/ñ"]
@@ -41,10 +42,12 @@ def sent(method: str, path: str, *, asynchronous: bool, **options: Any) -> Any:
 
 def check(response: Any, status: int, method: str = "GET") -> None:
     assert response.status_code == status
-    assert response["Content-Type"] == "application/json"
+    assert response["Content-Type"] == "application/problem+json"
     if method == "HEAD":
         return
-    error = response.json()["error"]
+    body = response.json()
+    error = body["error"]
+    assert (body["status"], body["detail"], body["request_id"]) == (status, error, response["X-Request-ID"])
     assert error.endswith(".")
     assert "\n" not in error
     assert SECRET not in error
@@ -79,8 +82,9 @@ def test_what_a_view_raises_is_json_without_internals(
     def broken(*args: object, **kwargs: object) -> None:
         raise fault
 
-    for name in ("read_question", "indexed_sources", "missing_services", "JsonResponse"):
+    for name in ("indexed_sources", "missing_services", "JsonResponse"):
         monkeypatch.setattr(views, name, broken)
+    monkeypatch.setattr(questions, "read_question", broken)
     method = "POST" if path == "/api/ask" else "GET"
     check(sent(method, path, asynchronous=asynchronous), status, method)
     if status == 500:
@@ -100,6 +104,14 @@ def test_a_debugging_page_is_not_shown_to_programs(db: None, settings: Settings)
 def test_a_form_that_cannot_be_read_is_400(db: None) -> None:
     options = {"data": b"--x\r\nbroken", "content_type": "multipart/form-data; boundary="}
     check(sent("POST", "/api/ask", asynchronous=True, **options), 400)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("abc-1234.x_", True), ("short", False), ("x" * 65, False), ("a b c d e f", False)]
+)
+def test_a_request_keeps_a_sensible_id(db: None, given: str, kept: bool) -> None:
+    response = Client().get("/healthz", headers={"X-Request-ID": given})
+    assert (response["X-Request-ID"] == given) == kept
 
 
 def test_pages_keep_their_own_errors(db: None) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from ingestion.exceptions import ChunkTooLarge
+from search.access.caller import OPERATOR
 from search.exceptions import TooBusy
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
@@ -301,18 +302,18 @@ def test_everybody_is_taken_once_and_in_bounded_batches(asked: list[tuple[str, i
 
 
 def test_the_answer_in_turn_is_the_commands_answer(index: None) -> None:
-    question = Question("How do I create migrations after changing a model?")
-    assert async_to_sync(retrieve_queued)(question, Timings(), READER) == retrieve(question, Timings())
+    question = Question("How do I create migrations after changing a model?", OPERATOR)
+    assert async_to_sync(retrieve_queued)(question, Timings()) == retrieve(question, Timings())
 
 
 def test_a_long_question_is_cut_and_still_answered(index: None, settings: Settings) -> None:
     text = "How do I create migrations? " + "And so on, 嗯. " * 140
-    ids = retriever.prepare(Question(text), Timings()).ids
-    whole = retriever.prepare(Question("x"), Timings()).served.embedder.tokenise([text])[0]
+    ids = retriever.prepare(Question(text, OPERATOR), Timings()).ids
+    whole = retriever.prepare(Question("x", OPERATOR), Timings()).served.embedder.tokenise([text])[0]
     assert len(ids) == settings.QUESTION_MAX_TOKENS < len(whole)
     assert ids[-1] == whole[-1]
     assert list(ids[:-1]) == list(whole[: len(ids) - 1])
-    assert retrieve(Question(text), Timings())[0].document == 911
+    assert retrieve(Question(text, OPERATOR), Timings())[0].document == 911
 
 
 def test_a_full_queue_is_503_everywhere(

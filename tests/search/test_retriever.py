@@ -18,6 +18,7 @@ from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import EmbeddedChunk, Hit, ModelSpec
 from ingestion.vector_store.store import QueryVectors, open_store
+from search.access.caller import OPERATOR
 from search.catalogue import indexed_sources, overview
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.forms import MODES
@@ -31,7 +32,7 @@ from tests.support.search_services import COLLECTION, HANDBOOK, ROWS, SITE, vect
 
 
 def ask(text: str, **options: object) -> list[Passage]:
-    return retrieve(Question(text, **options), Timings())  # type: ignore[arg-type]
+    return retrieve(Question(text, OPERATOR, **options), Timings())  # type: ignore[arg-type]
 
 
 class FakeStore:
@@ -127,20 +128,20 @@ def test_a_source_on_its_way_out_is_not_searched(index: None) -> None:
 
 def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(300)] + [r.key for r in ROWS])
-    found = retriever.search(store, {"q": {}}, Question("q", limit=3), Selection())  # type: ignore[arg-type]
+    found = retriever.search(store, {"q": {}}, Question("q", OPERATOR, limit=3), Selection())  # type: ignore[arg-type]
     assert [(p.document, p.position) for p in found] == [(911, 0), (911, 1), (911, 2)]
     assert store.asked == [120, 480]
 
 
 def test_it_stops_asking_when_milvus_has_no_more(rows: None) -> None:
     store = FakeStore([ROWS[0].key])
-    assert len(retriever.search(store, {"q": {}}, Question("q", limit=3), Selection())) == 1  # type: ignore[arg-type]
+    assert len(retriever.search(store, {"q": {}}, Question("q", OPERATOR, limit=3), Selection())) == 1  # type: ignore[arg-type]
     assert store.asked == [120]
 
 
 def test_it_never_asks_for_more_than_the_maximum(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(5000)])
-    assert retriever.search(store, {"q": {}}, Question("q", limit=3), Selection()) == []  # type: ignore[arg-type]
+    assert retriever.search(store, {"q": {}}, Question("q", OPERATOR, limit=3), Selection()) == []  # type: ignore[arg-type]
     assert max(store.asked) == retriever.MAX_HITS
 
 
@@ -281,17 +282,17 @@ def test_a_chunk_on_its_way_into_another_collection_is_found_in_this_one(index: 
 
 def test_what_waits_for_another_collection_is_still_shown(rows: None) -> None:
     Chunk.objects.update(state=Chunk.State.WAITING, buffered_at=timezone.now())
-    assert overview().documents == 0
+    assert overview(OPERATOR).documents == 0
     Collection.objects.update(checked_to=0)
-    assert overview().documents == 4
+    assert overview(OPERATOR).documents == 4
     Chunk.objects.filter(document_id=911).remove()
-    assert overview().documents == 3
-    assert {source.name: source.documents for source in indexed_sources()} == {"Handbook": 1, "Site": 2}
+    assert overview(OPERATOR).documents == 3
+    assert {source.name: source.documents for source in indexed_sources(OPERATOR)} == {"Handbook": 1, "Site": 2}
 
 
 def test_timings_cover_embedding_and_search(index: None) -> None:
     timings = Timings()
-    retrieve(Question("migrations"), timings)
+    retrieve(Question("migrations", OPERATOR), timings)
     spent = timings.milliseconds()
     assert set(spent) == {"embed", "search", "total"}
     assert spent["total"] >= spent["embed"] > 0

@@ -20,6 +20,7 @@ class Seen(NamedTuple):
     headers: Mapping[str, str]
     client: tuple[str, int]
     at: float = 0.0
+    body: bytes = b""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -27,8 +28,12 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: Server
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
-        self.server.seen.append(Seen(self.path, dict(self.headers), self.client_address, time.monotonic()))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.seen.append(Seen(self.path, dict(self.headers), self.client_address, time.monotonic(), body))
         answer = self.server.pages.get(self.path, _no_such_page)
         try:
             answer(self)

@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 
 from ingestion.exceptions import IngestionError
 from ragproject.commands import VersionedCommand
+from search.access.caller import OPERATOR
 from search.answering import llm
 from search.answering.answer import EXTRACTIVE_NOTICE, Found, Timed, answer
 from search.answering.citations import Token
@@ -40,7 +41,7 @@ class Command(VersionedCommand):
         try:
             with timings.stage("parse"):
                 fields = {"q": options["question"], **{k: options[k] for k in ("source", "version", "path")}}
-                question = read_question(fields, limit=settings.ANSWER_PASSAGES)
+                question = read_question(fields, OPERATOR, limit=settings.ANSWER_PASSAGES)
             result = async_to_sync(collect)(question, timings)
         except (SearchError, IngestionError) as error:
             raise CommandError(str(error)) from error

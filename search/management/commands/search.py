@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 
 from ingestion.exceptions import IngestionError
 from ragproject.commands import VersionedCommand
+from search.access.caller import OPERATOR
 from search.exceptions import SearchError
 from search.forms import MODES, read_question
 from search.questions import Passage
@@ -35,7 +36,7 @@ class Command(VersionedCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         fields = {"q": options["question"], **{k: options[k] for k in ("limit", "source", "version", "path", "mode")}}
         try:
-            passages = retrieve(read_question(fields, limit=LIMIT), Timings())
+            passages = retrieve(read_question(fields, OPERATOR, limit=LIMIT), Timings())
         except (SearchError, IngestionError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:

@@ -246,7 +246,7 @@ def test_no_retry_after_makes_it_fail() -> None:
     chance = random.Random(3)
     alphabet = "0123456789 :,-+GMTJanFebSun\u0663²\xff"
     for _ in range(3000):
-        seconds = responses._retry_after("".join(chance.choices(alphabet, k=chance.randrange(30))))
+        seconds = responses.retry_after("".join(chance.choices(alphabet, k=chance.randrange(30))))
         assert seconds is None or seconds >= 0
 
 

@@ -40,6 +40,7 @@ from ingestion.vector_store import store as vector_store
 from ingestion.vector_store.rows import sparse_of
 from ingestion.vector_store.store import open_store
 from ingestion.words.weights import Frequencies, question_weights
+from search.access.caller import OPERATOR
 from search.questions import Question
 from search.retrieval import retriever
 from search.timings import Timings
@@ -489,7 +490,7 @@ def test_the_real_embedder_and_the_real_questions_follow_a_change_of_pooling(
 
 
 def best(question: str) -> str:
-    return retriever.retrieve(Question(question), Timings())[0].text
+    return retriever.retrieve(Question(question, OPERATOR), Timings())[0].text
 
 
 POINTS = (

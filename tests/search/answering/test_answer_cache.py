@@ -17,6 +17,7 @@ from pytest_django import Settings
 
 from ingestion.coordination import redis_client
 from ingestion.models import Chunk, Document, Run, Source
+from search.access.caller import OPERATOR
 from search.answering import answer_cache, llm
 from search.answering.answer import Event, Found, answer
 from search.answering.citations import Token
@@ -25,8 +26,8 @@ from search.questions import Question
 from search.timings import Timings
 from tests.support.search_services import HANDBOOK, ModelServer
 
-QUESTION = Question("How do I create migrations after changing a model?")
-PARAPHRASE = Question("How do I create migrations after a model changed?")
+QUESTION = Question("How do I create migrations after changing a model?", OPERATOR)
+PARAPHRASE = Question("How do I create migrations after a model changed?", OPERATOR)
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_a_paraphrase_is_given_it_and_told_so(cache: ModelServer) -> None:
 )
 def test_a_question_that_differs_in_what_decides_is_answered_anew(cache: ModelServer, text: str) -> None:
     ask()
-    assert not remembered(ask(Question(text)))
+    assert not remembered(ask(Question(text, OPERATOR)))
     assert len(cache.requests) == 2
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Group
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.models import Chunk, TermFrequencies
+from ingestion.models import Chunk, SourceReader, TermFrequencies
 from ingestion.pipeline.index.term_counts import recount_if_due
 from ingestion.words.vocabulary import Vocabulary, VocabularyCounter, acronyms_of
+from search.access.caller import OPERATOR
 from search.questions import Question
 from search.retrieval.corrections import corrected, distance, edits
 from search.retrieval.query_vectors import last_count
@@ -66,6 +68,20 @@ def test_a_long_question_is_corrected_in_a_few_words_only() -> None:
 
 
 @pytest.mark.django_db
+def test_words_that_not_everybody_may_read_correct_nothing() -> None:
+    document = make_document(make_source(), title="Secret")
+    document.source.readers.add(Group.objects.create(name="staff"))
+    for position in range(3):
+        make_chunk(document, position, text="The projectname of it.", state=Chunk.State.INDEXED)
+    assert recount_if_due()
+    assert meant("projectnmae") == ""
+    SourceReader.objects.all().delete()
+    TermFrequencies.objects.all().delete()
+    assert recount_if_due()
+    assert meant("projectnmae") == "projectname"
+
+
+@pytest.mark.django_db
 def test_nothing_is_corrected_before_terms_were_counted() -> None:
     assert meant("makemigratons") == ""
     TermFrequencies.objects.all().delete()
@@ -106,7 +122,7 @@ def test_one_edit_is_a_distance_of_one(one: str, other: str) -> None:
 def test_readers_are_told_what_else_was_searched_for(index: None) -> None:
     TermFrequencies.objects.all().delete()
     assert recount_if_due()
-    found = retrieve(Question("How are migratins created?"), Timings())
+    found = retrieve(Question("How are migratins created?", OPERATOR), Timings())
     meant = "How are migrations created?"
     assert {passage.found_by for passage in found} == {"", meant}
     assert (found[0].document, found[0].found_by) == (911, meant)

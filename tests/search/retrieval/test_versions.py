@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ingestion.models import Run, Source
+from search.access.caller import OPERATOR
 from search.exceptions import NothingIndexed, QuestionRefused
 from search.questions import Question
 from search.retrieval.selection import Selection, selected
@@ -54,7 +55,7 @@ def test_what_addresses_of_a_page_have_in_common(url: str, target: str, version:
 
 def ids(**asked: Any) -> set[str]:
     """The names of the sources that are searched."""
-    found = selected(replace(Question("q"), **asked)).source_ids
+    found = selected(replace(Question("q", OPERATOR), **asked)).source_ids
     sources = Source.objects.filter(id__in=found) if found else Source.objects.all()
     return {source.name for source in sources}
 
@@ -82,7 +83,7 @@ def test_a_question_may_name_a_version() -> None:
     assert ids(version="5") == {"django 5.2"}
     assert ids(version="3") == {"flask"}
     assert ids(version="MAIN") == {"django main"}
-    assert selected(Question("q", version="all")) == Selection()
+    assert selected(Question("q", OPERATOR, version="all")) == Selection()
 
 
 @pytest.mark.usefixtures("sources")
@@ -129,11 +130,11 @@ def test_a_path_becomes_the_beginning_of_addresses(fields: dict[str, str], path:
     source = make_source(**fields)
     for name in ("README.md", "docs/a.md"):
         make_document(source, f"https://github.com/o/r/blob/main/{name}")
-    assert selected(Question("q", path=path)).prefixes == (prefix,)
+    assert selected(Question("q", OPERATOR, path=path)).prefixes == (prefix,)
 
 
 @pytest.mark.django_db
 def test_a_path_without_documents_is_refused() -> None:
     make_source(kind="github", target="github:o/r")
     with pytest.raises(QuestionRefused, match="begin with 'docs/'"):
-        selected(Question("q", path="docs/"))
+        selected(Question("q", OPERATOR, path="docs/"))

@@ -23,12 +23,21 @@ def html_of(client: Client, **query: str) -> str:
 
 def test_the_page_invites_to_ask(rows: None, client: Client) -> None:
     html = html_of(client)
-    assert '<label for="q">' in html
-    assert '<textarea id="q"' in html
+    assert '<label class="quiet" for="q">' in html
+    assert '<input id="q" name="q" type="search"' in html
     assert "4 documents in 2 sources" in html
-    assert "Topics to start from" in html
+    assert "To start with" in html
     assert ">Migrations</a>" in html
-    assert 'id="result" hidden' in html
+    assert 'class="hit"' not in html
+
+
+def test_questions_to_start_with_are_made_of_headings(rows: None, client: Client) -> None:
+    Chunk.objects.filter(document_id=911, position=1).update(heading="Migrations › Writing your first migration")
+    Chunk.objects.filter(document_id=912).update(heading="Templates › How to escape a variable")
+    Chunk.objects.filter(document_id=921, position=1).update(heading="Caching › What is cached?")
+    html = html_of(client)
+    questions = ("How do I write my first migration?", "How do I escape a variable?", "What is cached?")
+    assert all(f">{question}</a>" in html for question in questions)
 
 
 def test_sources_can_be_chosen_when_there_are_several(rows: None, client: Client) -> None:
@@ -44,13 +53,27 @@ def test_an_empty_index_says_so(db: None, client: Client) -> None:
     assert "Nothing has been indexed yet" in client.get("/", {"q": "x"}).content.decode()
 
 
-def test_without_javascript_the_passages_are_rendered(index: None, client: Client) -> None:
+def test_without_javascript_the_results_are_rendered_by_page(index: None, client: Client) -> None:
     html = html_of(client, q=QUESTION)
-    assert '<li class="passage" tabindex="-1" id="source-1">' in html
+    assert html.count('class="hit"') == 7
+    assert re.findall(r'<section class="hits" aria-label="(\w+)', html) == [
+        "Migrations",
+        "Templates",
+        "Caching",
+        "Zebra",
+    ]
     assert 'href="/documents/911/#p0"' in html
-    assert '<p class="passage-place">Creating</p>' in html
-    assert re.search(r"<dt>embed</dt><dd>[\d.]+ ms</dd>", html)
-    assert QUESTION in html.split("<textarea")[1].split("</textarea>")[0]
+    assert '<span class="hit-section">Creating</span>' in html
+    assert "<mark>migrations</mark>" in html
+    assert f'value="{QUESTION}"' in html
+
+
+def test_results_alone_are_a_part_of_the_page(index: None, client: Client) -> None:
+    response = client.get("/results", {"q": QUESTION, "source": "Handbook"})
+    html = response.content.decode()
+    assert "<html" not in html
+    assert html.count('class="hit"') == 4
+    assert response["Cache-Control"].startswith("max-age=0")
 
 
 def test_a_web_page_is_linked_without_handing_over_anything(index: None, client: Client) -> None:
@@ -59,7 +82,7 @@ def test_a_web_page_is_linked_without_handing_over_anything(index: None, client:
 
 
 def test_crawled_and_typed_text_is_escaped(index: None, client: Client) -> None:
-    html = html_of(client, q=f"zebra stripes </textarea>{ATTACK}", source="Site")
+    html = html_of(client, q=f'zebra stripes ">{ATTACK}', source="Site")
     assert "&lt;img src=x" in html
     for active in ("<img", "<script>", "javascript:window"):
         assert active not in html
@@ -103,7 +126,7 @@ def test_the_stand_in_and_the_missing_model_are_admitted(rows: None, client: Cli
 def test_nothing_inline_and_a_strict_policy(rows: None, client: Client) -> None:
     response = client.get("/", {"q": ""})
     html = response.content.decode()
-    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src=)", html)
+    assert not re.search(r'<style|\sstyle=|\son\w+=|<script(?! type="module" src=)', html)
     policy = response["Content-Security-Policy"]
     for part in ("default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'"):
         assert part in policy

@@ -1,0 +1,29 @@
+"""The one way in: who sends a request, whether that caller may do this, and whether it is one request too many.
+
+Every door calls ``admit_request`` (or ``admit``, where a request is not Django's) before anything else. Raises
+AccessRefused and LimitReached.
+"""
+
+from __future__ import annotations
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest
+
+from search.access import limits
+from search.access.caller import ADMIN, Caller
+from search.access.identify import identify
+from search.exceptions import AccessRefused
+
+
+def admit(caller: Caller, scope: str) -> Caller:
+    """Return the caller, counted, if it has the scope."""
+    if scope not in caller.scopes:
+        raise AccessRefused(f"This needs a key with the scope “{scope}”.", 403)
+    if scope != ADMIN:
+        limits.count(caller, scope)
+    return caller
+
+
+async def admit_request(request: HttpRequest, interface: str, scope: str) -> Caller:
+    """Return who sent the request, counted, if it may come in through this interface for this."""
+    return await sync_to_async(lambda: admit(identify(request, interface), scope))()

@@ -1,0 +1,65 @@
+"""How many searches and answers a caller, and all callers together, may have in a time.
+
+Counted in Redis for all web processes, in sliding windows of ``limits``: two numbers for each caller and limit. Without
+Redis nothing is counted and everybody is let in, because passages can be found without it; what is open or generated
+at once is bounded in each process all the same (``ragproject.clients.Slots``).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from limits import RateLimitItem, parse_many
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from ingestion.coordination import redis_client
+from ingestion.exceptions import BufferUnavailable
+from search.access.caller import Caller
+from search.exceptions import LimitReached
+
+logger = logging.getLogger(__name__)
+
+SITE = "site"
+SENTENCES = {
+    "own": "You sent too many requests in a short time. Try again in {seconds} s.",
+    SITE: "This site gets more requests than it takes at the moment. Try again in {seconds} s.",
+}
+
+
+def count(caller: Caller, scope: str) -> None:
+    """Count a request of the caller's. Raises LimitReached, with the seconds until there is room again."""
+    own, site = settings.REQUEST_LIMITS[scope]
+    try:
+        with redis_client.available() as client:
+            hit(client, own, scope, caller.name, SENTENCES["own"])
+            hit(client, site, scope, SITE, SENTENCES[SITE])
+    except BufferUnavailable as error:
+        logger.warning("a request of %s was let in without being counted: %s", caller.name, error)
+
+
+def hit(client: Any, limits: str, scope: str, name: str, sentence: str) -> None:
+    """Count one request under each of the limits. Raises LimitReached at the first that is reached."""
+    strategy = limiter(client)
+    for limit in parsed(limits):
+        if not strategy.hit(limit, scope, name):
+            seconds = math.ceil(strategy.get_window_stats(limit, scope, name).reset_time - time.time())
+            seconds = min(max(1, seconds), limit.get_expiry())
+            raise LimitReached(sentence.format(seconds=seconds), seconds)
+
+
+@lru_cache(1)
+def limiter(client: Any) -> SlidingWindowCounterRateLimiter:
+    """Return the strategy over the process's connections to Redis."""
+    return SlidingWindowCounterRateLimiter(RedisStorage(settings.REDIS_URL, client.connection_pool, "limits"))
+
+
+@lru_cache(16)
+def parsed(limits: str) -> list[RateLimitItem]:
+    """Return the limits that a setting such as "60/minute;1000/day" names; none when it is empty."""
+    return parse_many(limits) if limits else []

@@ -1,0 +1,165 @@
+"""What goes into the API and what comes out, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from django.conf import settings
+from ninja import Field, Schema
+
+from search.forms import MAX_LIMIT
+
+# No null character, which no database stores, and something to read.
+NO_NULL = r"^[^\u0000]*$"
+TEXT = r"^[^\u0000]*\S[^\u0000]*$"
+Mode = Literal["hybrid", "dense", "sparse", "words"]
+
+
+class Problem(Schema):
+    """An error, by RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="A sentence that says what is wrong and, where there is something, what to do.")
+    error: str = Field(description="The same sentence.")
+    request_id: str
+    errors: list[dict[str, str]] = Field([], description="The fields that are not as described.")
+
+
+class SearchFields(Schema):
+    """A question, and where to look for what answers it."""
+
+    q: str = Field(max_length=settings.QUESTION_MAX_CHARS, pattern=TEXT, description="The question.")
+    source: str = Field(
+        "", max_length=200, pattern=NO_NULL, description="The name of the one source to search; empty: all."
+    )
+    mode: Mode = Field("hybrid", description="How passages are found.")
+    limit: int | None = Field(None, ge=1, le=MAX_LIMIT, description="Passages at most.")
+
+
+class AskFields(SearchFields):
+    """A question to be answered."""
+
+    again: bool = Field(False, description="Write a new answer where there is an earlier one.")
+    stream: bool = Field(False, description="Stream server-sent events, as with `Accept: text/event-stream`.")
+
+
+class PassageOut(Schema):
+    """A passage; ``link`` leads to it on the original page or in our copy."""
+
+    number: int
+    score: float
+    title: str
+    url: str = Field(description="Empty where a browser cannot go.")
+    heading: str
+    section: str
+    text: str
+    preview: str
+    document: int
+    source: str
+    position: int
+    link: str
+    external: bool
+
+
+class SearchOut(Schema):
+    passages: list[PassageOut]
+    timings: dict[str, float] = Field(description="Milliseconds of each stage.")
+
+
+class NoticeOut(Schema):
+    kind: str
+    message: str
+
+
+class AnswerOut(Schema):
+    """An answer in Markdown, whose [1] are the numbers of its passages."""
+
+    answer: str
+    mode: Literal["llm", "extractive"]
+    passages: list[PassageOut]
+    notices: list[NoticeOut]
+    unsupported: list[str] = Field(description="Numbers and names in the answer that its passages do not have.")
+    error: str = Field(description="Why the language model did not finish; the passages are right all the same.")
+    timings: dict[str, float]
+    tokens: int
+    tokens_per_second: float
+
+
+class SourceOut(Schema):
+    """A source, and what of it can be found."""
+
+    id: int
+    name: str
+    documents: int
+    chunks: int
+
+
+class SourceAdminOut(SourceOut):
+    """A source as keys with the scope "admin" see it."""
+
+    kind: str
+    target: str
+    include: list[str]
+    exclude: list[str]
+    refresh_seconds: int | None
+    paused: bool
+    deleting: bool
+    readers: list[str]
+
+
+class SourceIn(Schema):
+    """A source to be made."""
+
+    name: str = Field(min_length=1, max_length=200)
+    kind: Literal["website", "sitemap", "github", "files", "urls", "jsonl"]
+    target: str = Field(min_length=1, max_length=2048, description="As `manage.py ingest` takes it.")
+    include: list[str] = Field([], max_length=100, description="Globs; none: everything.")
+    exclude: list[str] = Field([], max_length=100, description="Globs that win over `include`.")
+    max_pages: int | None = Field(None, ge=0, le=2**31 - 1)
+    max_depth: int = Field(8, ge=0, le=1000)
+    refresh_seconds: int | None = Field(None, ge=60, le=10**9)
+    readers: list[str] = Field([], max_length=100, description="Names of the groups that alone may read it.")
+
+
+class SourcesOut(Schema):
+    sources: list[SourceAdminOut | SourceOut]
+    next: str | None
+
+
+class DocumentOut(Schema):
+    id: int
+    source: str
+    title: str
+    url: str = Field(description="Empty where a browser cannot go.")
+    updated_at: datetime
+
+
+class DocumentsOut(Schema):
+    documents: list[DocumentOut]
+    next: str | None
+
+
+class DocumentTextOut(DocumentOut):
+    markdown: str
+
+
+class RunOut(Schema):
+    """One pass over a source."""
+
+    id: int
+    source: str
+    source_id: int
+    state: str
+    error: str
+    note: str = Field(description="Why it waits just now, if it does.")
+    created_at: datetime
+    finished_at: datetime | None
+    figures: dict[str, Any]
+
+
+class RunsOut(Schema):
+    runs: list[RunOut]
+    next: str | None

@@ -1,0 +1,161 @@
+"""The page's own question: an answer as HTML, which is kept for this reader.
+
+POST ``/ask`` takes what ``/api/ask`` takes, and ``after``, the key of the answer that this question follows on. The
+events are those of ``api.events`` in another form:
+
+passages   {"mode", "count", "html"}    the list of sources
+html       {"block", "html"}            a part of the answer; it replaces the part with the same number
+markdown   {"text"}                     the whole answer with its sources, to be copied
+discard, notice, timings, done, error   as there; notices of the kind "understood" say how a follow-up was read
+kept       {"key"}                      the answer is stored under this name, for this reader
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from search.access.admission import admit_request
+from search.access.caller import ASK
+from search.answering.answer import Event, Found, Timed, answer
+from search.answering.citations import Token
+from search.answering.draft import Notice
+from search.answering.rewriter import Exchange, condense
+from search.answering.support import Unsupported
+from search.answering.thinking import Discard
+from search.api.events import described, event_stream, first_event
+from search.api.v1.failures import failed
+from search.exceptions import FAILURES
+from search.forms import body_of, read_question
+from search.models import StoredAnswer
+from search.origins import from_another_site
+from search.pages.answer_html import AnswerHtml
+from search.pages.keeping import Recording
+from search.pages.readers import reader_of
+from search.pages.results import markdown_with_sources, numbered
+from search.questions import Passage, Question
+from search.timings import Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The answer is kept under this key."""
+
+    key: str
+
+
+@csrf_exempt  # ``origins`` tells our own pages from others
+@require_POST
+async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """Answer a question with a stream of events."""
+    if from_another_site(request):
+        return JsonResponse({"error": "Browsers may ask from this site's own pages only."}, status=403)
+    timings = Timings()
+    try:
+        with timings.stage("parse"):
+            caller = await admit_request(request, "page", ASK)
+            body = body_of(request)
+            question = read_question(body, caller, limit=settings.ANSWER_PASSAGES)
+        reader = await reader_of(request) if settings.ANSWERS_KEPT_DAYS else ""
+        before = await sync_to_async(answer_before)(reader, str(body.get("after", "")))
+        return await streamed(kept_answer(question, timings, Recording(reader, question.text, before)))
+    except FAILURES as error:
+        return failed(request, error)
+
+
+async def streamed(events: AsyncGenerator[Any, None]) -> StreamingHttpResponse:
+    """Return the response whose body is the stream. Raises what prevents the first event."""
+    first = await first_event(events)
+    stream = event_stream(events, first, PageEvents())
+    response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"  # nginx would hold the tokens back otherwise
+    return response
+
+
+def answer_before(reader: str, key: str) -> StoredAnswer | None:
+    """Return the reader's answer that a question follows on; none where it is gone or has rested for too long."""
+    recent = timezone.now() - timedelta(hours=settings.CONVERSATION_HOURS)
+    mine = StoredAnswer.objects.of_reader(reader).filter(key=key, created_at__gte=recent)
+    return mine.select_related("conversation").first()
+
+
+async def kept_answer(
+    question: Question, timings: Timings, recording: Recording
+) -> AsyncGenerator[Event | Stored, None]:
+    """Yield the answer's events, then the name that it is stored under."""
+    if recording.before:
+        with timings.stage("condense"):
+            history = await sync_to_async(exchanges)(recording.before)
+            alone = await condense(history, question.text)
+        if alone != question.text:
+            yield Notice("understood", f"Understood as: {alone}")
+        question = replace(question, text=alone, follow_up=True)
+    async with aclosing(answer(question, timings)) as events:
+        async for event in events:
+            recording.add(event)
+            yield event
+    if settings.ANSWERS_KEPT_DAYS:
+        stored = await sync_to_async(recording.store)(question)
+        yield Stored(stored.key if recording.reader else "")
+
+
+def exchanges(before: StoredAnswer) -> list[Exchange]:
+    """Return the last turns of a conversation, the newest last."""
+    turns = [before]
+    if before.conversation:
+        turns = list(before.conversation.answers.filter(id__lte=before.pk)[: settings.CONVERSATION_TURNS])[::-1]
+    return [Exchange(turn.read_as or turn.question, turn.markdown) for turn in turns]
+
+
+class PageEvents:
+    """The events of one answer as the page reads them: the sources and the answer are HTML."""
+
+    def __init__(self) -> None:
+        self._answer = AnswerHtml(extracts=False)
+        self._ended = False
+        self._text = ""
+        self._passages: tuple[Passage, ...] = ()
+
+    def __call__(self, events: Sequence[Event | Stored]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the events of the stream for those that wait; a block of the answer is rendered once."""
+        for event in events:
+            match event:
+                case Token() | Unsupported():
+                    self._answer.feed(event)
+                    self._text += event.text if isinstance(event, Token) else ""
+                    continue
+                case Timed():
+                    yield from self._blocks(final=True)
+                    self._ended = True
+                    yield "markdown", {"text": markdown_with_sources(self._text, self._passages)}
+                case Found(passages, mode):
+                    self._passages = passages
+                    self._answer = AnswerHtml(extracts=mode == "extractive")
+                    html = render_to_string("search/sources.html", {"sources": numbered(passages)})
+                    yield "passages", {"mode": mode, "count": len(passages), "html": html}
+                    continue
+                case Stored(key):
+                    yield "kept", {"key": key}
+                    continue
+                case Discard():
+                    self._answer.feed(event)
+                    self._text = ""
+            yield described(event)
+        if not self._ended:
+            yield from self._blocks()
+
+    def _blocks(self, *, final: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+        for block in self._answer.changed(final=final):
+            yield "html", {"block": block.number, "html": block.html}

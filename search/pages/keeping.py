@@ -1,0 +1,97 @@
+"""The events of an answer → a stored answer, and back.
+
+In: what a reader was shown, event by event. Out: a row of ``StoredAnswer`` with the passages as they were; later the
+passages and the events of such a row. Answers that broke off are not stored: who shares or rates one means all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from ingestion.models import Collection
+from search.answering import llm
+from search.answering.answer import Event, Found, Timed
+from search.answering.answer_cache import KINDS, Kept, worth_keeping
+from search.answering.citations import Token
+from search.answering.draft import DraftEvent, Notice
+from search.answering.prompt import PROMPT_VERSION
+from search.answering.support import Unsupported
+from search.answering.thinking import Discard
+from search.models import Conversation, StoredAnswer
+from search.questions import Passage, Question
+
+UNANSWERED_KIND = "unanswered"
+
+
+@dataclass
+class Recording:
+    """What a reader is being shown; ``before`` is the answer that a follow-up follows on."""
+
+    reader: str
+    asked: str
+    before: StoredAnswer | None = None
+    found: Found = field(default_factory=lambda: Found((), "extractive"))
+    events: list[DraftEvent] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    unanswered: bool = False
+
+    def add(self, event: Event) -> None:
+        """Take an event down."""
+        match event:
+            case Found():
+                self.found = event
+            case Token() | Unsupported() | Discard():
+                self.events.append(event)
+            case Notice(kind, _):
+                self.unanswered = self.unanswered or kind == UNANSWERED_KIND
+            case Timed(timings):
+                self.timings = timings
+
+    def store(self, question: Question) -> StoredAnswer:
+        """Store the answer to ``question``, which for a follow-up is not what was asked word by word."""
+        unanswered = self.unanswered or not self.found.passages
+        with transaction.atomic():
+            return StoredAnswer.objects.create(
+                reader=self.reader,
+                conversation=conversation_after(self.before) if self.before else None,
+                question=self.asked,
+                read_as=question.text if question.text != self.asked else "",
+                source=question.source,
+                version=question.version,
+                mode=self.found.mode,
+                outcome=StoredAnswer.Outcome.UNANSWERED if unanswered else StoredAnswer.Outcome.ANSWERED,
+                passages=[asdict(passage) for passage in self.found.passages],
+                pieces=[(type(event).__name__, asdict(event)) for event in worth_keeping(self.events)],
+                timings=self.timings,
+                versions=versions(),
+            )
+
+
+def conversation_after(before: StoredAnswer) -> Conversation:
+    """Return the conversation that an answer belongs to; its first follow-up begins one."""
+    if before.conversation is None:
+        before.conversation = Conversation.objects.create(reader=before.reader)
+        before.save(update_fields=["conversation"])
+    return before.conversation
+
+
+def versions() -> dict[str, str]:
+    """Return what makes the answers at the moment."""
+    searched = Collection.objects.searched()
+    found = {"collection": searched.name, "embedder": searched.model} if searched else {}
+    return {**found, "llm": settings.LLM_MODEL, "prompt": PROMPT_VERSION} if llm.configured() else found
+
+
+def passages_of(stored: StoredAnswer) -> list[Passage]:
+    """Return the passages as they were."""
+    return [Passage.restored(fields) for fields in stored.passages]
+
+
+def events_of(stored: StoredAnswer) -> list[Kept]:
+    """Return the events that the answer was made of."""
+    pieces: list[tuple[str, dict[str, Any]]] = stored.pieces
+    return [KINDS[kind](**fields) for kind, fields in pieces]

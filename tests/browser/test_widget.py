@@ -1,0 +1,105 @@
+"""The widget on a page of another site, whose own policy allows no styles but its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.actions import QUESTION, Sites, watched
+from tests.support.search_services import ATTACK, ModelServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.e2e]
+
+
+@contextmanager
+def foreign_page(sites: Sites, port: int) -> Iterator[str]:
+    """Serve a page with the widget, dark by its own choice."""
+    server = sites.generating.rstrip("/")
+    html = f"""<!doctype html><html lang="de" data-theme="dark"><title>Host</title><body><p>Host page</p>
+        <script src="{server}/static/search/widget.js" defer data-accent="#0a58ca" data-sources="Handbook,Site"
+        data-questions="{QUESTION}|Other?" data-note="Vorsicht."></script></body></html>"""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            policy = f"default-src 'none'; script-src {server}; connect-src {server}; img-src 'self'"
+            self.send_header("Content-Security-Policy", policy)
+            self.end_headers()
+            self.wfile.write(html.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    web = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{web.server_port}/"
+    finally:
+        web.shutdown()
+        web.server_close()
+        thread.join()
+
+
+def test_it_searches_and_answers_on_a_foreign_page(
+    sites: Sites, model: ModelServer, page: Page, pictures: Path
+) -> None:
+    model.pieces = [ATTACK, " Run ", "makemigrations", " [1]."]
+    with foreign_page(sites, urlsplit(sites.foreign).port or 0) as address:
+        page.goto(address)
+        page.get_by_role("button", name="Doku fragen").click()
+        box = page.get_by_role("searchbox", name="Suchen oder eine Frage stellen")
+        box.fill("cache in redis")
+        link = page.get_by_role("link", name="Redis backend")
+        link.wait_for()
+        assert link.get_attribute("href") == "https://docs.example.org/topics/cache/#redis-backend"
+        page.get_by_label("Suchen in").select_option("Handbook")
+        box.fill(QUESTION)
+        page.keyboard.press("Enter")
+        page.get_by_text("Beantwortet.").wait_for()
+        assert ATTACK in page.locator(".answer").inner_text()
+        page.get_by_role("link", name="Source 1").click()
+        assert page.url == address
+        assert page.locator("#source-1 .passage-text").is_visible()
+        title = page.locator("#source-1 .passage-title")
+        assert title.get_attribute("href") == f"{sites.generating}documents/911/#p0"
+        assert page.locator(".root").get_attribute("data-theme") == "dark"
+        page.screenshot(path=pictures / "widget.png")
+        page.evaluate("document.documentElement.dataset.theme = 'light'")
+        page.locator(".root[data-theme=light]").wait_for(state="attached")
+        page.screenshot(path=pictures / "widget-light.png")
+        page.keyboard.press("Escape")
+        assert not page.get_by_role("dialog").is_visible()
+        assert page.evaluate("window.hacked") is None
+        assert page.context.cookies() == []
+
+
+def test_it_is_refused_on_a_page_that_is_not_named(sites: Sites, browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with foreign_page(sites, 0) as address:
+        page.goto(address)
+        page.get_by_role("button", name="Doku fragen").click()
+        page.get_by_role("button", name=QUESTION).click()
+        page.get_by_text("Die Antwort kam nicht an.").wait_for()
+    context.close()
+
+
+def test_its_own_page_shows_it(sites: Sites, model: ModelServer, browser: Browser) -> None:
+    for page in watched(browser.new_context()):
+        page.goto(f"{sites.generating}widget/")
+        assert "widget.js" in page.locator("pre").inner_text()
+        page.get_by_role("button", name="Ask the docs").click()
+        page.get_by_role("searchbox").fill(QUESTION)
+        page.keyboard.press("Enter")
+        page.get_by_text("Answered.").wait_for()
+        assert "Run makemigrations" in page.locator("dialog .answer").inner_text()

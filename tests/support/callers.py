@@ -1,0 +1,31 @@
+"""Callers of every kind, as rows: keys, readers in groups, and a source that only a group may read."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import Group, User
+
+from ingestion.models import Source
+from search.access.keys import issue
+from search.models import ApiKey
+
+
+def make_key(name: str = "program", *, sources: tuple[Source, ...] = (), **fields: object) -> str:
+    """A key that may search and ask, unless ``fields`` say otherwise."""
+    return issue(ApiKey(name=name, **fields), sources)
+
+
+def make_reader(name: str, *groups: Group) -> User:
+    user = User.objects.create_user(name, password="correct horse")
+    user.groups.set(groups)
+    return user
+
+
+def restrict(source_id: int, group: str = "Insiders") -> Group:
+    """Let only one group read a source."""
+    readers, _ = Group.objects.get_or_create(name=group)
+    Source.objects.get(id=source_id).readers.add(readers)
+    return readers
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
