@@ -1,8 +1,9 @@
 """From a question to an answer, as numbered data flow.
 
 1. ``forms`` reads a question from a request or a command line (``questions.Question``).
-2. ``retrieval`` embeds it in this process, asks Milvus and joins the hits with the rows: what the database does not
-   confirm is never shown.
+2. ``retrieval`` finds out where to search (``selection``: sources, versions, paths), corrects words that no document
+   has, embeds the question in this process, asks Milvus, fuses the channels and joins the hits with the rows: what the
+   database does not confirm is never shown. Copies are folded into one passage.
 3. ``answering`` bounds and fences the passages for the language model and streams what it says of them. Without a
    language model it takes the sentences that answer best. Generated text is cleaned, its citations are checked, and
    what the passages do not bear out is marked. A question that the passages do not speak of is refused.
@@ -19,7 +20,11 @@ Glossary, besides that of ``ingestion``:
 question      what a reader asks, with its options (source, limit, mode)
 mode          how passages are found: hybrid, dense or sparse
 hit           a key with its score, as Milvus returns it
-passage       a chunk that was found, with title and address from the database
+passage       a chunk that was found, with title and address from the database; it may have grown by its neighbours
+excerpt       what was found of a passage that has grown
+copy          another document that says the same as a passage, or says it of another version
+part          one of the questions that a question of several consists of
+exchange      a question of a conversation and its answer; a follow-up is condensed so that it stands alone
 citation      the number of a passage in an answer, and what a browser is told of that passage
 extract       sentences of one passage that answer without a language model
 event         one step of an answer: found, token, notice, unsupported, discard, timed, done

@@ -36,6 +36,7 @@ class SourceLine:
     known: int
     failed: int
     active: bool
+    paused: bool
     wait: str  # why it waits, or what went wrong
 
 
@@ -59,16 +60,17 @@ def live(request: HttpRequest) -> HttpResponse:
 
 def source_lines(found: Status) -> list[SourceLine]:
     """Return every source with its progress."""
-    ids = dict(Source.objects.values_list("name", "id"))
+    rows = {name: (pk, paused) for name, pk, paused in Source.objects.values_list("name", "id", "paused")}
     lines = []
     for source in found.sources:
         known = sum(source.documents.values())
         left = sum(source.documents.get(state, 0) for state in Document.ACTIVE)
         failed = sum(source.documents.get(state, 0) for state in Document.UNSUCCESSFUL)
         active = source.state in Run.ACTIVE
-        paused = f"Its host is left alone until {source.paused_until:%H:%M:%S}." if source.paused_until else ""
-        wait = source.error or source.note or paused
-        lines.append(SourceLine(ids.get(source.name, 0), source, known - left, known, failed, active, wait))
+        pk, paused = rows.get(source.name, (0, False))
+        left_alone = f"Its host is left alone until {source.paused_until:%H:%M:%S}." if source.paused_until else ""
+        wait = "Paused by staff." if paused else source.error or source.note or left_alone
+        lines.append(SourceLine(pk, source, known - left, known, failed, active, paused, wait))
     return lines
 
 
@@ -114,6 +116,23 @@ def retry_failed(source: Source) -> str:
     return f"{source}: {failed.queue(run_id=run.pk)} documents are tried again."
 
 
-ACTIONS: dict[str, Callable[[Source], str]] = {"ingest": ingest, "retry": retry_failed}
+def pause(source: Source) -> str:
+    """List and fetch nothing of the source until it is resumed."""
+    Source.objects.filter(pk=source.pk).update(paused=True)
+    return f"{source} is paused: what was fetched is still embedded, and nothing more is fetched."
+
+
+def resume(source: Source) -> str:
+    """Let the source go on."""
+    Source.objects.filter(pk=source.pk).update(paused=False)
+    return f"{source} goes on."
+
+
+ACTIONS: dict[str, Callable[[Source], str]] = {
+    "ingest": ingest,
+    "retry": retry_failed,
+    "pause": pause,
+    "resume": resume,
+}
 
 admin.site.index_template = "ingestion/first_page.html"

@@ -210,7 +210,7 @@ def scope(question: Question) -> str:
     visible = question.caller.sources
     seen = "all" if visible is None else sorted(visible)
     asked = (question.source, question.version, question.path, question.limit, question.mode)
-    return digest(repr((*asked, seen, model, searched)))
+    return digest(repr((asked, seen, model, searched)))
 
 
 def alike(question: Question, best: Passage) -> str:

@@ -28,7 +28,7 @@ COMPLETE = ("", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "comple
 class Notice:
     """A sentence for the reader about the answer.
 
-    Kinds: thinking, waiting, read, cut, refused, unanswered, remembered, understood.
+    Kinds: searched, thinking, waiting, read, cut, refused, unanswered, remembered, understood.
     """
 
     kind: str

@@ -5,7 +5,7 @@ token        {"text", "citation"}     citation is a passage's number or 0
 unsupported  {"missing": [name, …]}   the sentence before says what its passages do not have
 discard      {}                       the tokens so far were the model's thoughts, and are no answer
 notice       {"kind", "message"}      for readers; kinds: thinking, waiting, read, cut, refused, unanswered,
-                                      remembered
+                                      remembered, searched
 timings      {stage: ms, …, "total": ms}
 done         {} or {"tokens", "tokens_per_second"}, of a language model
 error        {"message"}              for readers; what came before stays valid

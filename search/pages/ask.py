@@ -69,8 +69,8 @@ async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     timings = Timings()
     try:
         with timings.stage("parse"):
-            body = body_of(request)
             caller = await admit_request(request, "page", ASK)
+            body = body_of(request)
             question = read_question(body, caller, limit=settings.ANSWER_PASSAGES)
         reader = await reader_of(request) if settings.ANSWERS_KEPT_DAYS else ""
         before = await sync_to_async(answer_before)(reader, str(body.get("after", "")), caller)

@@ -18,11 +18,12 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from search.access.admission import admit_request
-from search.access.caller import SEARCH
+from search.access.admission import admit
+from search.access.caller import SEARCH, Caller
 from search.access.identify import identify
 from search.answering import llm
 from search.answering.answer import NOTHING_FOUND
+from search.api.v1.failures import failed
 from search.catalogue import overview, stored_document
 from search.exceptions import FAILURES, AccessRefused, headers_of, public_message, status_of
 from search.forms import read_question
@@ -61,7 +62,7 @@ async def page(request: HttpRequest) -> HttpResponse:
     status: int = HTTPStatus.OK
     headers: dict[str, str] = {}
     if "q" in request.GET:
-        found, status, headers = await results_of(request)
+        found, status, headers = await results_of(request, caller)
         shown |= found
     response = render(request, "search/page.html", shown, status=status)
     for name, value in headers.items():
@@ -73,19 +74,23 @@ async def page(request: HttpRequest) -> HttpResponse:
 @never_cache
 async def results(request: HttpRequest) -> HttpResponse:
     """Show what is found, as a part of the page."""
-    shown, status, headers = await results_of(request)
+    try:
+        caller = await sync_to_async(identify)(request, "page")
+    except AccessRefused as error:
+        return failed(request, error)
+    shown, status, headers = await results_of(request, caller)
     response = render(request, "search/results.html", shown, status=status)
     for name, value in headers.items():
         response[name] = value
     return response
 
 
-async def results_of(request: HttpRequest) -> tuple[dict[str, Any], int, dict[str, str]]:
+async def results_of(request: HttpRequest, caller: Caller) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Return what the templates show of a search, and the response's status and headers."""
     timings = Timings()
     try:
         with timings.stage("parse"):
-            caller = await admit_request(request, "page", SEARCH)
+            await sync_to_async(admit)(caller, SEARCH)
             question = read_question(request.GET, caller, limit=RESULTS)
         passages = await retrieve_queued(question, timings)
     except FAILURES as error:

@@ -68,13 +68,12 @@ async def ask(request: HttpRequest) -> HttpResponseBase:
         with timings.stage("parse"):
             caller = await admit_request(request, "page", ASK)
             question = read_question(body_of(request), caller, limit=settings.ANSWER_PASSAGES)
-        recording = Recording("", question.text)
-        return await streamed(kept_answer(question, timings, recording))
+        return await streamed(kept_answer(question, timings, Recording("", question.text)))
     except FAILURES as error:
         return failed(request, error)
 
 
-@require_http_methods(["GET", "OPTIONS"])
+@require_http_methods(["GET", "HEAD", "OPTIONS"])
 @for_allowed_sites
 async def found(request: HttpRequest) -> HttpResponseBase:
     """Show what is found, as a part of the widget."""

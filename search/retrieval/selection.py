@@ -38,17 +38,15 @@ def selected(question: Question) -> Selection:
     could hide everything else.
     """
     finished = Run.objects.filter(source=OuterRef("pk"), state=Run.State.FINISHED)
-    seen = Source.objects.filter(question.caller.visible("id"))
-    sources = list(seen.annotate(is_read=Exists(finished)))
-    living = [source for source in sources if not source.deleting]
+    sources = list(Source.objects.annotate(is_read=Exists(finished)))
+    living = [source for source in sources if not source.deleting and question.caller.sees(source.pk)]
     chosen = of_version(named(living, question.source), question)
-    if not chosen and not question.source and not question.version and (sources or question.caller.sources is not None):
+    if not chosen and not question.source and not question.version and sources:
         raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
     prefixes = tuple(sorted(prefix for source in chosen for prefix in prefixes_of(source, question.path)))
     if question.path and not prefixes:
         raise QuestionRefused(f"No source has addresses that begin with {question.path!r}.")
-    everything = question.caller.sources is None and len(chosen) == len(sources)
-    return Selection(() if everything else tuple(source.pk for source in chosen), prefixes)
+    return Selection(() if len(chosen) == len(sources) else tuple(source.pk for source in chosen), prefixes)
 
 
 def named(sources: Sequence[Source], name: str) -> list[Source]:

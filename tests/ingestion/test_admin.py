@@ -65,6 +65,12 @@ def test_globs_are_written_one_per_line_and_come_back_so(admin_client: Client) -
     assert "*.md\nguide/*" in page
 
 
+def test_a_version_belongs_to_a_product(admin_client: Client) -> None:
+    assert "Name the product" in add(admin_client, version="5.2")
+    add(admin_client, product="django", version="5.2")
+    assert (Source.objects.get().product, Source.objects.get().version) == ("django", "5.2")
+
+
 def test_the_same_target_twice_is_refused(admin_client: Client) -> None:
     add(admin_client)
     page = add(admin_client, name="again", target="https://DOCS.example.org:443/guide/")

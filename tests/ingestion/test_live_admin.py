@@ -60,6 +60,18 @@ def test_a_source_can_be_read_again(admin_client: Client) -> None:
     assert Run.objects.get().source == source
 
 
+def test_a_source_is_paused_and_resumed(admin_client: Client) -> None:
+    source = make_source()
+    Run.objects.create(source=source, state=Run.State.RUNNING)
+    assert ">Pause</button>" in admin_client.get(LIVE).content.decode()
+    admin_client.post(ACT, {"source": source.name, "do": "pause"})
+    page = admin_client.get(LIVE).content.decode()
+    assert "Paused by staff." in page
+    assert ">Resume</button>" in page
+    admin_client.post(ACT, {"source": source.name, "do": "resume"})
+    assert not Source.objects.get().paused
+
+
 def test_who_may_not_see_sources_sees_none_of_it(client: Client) -> None:
     user = User.objects.create_user("reader", is_staff=True)
     client.force_login(user)

@@ -12,16 +12,20 @@ from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from ingestion.models import Chunk, Document
 from search.access.caller import OPERATOR
 from search.answering import llm
 from search.answering.answer import Done, Event, Found, Timed, answer
 from search.answering.citations import Token
+from search.answering.draft import Notice
 from search.answering.extractive import EXTRACT_CHARS, EXTRACTS, best_extracts
+from search.answering.support import Unsupported
 from search.api import events as stream
 from search.exceptions import LLMFailed
 from search.passage_text import units
 from search.questions import Question
 from search.timings import Timings
+from tests.support.rows import make_chunk
 from tests.support.search_services import ROWS, ModelServer
 
 QUESTION = Question("How do I create migrations after changing a model?", OPERATOR)
@@ -129,6 +133,31 @@ def test_what_a_passage_cites_is_not_our_citation(index: None) -> None:
     events = events_of(Question("zebra stripes", OPERATOR, source="Site", limit=1))
     cited = [e for e in events if isinstance(e, Token) and e.citation]
     assert [(e.text, e.citation) for e in cited] == [("[1]", 1)]
+
+
+def test_the_model_reads_what_stands_around_a_passage(index: None, language_model: ModelServer) -> None:
+    before, found_text, after = "It is made of steps.", ROWS[3].text, "Tags are written in braces."
+    Document.objects.filter(id=912).update(markdown=f"{before}\n\n{found_text}\n\n{after}")
+    start = len(before) + 2
+    row = Chunk.objects.get(document=912)
+    Chunk.objects.filter(pk=row.pk).update(position=1, start=start, end=start + len(found_text))
+    for position, text, at in ((0, before, 0), (2, after, start + len(found_text) + 2)):
+        make_chunk(row.document, position, text=text, start=at, end=at + len(text), heading=row.heading)
+    language_model.pieces = ["Tags stand in braces, `x_y` do not [1]."]
+    events = events_of(Question("What is a template with variables?", OPERATOR, limit=1))
+    assert isinstance(events[0], Found)
+    [passage] = events[0].passages
+    assert passage.text == f"{before}\n\n{found_text}\n\n{after}"
+    assert passage.text in language_model.requests[0]["messages"][1]["content"]
+    shown = passage.as_citation(1)
+    assert (shown["preview"], shown["link"]) == (found_text, "/documents/912/#p1")
+    assert [e.missing for e in events if isinstance(e, Unsupported)] == [("x_y",)]
+
+
+def test_readers_are_told_what_else_was_searched_for(index: None) -> None:
+    question = Question("What of keeping pages?", OPERATOR, parts=("How do I cache in Redis?",))
+    notices = [e for e in events_of(question) if isinstance(e, Notice)]
+    assert notices[0] == Notice("searched", "Also searched for: “How do I cache in Redis?”.")
 
 
 def test_every_stage_is_timed(index: None) -> None:

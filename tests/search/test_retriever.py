@@ -16,7 +16,7 @@ from ingestion.coordination import circuit_breaker
 from ingestion.embedding import embedder
 from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
-from ingestion.types import Hit, ModelSpec
+from ingestion.types import EmbeddedChunk, Hit, ModelSpec
 from ingestion.vector_store.store import QueryVectors, open_store
 from search.access.caller import OPERATOR
 from search.catalogue import indexed_sources, overview
@@ -28,7 +28,7 @@ from search.retrieval.retriever import retrieve
 from search.retrieval.selection import Selection
 from search.timings import Timings
 from tests.conftest import wait_until
-from tests.support.search_services import COLLECTION, HANDBOOK, ROWS, SITE, write_vectors
+from tests.support.search_services import COLLECTION, HANDBOOK, ROWS, SITE, vectors, write_vectors
 
 
 def ask(text: str, **options: object) -> list[Passage]:
@@ -67,6 +67,42 @@ def test_it_searches_one_source_only(index: None) -> None:
     assert len(found) == 3
 
 
+def test_it_searches_below_a_path_only(index: None) -> None:
+    site = "https://docs.example.org/topics/cache/"
+    with_addresses()
+    found = ask("How do I create migrations?", path="https://docs.example.org/topics/", limit=50)
+    assert {p.url for p in found} == {site}
+    assert ask("How do I create migrations?", path="https://elsewhere.example/") == []
+    assert {p.document for p in ask("variables", path="file:///handbook/templates")} == {912}
+
+
+def with_addresses() -> None:
+    """Milvus has the documents' addresses, as after real indexing."""
+    store = open_store(COLLECTION, project.EMBED_DIMENSION)
+    store.upsert(
+        [
+            EmbeddedChunk(r.key, n, r.document, r.source, r.url, r.title, r.heading, r.position, r.text, v)
+            for n, (r, v) in enumerate(zip(ROWS, vectors(), strict=True))
+        ]
+    )
+
+
+def test_the_parts_of_a_question_are_searched_for_together(index: None) -> None:
+    parts = ("How do I reverse a migration?", "How do I cache in Redis?")
+    text = "I want to undo what was done to the database and keep pages in memory somewhere."
+    found = ask(text, parts=parts, limit=50)
+    best = {part: next(p for p in found if p.found_by == part) for part in parts}
+    assert [(p.document, p.position) for p in best.values()] == [(911, 2), (921, 0)]
+    assert found == sorted(found, key=lambda p: -p.score)
+    assert len({(p.document, p.position) for p in found}) == len(found)
+
+
+def test_the_order_does_not_depend_on_the_limit(index: None) -> None:
+    whole = ask("How do I create migrations?", limit=50)
+    for limit in range(1, len(whole)):
+        assert ask("How do I create migrations?", limit=limit) == whole[:limit]
+
+
 def test_it_refuses_an_unknown_source(index: None) -> None:
     with pytest.raises(QuestionRefused, match="no source named 'Nowhere'"):
         ask("migrations", source="Nowhere")
@@ -95,14 +131,14 @@ def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
     question = Question("q", OPERATOR, limit=3)
     found = retriever.search(store, {"q": {}}, question, Selection(), Timings())  # type: ignore[arg-type]
     assert [(p.document, p.position) for p in found] == [(911, 0), (911, 1), (911, 2)]
-    assert store.asked == [100, 400]
+    assert store.asked == [120, 480]
 
 
 def test_it_stops_asking_when_milvus_has_no_more(rows: None) -> None:
     store = FakeStore([ROWS[0].key])
     question = Question("q", OPERATOR, limit=3)
     assert len(retriever.search(store, {"q": {}}, question, Selection(), Timings())) == 1  # type: ignore[arg-type]
-    assert store.asked == [100]
+    assert store.asked == [120]
 
 
 def test_it_never_asks_for_more_than_the_maximum(rows: None) -> None:

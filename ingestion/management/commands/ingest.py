@@ -70,6 +70,8 @@ class Command(VersionedCommand):
     def handle(self, *args: Any, targets: list[str], **options: Any) -> None:
         console = Console(stderr=True)
         expanded = expand(targets)
+        if options["version"] and not options["product"]:
+            raise CommandError("Name the product that this is a version of, as in: --product django --version 5.2")
         if options["dry_run"]:
             self.estimate(expanded, options)
         elif options["accept_missing"]:

@@ -14,7 +14,7 @@ import numpy as np
 from django.conf import settings
 from django.utils import timezone
 
-from ingestion.models import Chunk, ChunkQuerySet, TermFrequencies
+from ingestion.models import Chunk, ChunkQuerySet, SourceReader, TermFrequencies
 from ingestion.words.vocabulary import VocabularyCounter
 from ingestion.words.weights import chunk_weights
 
@@ -43,11 +43,13 @@ def recount_if_due() -> bool:
 
 def recount(chunks: int) -> None:
     """Count the terms of the rows, of which there are ``chunks``, and store the result."""
-    rows = sample(chunks).values_list("text", "heading", "document__title").iterator(chunk_size=ROWS_AT_ONCE)
+    restricted = set(SourceReader.objects.values_list("source", flat=True))
+    fields = ("text", "heading", "document__title", "document__source")
     held, counter = [], VocabularyCounter()
-    for text, heading, title in rows:
+    for text, heading, title, source in sample(chunks).values_list(*fields).iterator(chunk_size=ROWS_AT_ONCE):
         held.append(chunk_weights(text, heading, title).terms)
-        counter.add(f"{heading}\n{text}")
+        if source not in restricted:  # everybody may see a correction
+            counter.add(f"{heading}\n{text}")
     terms, counts = np.unique(np.concatenate([np.empty(0, np.uint32), *held]), return_counts=True)
     TermFrequencies.objects.update_or_create(
         pk=1,

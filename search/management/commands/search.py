@@ -42,6 +42,8 @@ class Command(VersionedCommand):
         if options["json"]:
             self.stdout.write(json.dumps([p.as_row() for p in passages]))
         else:
+            for text in dict.fromkeys(passage.found_by for passage in passages if passage.found_by):
+                self.stdout.write(f"Also searched for: {text}\n")
             self.stdout.write("\n\n".join(map(shown, passages)) or "Nothing found.")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from ingestion.management.commands.ingest import Command
 from ingestion.models import Chunk, Document, Run, Source
 from tests.support.rows import make_chunk, make_document, make_source
 
@@ -64,6 +65,20 @@ def test_the_crawl_policy_is_stored_with_the_source() -> None:
     source = Source.objects.get()
     assert (source.delay_seconds, source.connections) == (2.5, 1)
     assert source.spec().crawl_policy.delay_seconds == 2.5
+
+
+def test_a_source_names_its_product_and_version() -> None:
+    ingest("https://docs.example.org/en/5.2/", "--product", "django", "--version", "5.2")
+    ingest("https://docs.example.org/en/5.2/", "--connections", 1)
+    source = Source.objects.get()
+    assert (source.product, source.version, source.connections) == ("django", "5.2", 1)
+    with pytest.raises(CommandError, match="--product"):
+        ingest("https://docs.example.org/en/5.1/", "--version", "5.1")
+
+
+def test_the_version_is_an_option_on_the_command_line_too() -> None:
+    parser = Command().create_parser("manage.py", "ingest")
+    assert parser.parse_args(["/docs", "--product", "django", "--version", "5.2"]).version == "5.2"
 
 
 def test_a_person_accepts_that_pages_are_missing(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,40 @@ def test_each_channel_answers_for_itself(store: VectorStore) -> None:
         "words": Hit(key(5), 4.0),
     }
     assert [hit.key for hit in found["words"]] == keys(5, 2)
+
+
+def test_several_queries_are_one_request_of_each_channel(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.upsert([embedded(n) for n in range(6)])
+    asked: list[tuple[str, int]] = []
+    search = store._search
+
+    def counting(channel: str, vectors: Sequence[Any], limit: int, where: str) -> list[list[Hit]]:
+        asked.append((channel, len(vectors)))
+        return search(channel, vectors, limit, where)
+
+    monkeypatch.setattr(store, "_search", counting)
+    without_words = {channel: vector for channel, vector in asking(4).items() if channel != "words"}
+    found = store.search([{**asking(3), "words": {5: 4.0}}, without_words], limit=1)
+    assert sorted(asked) == [("dense", 2), ("sparse", 2), ("words", 1)]
+    assert [set(each) for each in found] == [{"dense", "sparse", "words"}, {"dense", "sparse"}]
+    assert [each["dense"] for each in found] == [[Hit(key(3), 1.0)], [Hit(key(4), 1.0)]]
+    assert store.search([], limit=1) == []
+
+
+def test_addresses_are_searched_below_a_prefix(store: VectorStore) -> None:
+    addresses = ["https://d.example/a_b/1", "https://d.example/a_b", "https://d.example/axb/1", 'file:///ü%20 "%/x']
+    store.upsert([replace(embedded(n), url=url, source_id=n % 2) for n, url in enumerate(addresses)])
+
+    def below(*prefixes: str, **where: Any) -> set[str]:
+        hits = store.search([asking(1)], limit=10, prefixes=prefixes, **where)[0]["dense"]
+        return {addresses[int(hit.key, 16)] for hit in hits}
+
+    assert below("https://d.example/a_b/") == {addresses[0]}
+    assert below("https://d.example/a_b") == set(addresses[:2])
+    assert below('file:///ü%20 "%/') == {addresses[3]}
+    assert below("https://d.example/axb/", "file:") == set(addresses[2:])
+    assert below("https://d.example/", source_ids=[1]) == {addresses[1]}
+    assert below("https://other.example/") == set()
 
 
 def test_terms_are_numbers_of_32_bits(store: VectorStore) -> None:

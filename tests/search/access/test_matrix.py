@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
@@ -16,10 +16,13 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.test import AsyncClient
 from django.urls import URLPattern, get_resolver
+from django.utils import timezone
 from pytest_django import Settings
 
-from ingestion.models import Run, Source
+from ingestion.models import Chunk, Run, Source
 from search.api.v1.routes import api
+from search.models import StoredAnswer
+from search.retrieval.passages import passage_of
 from tests.support.callers import bearer, make_key, make_reader, restrict
 from tests.support.search_services import HANDBOOK, SITE
 
@@ -38,8 +41,18 @@ ASKING: Verdict = (IN, REFUSED, IN, IN, IN)
 OF_THE_GROUP: Verdict = (HIDDEN, HIDDEN, HIDDEN, IN, IN)
 OF_STAFF: Verdict = (REFUSED, REFUSED, REFUSED, IN, REFUSED)
 
+OF_ITS_READER: Verdict = (HIDDEN,) * 5
+
 VERDICTS: dict[str, dict[str, Verdict]] = {
     "": {"GET": ALL},
+    "results": {"GET": ALL},
+    "ask": {"POST": ASKING},
+    "answers/<str:key>/": {"GET": OF_THE_GROUP},
+    "answers/<str:key>/mine": {"GET": OF_ITS_READER},
+    "answers/<str:key>/change": {"POST": OF_ITS_READER},
+    "widget/": {"GET": ALL},
+    "widget/ask": {"POST": ASKING, "OPTIONS": ALL},
+    "widget/results": {"GET": ALL, "OPTIONS": ALL},
     "documents/<int:document_id>/": {"GET": OF_THE_GROUP},
     "login/": {"GET": ALL, "POST": ALL, "PUT": ALL, "OPTIONS": ALL},
     "logout/": {"POST": ALL, "OPTIONS": ALL},
@@ -68,11 +81,14 @@ VERDICTS: dict[str, dict[str, Verdict]] = {
     "metrics": {"GET": ALL},  # of callers on this machine, as those of tests are
 }
 BODIES = {
+    "ask": {"q": QUESTION},
+    "answers/<str:key>/change": {"do": "share"},
+    "widget/ask": {"q": QUESTION},
     "api/ask": {"q": QUESTION},
     "api/v1/ask": {"q": QUESTION},
     "api/v1/sources": {"name": "New", "kind": "website", "target": "https://docs.example.org/new/"},
 }
-QUESTIONS = ("", "api/search", "api/v1/search")
+QUESTIONS = ("", "results", "widget/results", "api/search", "api/v1/search")
 
 
 @dataclass(frozen=True)
@@ -114,6 +130,15 @@ def kinds(
     settings.REQUEST_LIMITS = {"search": ("", ""), "ask": ("", "")}
     group = restrict(HANDBOOK)
     Run.objects.create(id=1, source_id=HANDBOOK, state=Run.State.FINISHED)
+    StoredAnswer.objects.create(
+        key="kept",
+        reader="somebody",
+        question="How do I run makemigrations?",
+        mode="llm",
+        outcome="answered",
+        shared_at=timezone.now(),
+        passages=[asdict(passage_of(Chunk.objects.filter(document__source=HANDBOOK).earliest("id"), 1.0))],
+    )
     site = Source.objects.get(id=SITE)
     made: tuple[dict[str, Any], ...] = (
         {},
@@ -151,7 +176,7 @@ def send(method: str, route: str, caller: dict[str, Any]) -> Answer:
     return answer
 
 
-ARGUMENTS = {"document_id": 911, "source_id": HANDBOOK, "run_id": 1}
+ARGUMENTS = {"document_id": 911, "source_id": HANDBOOK, "run_id": 1, "key": "kept"}
 
 
 def expected(route: str, method: str, who: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Group
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.models import Chunk, TermFrequencies
+from ingestion.models import Chunk, SourceReader, TermFrequencies
 from ingestion.pipeline.index.term_counts import recount_if_due
 from ingestion.words.vocabulary import Vocabulary, VocabularyCounter, acronyms_of
 from search.access.caller import OPERATOR
@@ -64,6 +65,20 @@ def test_what_a_question_may_mean(question: str, text: str) -> None:
 def test_a_long_question_is_corrected_in_a_few_words_only() -> None:
     text = meant("decroator decoratr decorattor decorater of views")
     assert text.split() == ["decorator", "decorator", "decorator", "decorater", "of", "views"]
+
+
+@pytest.mark.django_db
+def test_words_that_not_everybody_may_read_correct_nothing() -> None:
+    document = make_document(make_source(), title="Secret")
+    document.source.readers.add(Group.objects.create(name="staff"))
+    for position in range(3):
+        make_chunk(document, position, text="The projectname of it.", state=Chunk.State.INDEXED)
+    assert recount_if_due()
+    assert meant("projectnmae") == ""
+    SourceReader.objects.all().delete()
+    TermFrequencies.objects.all().delete()
+    assert recount_if_due()
+    assert meant("projectnmae") == "projectname"
 
 
 @pytest.mark.django_db

@@ -33,7 +33,7 @@ export async function post(url, body, signal) {
 
 // A proxy's error may be anything.
 async function reason(response) {
-  if (response.headers.get("Content-Type") !== "application/json") return UNAVAILABLE;
+  if (!/^application\/(problem\+)?json/.test(response.headers.get("Content-Type"))) return UNAVAILABLE;
   return (await response.json()).error;
 }
 
