@@ -45,7 +45,8 @@ class Copy(NamedTuple):
 class Passage:
     """A stored chunk that answers; every field but ``score`` comes from the database.
 
-    ``text`` may have grown by its neighbours; then ``excerpt`` is what was found.
+    ``text`` may have grown by its neighbours; then ``excerpt`` is what was found. ``found_by`` is the text that found
+    it, where that is not the question: a part of it, or what it may mean.
     """
 
     score: float
@@ -60,6 +61,7 @@ class Passage:
     version: str = ""
     excerpt: str = ""
     copies: tuple[Copy, ...] = ()
+    found_by: str = ""
 
     @property
     def section(self) -> str:
@@ -93,6 +95,7 @@ class Passage:
             "source": self.source,
             "version": self.version,
             "position": self.position,
+            "found_by": self.found_by,
             "also": [{"source": c.source, "version": c.version, "url": c.url} for c in self.copies],
         }
 

@@ -8,13 +8,14 @@ from django.db import models
 class TermFrequencies(models.Model):
     """The one row of the last count: ``terms`` and ``counts`` are little-endian uint32, terms in ascending order.
 
-    ``sampled`` chunks were counted of the ``chunks`` that there were.
+    ``sampled`` chunks were counted of the ``chunks`` that there were. ``vocabulary`` is a packed ``Vocabulary``.
     """
 
     chunks = models.PositiveIntegerField()
     sampled = models.PositiveIntegerField()
     terms = models.BinaryField()
     counts = models.BinaryField()
+    vocabulary = models.BinaryField(default=bytes)
     counted_at = models.DateTimeField()
 
     def __str__(self) -> str:

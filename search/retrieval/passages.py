@@ -6,7 +6,8 @@ whose source is not being deleted. Title, heading and address come from the rows
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ingestion.models import Chunk
 from ingestion.types import Hit
@@ -29,9 +30,12 @@ def with_rows(hits: Sequence[Hit], limit: int) -> Iterator[tuple[Hit, Chunk]]:
         yield from ((hit, by_key[hit.key]) for hit in part if hit.key in by_key)
 
 
-def passages_of(found: Iterable[Found]) -> list[Passage]:
-    """Return the passages of folded hits."""
-    return [passage_of(each.row, each.score, copies_of(each)) for each in found]
+def passages_of(found: Iterable[Found], found_by: Mapping[str, str]) -> list[Passage]:
+    """Return the passages of folded hits; ``found_by`` names the text that found a key, if it was not the question."""
+    return [
+        replace(passage_of(each.row, each.score), copies=copies_of(each), found_by=found_by.get(each.row.key, ""))
+        for each in found
+    ]
 
 
 def copies_of(found: Found) -> tuple[Copy, ...]:
@@ -41,7 +45,7 @@ def copies_of(found: Found) -> tuple[Copy, ...]:
     return tuple(Copy(copy.url, copy.link, copy.title, copy.source, copy.version) for copy in copies)
 
 
-def passage_of(row: Chunk, score: float, copies: tuple[Copy, ...] = ()) -> Passage:
+def passage_of(row: Chunk, score: float) -> Passage:
     """Return the passage of a row."""
     document = row.document
     return Passage(
@@ -55,5 +59,4 @@ def passage_of(row: Chunk, score: float, copies: tuple[Copy, ...] = ()) -> Passa
         source=document.source.name,
         position=row.position,
         version=document.source.version,
-        copies=copies,
     )

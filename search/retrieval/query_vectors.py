@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from django.conf import settings
@@ -16,6 +16,7 @@ from django.conf import settings
 from ingestion.models import TermFrequencies
 from ingestion.types import Hit, Vectors
 from ingestion.vector_store.rows import CHANNELS, sparse_of
+from ingestion.words.vocabulary import Vocabulary
 from ingestion.words.weights import Frequencies, question_weights, share_of_names
 from search.retrieval.fusion import Pools, fuse, toward_words
 
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
 
 HYBRID = "hybrid"
 
-_frequencies: tuple[datetime | None, Frequencies] = None, Frequencies()
+
+class Counted(NamedTuple):
+    """What the last count of terms found, and when it was made."""
+
+    at: datetime | None = None
+    frequencies: Frequencies = Frequencies()
+    vocabulary: Vocabulary = Vocabulary()
+
+
+_counted = Counted()
 
 
 def query_vectors(
@@ -34,7 +44,7 @@ def query_vectors(
 
     A hybrid search asks all channels that have a weight. A text without words has no vector for them.
     """
-    words = question_weights(text, term_frequencies())
+    words = question_weights(text, last_count().frequencies)
     found: dict[str, QueryVector] = {
         "dense": vectors.dense.tolist(),
         "sparse": sparse_of(vectors.indices, vectors.weights),
@@ -54,16 +64,17 @@ def fused(pools: Pools, text: str, weights: Mapping[str, float]) -> list[Hit]:
     return fuse(pools, toward_words(weights, share_of_names(text)))
 
 
-def term_frequencies() -> Frequencies:
-    """Return the frequencies of the last count."""
-    global _frequencies
+def last_count() -> Counted:
+    """Return what the last count of terms found."""
+    global _counted
     counted_at = TermFrequencies.objects.values_list("counted_at", flat=True).first()
-    if counted_at != _frequencies[0]:
+    if counted_at != _counted.at:
         row = TermFrequencies.objects.first()
-        _frequencies = (row.counted_at, read(row)) if row else (None, Frequencies())
-    return _frequencies[1]
+        _counted = read(row) if row else Counted()
+    return _counted
 
 
-def read(row: TermFrequencies) -> Frequencies:
-    """Return the frequencies that a row holds."""
-    return Frequencies(row.sampled, np.frombuffer(row.terms, "<u4"), np.frombuffer(row.counts, "<u4"))
+def read(row: TermFrequencies) -> Counted:
+    """Return what a row holds."""
+    frequencies = Frequencies(row.sampled, np.frombuffer(row.terms, "<u4"), np.frombuffer(row.counts, "<u4"))
+    return Counted(row.counted_at, frequencies, Vocabulary.unpacked(bytes(row.vocabulary)))

@@ -16,8 +16,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,10 +36,11 @@ from ingestion.types import Hit, ModelSpec, Vectors
 from search.exceptions import IndexIncomplete, NothingIndexed
 from search.questions import Passage, Question
 from search.retrieval import query_embedder, reranker
+from search.retrieval.corrections import corrected
 from search.retrieval.folding import folded
 from search.retrieval.fusion import Pools
 from search.retrieval.passages import passages_of, with_rows
-from search.retrieval.query_vectors import HYBRID, channel_weights, fused, query_vectors
+from search.retrieval.query_vectors import HYBRID, channel_weights, fused, last_count, query_vectors
 from search.retrieval.selection import Selection, selected
 from search.timings import Timings
 
@@ -89,6 +91,13 @@ class PreparedQuestion(NamedTuple):
     ids: list[TokenIds]
 
 
+class Candidate(NamedTuple):
+    """A hit, and the text that found it."""
+
+    hit: Hit
+    text: str
+
+
 def retrieve(question: Question, timings: Timings) -> list[Passage]:
     """Return at most ``question.limit`` passages. Raises SearchError or IngestionError."""
     prepared = prepare(question, timings)
@@ -116,7 +125,9 @@ def prepare(question: Question, timings: Timings) -> PreparedQuestion:
     searched = searched_collection()
     selection = selected(question)
     served = served_model(searched, timings)
-    texts = [question.text, *question.parts]
+    counted = last_count()
+    meant = corrected(question.text, counted.frequencies, counted.vocabulary)
+    texts = [question.text, *question.parts, *([meant] if meant else [])]
     with timings.stage("embed"):
         most = settings.QUESTION_MAX_TOKENS
         ids = [  # the last token ends a text
@@ -152,7 +163,8 @@ def find(question: Question, prepared: PreparedQuestion, vectors: Sequence[Vecto
                 query_vectors(text, question.mode, each, store.channels, weights)
                 for text, each in zip(prepared.texts, vectors, strict=True)
             ]
-        passages = search(store, queries, question, prepared.selection, timings)
+        by_text = dict(zip(prepared.texts, queries, strict=True))
+        passages = search(store, by_text, question, prepared.selection, timings)
     if passages or not any("dense" in query for query in queries) or question.path:
         return passages
     indexed = Chunk.objects.filter(state=Chunk.State.INDEXED, document__source__deleting=False)
@@ -178,50 +190,56 @@ def candidates(question: Question) -> Pools:
     from ingestion.vector_store.store import open_store
 
     prepared = prepare(question, Timings())
-    [vectors] = embedded(prepared)
+    vectors, *_ = embedded(prepared)
     collection, selection = prepared.served.collection, prepared.selection
     store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
     query = query_vectors(question.text, HYBRID, vectors, store.channels, dict.fromkeys(store.channels, 1.0))
-    [pools] = store.search([query], limit=POOL, source_ids=selection.source_ids, prefixes=selection.prefixes)
+    [pools] = store.search([query], limit=POOL, **asdict(selection))
     return pools
 
 
 def search(
-    store: VectorStore, queries: Sequence[QueryVectors], question: Question, selection: Selection, timings: Timings
+    store: VectorStore,
+    queries: Mapping[str, QueryVectors],
+    question: Question,
+    selection: Selection,
+    timings: Timings,
 ) -> list[Passage]:
-    """Return at most ``question.limit`` passages.
+    """Return at most ``question.limit`` passages; ``queries`` has the vectors of each text, the question's first.
 
     Asks for more candidates as long as too few of them have rows and Milvus may have others; these stand behind the
     first, whose order depends on nothing but the question.
     """
-    depth, ranked = POOL, dict[str, Hit]()
+    depth, ranked, where = POOL, dict[str, Candidate](), asdict(selection)
     reranks = question.rerank and question.mode == HYBRID and reranker.configured()
     while True:
         with timings.stage("search"):
-            found = store.search(queries, limit=depth, source_ids=selection.source_ids, prefixes=selection.prefixes)
+            pools = store.search(list(queries.values()), limit=depth, **where)
         with timings.stage("fuse"):
-            for hit in ranking(found, question):
-                ranked.setdefault(hit.key, hit)
+            for candidate in ranking(dict(zip(queries, pools, strict=True)), question.mode):
+                ranked.setdefault(candidate.hit.key, candidate)
         if reranks and depth == POOL:
             with timings.stage("rerank"):
-                ranked = {hit.key: hit for hit in reranker.reranked_hits(question.text, list(ranked.values()))}
+                hits = reranker.reranked_hits(question.text, [candidate.hit for candidate in ranked.values()])
+                ranked = {hit.key: ranked[hit.key]._replace(hit=hit) for hit in hits}
         with timings.stage("rows"):
-            passages = passages_of(folded(with_rows(list(ranked.values()), question.limit), question.limit))
-        exhausted = all(len(pool) < depth for pools in found for pool in pools.values())
+            hits = [candidate.hit for candidate in ranked.values()]
+            found_by = {key: candidate.text for key, candidate in ranked.items() if candidate.text != question.text}
+            passages = passages_of(folded(with_rows(hits, question.limit), question.limit), found_by)
+        exhausted = all(len(pool) < depth for each in pools for pool in each.values())
         if len(passages) >= question.limit or exhausted or depth >= MAX_HITS:
             return passages
         depth = min(4 * depth, MAX_HITS)
 
 
-def ranking(found: Sequence[Pools], question: Question) -> list[Hit]:
+def ranking(found: Mapping[str, Pools], mode: str) -> list[Candidate]:
     """Return the candidates of all texts, best first; one that several texts found has its best score."""
-    texts = [question.text, *question.parts]
-    best: dict[str, Hit] = {}
-    for text, pools in zip(texts, found, strict=True):
-        hits = fused(pools, text, channel_weights()) if question.mode == HYBRID else chain(*pools.values())
-        for hit in hits:
-            best[hit.key] = max(hit, best.get(hit.key, hit), key=lambda each: each.score)
-    return sorted(best.values(), key=lambda hit: -hit.score)
+    best: dict[str, Candidate] = {}
+    for text, pools in found.items():
+        for hit in fused(pools, text, channel_weights()) if mode == HYBRID else chain(*pools.values()):
+            if hit.key not in best or hit.score > best[hit.key].hit.score:
+                best[hit.key] = Candidate(hit, text)
+    return sorted(best.values(), key=lambda candidate: -candidate.hit.score)
 
 
 def served_model(searched: Collection, timings: Timings) -> ServedModel:

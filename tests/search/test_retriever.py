@@ -91,20 +91,20 @@ def test_a_source_on_its_way_out_is_not_searched(index: None) -> None:
 
 def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(300)] + [r.key for r in ROWS])
-    found = retriever.search(store, [{}], Question("q", limit=3), Selection(), Timings())  # type: ignore[arg-type]
+    found = retriever.search(store, {"q": {}}, Question("q", limit=3), Selection(), Timings())  # type: ignore[arg-type]
     assert [(p.document, p.position) for p in found] == [(911, 0), (911, 1), (911, 2)]
     assert store.asked == [100, 400]
 
 
 def test_it_stops_asking_when_milvus_has_no_more(rows: None) -> None:
     store = FakeStore([ROWS[0].key])
-    assert len(retriever.search(store, [{}], Question("q", limit=3), Selection(), Timings())) == 1  # type: ignore[arg-type]
+    assert len(retriever.search(store, {"q": {}}, Question("q", limit=3), Selection(), Timings())) == 1  # type: ignore[arg-type]
     assert store.asked == [100]
 
 
 def test_it_never_asks_for_more_than_the_maximum(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(5000)])
-    assert retriever.search(store, [{}], Question("q", limit=3), Selection(), Timings()) == []  # type: ignore[arg-type]
+    assert retriever.search(store, {"q": {}}, Question("q", limit=3), Selection(), Timings()) == []  # type: ignore[arg-type]
     assert max(store.asked) == retriever.MAX_HITS
 
 
@@ -302,6 +302,7 @@ def test_the_command_prints_passages_as_json(index: None, capsys: pytest.Capture
         "document",
         "source",
         "position",
+        "found_by",
         "version",
         "also",
     }

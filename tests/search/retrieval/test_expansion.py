@@ -50,7 +50,8 @@ def stored(source: Source, markdown: str, model_path: Path, url: str = "file:///
 def passages(document: Document, *texts: str) -> list[Passage]:
     """The passages of the chunks with these texts, best first."""
     rows = document.chunks.select_related("document__source")
-    return passages_of(Found(1.0 / n, next(r for r in rows if text in r.text)) for n, text in enumerate(texts, 1))
+    found = [Found(1.0 / n, next(r for r in rows if text in r.text)) for n, text in enumerate(texts, 1)]
+    return passages_of(found, {})
 
 
 def test_a_passage_grows_within_its_section_first(document: Document, settings: Settings) -> None:

@@ -25,7 +25,7 @@ def make_row(source: Source, url: str, text: str, position: int = 0, heading: st
 def shown(rows: list[Chunk], limit: int = 10) -> list[Passage]:
     """What is shown of the rows as hits, the first the best."""
     hits = [Hit(row.key, 1.0 - n / 100) for n, row in enumerate(rows)]
-    return passages_of(folded(with_rows(hits, limit), limit))
+    return passages_of(folded(with_rows(hits, limit), limit), {})
 
 
 def test_copies_are_named_once_each_at_the_best_one() -> None:

@@ -1,0 +1,86 @@
+"""Texts → the words and acronyms that they hold, by which misspelled questions are corrected.
+
+In: texts of chunks, one after the other. Out: a ``Vocabulary``: in how many chunks each word occurs, and what acronyms
+stand for where a text says so ("Cross-Site Request Forgery (CSRF)"). Bounded: rare words are left out, they may be
+errors themselves; as are short ones, which are too near to others.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ingestion.words.terms import SEGMENT, tokens
+
+# 0.5 MB before it is compressed; all of Django's documentation has 9 000 words that two chunks hold.
+WORDS, ACRONYMS = 50_000, 2000
+FEWEST_CHUNKS = 2
+SHORTEST, LONGEST = 4, 40
+IN_PARENTHESES = re.compile(r"(?<![\w-])(?P<before>(?:[\w-]+[ \n]){1,8})\((?P<inside>[A-Z][\w -]{1,60})\)")
+ACRONYM = re.compile(r"[A-Z]{2,6}")
+PART = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Words with the number of chunks that hold each, and acronyms in lower case with what they stand for."""
+
+    words: Mapping[str, int] = field(default_factory=dict)
+    acronyms: Mapping[str, str] = field(default_factory=dict)
+
+    def packed(self) -> bytes:
+        """Return it as it is stored."""
+        return zlib.compress(json.dumps([dict(self.words), dict(self.acronyms)]).encode())
+
+    @classmethod
+    def unpacked(cls, body: bytes) -> Vocabulary:
+        """Return the one that was packed; empty where none was."""
+        return cls(*json.loads(zlib.decompress(body))) if body else cls()
+
+
+class VocabularyCounter:
+    """Counts the words of texts: ``add`` each of them, then take the ``vocabulary``."""
+
+    def __init__(self) -> None:
+        self._words: Counter[str] = Counter()
+        self._acronyms: Counter[tuple[str, str]] = Counter()
+
+    def add(self, text: str) -> None:
+        """Count the words of a chunk once each."""
+        self._words.update(set(words_of(text)))
+        self._acronyms.update(set(acronyms_of(text)))
+
+    def vocabulary(self) -> Vocabulary:
+        """Return the most frequent words and acronyms; of an acronym with several meanings the most frequent."""
+        words = {word: count for word, count in self._words.most_common(WORDS) if count >= FEWEST_CHUNKS}
+        pairs = [pair for pair, _ in self._acronyms.most_common(ACRONYMS)]
+        return Vocabulary(words, dict(reversed(pairs)))
+
+
+def words_of(text: str) -> Iterator[str]:
+    """Yield the words of a text in lower case: tokens, and what stands between the joints of names."""
+    for token in tokens(text):
+        for word in {token, *SEGMENT.findall(token)}:
+            if SHORTEST <= len(word) <= LONGEST and word.replace("_", "").isalpha():
+                yield word.lower()
+
+
+def acronyms_of(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (acronym, meaning) where one of them stands in parentheses behind the other, both in lower case."""
+    for found in IN_PARENTHESES.finditer(text):
+        before, inside = found["before"].rstrip(), found["inside"]
+        if ACRONYM.fullmatch(inside):
+            if meaning := meaning_of(inside, PART.findall(before)):
+                yield inside.lower(), meaning
+        elif ACRONYM.fullmatch(word := before.rpartition(" ")[2]) and meaning_of(word, PART.findall(inside)):
+            yield word.lower(), " ".join(PART.findall(inside)).lower()
+
+
+def meaning_of(acronym: str, words: Iterable[str]) -> str:
+    """Return the last words, as many as the acronym has letters, if these are their first ones."""
+    last = list(words)[-len(acronym) :]
+    return " ".join(last).lower() if "".join(word[0] for word in last).upper() == acronym else ""

@@ -1,0 +1,103 @@
+"""A question with words that no document has → the question as it may be meant; for sites without a language model.
+
+In: the question, how often terms occur in the index, and its vocabulary. Out: another text to search for besides, or
+none. A word that no chunk holds finds nothing by itself; it is replaced by the most frequent word that is one typing
+error away, or two where it is long. An acronym that hardly any chunk has is replaced by what it stands for. Readers are
+told: ``Passage.found_by``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from ingestion.words.language import language_of
+from ingestion.words.terms import terms_of, tokens
+from ingestion.words.vocabulary import LONGEST, SHORTEST, Vocabulary
+from ingestion.words.weights import Frequencies, telling
+
+# Words that are looked up in one question; each takes 1 ms, and a long one 30 ms.
+CORRECTED = 3
+# A word this long may have two errors: fewer letters would be found in words that mean something else.
+LONG = 8
+# An acronym in fewer chunks finds little by itself.
+FEW_CHUNKS = 3
+LETTERS = "abcdefghijklmnopqrstuvwxyz_"
+
+
+def corrected(question: str, frequencies: Frequencies, vocabulary: Vocabulary) -> str:
+    """Return the question as it may be meant; empty where it is right or nothing is near."""
+    if not frequencies.chunks:
+        return ""
+    asked, language = tokens(question), language_of(question)
+    text, tried = question, 0
+    for word in dict.fromkeys(telling(asked, language)):
+        chunks = chunks_with(word, language.stemmer, frequencies)
+        is_acronym = chunks < FEW_CHUNKS and (len(word) > 2 or word.isupper())
+        meant = vocabulary.acronyms.get(word.lower(), "") if is_acronym else ""
+        if not (meant or chunks) and tried < CORRECTED and is_correctable(word):
+            tried += 1
+            meant = nearest(word.lower(), vocabulary)
+        if meant:
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", lambda _, by=meant: by, text)
+    return text if text != question else ""
+
+
+def is_correctable(word: str) -> bool:
+    """Return whether a word is one of letters, neither short nor endless."""
+    return SHORTEST <= len(word) <= LONGEST and word.isascii() and word.replace("_", "").isalpha()
+
+
+def chunks_with(word: str, stemmer: str, frequencies: Frequencies) -> int:
+    """Return about how many chunks hold a word: a name counts as itself, not by its parts."""
+    terms = np.array([term for term, share in terms_of(word, stemmer) if share == 1.0], np.uint32)
+    at = np.searchsorted(frequencies.terms, terms)
+    known = [(a, t) for a, t in zip(at.tolist(), terms.tolist(), strict=True) if a < len(frequencies.terms)]
+    return max((int(frequencies.counts[a]) for a, t in known if frequencies.terms[a] == t), default=0)
+
+
+def nearest(word: str, vocabulary: Vocabulary) -> str:
+    """Return the most frequent word that is one error away, or two where the word is long; empty where there is none.
+
+    The first letter is rarely wrong.
+    """
+    words = vocabulary.words
+    near = [each for each in edits(word) if each in words]
+    if not near and len(word) >= LONG:
+        near = [each for each in alike(word, vocabulary) if distance(word, each) <= 2]
+    return max(near, key=lambda each: words[each], default="")
+
+
+def edits(word: str) -> Iterator[str]:
+    """Yield what one error makes of a word: a letter lost, doubled, wrong or added, or two that changed places."""
+    for at in range(len(word) + 1):
+        head, tail = word[:at], word[at:]
+        yield from (f"{head}{letter}{tail}" for letter in LETTERS)
+        if tail:
+            yield head + tail[1:]
+            yield from (f"{head}{letter}{tail[1:]}" for letter in LETTERS)
+        if len(tail) > 1:
+            yield f"{head}{tail[1]}{tail[0]}{tail[2:]}"
+
+
+def alike(word: str, vocabulary: Vocabulary) -> Iterator[str]:
+    """Yield the words with the same first letter and about as many letters, most of them the same."""
+    letters = set(word)
+    for each in vocabulary.words:
+        if each[0] == word[0] and abs(len(each) - len(word)) <= 2 and len(letters.symmetric_difference(each)) <= 4:
+            yield each
+
+
+def distance(one: str, other: str) -> int:
+    """Return how many letters must be added, left out, replaced or exchanged with their neighbour."""
+    before, row = [], list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        older, before, row = before, row, [i]
+        for j, goal in enumerate(other, 1):
+            steps = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != goal))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == goal:
+                steps = min(steps, older[j - 2] + 1)
+            row.append(steps)
+    return row[-1]
