@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("ingestion", "0008_merge_20261128_1659"),
+        ("ingestion", "0007_source_version"),
     ]
 
     operations = [
