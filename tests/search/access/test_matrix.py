@@ -77,8 +77,6 @@ VERDICTS: dict[str, dict[str, Verdict]] = {
     "api/v1/runs/<run_id>/events": {"GET": OF_STAFF},
     "healthz": {"GET": ALL},
     "readyz": {"GET": ALL},
-    "readyz/<str:role>": {"GET": ALL},
-    "metrics": {"GET": ALL},  # of callers on this machine, as those of tests are
 }
 BODIES = {
     "ask": {"q": QUESTION},
@@ -117,8 +115,8 @@ def routes(patterns: list[Any] | None = None, before: str = "") -> Iterator[str]
 
 
 def addresses() -> list[str]:
-    """The routes without the admin's and those of static files."""
-    return sorted({route for route in routes() if not route.startswith("admin/")})
+    """The routes without the admin's and those that tell of the system's state, which have tests of their own."""
+    return sorted({route for route in routes() if not route.startswith(("admin/", "metrics", "readyz/"))})
 
 
 @pytest.fixture
