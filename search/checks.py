@@ -71,3 +71,15 @@ def check_weights(**kwargs: Any) -> list[CheckMessage]:
         return []
     hint = f"Write {len(CHANNELS)} numbers from 0 on, for {', '.join(CHANNELS)}: 0.5,0.2,0.3."
     return [Error(f"SEARCH_WEIGHTS: {weights} are no weights.", hint=hint, id="search.E003")]
+
+
+@register()
+def check_widget_origins(**kwargs: Any) -> list[CheckMessage]:
+    """Check the origins that may hold the widget: browsers send scheme and host alone."""
+    found: list[CheckMessage] = []
+    for origin in settings.WIDGET_ORIGINS:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+            hint = "Write scheme and host alone, as https://www.example.org, separated by commas."
+            found.append(Error(f"WIDGET_ORIGINS: {origin} is no origin.", hint=hint, id="search.E005"))
+    return found
