@@ -83,3 +83,15 @@ def check_reranker(**kwargs: Any) -> list[CheckMessage]:
         return []
     hint = "Write the whole address, like http://127.0.0.1:8080/rerank, or set RERANKER=off."
     return [Error(f"RERANK_URL: {settings.RERANK_URL!r} is no web address.", hint=hint, id="search.E004")]
+
+
+@register()
+def check_widget_origins(**kwargs: Any) -> list[CheckMessage]:
+    """Check the origins that may hold the widget: browsers send scheme and host alone."""
+    found: list[CheckMessage] = []
+    for origin in settings.WIDGET_ORIGINS:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+            hint = "Write scheme and host alone, as https://www.example.org, separated by commas."
+            found.append(Error(f"WIDGET_ORIGINS: {origin} is no origin.", hint=hint, id="search.E005"))
+    return found

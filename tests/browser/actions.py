@@ -40,7 +40,7 @@ def watched(context: BrowserContext) -> Iterator[Page]:
     page.on("request", asked)
     yield page
     context.close()
-    assert trouble == []
+    assert not trouble, trouble
 
 
 def box(page: Page) -> Any:

@@ -47,7 +47,9 @@ def answers(address: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def sites(milvus_server: str, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+def sites(
+    milvus_server: str, redis_server: str, model_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sites]:
     database = tmp_path_factory.mktemp("web") / "db.sqlite3"
     subprocess.run(
         [sys.executable, "-m", "tests.support.search_services"],

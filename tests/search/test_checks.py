@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_django import Settings
 
-from search.checks import check_weights
+from search.checks import check_weights, check_widget_origins
 
 
 @pytest.mark.parametrize("weights", [[1.0, 0.0, 0.0], [0.5, 0.2, 0.3], [3.0, 2.0, 1.0]])
@@ -21,3 +21,12 @@ def test_other_weights_are_refused(settings: Settings, weights: list[float]) -> 
     settings.SEARCH_WEIGHTS = weights
     [found] = check_weights()
     assert found.id == "search.E003" and "dense, sparse, words" in str(found.hint)
+
+
+def test_an_origin_of_the_widget_has_no_path(settings: Settings) -> None:
+    settings.WIDGET_ORIGINS = ["https://www.example.org", "http://localhost:3000"]
+    assert check_widget_origins() == []
+    for wrong in ("https://www.example.org/", "www.example.org", "*", "null"):
+        settings.WIDGET_ORIGINS = [wrong]
+        [error] = check_widget_origins()
+        assert wrong in error.msg
