@@ -1,4 +1,4 @@
-"""A message as mail, through Django's settings for it (EMAIL_HOST and its like)."""
+"""A message as mail, through Django's settings for it (EMAIL_URL)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ERROR_CHARS = 4000
 def send(message: Delivery) -> Outcome:
     """Make one attempt."""
     if not settings.EMAIL_HOST:
-        return Outcome("No mail server is set: EMAIL_HOST names it.")
+        return Outcome("No mail server is set: EMAIL_URL names it.")
     run = message.run
     name = " ".join(run.source.name.split())
     text = f"The run of “{name}” that began at {run.created_at:%Y-%m-%d %H:%M} UTC is {run.state}.\n"

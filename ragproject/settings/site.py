@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import django_stubs_ext
 from environs import validate
@@ -144,13 +145,18 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # what a successful logi
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 
-# Mail about runs goes through this server; see "Notifications" in the admin.
-EMAIL_HOST = env.text("EMAIL_HOST", "", "Mail server for notifications; empty: no mail.")
-EMAIL_PORT = env.integer("EMAIL_PORT", 587, "Port of the mail server.", validate=validate.Range(1, 65535))
-EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", True, "Encrypt the connection to the mail server (STARTTLS).")
-EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "", "User name at the mail server.")
-EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "", "Password at the mail server.", secret=True)
-DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "docs@localhost", "Sender of mails.")
+EMAIL_URL = env.text(
+    "EMAIL_URL",
+    "",
+    "Mail server for notifications, as `smtp://user:password@mail.example.org` (STARTTLS), `smtps://…` (TLS) or "
+    "`smtp+plain://…` (a relay near by); empty: no mail.",
+    validate=validate.Regexp(r"(smtp|smtps|smtp\+plain)://.+|$"),
+)
+_mail = urlsplit(EMAIL_URL)
+EMAIL_HOST, EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.hostname or "", _mail.scheme == "smtp", _mail.scheme == "smtps"
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+EMAIL_PORT = _mail.port or {"smtps": 465, "smtp+plain": 25}.get(_mail.scheme, 587)
+EMAIL_FROM = DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "docs@localhost", "Sender of mails.")
 EMAIL_TIMEOUT = 15
 
 CONTENT_SECURITY_POLICY = {

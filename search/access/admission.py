@@ -18,7 +18,7 @@ from search.exceptions import AccessRefused
 def admit(caller: Caller, scope: str) -> Caller:
     """Return the caller, counted, if it has the scope."""
     if scope not in caller.scopes:
-        raise AccessRefused(f"This needs a key with the scope “{scope}”.", 403)
+        raise AccessRefused(f"This needs a key with the scope “{scope}”.", 401 if caller.anonymous else 403)
     if scope != ADMIN:
         limits.count(caller, scope)
     return caller

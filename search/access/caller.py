@@ -25,6 +25,11 @@ class Caller:
     scopes: frozenset[str]
     sources: frozenset[int] | None
 
+    @property
+    def anonymous(self) -> bool:
+        """Return whether nothing is known of the caller but an address."""
+        return self.name == self.address
+
     def sees(self, source_id: int) -> bool:
         """Return whether the caller may read documents of this source."""
         return self.sources is None or source_id in self.sources

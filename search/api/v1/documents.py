@@ -11,14 +11,14 @@ from asgiref.sync import sync_to_async
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response, patch_vary_headers
-from ninja import Query, Router
+from ninja import Field, Query, Router
 
 from ingestion.models import Document
 from search.access.caller import SEARCH
 from search.api.v1.door import Door, caller_of
 from search.api.v1.paging import Id, Part, part_of
 from search.api.v1.responses import documented
-from search.api.v1.schemas import DocumentsOut, DocumentTextOut
+from search.api.v1.schemas import NO_NULL, DocumentsOut, DocumentTextOut
 from search.catalogue import findable_documents
 
 MARKDOWN = "text/markdown"
@@ -30,7 +30,7 @@ router = Router(tags=["documents"])
 class DocumentsPart(Part):
     """Which documents, and which part of their list."""
 
-    source: str = ""
+    source: str = Field("", max_length=200, pattern=NO_NULL, description="The name of the one source; empty: all.")
 
 
 @router.get("/documents", auth=Door(SEARCH), **documented(DocumentsOut, door=SEARCH))

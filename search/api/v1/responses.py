@@ -28,7 +28,7 @@ def documented(
         }
     }
     if also:
-        extra["responses"][status] = {"content": {also: {"schema": {"type": "string"}}}}
+        extra["responses"][status] = {"content": {also: {"schema": {}}}}
     if unchanged:
         extra["responses"][304] = {"description": "The caller has it already."}
     if door != ADMIN:

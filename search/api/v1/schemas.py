@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.conf import settings
 from ninja import Field, Schema
+from pydantic import StrictBool
 
 from search.forms import MAX_LIMIT
 
 # No null character, which no database stores, and something to read.
 NO_NULL = r"^[^\u0000]*$"
 TEXT = r"^[^\u0000]*\S[^\u0000]*$"
+Line = Annotated[str, Field(max_length=500, pattern=NO_NULL)]
 Mode = Literal["hybrid", "dense", "sparse", "words"]
 
 
@@ -42,8 +44,8 @@ class SearchFields(Schema):
 class AskFields(SearchFields):
     """A question to be answered."""
 
-    again: bool = Field(False, description="Write a new answer where there is an earlier one.")
-    stream: bool = Field(False, description="Stream server-sent events, as with `Accept: text/event-stream`.")
+    again: StrictBool = Field(False, description="Write a new answer where there is an earlier one.")
+    stream: StrictBool = Field(False, description="Stream server-sent events, as with `Accept: text/event-stream`.")
 
 
 class PassageOut(Schema):
@@ -113,15 +115,15 @@ class SourceAdminOut(SourceOut):
 class SourceIn(Schema):
     """A source to be made."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(max_length=200, pattern=TEXT)
     kind: Literal["website", "sitemap", "github", "files", "urls", "jsonl"]
-    target: str = Field(min_length=1, max_length=2048, description="As `manage.py ingest` takes it.")
-    include: list[str] = Field([], max_length=100, description="Globs; none: everything.")
-    exclude: list[str] = Field([], max_length=100, description="Globs that win over `include`.")
+    target: str = Field(max_length=2048, pattern=TEXT, description="As `manage.py ingest` takes it.")
+    include: list[Line] = Field([], max_length=100, description="Globs; none: everything.")
+    exclude: list[Line] = Field([], max_length=100, description="Globs that win over `include`.")
     max_pages: int | None = Field(None, ge=0, le=2**31 - 1)
     max_depth: int = Field(8, ge=0, le=1000)
     refresh_seconds: int | None = Field(None, ge=60, le=10**9)
-    readers: list[str] = Field([], max_length=100, description="Names of the groups that alone may read it.")
+    readers: list[Line] = Field([], max_length=100, description="Names of the groups that alone may read it.")
 
 
 class SourcesOut(Schema):

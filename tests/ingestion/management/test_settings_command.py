@@ -25,6 +25,7 @@ PASSWORDS = [
     ("REDIS_URL", "unix:///run/redis.sock?db=0&password={}"),
     ("MILVUS_URI", "https://user:{}@host:19530"),
     ("LLM_BASE_URL", "https://{}@host/v1"),
+    ("EMAIL_URL", "smtp://user:{}@host:587"),
     ("LLM_BASE_URL", "https://host/v1?api-key={}"),
     ("CSRF_TRUSTED_ORIGINS", "https://a.example.org,https://user:{}@b.example.org"),
     *((name, "{}") for name in ("SECRET_KEY", "MILVUS_TOKEN", "GITHUB_TOKEN", "LLM_API_KEY")),

@@ -182,7 +182,7 @@ def test_mail_is_sent_through_the_settings_of_django(settings: Settings) -> None
 def test_mail_without_a_server_says_what_to_set() -> None:
     message = told("ops@example.org")
     assert message.state == WAITING
-    assert "EMAIL_HOST" in message.answer
+    assert "EMAIL_URL" in message.answer
 
 
 def test_a_mail_server_that_does_not_answer_is_tried_again(settings: Settings) -> None:

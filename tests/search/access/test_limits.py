@@ -87,6 +87,9 @@ def test_a_scope_that_the_caller_lacks_is_403_and_not_counted(few: None, clean_r
         with pytest.raises(AccessRefused) as refused:
             admit(who, scope)
         assert refused.value.status == 403
+    with pytest.raises(AccessRefused) as nobody:
+        admit(caller("192.0.2.1"), ADMIN)
+    assert nobody.value.status == 401
     assert not clean_redis.keys("limits*")
 
 
