@@ -162,6 +162,9 @@ class PageEvents:
                 case Stored(key):
                     yield "kept", {"key": key}
                     continue
+                case Exception():
+                    yield from self._blocks()
+                    self._ended = True
                 case Discard():
                     self._answer.feed(event)
                     self._text = ""

@@ -75,6 +75,11 @@ VERDICTS: dict[str, dict[str, Verdict]] = {
     "api/v1/runs": {"GET": OF_STAFF},
     "api/v1/runs/<run_id>": {"GET": OF_STAFF},
     "api/v1/runs/<run_id>/events": {"GET": OF_STAFF},
+    "v1/models": {"GET": ALL},
+    "v1/models/<path:name>": {"GET": ALL},
+    "v1/chat/completions": {"POST": ASKING},
+    "v1/embeddings": {"POST": ALL},
+    "v1/<path:path>": dict.fromkeys(METHODS, OF_ITS_READER),
     "healthz": {"GET": ALL},
     "readyz": {"GET": ALL},
 }
@@ -84,6 +89,8 @@ BODIES = {
     "widget/ask": {"q": QUESTION},
     "api/ask": {"q": QUESTION},
     "api/v1/ask": {"q": QUESTION},
+    "v1/chat/completions": {"model": "docs", "messages": [{"role": "user", "content": QUESTION}]},
+    "v1/embeddings": {"model": "stand-in", "input": QUESTION},
     "api/v1/sources": {"name": "New", "kind": "website", "target": "https://docs.example.org/new/"},
 }
 QUESTIONS = ("", "results", "widget/results", "api/search", "api/v1/search")
@@ -174,7 +181,7 @@ def send(method: str, route: str, caller: dict[str, Any]) -> Answer:
     return answer
 
 
-ARGUMENTS = {"document_id": 911, "source_id": HANDBOOK, "run_id": 1, "key": "kept"}
+ARGUMENTS = {"name": "docs", "path": "nothing", "document_id": 911, "source_id": HANDBOOK, "run_id": 1, "key": "kept"}
 
 
 def expected(route: str, method: str, who: str) -> str:
