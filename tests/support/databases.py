@@ -12,6 +12,7 @@ import hashlib
 import os
 import pwd
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tempfile
@@ -89,7 +90,7 @@ def start_server(folder: Path) -> str:
         cwd=folder, stdout=subprocess.DEVNULL, stderr=(folder / "log").open("wb"),
     )  # fmt: skip
     atexit.register(server.wait)
-    atexit.register(server.terminate)
+    atexit.register(server.send_signal, signal.SIGINT)  # SIGTERM would wait for connections of the tests' threads
     url = f"postgres://tests@{quote(str(folder), safe='')}/postgres"
     until = time.monotonic() + START_SECONDS
     while True:
