@@ -9,7 +9,7 @@ told: ``Passage.found_by``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -23,6 +23,8 @@ CORRECTED = 3
 # Shorter words are one error away from words that mean something else ("shop" and "show"); a word of LONG letters may
 # have two. Of 247 questions on Django's documentation, four are changed although they are right.
 LEAST_LETTERS, LONG = 6, 8
+# Hardly anybody means a word that fewer than one chunk in so many holds: "shopping" was taken for "stopping".
+RARE = 2000
 # An acronym in fewer chunks finds little by itself.
 FEW_CHUNKS = 3
 LETTERS = "abcdefghijklmnopqrstuvwxyz_"
@@ -33,6 +35,7 @@ def corrected(question: str, frequencies: Frequencies, vocabulary: Vocabulary) -
     if not frequencies.chunks:
         return ""
     asked, language = tokens(question), language_of(question)
+    words = {w: count for w, count in vocabulary.words.items() if count * RARE >= frequencies.chunks}
     text, tried = question, 0
     for word in dict.fromkeys(telling(asked, language)):
         chunks = chunks_with(word, language.stemmer, frequencies)
@@ -40,7 +43,7 @@ def corrected(question: str, frequencies: Frequencies, vocabulary: Vocabulary) -
         meant = vocabulary.acronyms.get(word.lower(), "") if is_acronym else ""
         if not (meant or chunks) and tried < CORRECTED and is_correctable(word):
             tried += 1
-            meant = nearest(word.lower(), vocabulary)
+            meant = nearest(word.lower(), words)
         if meant:
             text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", meant, text)  # words have no backslashes
     return text if text != question else ""
@@ -59,15 +62,14 @@ def chunks_with(word: str, stemmer: str, frequencies: Frequencies) -> int:
     return max((int(frequencies.counts[a]) for a, t in known if frequencies.terms[a] == t), default=0)
 
 
-def nearest(word: str, vocabulary: Vocabulary) -> str:
+def nearest(word: str, words: Mapping[str, int]) -> str:
     """Return the most frequent word that is one error away, or two where the word is long; empty where there is none.
 
     The first letter is rarely wrong.
     """
-    words = vocabulary.words
     near = [each for each in edits(word) if each in words]
     if not near and len(word) >= LONG:
-        near = [each for each in alike(word, vocabulary) if distance(word, each) <= 2]
+        near = [each for each in alike(word, words) if distance(word, each) <= 2]
     return max(near, key=lambda each: words[each], default="")
 
 
@@ -83,10 +85,10 @@ def edits(word: str) -> Iterator[str]:
             yield f"{head}{tail[1]}{tail[0]}{tail[2:]}"
 
 
-def alike(word: str, vocabulary: Vocabulary) -> Iterator[str]:
+def alike(word: str, words: Iterable[str]) -> Iterator[str]:
     """Yield the words with the same first letter and about as many letters, most of them the same."""
     letters = set(word)
-    for each in vocabulary.words:
+    for each in words:
         if each[0] == word[0] and abs(len(each) - len(word)) <= 2 and len(letters.symmetric_difference(each)) <= 4:
             yield each
 
