@@ -2,7 +2,8 @@
 #
 #   make demo [PAGES=all]   Django's documentation through the whole system, three questions, figures
 #   make up [DEMO=1]        the site, in the foreground (DEMO=1: with the demo's data and model)
-#   make test [FAST=1]      the tests (FAST=1: without services, processes and a browser; COVERAGE=1: with a report)
+#   make test [FAST=1]      the tests (FAST=1: without services, processes and a browser; COVERAGE=1: with a report;
+#                           DATABASE=postgres: on Debian's PostgreSQL, which is started, or on the one at a URL)
 #   make lint               format, lint, imports, types         make audit   known vulnerabilities
 #   make setup              environment and pinned installs only
 
@@ -40,7 +41,7 @@ up: setup
 	@$(if $(DEMO),$(DEMO_ENV)) $(BIN)/python manage.py up
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TEST_ARGS) $(TESTS)
+	$(if $(DATABASE),TEST_DATABASE=$(DATABASE)) $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TEST_ARGS) $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
