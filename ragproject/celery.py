@@ -18,6 +18,9 @@ from django.conf import settings
 from ragproject.liveness import Liveness
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
+os.environ.setdefault(
+    "CELERY_SKIP_CHECKS", "true"
+)  # ``ingestion.checks`` runs them when a worker starts, and heeds them
 
 # Kombu waits two seconds longer before each try, up to 30; workers would notice that late that Redis is back.
 LONGEST_RECONNECT_SECONDS = 5
