@@ -72,8 +72,8 @@ async def event_stream(
 ) -> AsyncGenerator[str, None]:
     """Yield the stream of an answer's events. Closing it stops whatever makes the events.
 
-    ``first`` is what ``first_event`` returned. ``form`` is given all events that wait; after tokens the next are
-    waited for as long as ``frame_seconds``, so that costly forms are made once for many of them.
+    ``first`` is what ``first_event`` returned. ``form`` is given one event after the other or, with ``frame_seconds``,
+    all that have come in such a time, so that a costly form is made once for many tokens.
     """
     queue: asyncio.Queue[Any] = asyncio.Queue(AHEAD)
     producer = asyncio.create_task(produce(events, first, queue))
@@ -86,7 +86,7 @@ async def event_stream(
             except TimeoutError:
                 yield HEARTBEAT
                 continue
-            while not queue.empty():
+            while frame_seconds and not queue.empty():
                 waiting.append(queue.get_nowait())
             ended = waiting[-1] is None
             found = [event for event in waiting if event is not None]

@@ -131,7 +131,7 @@ async def test_a_call_that_is_cancelled_stops_the_language_model(site: ProgramSi
         await begun.wait()
         assert not site.model.hung_up.is_set()
         calls.cancel_scope.cancel()
-    assert told[0] == "5 passages found"
+    assert str(told[0]).endswith("passages found")
     assert str(told[1]).endswith("characters written")
     assert await anyio.to_thread.run_sync(site.model.hung_up.wait, 300)
 
