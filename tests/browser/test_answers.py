@@ -142,7 +142,7 @@ def test_extracts_are_shown_as_quotations(sites: Sites, page: Page) -> None:
     assert page.locator("#answer blockquote").count() > 0
     assert page.get_by_text("No language model is configured; these are").is_visible()
     stages = page.locator("#timings dt").all_inner_texts()
-    assert stages == ["parse", "embed", "search", "context", "generate", "total"]
+    assert stages == ["parse", "embed", "search", "fuse", "rows", "context", "generate", "total"]
     page.get_by_role("button", name="Show the passages").click()
     assert page.locator("#source-5 .passage-text").is_visible()
 
