@@ -156,4 +156,4 @@ def sums() -> Mapping[str, Mapping[tuple[str, ...], Mapping[int | str, float]]]:
 
 def redis_key() -> str:
     """Return the Redis key of the sums."""
-    return f"{settings.EMBEDDINGS_KEY}:measurements"
+    return f"measurements:{settings.EMBEDDINGS_KEY}"
