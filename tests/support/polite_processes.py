@@ -95,7 +95,8 @@ def done(client: Any) -> bool:
 def work(options: dict[str, Any]) -> None:
     guards = {"FETCH_PRIVATE_NETWORKS": ["127.0.0.1/32"], "FETCH_PORTS": [80], "FETCH_CA_BUNDLE": ""}
     bounds = {"FETCH_MAX_BYTES": 1_000_000, "SERVICE_TIMEOUT_SECONDS": 30.0}
-    settings.configure(USER_AGENT="polite/1.0", **{**guards, **bounds, **options})
+    names = {"EMBEDDINGS_KEY": "embeddings", "GITHUB_API_URL": "https://api.github.com"}
+    settings.configure(USER_AGENT="polite/1.0", **{**guards, **bounds, **names, **options})
     client = redis.Redis.from_url(settings.REDIS_URL)
     while not client.exists(STOP):
         url = _next(client)
