@@ -22,6 +22,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequen
 from contextlib import aclosing, suppress
 from typing import Any
 
+from django.http import StreamingHttpResponse
+
 from search.answering.answer import Done, Event, Found, Timed
 from search.answering.citations import Token
 from search.answering.draft import Notice
@@ -98,6 +100,12 @@ async def event_stream(
     finally:
         producer.cancel()
         await asyncio.wait({producer})
+
+
+def stream_response(stream: AsyncGenerator[str, None]) -> StreamingHttpResponse:
+    """Return the response whose body is the stream, which neither caches nor nginx hold back."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8", headers=headers)
 
 
 async def produce(

@@ -35,7 +35,7 @@ from search.answering.rewriter import Exchange, condense
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
 from search.api.errors import problem_response
-from search.api.events import described, encode, event_stream, first_event
+from search.api.events import described, encode, event_stream, first_event, stream_response
 from search.api.v1.failures import failed
 from search.catalogue import may_see
 from search.exceptions import FAILURES
@@ -82,11 +82,7 @@ async def ask(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 async def streamed(events: AsyncGenerator[Any, None]) -> StreamingHttpResponse:
     """Return the response whose body is the stream. Raises what prevents the first event."""
     first = await first_event(events)
-    stream = event_stream(events, first, PageEvents(), frame_seconds=FRAME_SECONDS)
-    response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")
-    response["Cache-Control"] = "no-store"
-    response["X-Accel-Buffering"] = "no"  # nginx would hold the tokens back otherwise
-    return response
+    return stream_response(event_stream(events, first, PageEvents(), frame_seconds=FRAME_SECONDS))
 
 
 def answer_before(reader: str, key: str, caller: Caller) -> StoredAnswer | None:

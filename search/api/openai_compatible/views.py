@@ -18,7 +18,7 @@ from ingestion.models import Collection
 from search.access.caller import ASK, SEARCH, Caller
 from search.answering.answer import answer
 from search.answering.rewriter import condense
-from search.api.events import event_stream, first_event
+from search.api.events import event_stream, first_event, stream_response
 from search.api.links import absolute, site_address
 from search.api.openai_compatible import catalogue
 from search.api.openai_compatible.access import admitted, caller_behind
@@ -63,7 +63,8 @@ async def chat_completions(request: HttpRequest) -> HttpResponse | StreamingHttp
     source = await sync_to_async(catalogue.source_of)(wanted.model, caller)
     fields = {"q": wanted.question, "source": source}
     read_as = read_question(fields, caller, limit=settings.ANSWER_PASSAGES)
-    question = replace(read_as, text=await condense(wanted.history, read_as.text))
+    alone = await condense(wanted.history, read_as.text)
+    question = replace(read_as, text=alone, follow_up=bool(wanted.history))
     base = site_address(request)
 
     def link(passage: Passage) -> str:
@@ -77,10 +78,7 @@ async def chat_completions(request: HttpRequest) -> HttpResponse | StreamingHttp
                 completion.add(event)
         return JsonResponse(completion.whole())
     first = await first_event(events)
-    stream = event_stream(events, first, CompletionStream(completion, wanted.counts))
-    response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")
-    response["X-Accel-Buffering"] = "no"  # nginx would hold the tokens back otherwise
-    return response
+    return stream_response(event_stream(events, first, CompletionStream(completion, wanted.counts)))
 
 
 @endpoint("POST")

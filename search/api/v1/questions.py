@@ -12,7 +12,7 @@ from ninja import Query, Router
 
 from search.access.caller import ASK, SEARCH, Caller
 from search.answering.answer import answer
-from search.api.events import described, event_stream, first_event
+from search.api.events import described, event_stream, first_event, stream_response
 from search.api.v1.door import Door, caller_of
 from search.api.v1.responses import NO_STORE, documented
 from search.api.v1.schemas import AnswerOut, AskFields, SearchFields, SearchOut
@@ -67,9 +67,7 @@ async def asked(caller: Caller, fields: Mapping[str, Any], *, streams: bool) -> 
         return JsonResponse(await whole_answer(question, timings), headers=NO_STORE)
     events = answer(question, timings)
     first = await first_event(events)
-    # nginx would hold the tokens back without the last of these.
-    headers = {**NO_STORE, "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(event_stream(events, first), content_type=f"{EVENTS}; charset=utf-8", headers=headers)
+    return stream_response(event_stream(events, first))
 
 
 async def whole_answer(question: Question, timings: Timings) -> dict[str, Any]:

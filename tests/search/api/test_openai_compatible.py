@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from pytest_django import Settings
 
 from ingestion.models import Source
 from search.answering import llm
-from search.answering.answer import Found
+from search.answering.answer import Event, Found, answer
 from search.answering.citations import Token
+from search.api.openai_compatible import views
 from search.api.openai_compatible.completion import Completion
-from search.questions import Passage
+from search.questions import Passage, Question
+from search.timings import Timings
 from tests.support.callers import bearer, make_key, restrict
 from tests.support.search_services import ATTACK, HANDBOOK, ModelServer
 
@@ -155,6 +158,24 @@ def test_the_last_message_of_the_user_is_the_question(index: None) -> None:
     ]
     got = send(CHAT, {"model": "docs", "messages": messages}).json()
     assert "makemigrations" in got["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize("earlier", [(), ("How are migrations made?", "With makemigrations.")])
+def test_only_a_question_that_stands_alone_shares_its_answer(
+    index: None, earlier: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def noting(question: Question, timings: Timings) -> AsyncGenerator[Event, None]:
+        asked.append(question)
+        return answer(question, timings)
+
+    monkeypatch.setattr(views, "answer", noting)
+    roles = ("user", "assistant")
+    before = [{"role": role, "content": text} for role, text in zip(roles, earlier, strict=False)]
+    messages = [*before, {"role": "user", "content": "How are migrations reversed?"}]
+    assert send(CHAT, {"model": "docs", "messages": messages}).status_code == 200
+    assert [question.follow_up for question in asked] == [bool(earlier)]
 
 
 def test_a_follow_up_is_asked_with_its_subject(index: None) -> None:
