@@ -217,15 +217,18 @@ def answers(client: redis.Redis) -> bool:
     return False
 
 
+def new_beats(running: Running, gone: list[int]) -> list[psutil.Process]:
+    """Look once: from its start to its exec a process has no command line that could be read."""
+    return [p for p in children(running) if p.pid not in gone and "beat" in command_words(p)]
+
+
 def test_a_process_that_ends_again_and_again_is_named_by_the_status_and_by_readyz(running: Running) -> None:
     gone: list[int] = []
     for _ in range(3):
-        # Between a process' start and its exec it has no command line that could be read.
-        running.until(lambda: any(p.pid not in gone and "beat" in command_words(p) for p in children(running)))
-        killed = next(p for p in children(running) if p.pid not in gone and "beat" in command_words(p))
+        killed = running.until(lambda: new_beats(running, gone))[0]
         killed.kill()
         gone.append(killed.pid)
-    running.until(lambda: any(p.pid not in gone and "beat" in command_words(p) for p in children(running)))
+    running.until(lambda: new_beats(running, gone))
     status = manage(running, "status")
     assert "The process beat ended 3 times within 15 minutes (SIGKILL)" in status.stdout
     answer = requests.get(f"http://127.0.0.1:{running.environment['WEB_PORT']}/readyz", timeout=30)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 from django.conf import settings
@@ -22,6 +22,8 @@ from tests.support.databases import fresh_url
 
 # It takes 8 s on a quiet machine.
 START_SECONDS = 300
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -44,12 +46,14 @@ class Running:
                 return child
         raise AssertionError(f"no process with {words}:\n{self.output()}")
 
-    def until(self, reached: Callable[[], object]) -> None:
+    def until(self, reached: Callable[[], T]) -> T:
+        """Wait until it returns something that counts as true, and return that."""
         deadline = time.monotonic() + START_SECONDS
-        while not reached():
+        while not (found := reached()):
             assert self.process.poll() is None, self.output()
             assert time.monotonic() < deadline, self.output()
             time.sleep(0.05)
+        return found
 
     def ready(self) -> bool:
         return any(line.startswith("ready") for line in self.output().splitlines())
