@@ -127,6 +127,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def clean_redis(redis_server: str) -> redis.Redis:
     client = redis.Redis.from_url(redis_server)
     client.flushall()
+    measurements._begin_anew()
     redis_client.forget()
     host_throttle._script.cache_clear()
     return client

@@ -1,26 +1,24 @@
 """The admin's first page: what every source does just now, why it waits, and what can be done about it.
 
-The page asks for this part again every few seconds. Its figures are those of ``manage.py status``; its buttons call the
-actions that the lists of sources and documents have, too.
+The page asks for this part again every few seconds. Its figures are those of ``manage.py status``; its buttons do what
+the actions of the list of sources do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from ingestion.admin.wake import tell_workers
+from ingestion.admin.source_actions import ACTIONS, act
 from ingestion.coordination.heartbeat import EmbeddingWorker
 from ingestion.models import Document, Run, Source
 from ingestion.pipeline.report.status import SourceStatus, Status, status
-from ingestion.pipeline.state.runs import start_run
 
 # Errors of one source that are shown apart; the rest is in the list of documents.
 ERRORS = 5
@@ -91,48 +89,12 @@ def sentence(worker: EmbeddingWorker) -> str:
 
 
 @require_POST
-def act(request: HttpRequest) -> HttpResponse:
+def act_on_one(request: HttpRequest) -> HttpResponse:
     """Do what a button of the page says to one source, and go back to the page."""
-    if not request.user.has_perm("ingestion.change_source"):
-        raise PermissionDenied
-    action = ACTIONS.get(request.POST.get("do", ""))
-    source = Source.objects.filter(name=request.POST.get("source", ""), deleting=False).first()
-    if action and source:
-        messages.info(request, action(source))
-        tell_workers(request)
+    name = request.POST.get("do", "")
+    if name in ACTIONS:
+        act(request, name, Source.objects.filter(name=request.POST.get("source", ""), deleting=False))
     return redirect("admin:index")
 
-
-def ingest(source: Source) -> str:
-    """Start a run of the source."""
-    start_run(source)
-    return f"{source}: a run is under way."
-
-
-def retry_failed(source: Source) -> str:
-    """Queue the failed documents of the source again."""
-    run = start_run(source)
-    failed = Document.objects.filter(source=source, state__in=Document.UNSUCCESSFUL)
-    return f"{source}: {failed.queue(run_id=run.pk)} documents are tried again."
-
-
-def pause(source: Source) -> str:
-    """List and fetch nothing of the source until it is resumed."""
-    Source.objects.filter(pk=source.pk).update(paused=True)
-    return f"{source} is paused: what was fetched is still embedded, and nothing more is fetched."
-
-
-def resume(source: Source) -> str:
-    """Let the source go on."""
-    Source.objects.filter(pk=source.pk).update(paused=False)
-    return f"{source} goes on."
-
-
-ACTIONS: dict[str, Callable[[Source], str]] = {
-    "ingest": ingest,
-    "retry": retry_failed,
-    "pause": pause,
-    "resume": resume,
-}
 
 admin.site.index_template = "ingestion/first_page.html"

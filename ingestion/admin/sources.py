@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -13,14 +13,25 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from ingestion.admin import live
+from ingestion.admin.source_actions import ACTIONS, act
 from ingestion.admin.source_form import SourceForm
 from ingestion.admin.wake import tell_workers
 from ingestion.models import Document, Run, Source
 from ingestion.pipeline.report.alerts import alerts
-from ingestion.pipeline.state.removals import accept_missing
 from ingestion.pipeline.state.runs import remove_source, start_run
 
 DONE = set(Document.State) - set(Document.ACTIVE)
+
+
+def listed_action(name: str) -> Callable[[Any, HttpRequest, QuerySet[Source]], None]:
+    """Return an action of ``source_actions`` in the form that a list of the admin takes."""
+    action = ACTIONS[name]
+
+    def run(admin_of_sources: Any, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        act(request, name, queryset.filter(deleting=False))
+
+    run.__name__ = name
+    return admin.action(run, description=action.title, permissions=[action.right])
 
 
 @admin.register(Source)
@@ -36,7 +47,7 @@ class SourceAdmin(admin.ModelAdmin[Source]):
     list_display = ("name", "state", "progress", "failed", "last_error", "kind", "target")
     list_filter = ("kind", "product")
     search_fields = ("name", "target", "product")
-    actions = ("ingest_now", "pause", "resume", "remove_missing_pages", "delete_with_vectors")
+    actions = (*map(listed_action, ACTIONS), "delete_with_vectors")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Source]:
         newest = Run.objects.order_by().values("source").annotate(newest=Max("id")).values("newest")
@@ -55,7 +66,7 @@ class SourceAdmin(admin.ModelAdmin[Source]):
         view = self.admin_site.admin_view
         return [
             path("live/", view(live.live), name="ingestion_live"),
-            path("act/", view(live.act), name="ingestion_act"),
+            path("act/", view(live.act_on_one), name="ingestion_act"),
             *super().get_urls(),
         ]
 
@@ -95,35 +106,6 @@ class SourceAdmin(admin.ModelAdmin[Source]):
             return run.error or run.note
         document = source.documents.filter(state__in=Document.UNSUCCESSFUL).order_by("-updated_at").first()
         return f"{document.url}: {document.error}" if document else ""
-
-    @admin.action(description="Ingest now", permissions=["change"])
-    def ingest_now(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
-        """Start a run of each chosen source."""
-        for source in queryset.filter(deleting=False):
-            start_run(source)
-            self.log_change(request, source, "Ingest now.")
-        tell_workers(request)
-
-    @admin.action(description="Pause", permissions=["change"])
-    def pause(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
-        """List and fetch nothing of the chosen sources until they are resumed."""
-        queryset.update(paused=True)
-
-    @admin.action(description="Resume", permissions=["change"])
-    def resume(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
-        """Let the chosen sources go on."""
-        queryset.update(paused=False)
-        tell_workers(request)
-
-    @admin.action(description="Remove missing pages", permissions=["delete"])
-    def remove_missing_pages(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
-        """Remove the missing pages of the chosen sources from the index."""
-        removed = 0
-        for source in queryset:
-            removed += (number := accept_missing(source))
-            self.log_change(request, source, f"Removed {number} missing pages.")
-        messages.info(request, f"{removed} missing pages leave the index.")
-        tell_workers(request)
 
     @admin.action(description="Delete with its vectors", permissions=["delete"])
     def delete_with_vectors(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:

@@ -55,16 +55,17 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """The distribution of a duration in seconds; ``labels`` are the names of its labels."""
+    """The distribution of a value, most often of seconds; ``labels`` are the names of its labels."""
 
     name: str
     meaning: str
     labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = BOUNDS
 
-    def observe(self, seconds: float, *labels: str) -> None:
-        """Count one duration."""
-        bucket = bisect_left(BOUNDS, seconds)
-        _own.add([((self.name, labels, bucket), 1), ((self.name, labels, SUM), seconds)])
+    def observe(self, value: float, *labels: str) -> None:
+        """Count one value."""
+        bucket = bisect_left(self.bounds, value)
+        _own.add([((self.name, labels, bucket), 1), ((self.name, labels, SUM), value)])
 
     @contextmanager
     def timed(self, *labels: str) -> Iterator[None]:
@@ -83,8 +84,19 @@ EMBED = Histogram("ragproject_embed_batch_seconds", "Batches of the embedding wo
 INDEX_WRITE = Histogram("ragproject_index_write_seconds", "Upserts of the drain into Milvus.")
 EMBEDDED_TOKENS = Counter("ragproject_embedded_tokens", "Tokens that the embedding workers embedded.")
 EMBEDDED_CHUNKS = Counter("ragproject_embedded_chunks", "Chunks that the embedding workers embedded.")
-HISTOGRAMS = (QUESTION_STAGE, FETCH, EMBED, INDEX_WRITE)
-COUNTERS = (EMBEDDED_TOKENS, EMBEDDED_CHUNKS)
+ANSWER_CACHE = Counter(
+    "ragproject_answer_cache_events",
+    "Answers kept, given again (to the same question, to a similar one) and died; searches for a similar question "
+    "(asked); similar ones answered anew to compare (agreed, differed).",
+    ("event",),
+)
+ANSWER_COSINE = Histogram(
+    "ragproject_answer_cache_nearest_cosine",
+    "Cosine of the nearest earlier question with the same numbers, names and best passage.",
+    bounds=(0.5, 0.6, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95, 0.975, 1),
+)
+HISTOGRAMS = (QUESTION_STAGE, FETCH, EMBED, INDEX_WRITE, ANSWER_COSINE)
+COUNTERS = (EMBEDDED_TOKENS, EMBEDDED_CHUNKS, ANSWER_CACHE)
 
 
 class Unwritten:

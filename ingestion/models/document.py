@@ -1,7 +1,7 @@
 """Documents, pages and files.
 
 States: waiting → fetching → embedding → indexing → indexed | unchanged | duplicate | missing | failed | quarantined
-| gone.
+| cancelled | gone.
 """
 
 from __future__ import annotations
@@ -149,6 +149,7 @@ class Document(models.Model):
         MISSING = "missing"
         FAILED = "failed"
         QUARANTINED = "quarantined"
+        CANCELLED = "cancelled"
         GONE = "gone"
 
     class Layer(models.TextChoices):

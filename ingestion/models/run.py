@@ -1,4 +1,4 @@
-"""One pass over a source: waiting → listing → running → finished | held | failed."""
+"""One pass over a source: waiting → listing → running → finished | held | failed | cancelled."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class Run(models.Model):
         FINISHED = "finished"
         HELD = "held"
         FAILED = "failed"
+        CANCELLED = "cancelled"
 
     ACTIVE: ClassVar = (State.WAITING, State.LISTING, State.RUNNING)
 

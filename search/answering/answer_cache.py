@@ -19,7 +19,6 @@ import logging
 import time
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +27,7 @@ from django.conf import settings
 from django.db.models import Max
 
 from ingestion.coordination import redis_client
+from ingestion.coordination.measurements import ANSWER_CACHE, ANSWER_COSINE
 from ingestion.exceptions import BufferUnavailable, IngestionError
 from ingestion.models import Chunk, Collection, Document, Run
 from search.answering.citations import Token
@@ -46,7 +46,6 @@ PREFIX = "answers"
 # of 40 paraphrases are given an answer at a cosine of .85, none of 40 minimal pairs and of 20 pairs with a word
 # swapped. The same best passage would be too much to ask: half of the paraphrases have another one.
 TOP = 5
-FIGURES = f"{PREFIX}:figures"
 USED = f"{PREFIX}:used"
 
 Kept = Token | Unsupported
@@ -67,7 +66,7 @@ def same(question: Question) -> Remembered | None:
         return None
     found = held(f"{scope(question)}:{digest(normalised(question.text))}")
     if found:
-        count("same")
+        ANSWER_CACHE.add(1, "same")
     return found
 
 
@@ -81,20 +80,20 @@ def similar(question: Question, passages: Sequence[Passage]) -> Remembered | Non
                 for passage in passages[:TOP]:
                     pipe.hgetall(alike(question, passage))
                 vectors = {key: vector for found in pipe.execute() for key, vector in found.items()}
-            count("asked")
+            ANSWER_CACHE.add(1, "asked")
         mine = question_vector(question.text) if vectors else None
     except IngestionError:
         return None
     if mine is None:
         return None
     nearest = sorted(((float(np.frombuffer(v, np.float16) @ mine), key.decode()) for key, v in vectors.items()))[::-1]
-    count(f"nearest:{nearest[0][0]:.2f}")
+    ANSWER_COSINE.observe(nearest[0][0])
     for cosine, key in nearest:
         if cosine < settings.ANSWER_CACHE_COSINE:
             return None
         found = held(key)
         if found and may_share(question, passages, found):
-            count("similar")
+            ANSWER_CACHE.add(1, "similar")
             return found
     return None
 
@@ -128,11 +127,11 @@ def keep(question: Question, passages: Sequence[Passage], events: Sequence[Draft
             pipe.expire(near, settings.ANSWER_CACHE_SECONDS)
             pipe.zadd(USED, {key: time.time()})
             pipe.zremrangebyscore(USED, "-inf", time.time() - settings.ANSWER_CACHE_SECONDS)
-            pipe.hincrby(FIGURES, "kept", 1)
             pipe.zcard(USED)
             *_, entries = pipe.execute()
             for leaving, _ in client.zpopmin(USED, max(0, entries - settings.ANSWER_CACHE_ENTRIES)):
                 forget(leaving.decode())
+        ANSWER_CACHE.add(1, "kept")
     except IngestionError as error:
         logger.warning("an answer was not kept: %s", error)
 
@@ -164,7 +163,7 @@ def held(key: str) -> Remembered | None:
             entry = unpacked(body)
             passages = tuple(map(Passage.restored, entry["passages"]))
             if stamp(passages) != entry["stamp"]:
-                count("died")
+                ANSWER_CACHE.add(1, "died")
                 forget(key)
                 return None
             client.zadd(USED, {key: time.time()}, xx=True)
@@ -219,16 +218,16 @@ def alike(question: Question, best: Passage) -> str:
     return f"{PREFIX}:alike:{scope(question)}:{digest(words)}"
 
 
-def figures() -> dict[str, int]:
-    """Return how many answers were kept, given again (same, similar), died, and how near earlier questions were."""
-    with redis_client.available() as client:
-        return {name.decode(): int(value) for name, value in client.hgetall(FIGURES).items()}
+def compare(known: Remembered, passages: Sequence[Passage], events: Sequence[object]) -> None:
+    """Count whether an answer written anew cites a passage that the earlier one of a similar question cites."""
+    agreed = cited(known.passages, known.events) & cited(passages, events)
+    ANSWER_CACHE.add(1, "agreed" if agreed else "differed")
 
 
-def count(name: str) -> None:
-    """Count an event of the cache."""
-    with suppress(BufferUnavailable), redis_client.available() as client:
-        client.hincrby(FIGURES, name, 1)
+def cited(passages: Sequence[Passage], events: Sequence[object]) -> set[tuple[int, int]]:
+    """Return document and position of the passages that an answer cites."""
+    numbers = {event.citation for event in events if isinstance(event, Token) and event.citation}
+    return {(passages[number - 1].document, passages[number - 1].position) for number in numbers}
 
 
 KINDS: dict[str, type[Kept]] = {kind.__name__: kind for kind in (Token, Unsupported)}

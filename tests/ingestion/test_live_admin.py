@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
@@ -46,16 +47,16 @@ def test_it_shows_progress_errors_and_why_a_source_waits(admin_client: Client, s
 def test_a_failed_source_can_be_tried_again(admin_client: Client) -> None:
     source = make_source()
     make_document(source, url="https://docs.example.org/a", state=Document.State.FAILED, error="500")
-    page = admin_client.post(ACT, {"source": source.name, "do": "retry"}, follow=True).content.decode()
-    assert "1 documents are tried again" in page
+    page = admin_client.post(ACT, {"source": source.name, "do": "retry_failed"}, follow=True).content.decode()
+    assert "1 failed documents are tried again" in page
     assert Document.objects.get().state == Document.State.WAITING
     assert queue_length("cpu") == 1
 
 
 def test_a_source_can_be_read_again(admin_client: Client) -> None:
     source = make_source()
-    admin_client.post(ACT, {"source": source.name, "do": "ingest"})
-    admin_client.post(ACT, {"source": "x", "do": "ingest"})
+    admin_client.post(ACT, {"source": source.name, "do": "ingest_now"})
+    admin_client.post(ACT, {"source": "x", "do": "ingest_now"})
     admin_client.post(ACT, {"source": source.name, "do": "drop"})
     assert Run.objects.get().source == source
 
@@ -72,6 +73,17 @@ def test_a_source_is_paused_and_resumed(admin_client: Client) -> None:
     assert not Source.objects.get().paused
 
 
+def test_a_run_is_cancelled(admin_client: Client) -> None:
+    source = make_source()
+    run = Run.objects.create(source=source, state=Run.State.RUNNING)
+    make_document(source, run=run, url="https://docs.example.org/a", state=Document.State.WAITING)
+    assert ">Cancel</button>" in admin_client.get(LIVE).content.decode()
+    page = admin_client.post(ACT, {"source": source.name, "do": "cancel_run"}, follow=True).content.decode()
+    assert "the run is cancelled; 1 documents were not fetched" in page
+    assert LogEntry.objects.get().get_change_message().startswith("Cancel the run: the run is cancelled")
+    assert ">Cancel</button>" not in admin_client.get(LIVE).content.decode()
+
+
 def test_who_may_not_see_sources_sees_none_of_it(client: Client) -> None:
     user = User.objects.create_user("reader", is_staff=True)
     client.force_login(user)
@@ -79,6 +91,6 @@ def test_who_may_not_see_sources_sees_none_of_it(client: Client) -> None:
     assert client.get(LIVE).status_code == 403
     user.user_permissions.add(Permission.objects.get(codename="view_source"))
     assert client.get(LIVE).status_code == 200
-    assert client.post(ACT, {"source": make_source().name, "do": "ingest"}).status_code == 403
+    assert client.post(ACT, {"source": make_source().name, "do": "ingest_now"}).status_code == 403
     assert not Run.objects.exists()
     assert Source.objects.exists()

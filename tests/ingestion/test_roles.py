@@ -64,7 +64,10 @@ def test_editors_ingest_and_do_not_delete() -> None:
     act(client, SOURCES, "delete_with_vectors", source.pk)
     assert not Source.objects.get().deleting
     assert client.get(reverse("admin:admin_logentry_changelist")).status_code == 403
-    assert [(who, said) for who, _, said in log()] == [("editors", "Ingest now."), ("editors", "Try again.")]
+    assert [(who, said) for who, _, said in log()] == [
+        ("editors", "Ingest now: a run is under way."),
+        ("editors", "Try again."),
+    ]
 
 
 def test_operators_delete_and_read_who_did_what() -> None:
@@ -73,7 +76,7 @@ def test_operators_delete_and_read_who_did_what() -> None:
     act(client, SOURCES, "delete_with_vectors", source.pk)
     assert not Source.objects.filter(deleting=False).exists()
     page = client.get(reverse("admin:admin_logentry_changelist"))
-    assert "handbook" in page.text and "Removed 0 missing pages." in page.text
+    assert "handbook" in page.text and "Remove missing pages: 0 missing pages leave" in page.text
     assert client.get(reverse("admin:auth_user_changelist")).status_code == 403
     assert [entry[1] for entry in log()][-1].startswith("Deleted “handbook")
 

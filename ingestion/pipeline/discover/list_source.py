@@ -159,7 +159,12 @@ def register(run: Run, documents: Iterable[Listed], *, depth: int = 0) -> None:
 
 @transaction.atomic
 def register_batch(run: Run, listed: list[Listed], *, depth: int) -> None:
-    """Create rows for new documents, and queue the known ones that the listing does not show to be unchanged."""
+    """Create rows for new documents, and queue the known ones that the listing does not show to be unchanged.
+
+    A run that has ended meanwhile, because staff cancelled it, takes no more.
+    """
+    if not Run.objects.active().filter(id=run.pk).exists():
+        return
     versions = {each.url: each.version[:200] for each in listed}
     # Only pages that were found by links can be a crawler's trap, so that only they are counted by their form.
     has_form = depth and run.source.kind in Source.WEB
@@ -180,6 +185,7 @@ def register_batch(run: Run, listed: list[Listed], *, depth: int) -> None:
     for row in changed:
         row.listed_version = versions[row.url]
     Document.objects.bulk_update(changed, ["listed_version"], batch_size=ROWS_AT_ONCE)
+    known.active().update(run_id=run.pk)  # what a cancelled run had fetched is embedded in this one
     known.filter(id__in=unchanged_by_listing(run, known)).keep(run_id=run.pk)
     known.queue(run_id=run.pk)
 

@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 
 from ingestion.coordination import measurements
 from ingestion.coordination.heartbeat import EmbeddingWorker
-from ingestion.coordination.measurements import BOUNDS, SUM, Histogram
+from ingestion.coordination.measurements import SUM, Histogram
 from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Document, Run
 from ingestion.pipeline.report.status import Status, Unavailable, status
@@ -191,7 +191,7 @@ def distribution(
     family = HistogramMetricFamily(histogram.name, histogram.meaning, labels=histogram.labels)
     for labels, parts in series.items():
         count, buckets = 0.0, []
-        for number, bound in enumerate((*BOUNDS, float("inf"))):
+        for number, bound in enumerate((*histogram.bounds, float("inf"))):
             count += parts.get(number, 0.0)
             buckets.append(("+Inf" if bound == float("inf") else str(bound), count))
         family.add_metric(labels, buckets, sum_value=parts.get(SUM, 0.0))

@@ -19,6 +19,7 @@ from ingestion import tasks
 from ingestion.admin.source_form import SourceForm
 from ingestion.exceptions import IngestionError
 from ingestion.models import Source
+from ingestion.pipeline.state import steering
 from ingestion.pipeline.state.runs import remove_source, start_run
 from search.access.caller import ADMIN, SEARCH, Caller
 from search.api.errors import problem_response
@@ -63,13 +64,19 @@ async def refresh_source(request: HttpRequest, source_id: Id) -> Any:
 @router.post("/sources/{source_id}/pause", auth=Door(ADMIN), **documented(SourceAdminOut, 404, door=ADMIN))
 async def pause_source(request: HttpRequest, source_id: Id) -> Any:
     """List and fetch nothing of the source until it is resumed; what it holds is still found."""
-    return await sync_to_async(changed)(caller_of(request), source_id, lambda row: set_paused(row, True))
+    return await sync_to_async(changed)(caller_of(request), source_id, steering.pause)
 
 
 @router.post("/sources/{source_id}/resume", auth=Door(ADMIN), **documented(SourceAdminOut, 404, door=ADMIN))
 async def resume_source(request: HttpRequest, source_id: Id) -> Any:
     """Let the source go on."""
-    return await sync_to_async(changed)(caller_of(request), source_id, lambda row: set_paused(row, False))
+    return await sync_to_async(changed)(caller_of(request), source_id, steering.resume)
+
+
+@router.post("/sources/{source_id}/cancel", auth=Door(ADMIN), **documented(SourceAdminOut, 404, door=ADMIN))
+async def cancel_run(request: HttpRequest, source_id: Id) -> Any:
+    """End the run that is under way, if any; what was fetched is still embedded and indexed."""
+    return await sync_to_async(changed)(caller_of(request), source_id, steering.cancel)
 
 
 @router.delete("/sources/{source_id}", auth=Door(ADMIN), **documented(SourceAdminOut, 404, door=ADMIN, status=202))
@@ -112,18 +119,13 @@ def refreshed(caller: Caller, source_id: int) -> Any:
     return Status(202, fields_of_run(run))
 
 
-def changed(caller: Caller, source_id: int, change: Callable[[Source], None]) -> dict[str, Any]:
+def changed(caller: Caller, source_id: int, change: Callable[[Source], object]) -> dict[str, Any]:
     """Change a source, tell the workers, and return the source as it is then."""
     row = chosen(caller, source_id)
     change(row)
     wake_workers()
     row.refresh_from_db()
     return told_to_staff(row)
-
-
-def set_paused(row: Source, paused: bool) -> None:
-    """Store whether the source is paused."""
-    Source.objects.filter(pk=row.pk).update(paused=paused)
 
 
 def chosen(caller: Caller, source_id: int) -> Any:

@@ -71,6 +71,7 @@ VERDICTS: dict[str, dict[str, Verdict]] = {
     "api/v1/sources/<source_id>": {"GET": OF_STAFF, "DELETE": OF_STAFF},
     "api/v1/sources/<source_id>/refresh": {"POST": OF_STAFF},
     "api/v1/sources/<source_id>/pause": {"POST": OF_STAFF},
+    "api/v1/sources/<source_id>/cancel": {"POST": OF_STAFF},
     "api/v1/sources/<source_id>/resume": {"POST": OF_STAFF},
     "api/v1/runs": {"GET": OF_STAFF},
     "api/v1/runs/<run_id>": {"GET": OF_STAFF},

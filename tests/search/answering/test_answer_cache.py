@@ -15,7 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from ingestion.coordination import redis_client
+from ingestion.coordination import measurements, redis_client
+from ingestion.coordination.measurements import SUM
 from ingestion.models import Chunk, Document, Run, Source
 from search.access.caller import OPERATOR
 from search.answering import answer_cache, llm
@@ -58,6 +59,12 @@ def remembered(events: list[Event]) -> bool:
     return any(isinstance(event, Notice) and event.kind == "remembered" for event in events)
 
 
+def counted() -> dict[str, float]:
+    """What the metrics of all processes say of the cache."""
+    measurements.flush()
+    return {event: parts[SUM] for (event,), parts in measurements.sums()[measurements.ANSWER_CACHE.name].items()}
+
+
 def test_the_same_question_is_answered_again_with_its_passages_and_citations(cache: ModelServer) -> None:
     first, second = ask(), ask(replace(QUESTION, text=f"  {QUESTION.text.lower()} "))
     assert not remembered(first)
@@ -68,7 +75,7 @@ def test_the_same_question_is_answered_again_with_its_passages_and_citations(cac
     assert isinstance(first[0], Found)
     assert isinstance(second[0], Found)
     assert second[0].passages == first[0].passages
-    assert answer_cache.figures() == {"asked": 1, "kept": 1, "same": 1}
+    assert counted() == {"asked": 1, "kept": 1, "same": 1}
 
 
 def test_another_process_is_given_it_too(cache: ModelServer) -> None:
@@ -84,6 +91,19 @@ def test_a_paraphrase_is_given_it_and_told_so(cache: ModelServer) -> None:
     assert notice.message == f"Answered from an earlier question: “{QUESTION.text}”. Ask again for a new one."
     assert text_of(events) == "Run makemigrations [1]."
     assert len(cache.requests) == 1
+
+
+@pytest.mark.parametrize(("text", "verdict"), [("Run makemigrations [1].", "agreed"), ("No idea.", "differed")])
+def test_some_answers_are_written_anew_to_compare(
+    cache: ModelServer, monkeypatch: pytest.MonkeyPatch, text: str, verdict: str
+) -> None:
+    ask()
+    monkeypatch.setattr("search.answering.answer.RECHECKED_SHARE", 1.0)
+    cache.pieces = [text]
+    assert not remembered(ask(PARAPHRASE))
+    assert counted()[verdict] == 1
+    cosines = measurements.sums()[measurements.ANSWER_COSINE.name][()]
+    assert 0.85 <= cosines[SUM] < 1
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,8 @@ def test_sources_are_made_refreshed_paused_and_deleted(admin: Client) -> None:
     assert (refreshed.status_code, refreshed.json()["id"]) == (202, Run.objects.get().pk)
     assert admin.post(f"{made['Location']}/pause").json()["paused"] is True
     assert admin.post(f"{made['Location']}/resume").json()["paused"] is False
+    assert admin.post(f"{made['Location']}/cancel").status_code == 200
+    assert Run.objects.get().state == Run.State.CANCELLED
     gone = admin.delete(made["Location"])
     assert (gone.status_code, gone.json()["deleting"]) == (202, True)
     assert admin.get(made["Location"]).status_code == 404
