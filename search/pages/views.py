@@ -28,7 +28,8 @@ from search.catalogue import overview, stored_document
 from search.exceptions import FAILURES, AccessRefused, headers_of, public_message, status_of
 from search.forms import read_question
 from search.pages.results import by_page
-from search.retrieval.retriever import retrieve_queued, warm_up
+from search.retrieval.question_model import warm_up
+from search.retrieval.retriever import retrieve_queued
 from search.retrieval.versions import age
 from search.timings import Timings
 

@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from ingestion.models import Chunk, Collection, Document, Source
-from search.retrieval import retriever
+from search.retrieval import question_model
 from tests.support.search_services import ATTACK, HANDBOOK, SITE, ModelServer
 
 QUESTION = "How do I create migrations after changing a model?"
@@ -161,8 +161,8 @@ def test_warming_up_loads_once_and_survives_a_missing_model(
     def load(collection: Collection) -> None:
         raise ModelError("no model in /x")
 
-    monkeypatch.setattr(retriever, "load", load)
-    retriever.load_quietly(Collection(name="documents", model="/x", pooling="cls", dimension=8))
+    monkeypatch.setattr(question_model, "load", load)
+    question_model.load_quietly(Collection(name="documents", model="/x", pooling="cls", dimension=8))
     assert "no model in /x" in caplog.text
 
 
