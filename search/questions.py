@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote, urldefrag, urlsplit
@@ -120,6 +121,12 @@ class Passage:
             "link": self.link,
             "external": self.external,
         }
+
+
+def other_texts(passages: Iterable[Passage]) -> str:
+    """Return a sentence with the texts that found passages and are not the question itself; empty: none."""
+    texts = dict.fromkeys(passage.found_by for passage in passages if passage.found_by)
+    return f"Searched for {', '.join(f'“{text}”' for text in texts)}." if texts else ""
 
 
 # The version that stands for all of them.

@@ -32,7 +32,7 @@ from search.answering.scope import out_of_scope
 from search.answering.sentence_vectors import nearness
 from search.answering.server_habits import habits_of
 from search.exceptions import LLMFailed, TooBusy
-from search.questions import Passage, Question
+from search.questions import Passage, Question, other_texts
 from search.retrieval.expansion import expanded
 from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
@@ -142,8 +142,8 @@ async def new_answer(question: Question, passages: Sequence[Passage], timings: T
             with timings.stage("context"):
                 passages = await sync_to_async(expanded)(found)
         yield Found(tuple(passages), mode)
-        if others := dict.fromkeys(passage.found_by for passage in passages if passage.found_by):
-            yield Notice("searched", f"Also searched for: {', '.join(f'“{text}”' for text in others)}.")
+        if others := other_texts(passages):
+            yield Notice("searched", others)
         stamped = await sync_to_async(answer_cache.stamp)(passages) if mode == "llm" else ""
         generate = generated if mode == "llm" else extracted
         if found and await sync_to_async(out_of_scope)(question.text, found, partial(nearness, question.text)):

@@ -15,7 +15,7 @@ import numpy as np
 
 from ingestion.exceptions import IngestionError
 from ingestion.types import ModelSpec
-from search.retrieval.retriever import searched_collection, served_model
+from search.retrieval.question_model import searched_collection, served_model
 from search.timings import Timings
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from search.evaluation.generated_index import generate
 from search.evaluation.question_sets import DJANGO, read_queries
 from search.exceptions import TooBusy
 from search.forms import MODES, read_question
-from search.retrieval import retriever
+from search.retrieval import question_model
 from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
 
@@ -173,8 +173,8 @@ def beside_peer(count: int, questions: int) -> Json:
     """Embed ``count`` questions at a time with ours and with sentence-transformers, turn by turn."""
     from ingestion.benchmarks.peers import sentence_transformers
 
-    collection = retriever.searched_collection()
-    ours = retriever.load(collection).embedder
+    collection = question_model.searched_collection()
+    ours = question_model.load(collection).embedder
     theirs = sentence_transformers(collection.spec(), ours.device, "float32", ours.max_tokens)
     texts = asked_texts(Cell("short", count, "peers"), count * (questions + 1))
     work: dict[str, Callable[[list[str]], object]] = {

@@ -19,7 +19,8 @@ from search.evaluation.question_sets import DocumentNames
 from search.exceptions import FAILURES
 from search.models import CaseRun, RetrievalCase
 from search.questions import Question
-from search.retrieval.retriever import retrieve, searched_collection
+from search.retrieval.question_model import searched_collection
+from search.retrieval.retriever import retrieve
 from search.timings import Timings
 
 logger = logging.getLogger(__name__)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ingestion.models import Chunk
 from ingestion.types import Hit
 from ingestion.words.weights import share_of_names
 from search.questions import Passage, Question
 from search.retrieval import reranker
+from search.retrieval.confirmed_hits import ConfirmedHits, StoredChunk
 from search.retrieval.fusion import scaled, toward_words
-from search.retrieval.passages import with_rows
 from search.retrieval.query_vectors import channel_weights, fused
 from search.retrieval.retriever import candidates, retrieve
 from search.timings import Timings
@@ -37,7 +36,7 @@ class Standing:
 class Explained:
     """A candidate: its row, where it stands in each list, its place among the passages shown (0: none), and why."""
 
-    row: Chunk
+    row: StoredChunk
     standings: Sequence[Standing | None]
     shown: int
     why: str
@@ -62,8 +61,7 @@ def explain(question: Question) -> Explanation:
     pools = candidates(question)
     weights = toward_words(channel_weights(), share_of_names(question.text))
     hits = fused(pools, question.text, channel_weights())
-    rows = {hit.key: row for hit, row in with_rows(hits, len(hits), question.caller)}
-    found = [(hit, rows[hit.key]) for hit in hits if hit.key in rows]
+    found = list(ConfirmedHits(question.caller, len(hits)).of(hits))
     again = reranker.reranked(question.text, found)
     lists: dict[str, Sequence[Hit]] = {**pools, FUSED: [hit for hit, _ in found]}
     if again.scores:
@@ -75,7 +73,7 @@ def explain(question: Question) -> Explanation:
         Explained(
             row,
             [standings[hit.key].get(name) for name in lists],
-            places.get((row.document_id, row.position), 0),
+            places.get((row.document, row.position), 0),
             why(hit.key, parts, weights),
         )
         for hit, row in again.candidates

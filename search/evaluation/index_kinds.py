@@ -16,7 +16,7 @@ from ingestion.exceptions import IngestionError
 from ingestion.types import FloatArray, Json
 from ingestion.vector_store.index_kinds import KINDS, tried
 from ingestion.vector_store.store import VectorStore, open_store
-from search.retrieval import retriever
+from search.retrieval import question_model
 
 Say = Callable[[str], object]
 NEAREST, QUESTIONS = 10, 100
@@ -25,7 +25,7 @@ MOST, AT_ONCE = 1_000_000, 2000
 
 def compared(say: Say) -> list[Json]:
     """Return the figures of each kind, or why the server refused it."""
-    collection = retriever.searched_collection()
+    collection = question_model.searched_collection()
     vectors = stored_vectors(open_store(collection.name, collection.dimension))
     chance = np.random.default_rng(0)
     drawn = vectors[chance.integers(len(vectors), size=QUESTIONS)]

@@ -40,7 +40,8 @@ def by_page(passages: Sequence[Passage], question: str) -> list[ResultPage]:
     pages: dict[int, dict[str, dict[str, Any]]] = {}
     for shown, passage in zip(numbered(passages), passages, strict=True):
         sections = pages.setdefault(passage.document, {})
-        sections.setdefault(passage.section, {**shown, "marked": marked(shown["preview"], question)})
+        asked = passage.found_by or question
+        sections.setdefault(passage.section, {**shown, "marked": marked(shown["preview"], asked)})
     found = [tuple(sections.values()) for sections in pages.values()]
     return [ResultPage(hits[0]["title"], hits[0]["source"], hits[0]["version"], hits) for hits in found]
 

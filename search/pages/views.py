@@ -28,7 +28,9 @@ from search.catalogue import overview, stored_document
 from search.exceptions import FAILURES, AccessRefused, headers_of, public_message, status_of
 from search.forms import read_question
 from search.pages.results import by_page
-from search.retrieval.retriever import retrieve_queued, warm_up
+from search.questions import other_texts
+from search.retrieval.question_model import warm_up
+from search.retrieval.retriever import retrieve_queued
 from search.retrieval.versions import age
 from search.timings import Timings
 
@@ -97,7 +99,8 @@ async def results_of(request: HttpRequest, caller: Caller) -> tuple[dict[str, An
         logger.warning("a question was not answered: %s", error)
         return {"error": public_message(error)}, status_of(error), headers_of(error)
     nothing = "" if passages else NOTHING_FOUND
-    return {"pages": by_page(passages, question.text), "nothing_found": nothing}, HTTPStatus.OK, {}
+    shown = {"pages": by_page(passages, question.text), "searched": other_texts(passages), "nothing_found": nothing}
+    return shown, HTTPStatus.OK, {}
 
 
 @require_safe

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from ingestion.models import Chunk
 from ingestion.types import Hit
+from search.retrieval.confirmed_hits import StoredChunk
 from search.retrieval.versions import age, page_of_all_versions
 
 SHINGLE = 4
@@ -30,27 +30,31 @@ WORD = re.compile(r"\w+")
 
 @dataclass
 class Found:
-    """A passage to be: the best score, the row that is shown, and the rows that were folded into it."""
+    """A passage to be: the best score, the row that is shown, and the rows that were folded into it.
+
+    Copies are told by ``shingles`` and by ``section``, which the versions of a section have in common.
+    """
 
     score: float
-    row: Chunk
-    copies: list[Chunk] = field(default_factory=list)
+    row: StoredChunk
+    copies: list[StoredChunk] = field(default_factory=list)
     shingles: frozenset[tuple[str, ...]] = frozenset()
+    section: tuple[str, ...] = ()
 
 
-def folded(found: Iterable[tuple[Hit, Chunk]], limit: int) -> list[Found]:
+def folded(found: Iterable[tuple[Hit, StoredChunk]], limit: int) -> list[Found]:
     """Return at most ``limit`` passages, best first."""
     kept: list[Found] = []
     surplus: list[Found] = []
     of_page: Counter[int] = Counter()
     for hit, row in found:
-        new = Found(hit.score, row, shingles=shingles_of(row))
+        new = Found(hit.score, row, shingles=shingles_of(row), section=section_of_all_versions(row))
         if same := next((each for each in (*kept, *surplus) if is_copy(each, new)), None):
             fold(same, row)
         elif len(kept) == limit:
             break
-        elif of_page[row.document_id] < settings.SEARCH_PASSAGES_PER_PAGE:
-            of_page[row.document_id] += 1
+        elif of_page[row.document] < settings.SEARCH_PASSAGES_PER_PAGE:
+            of_page[row.document] += 1
             kept.append(new)
         elif len(surplus) < limit:
             surplus.append(new)
@@ -59,7 +63,7 @@ def folded(found: Iterable[tuple[Hit, Chunk]], limit: int) -> list[Found]:
 
 def is_copy(one: Found, other: Found) -> bool:
     """Return whether two passages say the same, or are of two versions of one section."""
-    if version_of_section(one.row) == version_of_section(other.row) is not None:
+    if one.section and one.section == other.section:
         return True
     if not one.shingles or not other.shingles:
         return False
@@ -70,23 +74,23 @@ def is_copy(one: Found, other: Found) -> bool:
     return shared >= NEARLY_EQUAL * (few + many - shared)
 
 
-def fold(found: Found, row: Chunk) -> None:
+def fold(found: Found, row: StoredChunk) -> None:
     """Add a copy; it is shown instead of the present one where its version is newer."""
-    source, shown = row.document.source, found.row.document.source
-    if source.product and source.product == shown.product and age(source.version) > age(shown.version):
+    if row.product and row.product == found.row.product and age(row.version) > age(found.row.version):
         found.row, row = row, found.row
     found.copies.append(row)
 
 
-def version_of_section(row: Chunk) -> tuple[str, str, str] | None:
-    """Return what the sections of a page have in common in all versions; None where the source names no version."""
-    source = row.document.source
-    if not (source.product and source.version):
-        return None
-    return source.product, page_of_all_versions(row.document.url, source.target, source.version), row.heading
+def section_of_all_versions(row: StoredChunk) -> tuple[str, ...]:
+    """Return what the sections of a page have in common in all versions; empty where the source names no version."""
+    if not (row.product and row.version):
+        return ()
+    return row.product, page_of_all_versions(row.url, row.target, row.version), row.heading
 
 
-def shingles_of(row: Chunk) -> frozenset[tuple[str, ...]]:
+def shingles_of(row: StoredChunk) -> frozenset[tuple[str, ...]]:
     """Return the runs of words of a heading and its text."""
     words = WORD.findall(f"{row.heading} {row.text}".casefold())
-    return frozenset(tuple(words[at : at + SHINGLE]) for at in range(max(1, len(words) - SHINGLE + 1)))
+    if len(words) < SHINGLE:
+        return frozenset((tuple(words),))
+    return frozenset(zip(*(words[at:] for at in range(SHINGLE)), strict=False))

@@ -27,11 +27,12 @@ def fuse(pools: Pools, weights: Mapping[str, float]) -> list[Hit]:
     Pools of channels without a weight are left out. The weights of those that are there are scaled to a sum of 1.
     """
     used = {channel: weights[channel] for channel in pools if weights.get(channel)}
-    fused: defaultdict[str, float] = defaultdict(float)
+    total, fused = sum(used.values()), defaultdict[str, float](float)
     for channel, weight in used.items():
-        for hit in scaled(pools[channel]):
-            fused[hit.key] += weight / sum(used.values()) * hit.score
-    return sorted((Hit(key, score) for key, score in fused.items()), key=lambda hit: (-hit.score, hit.key))
+        share = weight / total
+        for key, score in scaled(pools[channel]):
+            fused[key] += share * score
+    return [Hit(key, score) for key, score in sorted(fused.items(), key=lambda each: (-each[1], each[0]))]
 
 
 def toward_words(weights: Mapping[str, float], names: float) -> Mapping[str, float]:

@@ -1,35 +1,16 @@
-"""Hits → passages: joined with the rows, which are the truth.
+"""Hits with their rows → passages, as readers and language models are given them.
 
-In: ranked hits. Out: those that the database confirms, in their order; a hit is dropped unless there is a row of it
-whose source the caller sees and nobody is deleting. Title, heading and address come from the rows.
+In: folded hits. Out: passages. Title, heading and address come from the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ingestion.models import Chunk
-from ingestion.types import Hit
-from search.access.caller import Caller
 from search.questions import Copy, Passage
+from search.retrieval.confirmed_hits import StoredChunk
 from search.retrieval.folding import Found
-
-# Hits looked up beyond the limit, so that stale ones and copies do not cost another query.
-SPARE_HITS = 20
-
-
-def with_rows(hits: Sequence[Hit], limit: int, caller: Caller) -> Iterator[tuple[Hit, Chunk]]:
-    """Yield the hits that the database confirms, in their order, each with its row, about ``limit`` to a query.
-
-    A key is made of the chunk's text: the row is right also while it moves into another collection.
-    """
-    shown = caller.visible("document__source")
-    for start in range(0, len(hits), limit + SPARE_HITS):
-        part = hits[start : start + limit + SPARE_HITS]
-        rows = Chunk.objects.live().filter(shown, key__in=[h.key for h in part], document__source__deleting=False)
-        by_key = {row.key: row for row in rows.select_related("document__source").defer("document__markdown")}
-        yield from ((hit, by_key[hit.key]) for hit in part if hit.key in by_key)
 
 
 def passages_of(found: Iterable[Found], found_by: Mapping[str, str]) -> list[Passage]:
@@ -42,23 +23,22 @@ def passages_of(found: Iterable[Found], found_by: Mapping[str, str]) -> list[Pas
 
 def copies_of(found: Found) -> tuple[Copy, ...]:
     """Return the other documents of a folded hit, once each."""
-    others = {row.document_id: row for row in reversed(found.copies) if row.document_id != found.row.document_id}
+    others = {row.document: row for row in reversed(found.copies) if row.document != found.row.document}
     copies = [passage_of(row, found.score) for row in reversed(others.values())]
     return tuple(Copy(copy.url, copy.link, copy.title, copy.source, copy.version) for copy in copies)
 
 
-def passage_of(row: Chunk, score: float) -> Passage:
+def passage_of(row: StoredChunk, score: float) -> Passage:
     """Return the passage of a row."""
-    document = row.document
     return Passage(
         score=score,
-        title=str(document),
-        url=document.url,
+        title=row.title,
+        url=row.url,
         heading=row.heading,
         anchor=row.anchor,
         text=row.text,
-        document=document.pk,
-        source=document.source.name,
+        document=row.document,
+        source=row.source,
         position=row.position,
-        version=document.source.version,
+        version=row.version,
     )

@@ -1,7 +1,8 @@
 """A question → what each channel of the index is asked.
 
-In: the question, the model's vectors of it, and the channels that the collection holds. Out: a vector for each channel
-that the question's mode asks for. The frequencies of terms are read again whenever they have been counted anew.
+In: the question, the model's vectors of it, the channels that the collection holds, and how often terms occur. Out: a
+vector for each channel that the question's mode asks for. The frequencies are read again whenever they have been
+counted anew.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ _counted = Counted()
 
 
 def query_vectors(
-    text: str, mode: str, vectors: Vectors, held: Iterable[str], weights: Mapping[str, float]
+    text: str, mode: str, vectors: Vectors, held: Iterable[str], weights: Mapping[str, float], frequencies: Frequencies
 ) -> QueryVectors:
     """Return the vectors of the channels that the mode asks for; dense where none of them is held.
 
     A hybrid search asks all channels that have a weight. A text without words has no vector for them.
     """
-    words = question_weights(text, last_count().frequencies)
+    words = question_weights(text, frequencies)
     found: dict[str, QueryVector] = {
         "dense": vectors.dense.tolist(),
         "sparse": sparse_of(vectors.indices, vectors.weights),
@@ -64,10 +65,9 @@ def fused(pools: Pools, text: str, weights: Mapping[str, float]) -> list[Hit]:
     return fuse(pools, toward_words(weights, share_of_names(text)))
 
 
-def last_count() -> Counted:
-    """Return what the last count of terms found."""
+def last_count(counted_at: datetime | None) -> Counted:
+    """Return what the last count of terms found, which was made at this time; it is read once."""
     global _counted
-    counted_at = TermFrequencies.objects.values_list("counted_at", flat=True).first()
     if counted_at != _counted.at:
         row = TermFrequencies.objects.first()
         _counted = read(row) if row else Counted()

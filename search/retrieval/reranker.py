@@ -18,12 +18,10 @@ from time import monotonic
 
 from django.conf import settings
 
-from ingestion.models import Chunk
 from ingestion.types import Hit, embedding_text
-from search.questions import Question
 from search.retrieval import cross_encoder, rerank_endpoint
+from search.retrieval.confirmed_hits import ConfirmedHits, StoredChunk
 from search.retrieval.cross_encoder import NotLoaded
-from search.retrieval.passages import with_rows
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +36,7 @@ SCORERS: Mapping[str, Scorer] = {
 # Three failures and a minute are what docs-mcp-server has: a server that restarts is back within it.
 FAILURES, PAUSE_SECONDS = 3, 60.0
 
-Candidates = list[tuple[Hit, Chunk]]
+Candidates = list[tuple[Hit, StoredChunk]]
 
 
 class Breaker:
@@ -100,11 +98,10 @@ def reranked(question: str, candidates: Candidates) -> Reranked:
     return Reranked(kept + candidates[len(first) :], by_key)
 
 
-def reranked_hits(question: Question, hits: Sequence[Hit]) -> list[Hit]:
+def reranked_hits(question: str, hits: Sequence[Hit], confirmed: ConfirmedHits) -> list[Hit]:
     """Return the hits in their final order; those without rows, which nobody is shown, behind the first."""
-    confirmed = with_rows(hits, settings.RERANK_CANDIDATES, question.caller)
-    first = list(islice(confirmed, settings.RERANK_CANDIDATES))
-    ordered = [hit for hit, _ in reranked(question.text, first).candidates]
+    first = list(islice(confirmed.of(hits), settings.RERANK_CANDIDATES))
+    ordered = [hit for hit, _ in reranked(question, first).candidates]
     keys = {hit.key for hit in ordered}
     return ordered + [hit for hit in hits if hit.key not in keys]
 

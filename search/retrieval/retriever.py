@@ -5,87 +5,66 @@ of each channel, fuses them, joins them with the Chunk rows and folds copies. ``
 commands; ``retrieve_queued`` waits for the model in ``query_embedder``'s queue without holding a thread, for web
 processes.
 
-When another collection takes the searched one's place, its model loads in the background; until then this process goes
-on answering from the old one, which is kept for a while.
-
-torch and pymilvus are imported on first use only.
+pymilvus is imported on first use only.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import chain
-from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connections
 
 from ingestion.coordination import circuit_breaker
-from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
-from ingestion.models import Chunk, Collection
-from ingestion.types import Hit, ModelSpec, Vectors
-from search.exceptions import IndexIncomplete, NothingIndexed
+from ingestion.exceptions import CollectionMissing
+from ingestion.models import Chunk
+from ingestion.types import Hit, Vectors
+from ingestion.words.weights import Frequencies
+from search.exceptions import IndexIncomplete
 from search.questions import Passage, Question
-from search.retrieval import model_ready, query_embedder, reranker
-from search.retrieval.corrections import corrected
+from search.retrieval import query_embedder, reranker
+from search.retrieval.confirmed_hits import ConfirmedHits
+from search.retrieval.corrections import corrected, is_meant
 from search.retrieval.folding import folded
 from search.retrieval.fusion import Pools
-from search.retrieval.passages import passages_of, with_rows
+from search.retrieval.passages import passages_of
 from search.retrieval.query_vectors import HYBRID, channel_weights, fused, last_count, query_vectors
+from search.retrieval.question_model import ServedModel, searched, served_model
 from search.retrieval.selection import Selection, selected
 from search.timings import Timings
 
 if TYPE_CHECKING:
-    from ingestion.embedding.embedder import Embedder, TokenIds
+    from ingestion.embedding.embedder import TokenIds
     from ingestion.vector_store.store import QueryVectors, VectorStore
-
-logger = logging.getLogger(__name__)
 
 # Candidates of each channel, however few passages are asked for, so that the order does not depend on the limit. With
 # 100 nDCG@10 on the questions about Django is .003 less.
 POOL = 120
 # Milvus answers at most 16 384 rows; long before that the rest is not worth an answer.
 MAX_HITS = 1000
-# A model that cannot be loaded is not tried again at once: a hub that is out of reach costs seconds a time.
-MODEL_RETRY_SECONDS = 30.0
-
-
-class ServedModel(NamedTuple):
-    """A collection, and its model in this process."""
-
-    collection: Collection
-    embedder: Embedder
-
-
-class LoadFailure(NamedTuple):
-    """A model that could not be loaded: when, by the monotonic clock, and why."""
-
-    model: ModelSpec
-    at: float
-    why: str
-
-
-_model_lock = threading.Lock()
-_served: ServedModel | None = None
-_failure: LoadFailure | None = None
-_loading: set[ModelSpec] = set()
+# Hits looked up beyond twice the limit, so that stale ones, copies and those of one page do not cost another query. Of
+# 247 questions on Django's documentation, half need the rows of 15 hits for ten passages, one in twenty those of 39.
+SPARE_HITS = 30
 
 
 class PreparedQuestion(NamedTuple):
-    """A question before it is embedded: where it is searched, and its texts with the tokens of each."""
+    """A question before it is embedded: where it is searched, and its texts with the tokens of each.
+
+    ``meant`` is the one of the texts that the question may mean, if its words may be wrong.
+    """
 
     served: ServedModel
     selection: Selection
     texts: list[str]
     ids: list[TokenIds]
+    meant: str = ""
+    frequencies: Frequencies = Frequencies()
 
 
 class Candidate(NamedTuple):
@@ -119,10 +98,10 @@ async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]
 
 def prepare(question: Question, timings: Timings) -> PreparedQuestion:
     """Find out where and what to search, load the model if need be, and cut texts to QUESTION_MAX_TOKENS."""
-    searched = searched_collection()
+    collection, counted_at = searched()
     selection = selected(question)
-    served = served_model(searched, timings)
-    counted = last_count()
+    served = served_model(collection, timings)
+    counted = last_count(counted_at)
     meant = corrected(question.text, counted.frequencies, counted.vocabulary)
     texts = [question.text, *question.parts, *([meant] if meant else [])]
     with timings.stage("embed"):
@@ -131,7 +110,7 @@ def prepare(question: Question, timings: Timings) -> PreparedQuestion:
             np.append(each[: most - 1], each[-1:]) if len(each) > most else each
             for each in served.embedder.tokenise(texts)
         ]
-    return PreparedQuestion(served, selection, texts, ids)
+    return PreparedQuestion(served, selection, texts, ids, meant, counted.frequencies)
 
 
 def embedded(prepared: PreparedQuestion) -> list[Vectors]:
@@ -157,11 +136,11 @@ def find(question: Question, prepared: PreparedQuestion, vectors: Sequence[Vecto
         with timings.stage("search"):
             store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
             queries = [
-                query_vectors(text, question.mode, each, store.channels, weights)
+                query_vectors(text, question.mode, each, store.channels, weights, prepared.frequencies)
                 for text, each in zip(prepared.texts, vectors, strict=True)
             ]
         by_text = dict(zip(prepared.texts, queries, strict=True))
-        passages = search(store, by_text, question, prepared.selection, timings)
+        passages = search(store, by_text, question, prepared.selection, timings, meant=prepared.meant)
     if passages or not any("dense" in query for query in queries) or question.path:
         return passages
     indexed = Chunk.objects.filter(state=Chunk.State.INDEXED, document__source__deleting=False)
@@ -174,14 +153,6 @@ def find(question: Question, prepared: PreparedQuestion, vectors: Sequence[Vecto
     return []
 
 
-def searched_collection() -> Collection:
-    """Return the collection that answers, whichever model the settings name. Raises NothingIndexed."""
-    collection = Collection.objects.searched()
-    if collection is None:
-        raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
-    return collection
-
-
 def candidates(question: Question) -> Pools:
     """Return the candidates of every channel, whatever its weight, as a search of this question has them."""
     from ingestion.vector_store.store import open_store
@@ -190,7 +161,8 @@ def candidates(question: Question) -> Pools:
     vectors, *_ = embedded(prepared)
     collection, selection = prepared.served.collection, prepared.selection
     store = open_store(collection.name, collection.dimension, settings.SERVICE_TIMEOUT_SECONDS)
-    query = query_vectors(question.text, HYBRID, vectors, store.channels, dict.fromkeys(store.channels, 1.0))
+    weights = dict.fromkeys(store.channels, 1.0)
+    query = query_vectors(question.text, HYBRID, vectors, store.channels, weights, prepared.frequencies)
     [pools] = store.search([query], limit=POOL, **asdict(selection))
     return pools
 
@@ -201,114 +173,47 @@ def search(
     question: Question,
     selection: Selection,
     timings: Timings,
+    *,
+    meant: str = "",
 ) -> list[Passage]:
     """Return at most ``question.limit`` passages; ``queries`` has the vectors of each text, the question's first.
 
     Asks for more candidates as long as too few of them have rows and Milvus may have others; these stand behind the
-    first, whose order depends on nothing but the question.
+    first, whose order depends on nothing but the question. ``meant`` is what the question may mean: the index tells.
     """
-    depth, ranked, where = POOL, dict[str, Candidate](), asdict(selection)
+    depth, ranked, asked = POOL, dict[str, Candidate](), dict(queries)
     reranks = question.rerank and question.mode == HYBRID and reranker.configured()
+    confirmed = ConfirmedHits(question.caller, 2 * question.limit + SPARE_HITS)
     while True:
         with timings.stage("search"):
-            pools = store.search(list(queries.values()), limit=depth, **where)
+            pools = store.search(list(asked.values()), limit=depth, **asdict(selection))
         with timings.stage("fuse"):
-            for candidate in ranking(dict(zip(queries, pools, strict=True)), question.mode):
+            found = dict(zip(asked, pools, strict=True))
+            if meant in found and question.text in found:
+                wrong = question.text if is_meant(found[meant], found[question.text]) else meant
+                del found[wrong], asked[wrong]
+            for candidate in ranking(found, question.mode):
                 ranked.setdefault(candidate.hit.key, candidate)
         if reranks and depth == POOL:
             with timings.stage("rerank"):
-                hits = reranker.reranked_hits(question, [candidate.hit for candidate in ranked.values()])
+                hits = [candidate.hit for candidate in ranked.values()]
+                hits = reranker.reranked_hits(next(iter(asked)), hits, confirmed)
             ranked = {hit.key: ranked[hit.key]._replace(hit=hit) for hit in hits}
         found_by = {key: candidate.text for key, candidate in ranked.items() if candidate.text != question.text}
         with timings.stage("rows"):
             hits = [candidate.hit for candidate in ranked.values()]
-            confirmed = with_rows(hits, question.limit, question.caller)
-            passages = passages_of(folded(confirmed, question.limit), found_by)
-        exhausted = all(len(pool) < depth for each in pools for pool in each.values())
+            passages = passages_of(folded(confirmed.of(hits), question.limit), found_by)
+        exhausted = all(len(pool) < depth for each in found.values() for pool in each.values())
         if len(passages) >= question.limit or exhausted or depth >= MAX_HITS:
             return passages
         depth = min(4 * depth, MAX_HITS)
 
 
 def ranking(found: Mapping[str, Pools], mode: str) -> list[Candidate]:
-    """Return the candidates of all texts, best first; one that several texts found has its best score."""
-    best: dict[str, Candidate] = {}
-    for text, pools in found.items():
-        for hit in fused(pools, text, channel_weights()) if mode == HYBRID else chain(*pools.values()):
-            if hit.key not in best or hit.score > best[hit.key].hit.score:
-                best[hit.key] = Candidate(hit, text)
-    return sorted(best.values(), key=lambda candidate: -candidate.hit.score)
-
-
-def served_model(searched: Collection, timings: Timings) -> ServedModel:
-    """Return the collection and the model that this question is answered with.
-
-    That is the model that is loaded, as long as its collection exists, while the searched one's loads in the
-    background. Where no model is loaded, wait for it; this is the stage "load".
-    """
-    served = _served
-    if served and served.collection.spec() == searched.spec():
-        return ServedModel(searched, served.embedder)
-    if served and Collection.objects.filter(pk=served.collection.pk).exists():
-        load_in_background(searched)
-        return served
-    with timings.stage("load"):
-        return load(searched)
-
-
-def load(collection: Collection) -> ServedModel:
-    """Load a collection's model in the place of the one in this process.
-
-    Other threads wait instead of loading a second. Raises ModelError, for MODEL_RETRY_SECONDS without another try.
-    """
-    global _served, _failure
-    model = collection.spec()
-    with _model_lock:
-        if _served and _served.collection.spec() == model:
-            return ServedModel(collection, _served.embedder)
-        if why := recent_failure(model):
-            raise ModelError(why)
-        from ingestion.embedding.embedder import load_model
-
-        try:
-            embedder = load_model(settings.QUERY_DEVICE, model)
-        except ModelError as error:
-            _failure = LoadFailure(model, monotonic(), str(error))
-            raise
-        load_model.cache_clear()  # the one model of this process is kept here
-        _served = ServedModel(collection, embedder)
-        return _served
-
-
-def recent_failure(model: ModelSpec) -> str:
-    """Return why the model could not be loaded within the last MODEL_RETRY_SECONDS; empty when it may be tried."""
-    if _failure and _failure.model == model and monotonic() - _failure.at < MODEL_RETRY_SECONDS:
-        return _failure.why
-    return ""
-
-
-def warm_up() -> None:
-    """Start loading the searched collection's model in the background; questions wait for it if they must."""
-    searched = Collection.objects.searched()
-    if searched and not (_served and _served.collection.spec() == searched.spec()):
-        load_in_background(searched)
-
-
-def load_in_background(collection: Collection) -> None:
-    """Start a thread that loads the collection's model, unless one does so or has just failed."""
-    if collection.spec() in _loading or recent_failure(collection.spec()):
-        return
-    _loading.add(collection.spec())
-    threading.Thread(target=load_quietly, args=(collection,), name="model-warm-up", daemon=True).start()
-
-
-def load_quietly(collection: Collection) -> None:
-    """Load the collection's model and send ``model_ready``; log what prevents it."""
-    try:
-        load(collection)
-        model_ready.send_robust(None, collection=collection)
-    except IngestionError as error:
-        logger.error("the model of %s cannot be loaded: %s", collection.name, error)
-    finally:
-        _loading.discard(collection.spec())
-        connections.close_all()  # this thread's
+    """Return the candidates of all texts, best first; one that several texts found comes again with lower scores."""
+    ranked = [
+        Candidate(hit, text)
+        for text, pools in found.items()
+        for hit in (fused(pools, text, channel_weights()) if mode == HYBRID else chain(*pools.values()))
+    ]
+    return sorted(ranked, key=lambda candidate: -candidate.hit.score)

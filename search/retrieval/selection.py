@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urljoin
 
-from django.db.models import Exists, Max, Min, OuterRef
+from django.db.models import Max, Min
 
 from ingestion.models import Document, Run, Source
 from search.exceptions import NothingIndexed, QuestionRefused
@@ -31,14 +32,25 @@ class Selection:
     prefixes: tuple[str, ...] = ()
 
 
+class Place(NamedTuple):
+    """What has to be known of a source to tell whether it is searched."""
+
+    pk: int
+    name: str
+    kind: str
+    target: str
+    product: str
+    version: str
+    deleting: bool
+
+
 def selected(question: Question) -> Selection:
     """Return where the question is searched.
 
     Sources that the caller does not see, or that are being deleted, are left out here already: thousands of their hits
     could hide everything else.
     """
-    finished = Run.objects.filter(source=OuterRef("pk"), state=Run.State.FINISHED)
-    sources = list(Source.objects.annotate(is_read=Exists(finished)))
+    sources = [Place(*row) for row in Source.objects.values_list(*Place._fields)]
     living = [source for source in sources if not source.deleting and question.caller.sees(source.pk)]
     chosen = of_version(named(living, question.source), question)
     if not chosen and not question.source and not question.version and sources:
@@ -49,7 +61,7 @@ def selected(question: Question) -> Selection:
     return Selection(() if len(chosen) == len(sources) else tuple(source.pk for source in chosen), prefixes)
 
 
-def named(sources: Sequence[Source], name: str) -> list[Source]:
+def named(sources: Sequence[Place], name: str) -> list[Place]:
     """Return the source of this name, or all."""
     found = [source for source in sources if not name or source.name == name]
     if name and not found:
@@ -57,12 +69,12 @@ def named(sources: Sequence[Source], name: str) -> list[Source]:
     return found
 
 
-def of_version(sources: Sequence[Source], question: Question) -> list[Source]:
+def of_version(sources: Sequence[Place], question: Question) -> list[Place]:
     """Return the sources of the version that is asked for; of each product's versions that match only the newest."""
     asked = question.version
     if asked == ANY_VERSION or (question.source and not asked):
         return list(sources)
-    products: defaultdict[str, list[Source]] = defaultdict(list)
+    products: defaultdict[str, list[Place]] = defaultdict(list)
     for source in sources:
         if source.version and source.product and (not asked or is_version(source.version, asked)):
             products[source.product.casefold()].append(source)
@@ -72,13 +84,21 @@ def of_version(sources: Sequence[Source], question: Question) -> list[Source]:
         raise QuestionRefused(f"There is no version {asked!r}. {known}")
     current: set[int] = set()
     for versions in products.values():
-        read = [source for source in versions if getattr(source, "is_read", False)] or versions
-        newest = max(age(source.version) for source in read)
+        newest = max(age(source.version) for source in read_once(versions))
         current |= {source.pk for source in versions if age(source.version) == newest}
     return [s for s in sources if s.pk in current or (not asked and not (s.product and s.version))]
 
 
-def prefixes_of(source: Source, path: str) -> list[str]:
+def read_once(versions: list[Place]) -> list[Place]:
+    """Return the sources that a run has read to its end; all where none was, or where there is no choice."""
+    if len(versions) < 2:
+        return versions
+    finished = Run.objects.filter(source__in=[source.pk for source in versions], state=Run.State.FINISHED)
+    read = set(finished.order_by().values_list("source", flat=True).distinct())
+    return [source for source in versions if source.pk in read] or versions
+
+
+def prefixes_of(source: Place, path: str) -> list[str]:
     """Return what the addresses of a source's documents begin with when they lie below ``path``; none: they cannot.
 
     ``path`` is a whole address, or relative to the source's first page or folder; with a slash in front it begins at
@@ -92,7 +112,7 @@ def prefixes_of(source: Source, path: str) -> list[str]:
         return [urljoin(source.target, path)]
     if source.kind == Source.Kind.FILES:
         return [f"{Path(source.target).as_uri()}/{path.lstrip('/')}"]
-    ends = Document.objects.filter(source=source).aggregate(low=Min("url"), high=Max("url"))
+    ends = Document.objects.filter(source=source.pk).aggregate(low=Min("url"), high=Max("url"))
     both = zip(ends["low"] or "", ends["high"] or "", strict=False)
     root = "".join(low for low, _ in takewhile(lambda pair: pair[0] == pair[1], both)).rpartition("/")[0]
     return [f"{root}/{path.lstrip('/')}"] if root else []

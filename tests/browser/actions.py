@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
@@ -21,6 +22,7 @@ class Sites:
     extracting: str
     foreign: str  # the origin that may hold the widget
     model: ModelServer
+    database: Path
 
 
 def watched(context: BrowserContext) -> Iterator[Page]:

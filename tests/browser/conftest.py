@@ -67,7 +67,7 @@ def sites(
             wait_until(partial(answers, address))
             with urllib.request.urlopen(f"{address}api/search?q=warm+up", timeout=120):  # noqa: S310
                 pass
-        yield Sites(generating, extracting, foreign, model)
+        yield Sites(generating, extracting, foreign, model, database)
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.actions import QUESTION, Sites, box, watched
+from tests.browser.actions import QUESTION, Sites, ask, box, finished, watched
+from tests.support.search_services import HANDBOOK, SITE
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 
@@ -68,3 +72,56 @@ def test_search_works_without_javascript(sites: Sites, browser: Browser) -> None
         assert page.locator(".hit").count() == 4
         page.get_by_role("link", name="Creating").click()
         page.wait_for_url("**/documents/911/#p0")
+
+
+@pytest.fixture
+def versions(sites: Sites) -> Iterator[None]:
+    """The handbook is version 1.0 of a guide and the site 2.0, both with one passage of the same words."""
+    with closing(sqlite3.connect(sites.database)) as rows:
+        texts = rows.execute("SELECT text, heading, id FROM ingestion_chunk").fetchall()
+        rows.execute("UPDATE ingestion_source SET product = 'guide', version = '1.0' WHERE id = ?", [HANDBOOK])
+        rows.execute("UPDATE ingestion_source SET product = 'guide', version = '2.0' WHERE id = ?", [SITE])
+        rows.execute(
+            "UPDATE ingestion_chunk SET text = old.text, heading = old.heading FROM ingestion_chunk AS old"
+            " WHERE ingestion_chunk.document_id = 921 AND ingestion_chunk.position = 0"
+            " AND old.document_id = 911 AND old.position = 0"
+        )
+        rows.commit()
+        yield
+        rows.execute("UPDATE ingestion_source SET product = '', version = ''")
+        rows.executemany(
+            "UPDATE ingestion_chunk SET text = ?, heading = ? WHERE id = ?", [(t, h, i) for i, t, h in texts]
+        )
+        rows.commit()
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_version_can_be_chosen_and_others_that_say_the_same_are_named(sites: Sites, page: Page) -> None:
+    page.goto(sites.extracting)
+    box(page).fill(QUESTION)
+    shown = page.locator("#results .hits h2 .source")
+    shown.filter(has_text="Site 2.0").first.wait_for()
+    assert set(shown.all_inner_texts()) == {"Site 2.0"}
+    page.get_by_label("Version").select_option("1.0")
+    shown.filter(has_text="Handbook 1.0").first.wait_for()
+    assert set(shown.all_inner_texts()) == {"Handbook 1.0"}
+    assert "version=1.0" in page.url
+    page.get_by_label("Version").select_option("All versions")
+    page.locator("#results .hit-also", has_text="Also in").first.wait_for()
+    page.reload()
+    assert page.get_by_label("Version").input_value() == "all"
+    assert (
+        page.locator("#results .hit-also a", has_text="1.0")
+        .or_(page.locator("#results .hit-also a", has_text="2.0"))
+        .count()
+    )
+
+
+@pytest.mark.usefixtures("versions")
+def test_the_sources_of_an_answer_name_their_versions(sites: Sites, page: Page) -> None:
+    ask(page, f"{sites.extracting}?version=all")
+    finished(page)
+    first = page.locator("#sources .passage").first
+    assert "guide" not in first.inner_text()
+    assert "2.0" in first.locator(".passage-place").first.inner_text()
+    assert "Also in Handbook 1.0" in first.inner_text()

@@ -29,7 +29,8 @@ from search import checks
 from search.access import identify
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
-from search.retrieval.retriever import PreparedQuestion, ServedModel
+from search.retrieval.question_model import ServedModel
+from search.retrieval.retriever import PreparedQuestion
 from search.retrieval.selection import Selection
 from search.timings import Timings
 from tests.conftest import wait_until

@@ -157,7 +157,7 @@ def test_the_model_reads_what_stands_around_a_passage(index: None, language_mode
 def test_readers_are_told_what_else_was_searched_for(index: None) -> None:
     question = Question("What of keeping pages?", OPERATOR, parts=("How do I cache in Redis?",))
     notices = [e for e in events_of(question) if isinstance(e, Notice)]
-    assert notices[0] == Notice("searched", "Also searched for: “How do I cache in Redis?”.")
+    assert notices[0] == Notice("searched", "Searched for “How do I cache in Redis?”.")
 
 
 def test_every_stage_is_timed(index: None) -> None:

@@ -20,7 +20,7 @@ from search.evaluation import benchmark, generated_index, index_kinds
 from search.evaluation.benchmark import Cell, asked_texts, figures_of
 from search.exceptions import QuestionRefused
 from search.questions import Question
-from search.retrieval import retriever
+from search.retrieval import question_model
 from search.retrieval.retriever import retrieve
 from search.timings import Timings
 
@@ -63,12 +63,12 @@ def generated(db: None, clean_milvus: MilvusClient, model_path: Any) -> None:
 
 
 def test_generated_chunks_are_found_through_every_channel(generated: None) -> None:
-    collection = retriever.searched_collection()
+    collection = question_model.searched_collection()
     store = open_store(collection.name, collection.dimension)
     assert store.count() == Chunk.objects.live().count() == 2500
     assert Document.objects.count() == 209
     assert TermFrequencies.objects.get().chunks == 2500
-    retriever.load(collection)
+    question_model.load(collection)
     for mode in ("hybrid", "dense", "sparse", "words"):
         assert len(retrieve(Question("How are migrations created?", OPERATOR, mode=mode), Timings())) == 5
 

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from ingestion.models import Chunk
 from ingestion.types import Hit
 from search.access.caller import OPERATOR
 from search.checks import check_reranker
 from search.questions import Question
 from search.retrieval import cross_encoder, rerank_endpoint, reranker, retriever
+from search.retrieval.confirmed_hits import StoredChunk
 from search.retrieval.reranker import Breaker, Candidates, reranked
 from search.timings import Timings
 from tests.conftest import wait_until
@@ -31,7 +33,7 @@ QUESTION = "How are migrations created?"
 
 def candidates(*scores: float) -> Candidates:
     return [
-        (Hit(f"k{n}", score), Chunk(key=f"k{n}", text=f"text {n} " * (n + 1), heading="Part"))
+        (Hit(f"k{n}", score), StoredChunk(f"k{n}", "Part", "", f"text {n} " * (n + 1), n, 1, "", "", "", "", "", ""))
         for n, score in enumerate(scores)
     ]
 
@@ -322,7 +324,9 @@ def test_a_server_without_an_address_is_named_before_anything_starts() -> None:
 def test_a_search_shows_the_passages_in_the_rerankers_order(index: None, by_number: Any, settings: Settings) -> None:
     settings.RERANK_MARGIN = 1.0
     question, timings = Question(QUESTION, OPERATOR, limit=3), Timings()
-    found = retriever.retrieve(question, timings)
+    with CaptureQueriesContext(connection) as asked:
+        found = retriever.retrieve(question, timings)
+    assert sum('FROM "ingestion_chunk"' in query["sql"] for query in asked.captured_queries) == 1
     settings.RERANKER = "off"
     before = retriever.retrieve(Question(QUESTION, OPERATOR, limit=50), Timings())
     assert [p.text for p in found] == [p.text for p in before[::-1][:3]]

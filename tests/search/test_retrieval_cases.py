@@ -17,7 +17,7 @@ from search.evaluation.cases import changes, run_after_change, run_cases
 from search.evaluation.explanation import explain
 from search.models import CaseRun, RetrievalCase
 from search.questions import Question
-from search.retrieval import model_ready, reranker, retriever
+from search.retrieval import model_ready, question_model, reranker
 from search.retrieval.retriever import retrieve
 from search.timings import Timings
 from tests.support.search_services import ATTACK, CACHE, GUIDE, ROWS
@@ -69,7 +69,7 @@ def test_a_run_says_where_each_right_page_stands(index: None) -> None:
     found, other, missing = case(), case("Caching in Redis", CACHE), case("Zebra", "https://nowhere.example/")
     run = run_cases()
     assert run.places == {str(found.pk): 1, str(other.pk): 1, str(missing.pk): 0}
-    assert (run.reason, run.collection) == ("staff", retriever.searched_collection().name)
+    assert (run.reason, run.collection) == ("staff", question_model.searched_collection().name)
 
 
 def test_what_changed_since_the_last_run_is_told_worse_first(index: None) -> None:
@@ -85,7 +85,7 @@ def test_what_changed_since_the_last_run_is_told_worse_first(index: None) -> Non
 
 
 def test_cases_are_asked_once_after_each_change_of_the_model(index: None) -> None:
-    searched = retriever.searched_collection()
+    searched = question_model.searched_collection()
     run_after_change(collection=searched)
     assert not CaseRun.objects.exists(), "there are no cases"
     case()
@@ -100,7 +100,7 @@ def test_cases_are_asked_once_after_each_change_of_the_model(index: None) -> Non
 
 def test_two_processes_do_not_both_ask_them(index: None, monkeypatch: pytest.MonkeyPatch) -> None:
     case()
-    searched = retriever.searched_collection()
+    searched = question_model.searched_collection()
     run_cases(CaseRun.Reason.MODEL)
     monkeypatch.setattr(CaseRun.objects, "first", lambda: None)  # what the slower process saw
     run_after_change(collection=searched)
@@ -115,7 +115,7 @@ def test_a_web_process_asks_them_when_it_has_loaded_a_model(index: None) -> None
         heard.append(collection)
 
     model_ready.connect(hear)
-    retriever.load_quietly(retriever.searched_collection())
+    question_model.load_quietly(question_model.searched_collection())
     assert [each.name for each in heard] == [run.collection for run in CaseRun.objects.filter(reason="model")]
     assert len(heard) == 1
 

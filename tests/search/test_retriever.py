@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
@@ -9,6 +10,8 @@ import pytest
 import redis
 from django.conf import settings as project
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -23,7 +26,7 @@ from search.catalogue import indexed_sources, overview
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.forms import MODES
 from search.questions import Passage, Question
-from search.retrieval import retriever
+from search.retrieval import question_model, retriever
 from search.retrieval.retriever import retrieve
 from search.retrieval.selection import Selection
 from search.timings import Timings
@@ -85,6 +88,16 @@ def with_addresses() -> None:
             for n, (r, v) in enumerate(zip(ROWS, vectors(), strict=True))
         ]
     )
+
+
+def test_a_search_asks_the_database_three_times(index: None) -> None:
+    question = Question("How do I create migrations?", OPERATOR, limit=50)
+    with CaptureQueriesContext(connection) as asked:
+        assert len(retrieve(question, Timings())) == len(ROWS)
+    tables = [re.findall(r'FROM "(\w+)"', query["sql"])[-1] for query in asked.captured_queries]
+    assert tables == ["ingestion_collection", "ingestion_source", "ingestion_chunk"]
+    for query in asked.captured_queries:  # a document's text may have megabytes
+        assert "markdown" not in query["sql"]
 
 
 def test_the_parts_of_a_question_are_searched_for_together(index: None) -> None:
@@ -170,7 +183,7 @@ class FakeModel:
         self.free = threading.Event()
         self.free.set()
         monkeypatch.setattr(embedder, "load_model", self)
-        monkeypatch.setattr(retriever, "_served", None)
+        monkeypatch.setattr(question_model, "_served", None)
 
     def __call__(self, device: str, model: ModelSpec) -> ModelSpec:
         assert device == project.QUERY_DEVICE
@@ -200,7 +213,7 @@ def collection(name: str, **fields: object) -> Collection:
 
 def asked() -> tuple[str, object]:
     """Return the name of the collection that a question goes to, and what embeds it."""
-    found = retriever.served_model(retriever.searched_collection(), Timings())
+    found = question_model.served_model(question_model.searched_collection(), Timings())
     return found.collection.name, found.embedder
 
 
@@ -211,7 +224,7 @@ def swap(old: Collection, new: Collection) -> None:
 
 def test_threads_load_one_model_once(db: None, fake_model: FakeModel) -> None:
     row = collection("a", active=True)
-    threads = [threading.Thread(target=retriever.load, args=(row,)) for _ in range(3)]
+    threads = [threading.Thread(target=question_model.load, args=(row,)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -224,7 +237,7 @@ def test_a_model_that_failed_is_not_tried_again_at_once(db: None, fake_model: Fa
     row, fake_model.broken = collection("a", active=True), True
     for _ in range(2):
         with pytest.raises(ModelError, match="the folder is empty"):
-            retriever.load(row)
+            question_model.load(row)
     assert len(fake_model.tried) == 1
 
 
@@ -374,7 +387,7 @@ def test_the_command_says_in_one_line_what_to_do(db: None, arguments: list[str],
 
 @pytest.mark.processes
 def test_a_missing_model_is_a_command_error(rows: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retriever, "_served", None)
+    monkeypatch.setattr(question_model, "_served", None)
     Collection.objects.update(model="/nowhere/model")
     with pytest.raises(CommandError, match=r"/nowhere/model does not exist\. Put the model there"):
         call_command("search", "anything")

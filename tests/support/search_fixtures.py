@@ -26,20 +26,20 @@ def index(rows: None, milvus_server: str, model_path: Path) -> None:
     search_services.write_vectors()
     from ingestion.coordination import circuit_breaker
     from ingestion.exceptions import BufferUnavailable
-    from search.retrieval import retriever
+    from search.retrieval import question_model
 
     with suppress(BufferUnavailable):
         circuit_breaker.over()  # what a test before this one did to Milvus
-    retriever.load(retriever.searched_collection())
+    question_model.load(question_model.searched_collection())
 
 
 @pytest.fixture(autouse=True)
 def cold_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """No page view loads the model in the background, and no failure is remembered."""
-    from search.retrieval import retriever
+    from search.retrieval import question_model
 
     monkeypatch.setattr("search.pages.views.warm_up", lambda: None)
-    monkeypatch.setattr(retriever, "_failure", None)
+    monkeypatch.setattr(question_model, "_failure", None)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from django.conf import settings
 from search.api.openai_compatible import catalogue
 from search.api.openai_compatible.errors import RequestRefused
 from search.retrieval.query_embedder import question_queue
-from search.retrieval.retriever import searched_collection, served_model
+from search.retrieval.question_model import searched_collection, served_model
 from search.timings import Timings
 
 if TYPE_CHECKING:

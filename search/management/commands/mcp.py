@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from search.api.mcp_server.server import build
-from search.retrieval.retriever import warm_up
+from search.retrieval.question_model import warm_up
 
 
 class Command(BaseCommand):

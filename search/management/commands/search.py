@@ -13,7 +13,7 @@ from ragproject.commands import VersionedCommand
 from search.access.caller import OPERATOR
 from search.exceptions import SearchError
 from search.forms import MODES, read_question
-from search.questions import Passage
+from search.questions import Passage, other_texts
 from search.retrieval.retriever import retrieve
 from search.timings import Timings
 
@@ -42,8 +42,8 @@ class Command(VersionedCommand):
         if options["json"]:
             self.stdout.write(json.dumps([p.as_row() for p in passages]))
         else:
-            for text in dict.fromkeys(passage.found_by for passage in passages if passage.found_by):
-                self.stdout.write(f"Also searched for: {text}\n")
+            if others := other_texts(passages):
+                self.stdout.write(f"{others}\n")
             self.stdout.write("\n\n".join(map(shown, passages)) or "Nothing found.")
 
 

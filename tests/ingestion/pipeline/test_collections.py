@@ -42,7 +42,7 @@ from ingestion.vector_store.store import open_store
 from ingestion.words.weights import Frequencies, question_weights
 from search.access.caller import OPERATOR
 from search.questions import Question
-from search.retrieval import retriever
+from search.retrieval import question_model, retriever
 from search.timings import Timings
 from tests.conftest import wait_until
 from tests.support.databases import fresh_url
@@ -464,7 +464,7 @@ def test_the_real_embedder_and_the_real_questions_follow_a_change_of_pooling(
     model_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.MODEL_PATH, settings.EMBED_DIMENSION, settings.EMBED_POOLING = str(model_path), 384, "mean"
-    monkeypatch.setattr(retriever, "_served", None)
+    monkeypatch.setattr(question_model, "_served", None)
     texts = ["How to create migrations", "A template is a text file", "Cache a view in Redis", "Cache a view in Redis"]
     source = make_source()
     for position, text in enumerate(texts):
@@ -482,7 +482,7 @@ def test_the_real_embedder_and_the_real_questions_follow_a_change_of_pooling(
     drain()
     fill()
     assert searched().pooling == "cls"
-    wait_until(lambda: best("caching with redis") and retriever._served.collection == searched())  # type: ignore[union-attr]
+    wait_until(lambda: best("caching with redis") and question_model._served.collection == searched())  # type: ignore[union-attr]
     mean, cls = (open_store(r.name, 384).vectors(keys()) for r in Collection.objects.order_by("id"))
     assert len(mean) == len(cls) == len(texts)
     alike = [float(mean[key].dense @ cls[key].dense) for key in keys()]

@@ -20,8 +20,11 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from ingestion.models import Chunk, Run, Source
+from ingestion.types import Hit
+from search.access.caller import OPERATOR
 from search.api.v1.routes import api
 from search.models import StoredAnswer
+from search.retrieval.confirmed_hits import ConfirmedHits
 from search.retrieval.passages import passage_of
 from tests.support.callers import bearer, make_key, make_reader, restrict
 from tests.support.search_services import HANDBOOK, SITE
@@ -135,6 +138,8 @@ def kinds(
     monkeypatch.setattr("search.api.views.missing_services", list)
     settings.REQUEST_LIMITS = {"search": ("", ""), "ask": ("", "")}
     group = restrict(HANDBOOK)
+    hit = Hit(Chunk.objects.filter(document__source=HANDBOOK).earliest("id").key, 1.0)
+    [(_, row)] = ConfirmedHits(OPERATOR, 1).of([hit])
     Run.objects.create(id=1, source_id=HANDBOOK, state=Run.State.FINISHED)
     StoredAnswer.objects.create(
         key="kept",
@@ -143,7 +148,7 @@ def kinds(
         mode="llm",
         outcome="answered",
         shared_at=timezone.now(),
-        passages=[asdict(passage_of(Chunk.objects.filter(document__source=HANDBOOK).earliest("id"), 1.0))],
+        passages=[asdict(passage_of(row, 1.0))],
     )
     site = Source.objects.get(id=SITE)
     made: tuple[dict[str, Any], ...] = (

@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from ingestion.models import Chunk, Collection, Document, Source
-from search.retrieval import retriever
+from search.retrieval import question_model, retriever
 from tests.support.search_services import ATTACK, HANDBOOK, SITE, ModelServer
 
 QUESTION = "How do I create migrations after changing a model?"
@@ -74,6 +74,26 @@ def test_results_alone_are_a_part_of_the_page(index: None, client: Client) -> No
     assert "<html" not in html
     assert html.count('class="hit"') == 4
     assert response["Cache-Control"].startswith("max-age=0")
+
+
+def test_other_versions_of_a_passage_are_named_with_their_addresses(index: None, client: Client) -> None:
+    Source.objects.filter(id=HANDBOOK).update(product="guide", version="1.0")
+    Source.objects.filter(id=SITE).update(product="guide", version="2.0")
+    old = Chunk.objects.get(document_id=911, position=0)
+    Chunk.objects.filter(document_id=921, position=0).update(text=old.text, heading=old.heading)
+    html = html_of(client, q=QUESTION, version="all")
+    assert re.search(r'Also in <a href="[^"]+" rel="noopener nofollow">(Site 2\.0|Handbook 1\.0)</a></p>', html)
+    assert re.search(r'<span class="source">(Site 2\.0|Handbook 1\.0)</span>', html)
+    assert "Also in" not in html_of(client, q=QUESTION, version="1.0")
+
+
+def test_a_reader_is_told_that_a_correction_was_searched_for(
+    index: None, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retriever, "corrected", lambda *args: "How are <b>migrations</b> created?")
+    html = html_of(client, q="How are migratins created?")
+    assert '<p class="searched">Searched for “How are &lt;b&gt;migrations&lt;/b&gt; created?”.</p>' in html
+    assert "<mark>migrations</mark>" in html
 
 
 def test_a_web_page_is_linked_without_handing_over_anything(index: None, client: Client) -> None:
@@ -161,8 +181,8 @@ def test_warming_up_loads_once_and_survives_a_missing_model(
     def load(collection: Collection) -> None:
         raise ModelError("no model in /x")
 
-    monkeypatch.setattr(retriever, "load", load)
-    retriever.load_quietly(Collection(name="documents", model="/x", pooling="cls", dimension=8))
+    monkeypatch.setattr(question_model, "load", load)
+    question_model.load_quietly(Collection(name="documents", model="/x", pooling="cls", dimension=8))
     assert "no model in /x" in caplog.text
 
 

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from ingestion.models import Chunk, SourceReader, TermFrequencies
 from ingestion.pipeline.index.term_counts import recount_if_due
+from ingestion.types import Hit
 from ingestion.words.vocabulary import Vocabulary, VocabularyCounter, acronyms_of
 from search.access.caller import OPERATOR
+from search.forms import MODES
 from search.questions import Question
-from search.retrieval.corrections import corrected, distance, edits
+from search.retrieval import retriever
+from search.retrieval.corrections import corrected, distance, edits, is_meant
 from search.retrieval.query_vectors import last_count
 from search.retrieval.retriever import retrieve
 from search.timings import Timings
@@ -38,7 +41,7 @@ def counted(db: None) -> None:
 
 
 def meant(question: str) -> str:
-    count = last_count()
+    count = last_count(TermFrequencies.objects.values_list("counted_at", flat=True).first())
     return corrected(question, count.frequencies, count.vocabulary)
 
 
@@ -124,5 +127,41 @@ def test_readers_are_told_what_else_was_searched_for(index: None) -> None:
     assert recount_if_due()
     found = retrieve(Question("How are migratins created?", OPERATOR), Timings())
     meant = "How are migrations created?"
-    assert {passage.found_by for passage in found} == {"", meant}
-    assert (found[0].document, found[0].found_by) == (911, meant)
+    assert {passage.found_by for passage in found} == {meant}
+    assert found[0].document == 911
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_correction_that_finds_nothing_nearer_changes_nothing(
+    index: None, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    question = Question("How are migrations created?", OPERATOR, mode=mode)
+    before = retrieve(question, Timings())
+    monkeypatch.setattr(retriever, "corrected", lambda *args: "How are lemons peeled?")
+    assert retrieve(question, Timings()) == before
+
+
+def test_the_parts_of_a_question_are_searched_for_besides(index: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = ("How do I cache in Redis?",)
+    meant = "How are migrations created?"
+    monkeypatch.setattr(retriever, "corrected", lambda *args: meant)
+    found = retrieve(Question("How are migratins created?", OPERATOR, parts=parts), Timings())
+    assert {passage.found_by for passage in found} == {meant, *parts}
+
+
+@pytest.mark.parametrize(
+    ("corrected", "asked", "meant"),
+    [
+        ({"dense": 0.52}, {"dense": 0.50}, True),
+        ({"dense": 0.505}, {"dense": 0.50}, False),
+        ({"dense": 0.50, "words": 9.0}, {"dense": 0.52, "words": 1.0}, False),
+        ({"words": 9.0}, {"words": 8.9}, True),
+        ({"words": 9.0}, {"words": 9.0}, False),
+    ],
+)
+def test_what_is_meant_is_what_passages_are_nearer_to(
+    corrected: dict[str, float], asked: dict[str, float], meant: bool
+) -> None:
+    pools = [{name: [Hit("a", score), Hit("b", 0.1)] for name, score in best.items()} for best in (corrected, asked)]
+    assert is_meant(*pools) is meant
+    assert not is_meant({}, {}) and is_meant({"words": [Hit("a", 1.0)]}, {"words": []})

@@ -12,8 +12,10 @@ from pytest_django import Settings
 
 from ingestion.chunking import chunker
 from ingestion.models import Chunk, Document, Source
-from ingestion.types import Extracted
+from ingestion.types import Extracted, Hit
+from search.access.caller import OPERATOR
 from search.questions import Passage
+from search.retrieval.confirmed_hits import ConfirmedHits
 from search.retrieval.expansion import expanded
 from search.retrieval.folding import Found
 from search.retrieval.passages import passages_of
@@ -49,8 +51,9 @@ def stored(source: Source, markdown: str, model_path: Path, url: str = "file:///
 
 def passages(document: Document, *texts: str) -> list[Passage]:
     """The passages of the chunks with these texts, best first."""
-    rows = document.chunks.select_related("document__source")
-    found = [Found(1.0 / n, next(r for r in rows if text in r.text)) for n, text in enumerate(texts, 1)]
+    rows = list(document.chunks.all())
+    hits = [Hit(next(r.key for r in rows if text in r.text), 1.0 / n) for n, text in enumerate(texts, 1)]
+    found = [Found(hit.score, row) for hit, row in ConfirmedHits(OPERATOR, len(rows)).of(hits)]
     return passages_of(found, {})
 
 

@@ -9,8 +9,9 @@ from ingestion.models import Chunk, Document, Source
 from ingestion.types import Hit
 from search.access.caller import OPERATOR
 from search.questions import Passage
+from search.retrieval.confirmed_hits import ConfirmedHits
 from search.retrieval.folding import folded
-from search.retrieval.passages import passages_of, with_rows
+from search.retrieval.passages import passages_of
 from tests.support.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +27,7 @@ def make_row(source: Source, url: str, text: str, position: int = 0, heading: st
 def shown(rows: list[Chunk], limit: int = 10) -> list[Passage]:
     """What is shown of the rows as hits, the first the best."""
     hits = [Hit(row.key, 1.0 - n / 100) for n, row in enumerate(rows)]
-    return passages_of(folded(with_rows(hits, limit, OPERATOR), limit), {})
+    return passages_of(folded(ConfirmedHits(OPERATOR, limit).of(hits), limit), {})
 
 
 def test_copies_are_named_once_each_at_the_best_one() -> None:

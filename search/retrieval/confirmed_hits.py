@@ -1,0 +1,77 @@
+"""Hits → the rows of those that the database confirms; the rows are the truth.
+
+In: ranked hits. Out: the same in their order, each with what its row, its document and its source hold; a hit is
+dropped unless there is a row of it whose source the caller sees and nobody is deleting.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
+
+from ingestion.models import Chunk
+from ingestion.types import Hit
+from search.access.caller import Caller
+
+
+class StoredChunk(NamedTuple):
+    """What a search needs of a chunk, its document and its source; a model's instance took five times as long."""
+
+    key: str
+    heading: str
+    anchor: str
+    text: str
+    position: int
+    document: int
+    url: str
+    document_title: str
+    source: str
+    target: str
+    product: str
+    version: str
+
+    @property
+    def title(self) -> str:
+        """Return the document's title, or its address where it has none."""
+        return self.document_title or self.url
+
+
+COLUMNS = (
+    *("key", "heading", "anchor", "text", "position", "document_id", "document__url", "document__title"),
+    *(f"document__source__{name}" for name in ("name", "target", "product", "version")),
+)
+
+
+class ConfirmedHits:
+    """The rows of one search's hits, each read once; ``at_once`` are read with a query."""
+
+    def __init__(self, caller: Caller, at_once: int) -> None:
+        self._shown = caller.visible("document__source")
+        self._at_once = at_once
+        self._rows: dict[str, StoredChunk | None] = {}
+
+    def of(self, hits: Sequence[Hit]) -> Iterator[tuple[Hit, StoredChunk]]:
+        """Yield the hits that the database confirms, in their order, each with its row.
+
+        A key is made of the chunk's text: the row is right also while it moves into another collection.
+        """
+        for at, hit in enumerate(hits):
+            if hit.key not in self._rows:
+                self._read([each.key for each in hits[at : at + self._at_once]])
+            if row := self._rows[hit.key]:
+                yield hit, row
+
+    def _read(self, keys: Sequence[str]) -> None:
+        unknown = [key for key in keys if key not in self._rows]
+        rows = findable_rows().filter(self._shown, key__in=unknown)
+        self._rows |= dict.fromkeys(unknown)
+        self._rows |= {row[0]: StoredChunk(*row) for row in rows}
+
+
+@functools.cache
+def findable_rows() -> QuerySet[Any, tuple[Any, ...]]:
+    """Return the rows that may be shown. Cached, because making the query anew took 0.3 of its 0.7 ms."""
+    return Chunk.objects.live().filter(document__source__deleting=False).order_by().values_list(*COLUMNS)

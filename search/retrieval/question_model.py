@@ -1,0 +1,157 @@
+"""Which model embeds questions in this process, and the collection that it belongs to.
+
+In: the collection that is searched. Out: a ``ServedModel``. When another collection takes the searched one's place, its
+model loads in the background; until then this process goes on answering from the old one, which is kept for a while.
+
+torch is imported on first use only.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from datetime import datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.conf import settings
+from django.db import connections
+from django.db.models import QuerySet, Subquery
+
+from ingestion.exceptions import IngestionError, ModelError
+from ingestion.models import Collection, TermFrequencies
+from ingestion.types import ModelSpec
+from search.exceptions import NothingIndexed
+from search.retrieval import model_ready
+from search.timings import Timings
+
+if TYPE_CHECKING:
+    from ingestion.embedding.embedder import Embedder
+
+logger = logging.getLogger(__name__)
+
+# A model that cannot be loaded is not tried again at once: a hub that is out of reach costs seconds a time.
+MODEL_RETRY_SECONDS = 30.0
+
+
+class Searched(NamedTuple):
+    """The collection that answers, and when terms were counted last, if they were."""
+
+    collection: Collection
+    counted_at: datetime | None
+
+
+class ServedModel(NamedTuple):
+    """A collection, and its model in this process."""
+
+    collection: Collection
+    embedder: Embedder
+
+
+class LoadFailure(NamedTuple):
+    """A model that could not be loaded: when, by the monotonic clock, and why."""
+
+    model: ModelSpec
+    at: float
+    why: str
+
+
+_model_lock = threading.Lock()
+_served: ServedModel | None = None
+_failure: LoadFailure | None = None
+_loading: set[ModelSpec] = set()
+
+
+def searched_collection() -> Collection:
+    """Return the collection that answers, whichever model the settings name. Raises NothingIndexed."""
+    return searched().collection
+
+
+def searched() -> Searched:
+    """Return the collection that answers, and when terms were counted, in one query. Raises NothingIndexed."""
+    collection = collections_with_count().first()
+    if collection is None:
+        raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
+    return Searched(collection, collection.counted_at)
+
+
+@functools.cache
+def collections_with_count() -> QuerySet[Any]:
+    """Return the query for the collection that answers; it is made once, which saves half of its time."""
+    counted_at = TermFrequencies.objects.values("counted_at")[:1]
+    return Collection.objects.filter(active=True).annotate(counted_at=Subquery(counted_at))
+
+
+def served_model(searched: Collection, timings: Timings) -> ServedModel:
+    """Return the collection and the model that this question is answered with.
+
+    That is the model that is loaded, as long as its collection exists, while the searched one's loads in the
+    background. Where no model is loaded, wait for it; this is the stage "load".
+    """
+    served = _served
+    if served and served.collection.spec() == searched.spec():
+        return ServedModel(searched, served.embedder)
+    if served and Collection.objects.filter(pk=served.collection.pk).exists():
+        load_in_background(searched)
+        return served
+    with timings.stage("load"):
+        return load(searched)
+
+
+def load(collection: Collection) -> ServedModel:
+    """Load a collection's model in the place of the one in this process.
+
+    Other threads wait instead of loading a second. Raises ModelError, for MODEL_RETRY_SECONDS without another try.
+    """
+    global _served, _failure
+    model = collection.spec()
+    with _model_lock:
+        if _served and _served.collection.spec() == model:
+            return ServedModel(collection, _served.embedder)
+        if why := recent_failure(model):
+            raise ModelError(why)
+        from ingestion.embedding.embedder import load_model
+
+        try:
+            embedder = load_model(settings.QUERY_DEVICE, model)
+        except ModelError as error:
+            _failure = LoadFailure(model, monotonic(), str(error))
+            raise
+        load_model.cache_clear()  # the one model of this process is kept here
+        _served = ServedModel(collection, embedder)
+        return _served
+
+
+def recent_failure(model: ModelSpec) -> str:
+    """Return why the model could not be loaded within the last MODEL_RETRY_SECONDS; empty when it may be tried."""
+    if _failure and _failure.model == model and monotonic() - _failure.at < MODEL_RETRY_SECONDS:
+        return _failure.why
+    return ""
+
+
+def warm_up() -> None:
+    """Start loading the searched collection's model in the background; questions wait for it if they must."""
+    searched = Collection.objects.searched()
+    if searched and not (_served and _served.collection.spec() == searched.spec()):
+        load_in_background(searched)
+
+
+def load_in_background(collection: Collection) -> None:
+    """Start a thread that loads the collection's model, unless one does so or has just failed."""
+    if collection.spec() in _loading or recent_failure(collection.spec()):
+        return
+    _loading.add(collection.spec())
+    threading.Thread(target=load_quietly, args=(collection,), name="model-warm-up", daemon=True).start()
+
+
+def load_quietly(collection: Collection) -> None:
+    """Load the collection's model and send ``model_ready``; log what prevents it."""
+    try:
+        load(collection)
+        model_ready.send_robust(None, collection=collection)
+    except IngestionError as error:
+        logger.error("the model of %s cannot be loaded: %s", collection.name, error)
+    finally:
+        _loading.discard(collection.spec())
+        connections.close_all()  # this thread's
