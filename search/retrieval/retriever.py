@@ -32,6 +32,7 @@ from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
 from ingestion.models import Chunk, Collection
 from ingestion.types import Hit, ModelSpec, Vectors
+from ragproject import span_attributes
 from search.exceptions import IndexIncomplete, NothingIndexed
 from search.questions import Passage, Question
 from search.retrieval import model_ready, query_embedder, reranker
@@ -41,7 +42,7 @@ from search.retrieval.fusion import Pools
 from search.retrieval.passages import passages_of, with_rows
 from search.retrieval.query_vectors import HYBRID, channel_weights, fused, last_count, query_vectors
 from search.retrieval.selection import Selection, selected
-from search.timings import Timings
+from search.timings import Stage, Timings
 
 if TYPE_CHECKING:
     from ingestion.embedding.embedder import Embedder, TokenIds
@@ -98,7 +99,8 @@ class Candidate(NamedTuple):
 def retrieve(question: Question, timings: Timings) -> list[Passage]:
     """Return at most ``question.limit`` passages. Raises SearchError or IngestionError."""
     prepared = prepare(question, timings)
-    with timings.stage("embed"):
+    with timings.stage("embed") as stage:
+        describe_embedding(stage, prepared)
         vectors = embedded(prepared)
     return find(question, prepared, vectors, timings)
 
@@ -111,10 +113,17 @@ async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]
     queue = query_embedder.question_queue()
     with queue.coming():
         prepared = await sync_to_async(prepare)(question, timings)
-    with timings.stage("embed"):
+    with timings.stage("embed") as stage:
+        describe_embedding(stage, prepared)
         embedder, name = prepared.served.embedder, question.caller.name
         vectors = await asyncio.gather(*(queue.embed(name, embedder, ids) for ids in prepared.ids))
     return await sync_to_async(find)(question, prepared, vectors, timings)
+
+
+def describe_embedding(stage: Stage, prepared: PreparedQuestion) -> None:
+    """Say in the trace by which model how many tokens are embedded."""
+    collection, tokens = prepared.served.collection, sum(map(len, prepared.ids))
+    stage.describe(span_attributes.embedding(collection.model, tokens, collection.dimension))
 
 
 def prepare(question: Question, timings: Timings) -> PreparedQuestion:
@@ -210,7 +219,8 @@ def search(
     depth, ranked, where = POOL, dict[str, Candidate](), asdict(selection)
     reranks = question.rerank and question.mode == HYBRID and reranker.configured()
     while True:
-        with timings.stage("search"):
+        with timings.stage("search") as stage:
+            stage.describe(span_attributes.retrieval(store.name, depth))
             pools = store.search(list(queries.values()), limit=depth, **where)
         with timings.stage("fuse"):
             for candidate in ranking(dict(zip(queries, pools, strict=True)), question.mode):
