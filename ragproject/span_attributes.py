@@ -28,7 +28,7 @@ class Described(NamedTuple):
 def embedding(model: str, tokens: int, dimension: int, documents: Iterable[int] = ()) -> Described:
     """Describe an embedding, by the name of its model's folder where the model is one."""
     name = PurePath(model).name if model.startswith("/") else model
-    attributes = {
+    attributes: Attributes = {
         "gen_ai.operation.name": "embeddings",
         "gen_ai.request.model": name,
         "gen_ai.usage.input_tokens": tokens,
@@ -40,7 +40,7 @@ def embedding(model: str, tokens: int, dimension: int, documents: Iterable[int] 
 
 def retrieval(collection: str, depth: int) -> Described:
     """Describe a search in a collection for the ``depth`` nearest rows."""
-    attributes = {
+    attributes: Attributes = {
         "gen_ai.operation.name": "retrieval",
         "gen_ai.data_source.id": collection,
         "gen_ai.request.top_k": depth,
@@ -52,7 +52,7 @@ def retrieval(collection: str, depth: int) -> Described:
 def chat(input_tokens: int, output_tokens: int, first_token_seconds: float) -> Described:
     """Describe a completion; the provider "openai" names the API, whoever speaks it."""
     address = urlsplit(settings.LLM_BASE_URL)
-    attributes = {
+    attributes: Attributes = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": settings.LLM_MODEL,

@@ -137,7 +137,8 @@ def test_without_a_collector_nothing_that_records_is_loaded() -> None:
     code = (
         "import sys, django; django.setup()\n"
         "import ragproject.asgi, ragproject.celery, ingestion.tasks\n"
-        "loaded = [name for name in sys.modules if name.startswith(('opentelemetry.sdk.trace', 'opentelemetry.exporter'))]\n"
+        "recorders = ('opentelemetry.sdk.trace', 'opentelemetry.exporter')\n"
+        "loaded = [name for name in sys.modules if name.startswith(recorders)]\n"
         "sys.exit(str(loaded) if loaded else 0)\n"
     )
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
