@@ -1,4 +1,4 @@
-"""The ASGI application that uvicorn serves: client addresses from trusted proxies, the limits, then /mcp or Django."""
+"""What uvicorn serves: client addresses from trusted proxies, the limits, traces, then /mcp or Django."""
 
 import os
 from typing import Any, cast
@@ -9,6 +9,7 @@ from django.utils.module_loading import import_string
 from starlette.routing import Route, Router
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from ragproject import tracing
 from ragproject.clients import Slots
 from ragproject.request_limits import RequestLimits
 from ragproject.start_checks import require_checks
@@ -25,8 +26,12 @@ routed = Router(
     default=cast(Any, django_application),
     lifespan=mcp.lifespan,
 )
+traced: Any = routed
+if tracing.enabled():
+    tracing.start()
+    traced = tracing.TracedRequests(traced)
 limited = RequestLimits(
-    cast(Any, routed),
+    traced,
     Slots(settings.OPEN_REQUESTS_PER_CLIENT, settings.OPEN_REQUESTS),
     settings.UPLOAD_MAX_BYTES,
 )

@@ -15,6 +15,7 @@ from celery.app.amqp import AMQP
 from celery.exceptions import WorkerTerminate
 from django.conf import settings
 
+from ragproject import traced_messages
 from ragproject.liveness import Liveness
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
@@ -54,5 +55,6 @@ class Messages(AMQP):
 app = Celery("ragproject", amqp=Messages)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["worker"].add(Liveness)
+traced_messages.listen()
 app.autodiscover_tasks()
 app.autodiscover_tasks(related_name="worker_signals")  # what such a worker does at its start and end

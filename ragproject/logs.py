@@ -1,17 +1,19 @@
 """Log records -> lines, or JSON objects with the ids of what was worked on; without credentials in both.
 
-In: records, and the ids that ``log_ids`` holds in this task or thread. Out: one line each. The text of pages and
-questions is never logged, so it needs no hiding here.
+In: records, and the ids that ``log_ids`` holds in this task or thread. Out: one line each; a JSON object also names the
+trace that the record belongs to. The text of pages and questions is never logged, so it needs no hiding here.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+
+from opentelemetry import trace
 
 from ragproject.environment import without_credentials
 
@@ -20,7 +22,8 @@ _ids: ContextVar[dict[str, int | str]] = ContextVar("log_ids", default={})  # no
 
 @contextmanager
 def log_ids(**ids: int | str) -> Iterator[None]:
-    """Name these ids in every record of the block."""
+    """Name these ids in every record of the block, and in the span of the request or task."""
+    note_on_span(ids)
     token = _ids.set({**_ids.get(), **ids})
     try:
         yield
@@ -30,7 +33,13 @@ def log_ids(**ids: int | str) -> Iterator[None]:
 
 def keep_log_ids(**ids: int | str) -> None:
     """Name these ids in every record of this task from here on: a response may be streamed after its view."""
+    note_on_span(ids)
     _ids.set({**_ids.get(), **ids})
+
+
+def note_on_span(ids: Mapping[str, int | str]) -> None:
+    """Name these ids in the span of the request or task, if one is recorded."""
+    trace.get_current_span().set_attributes({f"ragproject.{name}.id": value for name, value in ids.items()})
 
 
 class Line(logging.Formatter):
@@ -52,6 +61,8 @@ class JsonLine(logging.Formatter):
             "process": record.process or 0,
             **_ids.get(),
         }
+        if (span := trace.get_current_span().get_span_context()).is_valid:
+            fields |= {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
         if record.exc_info:
             fields["traceback"] = without_credentials(self.formatException(record.exc_info))
         return json.dumps(fields, ensure_ascii=False)

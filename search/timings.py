@@ -2,7 +2,7 @@
 
 Stages: parse, rewrite, embed, search (Milvus), fuse, rows (the database), rerank, context, generate; load, when the
 question had to wait for the model; first_token, the part of generate until a language model's first word. A stage
-entered twice adds up. Every stage is counted for `/metrics`, too.
+entered twice adds up. Every stage is counted for `/metrics`, and is a step of the request's trace, too.
 """
 
 from __future__ import annotations
@@ -12,19 +12,28 @@ from contextlib import contextmanager
 from time import perf_counter
 
 from ingestion.coordination.measurements import QUESTION_STAGE
+from ragproject import tracing
+from ragproject.span_attributes import Described
 
 
 class Stage:
     """A stage that is being timed; it ends with its block, or before with ``stop``."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._started = perf_counter()
         self._seconds: float | None = None
+        self.span = tracing.begin_step(name)
+
+    def describe(self, described: Described) -> None:
+        """Say in the trace what the stage does, as OpenTelemetry's conventions do."""
+        self.span.update_name(described.name)
+        self.span.set_attributes(described.attributes)
 
     def stop(self) -> None:
         """End the stage now, unless it ended before."""
         if self._seconds is None:
             self._seconds = perf_counter() - self._started
+            self.span.end()
 
     def seconds(self) -> float:
         """Return the seconds that it took, or has taken until now."""
@@ -41,10 +50,12 @@ class Timings:
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
         """Add the time until the block ends, or the stage is stopped, to the stage ``name``."""
-        stage = Stage()
+        stage = Stage(name)
         try:
-            yield stage
+            with tracing.failure_noted(stage.span):
+                yield stage
         finally:
+            stage.stop()
             seconds = stage.seconds()
             self._seconds[name] = self._seconds.get(name, 0.0) + seconds
             QUESTION_STAGE.observe(seconds, name)

@@ -26,6 +26,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from django.conf import settings
+from opentelemetry.trace import Span, SpanKind
 from urllib3.exceptions import HTTPError
 
 from ingestion import robots_directives
@@ -36,6 +37,7 @@ from ingestion.fetching.http_session import Deadline, session
 from ingestion.fetching.responses import READABLE
 from ingestion.fetching.urls import canonical, origin
 from ingestion.types import Page, Validators
+from ragproject import tracing
 
 T = TypeVar("T")
 CheckUrl = Callable[[str], object]
@@ -179,8 +181,9 @@ def _send(request: _Request[T], seconds: float) -> T:
                 request.check_url(request.url)
             if request.slot:
                 slots.enter_context(request.slot(request.url))
-            measured = FETCH.timed(_host_class(request.url))
-            with measured, _failures_named(request.url, deadline), _open(request) as response:
+            measured, named = FETCH.timed(_host_class(request.url)), _failures_named(request.url, deadline)
+            with _step(request.url) as span, measured, named, _open(request) as response:
+                span.set_attribute("http.response.status_code", response.status_code)
                 if response.is_redirect:
                     # Headers arrive as Latin-1 whatever they hold; servers that send raw UTF-8 mean UTF-8.
                     reference = response.headers["location"].encode("latin-1", "replace").decode("utf-8", "replace")
@@ -233,6 +236,12 @@ def _open(request: _Request[T]) -> requests.Response:
     except (AddressRefused, FetchFailed) as error:  # raised by ssrf_guard, which knows the host only
         error.args = (f"{request.url} cannot be fetched: {error}",)
         raise
+
+
+def _step(url: str) -> AbstractContextManager[Span]:
+    """Return the step of a trace for one request; an address may hold secrets, its host does not."""
+    attributes = {"http.request.method": "GET", "server.address": urlsplit(url).hostname or ""}
+    return tracing.step("GET", SpanKind.CLIENT, attributes)
 
 
 def _target(url: str, reference: str) -> str:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ingestion.exceptions import VectorStoreUnavailable
 from ingestion.types import EmbeddedChunk, Hit, Vectors
+from ingestion.vector_store import schema
 from ingestion.vector_store.client import (
     CONNECT_SECONDS,
     code_of,
@@ -35,18 +36,8 @@ from ingestion.vector_store.client import (
     import_without_pandas,
     is_overdue,
     is_unavailable,
-    library,
 )
-from ingestion.vector_store.rows import (
-    CHANNELS,
-    HEADING_BYTES,
-    TEXT_BYTES,
-    TITLE_BYTES,
-    URL_BYTES,
-    parts_by_bytes,
-    row_of,
-    vectors_of,
-)
+from ingestion.vector_store.rows import CHANNELS, parts_by_bytes, row_of, vectors_of
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -212,23 +203,8 @@ class VectorStore:
 
     def _ensure(self) -> None:
         if not self.client.has_collection(self.name, timeout=self.seconds):
-            kinds = library().DataType
-            schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
-            schema.add_field("key", kinds.VARCHAR, is_primary=True, max_length=32)
-            schema.add_field("source_id", kinds.INT64)
-            schema.add_field("document_id", kinds.INT64)
-            schema.add_field("position", kinds.INT64)
-            for field, size in (("url", URL_BYTES), ("title", TITLE_BYTES), ("heading", HEADING_BYTES)):
-                schema.add_field(field, kinds.VARCHAR, max_length=size)
-            schema.add_field("text", kinds.VARCHAR, max_length=TEXT_BYTES)
-            schema.add_field("dense", kinds.FLOAT_VECTOR, dim=self.dimension)
-            index = self.client.prepare_index_params()
-            index.add_index("dense", index_type="AUTOINDEX", metric_type="IP")
-            for channel in self._channels()[1:]:
-                schema.add_field(channel, kinds.SPARSE_FLOAT_VECTOR)
-                index.add_index(channel, index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-            self.client.create_collection(self.name, schema=schema, index_params=index, timeout=self.seconds)
-        self.client.load_collection(self.name, timeout=self.seconds)
+            schema.create(self.client, self.name, self.dimension, self._channels(), self.seconds)
+        schema.load(self.client, self.name, self.seconds)
 
     def _channels(self) -> tuple[str, ...]:
         if self.client.has_collection(self.name, timeout=self.seconds):
@@ -273,7 +249,7 @@ class VectorStore:
             anns_field=channel,
             filter=where,
             limit=limit,
-            search_params={"metric_type": "IP"},
+            search_params=schema.search_params(channel),
             output_fields=["key"],
             timeout=self.seconds,
         )
@@ -296,7 +272,7 @@ class VectorStore:
                 if self.__dict__.get("client") is used:  # another thread may have a new one already
                     self.close()  # the next use of the client connects again
                 if self.client.has_collection(self.name, timeout=min(self.seconds, CONNECT_SECONDS)):
-                    self.client.load_collection(self.name, timeout=self.seconds)
+                    schema.load(self.client, self.name, self.seconds)
                 return request()
 
     def close(self) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 from environs import validate
 
 from ragproject.settings.locations import env
+
+
+def parameter(text: str) -> tuple[str, int | float | bool]:
+    """Read one parameter of an index. Raises ValueError."""
+    name, _, value = text.partition("=")
+    read = json.loads(value)
+    if not name.strip() or not isinstance(read, int | float):
+        raise ValueError(f"{text!r} is not like M=16.")
+    return name.strip(), read
+
 
 env.begin("pipeline and index")
 EMBEDDINGS_KEY = env.text("EMBEDDINGS_KEY", "embeddings", "Name of the list of embeddings in Redis.")
@@ -20,6 +32,27 @@ EMBEDDINGS_BATCH_ROWS = env.integer(
 # small source stands behind.
 EMBEDDINGS_MAX_BYTES = env.integer(
     "EMBEDDINGS_MAX_BYTES", 64 * 1024 * 1024, "Size of the list in Redis at which embedding pauses."
+)
+
+# These count for collections that are made from now on. Milvus picks AUTOINDEX by itself (HNSW in 2.6); Milvus Lite has
+# FLAT and IVF_FLAT. docker/k8s/README.md says which kinds and numbers fit how many rows.
+MILVUS_INDEX = env.text(
+    "MILVUS_INDEX",
+    "AUTOINDEX",
+    "Kind of Milvus' index of dense vectors: `AUTOINDEX`, `HNSW`, `IVF_FLAT`, `IVF_SQ8`, `IVF_PQ`, `SCANN`, `DISKANN`.",
+    validate=validate.OneOf(["AUTOINDEX", "FLAT", "HNSW", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "SCANN", "DISKANN"]),
+)
+MILVUS_INDEX_PARAMS = dict(
+    env.items("MILVUS_INDEX_PARAMS", [], "What it is built with, as `M=16,efConstruction=200`.", convert=parameter)
+)
+MILVUS_SEARCH_PARAMS = dict(
+    env.items("MILVUS_SEARCH_PARAMS", [], "What it is searched with, as `ef=100`.", convert=parameter)
+)
+MILVUS_SHARDS = env.integer(
+    "MILVUS_SHARDS", 1, "Shards of a collection: writes go to so many nodes.", validate=validate.Range(1, 64)
+)
+MILVUS_REPLICAS = env.integer(
+    "MILVUS_REPLICAS", 1, "Copies of a collection in the memory of query nodes.", validate=validate.Range(1, 16)
 )
 
 # An audit compares the index with the rows, key by key, and repairs both: 15 s for 100 000 chunks on two busy cores.

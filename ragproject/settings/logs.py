@@ -1,4 +1,4 @@
-"""Logging: to standard error, never page text or secrets; and who may read the metrics."""
+"""Logging: to standard error, never page text or secrets; who may read the metrics; where traces go."""
 
 from __future__ import annotations
 
@@ -47,4 +47,18 @@ METRICS_TOKEN = env.text(
     "",
     "Token that `/metrics` asks for (`Authorization: Bearer …`); empty: programs on this machine read it.",
     secret=True,
+)
+# The names that OpenTelemetry's own programs read.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "",
+    "Collector of OpenTelemetry, as `http://collector:4318` (OTLP over HTTP); empty: no traces.",
+    validate=validate.Regexp(r"^(https?://\S+)?$"),
+)
+OTEL_EXPORTER_OTLP_HEADERS = env.text(
+    "OTEL_EXPORTER_OTLP_HEADERS", "", "What the collector wants to be sent, as `api-key=…`.", secret=True
+)
+OTEL_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", "ragproject", "Name of this system in traces.")
+OTEL_TRACES_SAMPLER_ARG = env.number(
+    "OTEL_TRACES_SAMPLER_ARG", 1.0, "Share of the requests and tasks that are traced.", validate=validate.Range(0, 1)
 )

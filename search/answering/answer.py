@@ -20,6 +20,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from ragproject import span_attributes
 from ragproject.clients import Slots
 from search.answering import answer_cache, llm
 from search.answering.answer_cache import Remembered
@@ -221,7 +222,7 @@ async def one_draft(
     if len(context) < len(passages):
         yield Notice("read", f"The language model read the first {len(context)} passages; there was room for no more.")
     started = perf_counter()
-    with timings.stage("generate"), timings.stage("first_token") as first_token:
+    with timings.stage("generate") as generation, timings.stage("first_token") as first_token:
         try:
             async with aclosing(llm.stream_completion(messages)) as pieces:
                 async for piece in pieces:
@@ -237,6 +238,7 @@ async def one_draft(
             raise
         finally:
             habits.ends_only = draft.ends_only
+            generation.describe(span_attributes.chat(draft.prompt_tokens, draft.tokens, first_token.seconds()))
     speed = draft.tokens / (perf_counter() - started)
     logger.info("%s wrote %d tokens, %.1f a second", settings.LLM_MODEL, draft.tokens, speed)
     yield Done(draft.tokens, round(speed, 1), keep=draft.complete, prompt_tokens=draft.prompt_tokens)

@@ -19,6 +19,7 @@ from django.utils.decorators import sync_and_async_middleware
 
 from ragproject.logs import keep_log_ids
 from ragproject.problems import OPENAI_PATHS, PROBLEM_TYPE, id_of_request, problem_at
+from ragproject.tracing import name_request
 
 SENTENCES = {
     400: "The request cannot be read.",
@@ -63,6 +64,8 @@ def prepare(request: HttpRequest) -> str | None:
 
 def finished(request: HttpRequest, method: str | None, response: HttpResponseBase) -> HttpResponseBase:
     """Return the response with the request's id, as a problem where it is an error, and without a body for HEAD."""
+    if request.resolver_match:
+        name_request(method or "", request.resolver_match.route)
     if is_api(request.path):
         request.method = method
         response = as_problem(request, response)

@@ -26,6 +26,7 @@ from ingestion.exceptions import CollectionMissing
 from ingestion.models import Chunk
 from ingestion.types import Hit, Vectors
 from ingestion.words.weights import Frequencies
+from ragproject import span_attributes
 from search.exceptions import IndexIncomplete
 from search.questions import Passage, Question
 from search.retrieval import query_embedder, reranker
@@ -37,7 +38,7 @@ from search.retrieval.passages import passages_of
 from search.retrieval.query_vectors import HYBRID, channel_weights, fused, last_count, query_vectors
 from search.retrieval.question_model import ServedModel, searched, served_model
 from search.retrieval.selection import Selection, selected
-from search.timings import Timings
+from search.timings import Stage, Timings
 
 if TYPE_CHECKING:
     from ingestion.embedding.embedder import TokenIds
@@ -77,7 +78,8 @@ class Candidate(NamedTuple):
 def retrieve(question: Question, timings: Timings) -> list[Passage]:
     """Return at most ``question.limit`` passages. Raises SearchError or IngestionError."""
     prepared = prepare(question, timings)
-    with timings.stage("embed"):
+    with timings.stage("embed") as stage:
+        describe_embedding(stage, prepared)
         vectors = embedded(prepared)
     return find(question, prepared, vectors, timings)
 
@@ -90,10 +92,17 @@ async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]
     queue = query_embedder.question_queue()
     with queue.coming():
         prepared = await sync_to_async(prepare)(question, timings)
-    with timings.stage("embed"):
+    with timings.stage("embed") as stage:
+        describe_embedding(stage, prepared)
         embedder, name = prepared.served.embedder, question.caller.name
         vectors = await asyncio.gather(*(queue.embed(name, embedder, ids) for ids in prepared.ids))
     return await sync_to_async(find)(question, prepared, vectors, timings)
+
+
+def describe_embedding(stage: Stage, prepared: PreparedQuestion) -> None:
+    """Say in the trace by which model how many tokens are embedded."""
+    collection, tokens = prepared.served.collection, sum(map(len, prepared.ids))
+    stage.describe(span_attributes.embedding(collection.model, tokens, collection.dimension))
 
 
 def prepare(question: Question, timings: Timings) -> PreparedQuestion:
@@ -185,7 +194,8 @@ def search(
     reranks = question.rerank and question.mode == HYBRID and reranker.configured()
     confirmed = ConfirmedHits(question.caller, 2 * question.limit + SPARE_HITS)
     while True:
-        with timings.stage("search"):
+        with timings.stage("search") as stage:
+            stage.describe(span_attributes.retrieval(store.name, depth))
             pools = store.search(list(asked.values()), limit=depth, **asdict(selection))
         with timings.stage("fuse"):
             found = dict(zip(asked, pools, strict=True))

@@ -31,6 +31,7 @@ from ingestion.pipeline.embed.push_vectors import Embedded
 from ingestion.pipeline.embed.throughput import ThroughputMeter
 from ingestion.pipeline.embed.worker_threads import EmbeddingThreads, Finished, Window
 from ingestion.pipeline.state.collections import embedder_is_current
+from ragproject import span_attributes, tracing
 
 # A small source's chunks wait for what is in hand: AHEAD and a window at most. One window follows another without a
 # gap, so that short ones cost no more than their claims, 20 ms of a core each.
@@ -179,6 +180,9 @@ class TimeSlice:
             EMBED.observe(finished.seconds, self.threads.embedder.device)
             EMBEDDED_CHUNKS.add(len(made))
             EMBEDDED_TOKENS.add(tokens)
+            documents = (chunk.document_id for chunk in made)
+            did = span_attributes.embedding(self.collection.model, tokens, self.collection.dimension, documents)
+            tracing.past_step(did.name, finished.seconds, did.attributes)
         if finished.refused:
             push_vectors.refuse(finished.refused, finished.reason)
         if finished.error:

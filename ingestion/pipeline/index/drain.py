@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -31,6 +32,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
+from opentelemetry.trace import SpanKind
 
 from ingestion.buffer import codec, dead_letters, embedding_queue
 from ingestion.coordination import circuit_breaker
@@ -50,6 +52,7 @@ from ingestion.pipeline.state.transitions import advance, explain_wait, finish_r
 from ingestion.types import EmbeddedChunk
 from ingestion.vector_store.store import VectorStore, import_without_pandas
 from ingestion.words.weights import chunk_weights
+from ragproject import span_attributes, tracing
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +114,7 @@ class DrainSession:
         would tell it, too, but Redis may be emptied.)
         """
         self.lease.renew()
-        asked = self.writer.submit(work)
+        asked = self.writer.submit(copy_context().run, work)
         try:
             yield asked
             while not wait([asked], RENEW_SECONDS).done:
@@ -257,7 +260,9 @@ def readable(records: Sequence[bytes], store: VectorStore) -> list[EmbeddedChunk
 def send(store: VectorStore, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> Sent:
     """Write a batch and return what Milvus said. Runs in the writer's thread, which does not touch the rows."""
     started = time.perf_counter()
-    refused = write(store, lease, chunks)
+    does = span_attributes.upsert(store.name, len(chunks), (chunk.document_id for chunk in chunks))
+    with tracing.step(does.name, SpanKind.CLIENT, does.attributes):
+        refused = write(store, lease, chunks)
     seconds = time.perf_counter() - started
     INDEX_WRITE.observe(seconds)
     unwritten = {key for key, _ in refused}

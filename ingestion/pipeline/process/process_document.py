@@ -46,6 +46,7 @@ from ingestion.pipeline.state.removals import note_missing, release_duplicates
 from ingestion.pipeline.state.transitions import advance
 from ingestion.sources.registry import fetch
 from ingestion.types import Extracted, Page, TextChunk, Validators
+from ragproject import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,8 @@ def fetch_and_compare(document: Document) -> bool:
     # Those of web sites were followed by the fetcher.
     if source.kind not in Source.WEB and (target := meta_refresh.target(page)):
         return outcomes.leave_out_signpost(document, f"only sends its readers on to {target}")
-    extracted = extract(page)
+    with tracing.step("extract", attributes={"ragproject.page.bytes": len(page.body)}):
+        extracted = extract(page)
     document.extract_seconds = clock.lap()
     return compare_text(document, page, extracted, clock, current=current)
 
@@ -166,7 +168,8 @@ def compare_text(document: Document, page: Page, extracted: Extracted, clock: St
         follow_links(document, page.url, extracted.links)
         return duplicates.mark_duplicate(document, original)
     tokenizer = load_tokenizer(settings.MODEL_PATH)
-    chunks = chunk(replace(extracted, title=title), tokenizer=tokenizer, max_tokens=settings.CHUNK_TOKENS)
+    with tracing.step("chunk"):
+        chunks = chunk(replace(extracted, title=title), tokenizer=tokenizer, max_tokens=settings.CHUNK_TOKENS)
     document.chunk_seconds = clock.lap()
     return store(document, page, extracted, chunks)
 

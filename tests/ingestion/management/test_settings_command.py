@@ -90,7 +90,7 @@ def test_it_shows_no_secret_in_any_form(name: str, form: str, password: str, set
 
 
 def test_every_setting_that_is_named_like_a_secret_is_one() -> None:
-    words = ("SECRET", "PASSWORD", "TOKEN", "API_KEY")
+    words = ("SECRET", "PASSWORD", "TOKEN", "API_KEY", "HEADERS")
     named = {name for name in env.settings if name.endswith(words) or "SECRET" in name}
     assert {name for name, setting in env.settings.items() if setting.secret} == named
 

@@ -546,3 +546,48 @@ def test_a_real_server_killed_in_the_middle_of_a_drain_ends_with_every_row_once(
     assert Chunk.objects.filter(state=Chunk.State.INDEXED).count() == ROWS
     document.refresh_from_db()
     assert document.state == Document.State.INDEXED
+
+
+@pytest.mark.e2e
+def test_a_new_collection_is_laid_out_as_the_settings_say(old_milvus: OldMilvus, settings: Any) -> None:
+    settings.MILVUS_INDEX, settings.MILVUS_INDEX_PARAMS = "HNSW", {"M": 8, "efConstruction": 64}
+    settings.MILVUS_SEARCH_PARAMS = {"ef": 32}
+    settings.MILVUS_SHARDS = 2
+    store = VectorStore("laid_out", DIMENSION)
+    store.ensure()
+    index = store.client.describe_index("laid_out", "dense")
+    assert (index["index_type"], index["M"], index["efConstruction"]) == ("HNSW", "8", "64")
+    assert store.client.describe_collection("laid_out")["num_shards"] == 2
+    rows = [replace(embedded(n), source_id=n % 3) for n in range(9)]
+    store.upsert(rows)
+    store.upsert(rows)
+    assert store.count() == 9
+    found = store.search([{"dense": asking(4)["dense"]}], limit=9, source_ids=[1])[0]["dense"]
+    assert found[0].key == key(4)
+    store.drop()
+    store.close()
+
+
+def test_milvus_lite_has_the_index_that_the_settings_name(clean_milvus: MilvusClient, settings: Any) -> None:
+    settings.MILVUS_INDEX, settings.MILVUS_INDEX_PARAMS = "IVF_FLAT", {"nlist": 4}
+    settings.MILVUS_SEARCH_PARAMS = {"nprobe": 4}
+    store = VectorStore("laid_out", DIMENSION)
+    store.ensure()
+    store.upsert([embedded(n) for n in range(6)])
+    assert clean_milvus.describe_index("laid_out", "dense")["index_type"] == "IVF_FLAT"
+    assert store.search([asking(3)], limit=1)[0]["dense"] == [Hit(key(3), 1.0)]
+    store.close()
+
+
+def test_a_collection_is_loaded_as_often_as_the_settings_say(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """Only Milvus Distributed has the query nodes for it."""
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        store.client, "load_collection", lambda name, **options: asked.append(options.get("replica_number"))
+    )
+    store.ensure()
+    settings.MILVUS_REPLICAS = 3
+    store.ensure()
+    assert asked == [None, 3]

@@ -1,0 +1,60 @@
+"""A dimension and the settings -> a new collection in Milvus, and what a search and a load of it are asked with.
+
+Shards and the index are those of the time when the collection was made; a later change of the settings counts for the
+next one. Milvus Lite has one shard, no replicas, and the indexes FLAT and IVF_FLAT. Sources have no partitions of their
+own: with the source as partition key Milvus 2.3.5 finds none of a source's upserted rows in a search of that source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from ingestion.vector_store.client import library
+from ingestion.vector_store.index_kinds import KINDS
+from ingestion.vector_store.rows import HEADING_BYTES, TEXT_BYTES, TITLE_BYTES, URL_BYTES
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
+METRIC = "IP"
+
+
+def create(client: MilvusClient, name: str, dimension: int, channels: Sequence[str], seconds: float) -> None:
+    """Create a collection with these channels, of which the first is the dense one."""
+    kinds = library().DataType
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("key", kinds.VARCHAR, is_primary=True, max_length=32)
+    schema.add_field("source_id", kinds.INT64)
+    schema.add_field("document_id", kinds.INT64)
+    schema.add_field("position", kinds.INT64)
+    for field, size in (("url", URL_BYTES), ("title", TITLE_BYTES), ("heading", HEADING_BYTES)):
+        schema.add_field(field, kinds.VARCHAR, max_length=size)
+    schema.add_field("text", kinds.VARCHAR, max_length=TEXT_BYTES)
+    schema.add_field("dense", kinds.FLOAT_VECTOR, dim=dimension)
+    index = client.prepare_index_params()
+    index.add_index("dense", index_type=settings.MILVUS_INDEX, metric_type=METRIC, params=build_params())
+    for channel in channels[1:]:
+        schema.add_field(channel, kinds.SPARSE_FLOAT_VECTOR)
+        index.add_index(channel, index_type="SPARSE_INVERTED_INDEX", metric_type=METRIC)
+    shards = settings.MILVUS_SHARDS
+    client.create_collection(name, schema=schema, index_params=index, num_shards=shards, timeout=seconds)
+
+
+def load(client: MilvusClient, name: str, seconds: float) -> None:
+    """Load a collection as often as the settings say; once where it is loaded already."""
+    more = {"replica_number": settings.MILVUS_REPLICAS} if settings.MILVUS_REPLICAS > 1 else {}
+    client.load_collection(name, timeout=seconds, **more)
+
+
+def build_params() -> dict[str, Any]:
+    """Return the parameters that the index of dense vectors is built with."""
+    return KINDS.get(settings.MILVUS_INDEX, ({}, {}))[0] | settings.MILVUS_INDEX_PARAMS
+
+
+def search_params(channel: str) -> dict[str, Any]:
+    """Return what Milvus is told about a search in a channel."""
+    params = KINDS.get(settings.MILVUS_INDEX, ({}, {}))[1] | settings.MILVUS_SEARCH_PARAMS
+    return {"metric_type": METRIC} | ({"params": params} if channel == "dense" and params else {})
