@@ -2,8 +2,7 @@
 
 Embeds the question in this process, with the model of the collection that is searched, asks Milvus for the candidates
 of each channel, fuses them, joins them with the Chunk rows and folds copies. ``retrieve`` runs in one thread, for
-commands; ``retrieve_queued`` waits for the model in ``query_embedder``'s queue without holding a thread, for web
-processes.
+commands; ``retrieve_queued`` waits for its turn and for the model without holding a thread, for web processes.
 
 When another collection takes the searched one's place, its model loads in the background; until then this process goes
 on answering from the old one, which is kept for a while.
@@ -32,6 +31,7 @@ from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
 from ingestion.models import Chunk, Collection
 from ingestion.types import Hit, ModelSpec, Vectors
+from search.access.turns import process_turns, to_its_end
 from search.exceptions import IndexIncomplete, NothingIndexed
 from search.questions import Passage, Question
 from search.retrieval import model_ready, query_embedder, reranker
@@ -104,17 +104,18 @@ def retrieve(question: Question, timings: Timings) -> list[Passage]:
 
 
 async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]:
-    """Return what ``retrieve`` does; the queue for the model is fair between callers.
+    """Return what ``retrieve`` does, when it is the caller's turn.
 
     Raises TooBusy, too.
     """
-    queue = query_embedder.question_queue()
-    with queue.coming():
-        prepared = await sync_to_async(prepare)(question, timings)
-    with timings.stage("embed"):
-        embedder, name = prepared.served.embedder, question.caller.name
-        vectors = await asyncio.gather(*(queue.embed(name, embedder, ids) for ids in prepared.ids))
-    return await sync_to_async(find)(question, prepared, vectors, timings)
+    async with process_turns().searches.turn(question.caller, timings.stage("wait")):
+        queue = query_embedder.question_queue()
+        with queue.coming():
+            prepared = await to_its_end(sync_to_async(prepare)(question, timings))
+        with timings.stage("embed"):
+            embedder = prepared.served.embedder
+            vectors = await asyncio.gather(*(queue.embed(embedder, ids) for ids in prepared.ids))
+        return await to_its_end(sync_to_async(find)(question, prepared, vectors, timings))
 
 
 def prepare(question: Question, timings: Timings) -> PreparedQuestion:

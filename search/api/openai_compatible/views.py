@@ -86,7 +86,7 @@ async def embeddings(request: HttpRequest) -> JsonResponse:
     """Return the vectors of texts."""
     caller = await admitted(request, SEARCH)
     wanted = read(EmbeddingsRequest, request)
-    vectors, tokens = await embed(wanted.input, wanted.model, caller.name)
+    vectors, tokens = await embed(wanted.input, wanted.model, caller)
     if wanted.dimensions not in (None, len(vectors[0])):
         raise RequestRefused(f"dimensions: this model's vectors have {len(vectors[0])}.", param="dimensions")
     written = in_base64 if wanted.encoding_format == "base64" else lambda vector: vector.tolist()
