@@ -84,7 +84,7 @@ async def whole_answer(question: Question, timings: Timings) -> dict[str, Any]:
                         whole["answer"] = ""
                     case "unsupported", {"missing": missing}:
                         whole["unsupported"] += missing
-                    case "notice", notice if notice["kind"] != "thinking":
+                    case "notice", notice if notice["kind"] not in ("thinking", "waiting"):
                         whole["notices"].append(notice)
                     case "timings", stages:
                         whole["timings"] = stages
