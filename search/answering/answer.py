@@ -100,7 +100,7 @@ async def with_parts(question: Question, timings: Timings) -> Question:
     if not settings.REWRITE_QUESTIONS:
         return question
     with timings.stage("rewrite"):
-        return replace(question, parts=(*question.parts, *await parts_of(question.text)))
+        return replace(question, parts=(*question.parts, *await parts_of(question.text, question.caller)))
 
 
 async def earlier(

@@ -103,7 +103,7 @@ async def kept_answer(
     if recording.before:
         with timings.stage("condense"):
             history = await sync_to_async(exchanges)(recording.before)
-            alone = await condense(history, question.text)
+            alone = await condense(history, question.text, question.caller)
         if alone != question.text:
             yield Notice("understood", f"Understood as: {alone}")
         question = replace(question, text=alone, follow_up=True)

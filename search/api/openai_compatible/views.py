@@ -63,7 +63,7 @@ async def chat_completions(request: HttpRequest) -> HttpResponse | StreamingHttp
     source = await sync_to_async(catalogue.source_of)(wanted.model, caller)
     fields = {"q": wanted.question, "source": source}
     read_as = read_question(fields, caller, limit=settings.ANSWER_PASSAGES)
-    alone = await condense(wanted.history, read_as.text)
+    alone = await condense(wanted.history, read_as.text, caller)
     question = replace(read_as, text=alone, follow_up=bool(wanted.history))
     base = site_address(request)
 
