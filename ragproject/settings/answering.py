@@ -172,7 +172,7 @@ SEARCH_WEIGHTS = env.items(
 ANSWERS_KEPT_DAYS = env.integer(
     "ANSWERS_KEPT_DAYS",
     30,
-    "Days that the page's questions and answers are kept, for follow-ups, links and feedback; 0: none are.",
+    "Days that questions and answers of the page and the API are kept, for follow-ups, links, feedback; 0: none are.",
     validate=validate.Range(0, 3650),
 )
 SHARED_ANSWERS = env.flag("SHARED_ANSWERS", True, "Readers may make links to their answers, which stay until deleted.")

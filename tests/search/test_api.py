@@ -60,7 +60,7 @@ def test_it_streams_passages_then_tokens_then_timings(index: None, client: Clien
     assert response["Cache-Control"] == "no-store"
     assert response["X-Accel-Buffering"] == "no"
     events = events_of(response)
-    assert names(events) == ["passages", "token", "timings", "done"]
+    assert names(events) == ["passages", "token", "timings", "kept", "done"]
     first = events[0][1]["passages"][0]
     assert first["number"] == 1
     assert first["link"] == "/documents/911/#p0"
@@ -70,7 +70,7 @@ def test_it_streams_passages_then_tokens_then_timings(index: None, client: Clien
     assert first["score"] > 0
     assert first["url"] == ""
     assert not first["external"]
-    assert events[-2][1].keys() == {"parse", "embed", "search", "fuse", "rows", "context", "generate", "total"}
+    assert events[-3][1].keys() == {"parse", "embed", "search", "fuse", "rows", "context", "generate", "total"}
 
 
 def test_a_web_page_is_cited_with_its_section(index: None, client: Client) -> None:
