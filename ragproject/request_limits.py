@@ -3,7 +3,7 @@
 Every open request holds a thread, possibly a connection to the database, a search in Milvus or a stream from the
 language model, so this one count bounds them all. Django would store a body on disk, whatever its size, before any
 view sees the request. A client that neither sends nor reads loses its slot after a while. Refuses with 503, 413 and
-408, as problems (RFC 9457).
+408, and again with 429 whom a view has just refused (``refusals``), as problems (RFC 9457).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from ragproject.clients import Slots, client_at
 from ragproject.problems import OPENAI_PATHS, PROBLEM_TYPE, id_of_request, problem_at
+from ragproject.refusals import Refusals, sender_of
 
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
@@ -56,18 +57,23 @@ class RequestLimits:
         self.application = application
         self.slots = slots
         self.upload_bytes = upload_bytes
+        self.refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
         client = client_at(scope["client"][0] if scope.get("client") else "")
+        sender = sender_of(scope, client)
+        if seconds := self.refusals.seconds_left(sender, scope["path"]):
+            await refuse(send, scope["path"], 429, f"Too many requests. Try again in {seconds} s.", seconds)
+            return
         if not self.slots.take(client):
             sentence = "Too many requests are open, from your network or in all. Try again in a moment."
             await refuse(send, scope["path"], 503, sentence, RETRY_SECONDS)
             return
         try:
-            await self.bounded(scope, receive, send)
+            await self.bounded(scope, receive, send, sender)
         except NotRead:
             return  # the server closes a connection whose response is not complete
         finally:
@@ -79,7 +85,7 @@ class RequestLimits:
             return CONVERSATION_BYTES
         return self.upload_bytes + FORM_BYTES if path.startswith("/admin/") else BODY_BYTES
 
-    async def bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def bounded(self, scope: Scope, receive: Receive, send: Send, sender: str) -> None:
         """Pass the request on. A body that grows too large or does not arrive is ended, and the response says why."""
         limit = self.body_bytes(scope["path"])
         headers = dict(scope["headers"])
@@ -112,6 +118,7 @@ class RequestLimits:
         async def watched(message: Message) -> None:
             nonlocal answered
             answered = True
+            self.refusals.note(sender, scope["path"], message)
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     await send(message)

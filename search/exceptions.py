@@ -8,7 +8,7 @@
     ├── QuestionRefused    empty, too long, or an option with an unknown value
     ├── NothingIndexed     there is no collection to search yet
     ├── IndexIncomplete    Milvus lost what the rows say it holds
-    ├── TooBusy            too many questions wait already; try again after ``retry_after`` seconds
+    ├── TooBusy            too many wait for their turn already; try again after ``retry_after`` seconds
     └── LLMFailed          the language model refused, stalled or broke off
 
 ``str(error)`` is for whoever runs the site; ``public_message`` is for readers and names no internals.
@@ -62,11 +62,11 @@ class IndexIncomplete(SearchError):
 
 
 class TooBusy(SearchError):
-    """More questions waiting or being answered than are taken at once."""
+    """More waiting or being done than is taken at once: of this caller (429), or in all (503)."""
 
-    def __init__(self, message: str, retry_after: int) -> None:
+    def __init__(self, message: str, retry_after: int, status: int = 503) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.status = retry_after, status
 
 
 class LLMFailed(SearchError):

@@ -1,8 +1,9 @@
 """How long the stages of one question took.
 
-Stages: parse, rewrite, embed, search (Milvus), fuse, rows (the database), rerank, context, generate; load, when the
-question had to wait for the model; first_token, the part of generate until a language model's first word. A stage
-entered twice adds up. Every stage is counted for `/metrics`, and is a step of the request's trace, too.
+Stages: parse, rewrite, embed, search (Milvus), fuse, rows (the database), rerank, context, generate; wait, when others
+came first; load, when the question had to wait for the model; first_token, the part of generate until a language
+model's first word. A stage entered twice adds up. Every stage is counted for `/metrics`, and is a step of the
+request's trace, too.
 """
 
 from __future__ import annotations

@@ -97,23 +97,46 @@ QUESTION_MAX_CHARS = env.integer("QUESTION_MAX_CHARS", 2000, "Characters of a qu
 QUESTION_MAX_TOKENS = env.integer(
     "QUESTION_MAX_TOKENS", 256, "Tokens of a question that are embedded.", validate=validate.Range(8, 8192)
 )
-# In one web process. A client is an IPv4 address or an IPv6 network of /64.
+# In one web process. A client is a key, a user, or an address: IPv4, or an IPv6 network of /64.
+SEARCHES = env.integer("SEARCHES", 4, "Searches that run at once, per web process.", validate=validate.Range(1))
+SEARCHES_PER_CLIENT = env.integer(
+    "SEARCHES_PER_CLIENT",
+    2,
+    "Searches of one client that run at once; its others wait for their turn.",
+    validate=validate.Range(1),
+)
 QUESTIONS_WAITING_PER_CLIENT = env.integer(
     "QUESTIONS_WAITING_PER_CLIENT",
     16,
-    "Questions of one client that may wait for the model, per web process.",
+    "Questions of one client that may wait for a search, per web process.",
     validate=validate.Range(1),
 )
 QUESTIONS_WAITING = env.integer(
     "QUESTIONS_WAITING",
     128,
-    "Questions of all clients that may wait for the model, per web process.",
+    "Questions of all clients that may wait for a search, per web process.",
     validate=validate.Range(1),
 )
-LLM_ANSWERS_PER_CLIENT = env.integer(
-    "LLM_ANSWERS_PER_CLIENT", 8, "Answers being written for one client at once.", validate=validate.Range(1)
+# Ollama writes one to four at once unless it is told otherwise and lets the others wait without a word: behind more of
+# them LLM_TIMEOUT_SECONDS is soon over.
+LLM_ANSWERS = env.integer(
+    "LLM_ANSWERS", 16, "Answers being written at once, per web process.", validate=validate.Range(1)
 )
-LLM_ANSWERS = env.integer("LLM_ANSWERS", 64, "Answers being written at once.", validate=validate.Range(1))
+LLM_ANSWERS_PER_CLIENT = env.integer(
+    "LLM_ANSWERS_PER_CLIENT",
+    8,
+    "Answers being written for one client at once; its others wait for their turn.",
+    validate=validate.Range(1),
+)
+LLM_ANSWERS_WAITING_PER_CLIENT = env.integer(
+    "LLM_ANSWERS_WAITING_PER_CLIENT",
+    16,
+    "Answers of one client that may wait to be written.",
+    validate=validate.Range(0),
+)
+LLM_ANSWERS_WAITING = env.integer(
+    "LLM_ANSWERS_WAITING", 64, "Answers of all clients that may wait to be written.", validate=validate.Range(0)
+)
 # A person who reads asks a few times a minute; a company's people may share one address.
 SEARCH_LIMIT = env.text(
     "SEARCH_LIMIT",
@@ -149,7 +172,7 @@ SEARCH_WEIGHTS = env.items(
 ANSWERS_KEPT_DAYS = env.integer(
     "ANSWERS_KEPT_DAYS",
     30,
-    "Days that the page's questions and answers are kept, for follow-ups, links and feedback; 0: none are.",
+    "Days that questions and answers of the page and the API are kept, for follow-ups, links, feedback; 0: none are.",
     validate=validate.Range(0, 3650),
 )
 SHARED_ANSWERS = env.flag("SHARED_ANSWERS", True, "Readers may make links to their answers, which stay until deleted.")

@@ -11,10 +11,10 @@ from django.shortcuts import render
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString, mark_safe
 
+from search.answering.keeping import events_of
 from search.evaluation.gaps import DAYS, gaps, per_day
 from search.models import StoredAnswer
 from search.pages.answer_html import answer_html
-from search.pages.keeping import events_of
 
 
 @admin.register(StoredAnswer)

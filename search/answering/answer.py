@@ -8,11 +8,12 @@ status.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager, nullcontext
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from random import random
 from time import perf_counter
 from typing import Any
@@ -21,7 +22,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from ragproject import span_attributes
-from ragproject.clients import Slots
+from search.access.turns import Turn, process_turns, to_its_end
 from search.answering import answer_cache, llm
 from search.answering.answer_cache import Remembered
 from search.answering.citations import Token, printable
@@ -32,7 +33,7 @@ from search.answering.rewriter import parts_of
 from search.answering.scope import out_of_scope
 from search.answering.sentence_vectors import nearness
 from search.answering.server_habits import habits_of
-from search.exceptions import LLMFailed, TooBusy
+from search.exceptions import LLMFailed
 from search.questions import Passage, Question, other_texts
 from search.retrieval.expansion import expanded
 from search.retrieval.retriever import retrieve_queued
@@ -45,8 +46,8 @@ NOTHING_FOUND = "Nothing in the index answers this question."
 # So many of the answers that a similar question could be given are written anew all the same, so that the metrics tell
 # how often the two rest on different passages.
 RECHECKED_SHARE = 0.02
-# An answer takes seconds to write.
-BUSY_RETRY_SECONDS = 5
+# How often a reader who waits is told how many still come first, if that has changed.
+LOOK_EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ async def with_parts(question: Question, timings: Timings) -> Question:
     if not settings.REWRITE_QUESTIONS:
         return question
     with timings.stage("rewrite"):
-        return replace(question, parts=(*question.parts, *await parts_of(question.text)))
+        return replace(question, parts=(*question.parts, *await parts_of(question.text, question.caller)))
 
 
 async def earlier(
@@ -137,20 +138,23 @@ async def new_answer(question: Question, passages: Sequence[Passage], timings: T
     A language model reads the passages with what stands around them, and its readers are shown the same.
     """
     mode = "llm" if llm.configured() and passages else "extractive"
-    found = passages
-    with model_slot(question.caller.name) if mode == "llm" else nullcontext():
-        if mode == "llm":
-            with timings.stage("context"):
-                passages = await sync_to_async(expanded)(found)
+    found, turns, stamped = passages, process_turns(), ""
+    with turns.answers.queued(question.caller) if mode == "llm" else nullcontext() as turn:
+        async with turns.searches.turn(question.caller, timings.stage("wait")):
+            if mode == "llm":
+                with timings.stage("context"):
+                    passages = await to_its_end(sync_to_async(expanded)(found))
+                stamped = await sync_to_async(answer_cache.stamp)(passages)
+            declines = bool(found) and await to_its_end(sync_to_async(is_out_of_scope)(question, found))
         yield Found(tuple(passages), mode)
         if others := other_texts(passages):
             yield Notice("searched", others)
-        stamped = await sync_to_async(answer_cache.stamp)(passages) if mode == "llm" else ""
-        generate = generated if mode == "llm" else extracted
-        if found and await sync_to_async(out_of_scope)(question.text, found, partial(nearness, question.text)):
-            generate = declined
+        if turn and not declines:
+            async for notice in waited(turn, timings):
+                yield notice
         done, written = Done(), []
-        async with aclosing(generate(question.text, passages, timings)) as events:
+        generate = declined if declines else generated if mode == "llm" else extracted
+        async with aclosing(generate(question, passages, timings)) as events:
             async for event in events:
                 if isinstance(event, Done):
                     done = event
@@ -163,26 +167,27 @@ async def new_answer(question: Question, passages: Sequence[Passage], timings: T
         yield done
 
 
-@contextmanager
-def model_slot(client: str) -> Iterator[None]:
-    """Count one more answer that the language model writes for ``client``. Raises TooBusy when there are too many."""
-    slots = model_slots()
-    if not slots.take(client):
-        raise TooBusy("Too many answers are being written. Ask again in a moment.", BUSY_RETRY_SECONDS)
-    try:
-        yield
-    finally:
-        slots.give_back(client)
+def is_out_of_scope(question: Question, passages: Sequence[Passage]) -> bool:
+    """Return whether the passages say nothing of what is asked."""
+    return out_of_scope(question.text, passages, partial(nearness, question.text))
 
 
-@cache
-def model_slots() -> Slots:
-    """Return the limits of this process on answers that are being written."""
-    return Slots(settings.LLM_ANSWERS_PER_CLIENT, settings.LLM_ANSWERS)
+async def waited(turn: Turn, timings: Timings) -> AsyncGenerator[Notice, None]:
+    """Yield how many answers come first, whenever that changes, until the turn has come. Raises TooBusy."""
+    told = 0
+    with timings.stage("wait") if not turn.granted.done() else nullcontext():
+        while not turn.granted.done():
+            ahead = process_turns().answers.ahead(turn)
+            if ahead != told:
+                answers = "1 answer is" if ahead == 1 else f"{ahead} answers are"
+                yield Notice("waiting", f"{answers} being written before yours.")
+            told = ahead
+            await asyncio.wait({turn.granted}, timeout=LOOK_EVERY_SECONDS)
+    turn.granted.result()
 
 
 async def declined(
-    question: str, passages: Sequence[Passage], timings: Timings
+    question: Question, passages: Sequence[Passage], timings: Timings
 ) -> AsyncGenerator[DraftEvent | Done, None]:
     """Yield that the passages do not answer."""
     yield Token(NOT_SAID)
@@ -190,22 +195,22 @@ async def declined(
 
 
 async def generated(
-    question: str, passages: Sequence[Passage], timings: Timings
+    question: Question, passages: Sequence[Passage], timings: Timings
 ) -> AsyncGenerator[DraftEvent | Done, None]:
     """Yield the language model's answer; only passages that it was given can be cited.
 
     A prompt that is too long is made again once, with as many passages as the server says that it takes.
     """
     with timings.stage("context"):
-        room = room_for_documents(question, await llm.context_tokens())
+        room = room_for_documents(question.text, await llm.context_tokens())
     try:
-        async with aclosing(one_draft(question, passages, room, timings)) as events:
+        async with aclosing(one_draft(question.text, passages, room, timings)) as events:
             async for event in events:
                 yield event
     except llm.ContextTooLong as error:
         logger.warning("asking again with fewer passages: %s", error)
         used = sum(len(document_text(passage)) for passage in select_context(passages, room))
-        async with aclosing(one_draft(question, passages, int(min(room, used) * error.share), timings)) as events:
+        async with aclosing(one_draft(question.text, passages, int(min(room, used) * error.share), timings)) as events:
             async for event in events:
                 yield event
 
@@ -245,14 +250,14 @@ async def one_draft(
 
 
 async def extracted(
-    question: str, passages: Sequence[Passage], timings: Timings
+    question: Question, passages: Sequence[Passage], timings: Timings
 ) -> AsyncGenerator[DraftEvent | Done, None]:
     """Yield the passages' own sentences as quotations, each with its heading and citation; the best one first."""
-    with timings.stage("context"):
-        near = partial(nearness, question)
-        extracts = await sync_to_async(best_extracts)(
-            question, [p.text for p in passages], [p.heading for p in passages], near
-        )
+    async with process_turns().searches.turn(question.caller, timings.stage("wait")):
+        with timings.stage("context"):
+            near = partial(nearness, question.text)
+            texts, headings = [p.text for p in passages], [p.heading for p in passages]
+            extracts = await to_its_end(sync_to_async(best_extracts)(question.text, texts, headings, near))
     with timings.stage("generate"):
         if not extracts:
             yield Token(NOTHING_FOUND)

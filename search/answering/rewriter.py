@@ -1,9 +1,9 @@
 """A reader's question → what is searched for: a follow-up made to stand alone, a question of several parts taken apart.
 
 In: a question, and the exchanges before it. Out: texts to search with, never shown as an answer. A configured language
-model writes them until REWRITE_SECONDS have passed; after that, or without one, a follow-up takes the subject of the
-question before it along, and a question of several parts stays as it is. What stands alone already and asks one thing
-is never sent to a model.
+model writes them until REWRITE_SECONDS have passed. After that, without one, or where other answers come first, a
+follow-up takes the subject of the question before it along, and a question of several parts stays as it is. What stands
+alone already and asks one thing is never sent to a model.
 
 What a model writes here is hostile like everything that it writes: it becomes one printable line of bounded length.
 """
@@ -22,6 +22,8 @@ from django.conf import settings
 from ingestion.words.language import language_of
 from ingestion.words.terms import is_name, tokens
 from ingestion.words.weights import telling
+from search.access.caller import Caller
+from search.access.turns import process_turns
 from search.answering import llm
 from search.answering.citations import printable
 from search.answering.completion_stream import Said
@@ -87,7 +89,7 @@ class Exchange(NamedTuple):
     answer: str = ""
 
 
-async def condense(history: Sequence[Exchange], question: str) -> str:
+async def condense(history: Sequence[Exchange], question: str, caller: Caller) -> str:
     """Return the question so that it can be searched for without the exchanges before it, the last of them last."""
     if not history or stands_alone(question):
         return question
@@ -95,16 +97,17 @@ async def condense(history: Sequence[Exchange], question: str) -> str:
     if llm.configured():
         said = [f"Question: {e.question}\nAnswer: {e.answer[:ANSWER_CHARS]}" for e in recent]
         content = "\n\n".join([*said, f"Follow-up question: {question}"])
-        for line in lines_of(await written(messages_of(ALONE, content))):
+        for line in lines_of(await written(messages_of(ALONE, content), caller)):
             return line
     return with_subject(recent, question)
 
 
-async def parts_of(question: str) -> list[str]:
+async def parts_of(question: str, caller: Caller) -> list[str]:
     """Return at most PARTS questions that together ask what this one does; none where it asks one thing."""
     if not (llm.configured() and has_parts(question)):
         return []
-    parts = list(lines_of(await written(messages_of(APART.format(parts=PARTS), f"Question: {question}"))))
+    asked = messages_of(APART.format(parts=PARTS), f"Question: {question}")
+    parts = list(lines_of(await written(asked, caller)))
     return parts[:PARTS] if len(parts) > 1 else []
 
 
@@ -148,24 +151,28 @@ def messages_of(rules: str, content: str) -> list[Message]:
     return [{"role": "system", "content": rules}, {"role": "user", "content": content}]
 
 
-async def written(messages: list[Message]) -> str:
+async def written(messages: list[Message], caller: Caller) -> str:
     """Return what the language model writes within REWRITE_SECONDS, without its thoughts; empty when it takes longer.
 
-    An answer that is not complete by then is worth nothing: its last line may be half a question.
+    An answer that is not complete by then is worth nothing: its last line may be half a question. Where other answers
+    come first nothing is asked of the model. Raises TooBusy where too many wait already.
     """
-    text, thoughts = "", ThinkingFilter()
-    try:
-        async with asyncio.timeout(settings.REWRITE_SECONDS), aclosing(llm.stream_completion(messages)) as pieces:
-            async for piece in pieces:
-                for part in thoughts.feed(piece.text) if isinstance(piece, Said) else ():
-                    if isinstance(part, str | Discard):
-                        text = text + part if isinstance(part, str) else ""
-                if len(text) > SAID_CHARS:
-                    return ""
-    except (TimeoutError, LLMFailed) as error:
-        logger.info("a question was not rewritten: %s", str(error) or "it took too long")
-        return ""
-    return text + "".join(part for part in thoughts.finish() if isinstance(part, str))
+    with process_turns().answers.queued(caller) as turn:
+        if not turn.granted.done():
+            return ""
+        text, thoughts = "", ThinkingFilter()
+        try:
+            async with asyncio.timeout(settings.REWRITE_SECONDS), aclosing(llm.stream_completion(messages)) as pieces:
+                async for piece in pieces:
+                    for part in thoughts.feed(piece.text) if isinstance(piece, Said) else ():
+                        if isinstance(part, str | Discard):
+                            text = text + part if isinstance(part, str) else ""
+                    if len(text) > SAID_CHARS:
+                        return ""
+        except (TimeoutError, LLMFailed) as error:
+            logger.info("a question was not rewritten: %s", str(error) or "it took too long")
+            return ""
+        return text + "".join(part for part in thoughts.finish() if isinstance(part, str))
 
 
 def lines_of(text: str) -> Iterator[str]:

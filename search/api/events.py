@@ -7,6 +7,7 @@ discard      {}                       the tokens so far were the model's thought
 notice       {"kind", "message"}      for readers; kinds: thinking, waiting, read, cut, refused, unanswered,
                                       remembered, searched
 timings      {stage: ms, …, "total": ms}
+kept         {"id"}                   the answer is kept under this name, for feedback
 done         {} or {"tokens", "tokens_per_second"}, of a language model
 error        {"message"}              for readers; what came before stays valid
 
@@ -27,6 +28,7 @@ from django.http import StreamingHttpResponse
 from search.answering.answer import Done, Event, Found, Timed
 from search.answering.citations import Token
 from search.answering.draft import Notice
+from search.answering.keeping import Stored
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
 from search.exceptions import FAILURES, public_message
@@ -59,7 +61,7 @@ async def first_event(events: AsyncGenerator[Any, None]) -> asyncio.Task[Any]:
     return first
 
 
-def for_programs(waiting: Sequence[Event | Exception]) -> Iterator[str]:
+def for_programs(waiting: Sequence[Event | Stored | Exception]) -> Iterator[str]:
     """Yield events, or what prevented the rest of the answer, in the form that the table above describes."""
     for event in waiting:
         yield encode(*described(event))
@@ -126,7 +128,7 @@ async def produce(
             queue.put_nowait(None)
 
 
-def described(event: Event | Exception) -> tuple[str, dict[str, Any]]:
+def described(event: Event | Stored | Exception) -> tuple[str, dict[str, Any]]:
     """Return the name and the data of an event, as the table above has them."""
     match event:
         case Exception():
@@ -144,6 +146,8 @@ def described(event: Event | Exception) -> tuple[str, dict[str, Any]]:
             return "notice", {"kind": kind, "message": message}
         case Timed(timings):
             return "timings", timings
+        case Stored(key):
+            return "kept", {"id": key}
         case Done(tokens, speed):
             return "done", {"tokens": tokens, "tokens_per_second": speed} if tokens else {}
 

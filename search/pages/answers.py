@@ -23,16 +23,16 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from search.access.identify import identify
+from search.answering import feedback
+from search.answering.keeping import events_of, passages_of
 from search.api.errors import problem_response
 from search.api.v1.failures import failed
 from search.catalogue import may_see
 from search.exceptions import AccessRefused, QuestionRefused
 from search.forms import body_of
 from search.models import StoredAnswer
-from search.models.stored_answer import NOTE_CHARS
 from search.origins import from_another_site
 from search.pages.answer_html import answer_html
-from search.pages.keeping import events_of, passages_of
 from search.pages.readers import known_reader
 from search.pages.results import markdown_with_sources, numbered
 
@@ -123,13 +123,8 @@ async def answer_to_unshare(request: HttpRequest, key: str) -> StoredAnswer:
 
 async def rate(request: HttpRequest, stored: StoredAnswer, body: Mapping[str, Any]) -> HttpResponse:
     """Store whether the answer helped, and what the reader says about it."""
-    ratings = {"up": StoredAnswer.Rating.GOOD, "down": StoredAnswer.Rating.BAD, "": None}
-    rating, note = str(body.get("rating", "")), str(body.get("note", "")).encode(errors="replace").decode().strip()
-    if rating not in ratings:
-        raise QuestionRefused("rating is up, down or empty.")
-    if len(note) > NOTE_CHARS:
-        raise QuestionRefused(f"The note has {len(note)} characters; at most {NOTE_CHARS} are kept. Shorten it.")
-    await StoredAnswer.objects.filter(pk=stored.pk).aupdate(rating=ratings[rating], note=note.replace("\0", ""))
+    rating = str(body.get("rating", ""))
+    await sync_to_async(feedback.rate)(stored, rating, str(body.get("note", "")))
     return JsonResponse({"rating": rating})
 
 

@@ -13,8 +13,6 @@ kept       {"key"}                      the answer is stored under this name, fo
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -28,10 +26,9 @@ from django.views.decorators.http import require_POST
 
 from search.access.admission import admit_request
 from search.access.caller import ASK, Caller
-from search.answering.answer import Event, Found, Timed, answer
+from search.answering.answer import Event, Found, Timed
 from search.answering.citations import Token
-from search.answering.draft import Notice
-from search.answering.rewriter import Exchange, condense
+from search.answering.keeping import Recording, Stored, kept_answer, passages_of
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
 from search.api.errors import problem_response
@@ -43,21 +40,13 @@ from search.forms import body_of, read_question
 from search.models import StoredAnswer
 from search.origins import from_another_site
 from search.pages.answer_html import AnswerHtml
-from search.pages.keeping import Recording, passages_of
 from search.pages.readers import reader_of
 from search.pages.results import markdown_with_sources, numbered
-from search.questions import Passage, Question
+from search.questions import Passage
 from search.timings import Timings
 
 # What waits is made into HTML once in this time: a screen shows little more.
 FRAME_SECONDS = 0.04
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The answer is kept under this key."""
-
-    key: str
 
 
 @csrf_exempt  # ``origins`` tells our own pages from others
@@ -94,34 +83,6 @@ def answer_before(reader: str, key: str, caller: Caller) -> StoredAnswer | None:
     mine = StoredAnswer.objects.of_reader(reader).filter(key=key, created_at__gte=recent)
     before = mine.select_related("conversation").first()
     return before if before and may_see(caller, {passage.document for passage in passages_of(before)}) else None
-
-
-async def kept_answer(
-    question: Question, timings: Timings, recording: Recording
-) -> AsyncGenerator[Event | Stored, None]:
-    """Yield the answer's events, then the name that it is stored under."""
-    if recording.before:
-        with timings.stage("condense"):
-            history = await sync_to_async(exchanges)(recording.before)
-            alone = await condense(history, question.text)
-        if alone != question.text:
-            yield Notice("understood", f"Understood as: {alone}")
-        question = replace(question, text=alone, follow_up=True)
-    async with aclosing(answer(question, timings)) as events:
-        async for event in events:
-            recording.add(event)
-            yield event
-    if settings.ANSWERS_KEPT_DAYS:
-        stored = await sync_to_async(recording.store)(question)
-        yield Stored(stored.key if recording.reader else "")
-
-
-def exchanges(before: StoredAnswer) -> list[Exchange]:
-    """Return the last turns of a conversation, the newest last."""
-    turns = [before]
-    if before.conversation:
-        turns = list(before.conversation.answers.filter(id__lte=before.pk)[: settings.CONVERSATION_TURNS])[::-1]
-    return [Exchange(turn.read_as or turn.question, turn.markdown) for turn in turns]
 
 
 class PageEvents:

@@ -22,13 +22,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from search.access.admission import admit_request
 from search.access.caller import ASK
+from search.answering.keeping import Recording, kept_answer
 from search.api.errors import problem_response
 from search.api.v1.failures import failed
 from search.exceptions import FAILURES
 from search.forms import body_of, read_question
 from search.origins import from_another_site, widget_origin
-from search.pages.ask import kept_answer, streamed
-from search.pages.keeping import Recording
+from search.pages.ask import streamed
 from search.pages.views import results
 from search.timings import Timings
 
@@ -68,7 +68,7 @@ async def ask(request: HttpRequest) -> HttpResponseBase:
         with timings.stage("parse"):
             caller = await admit_request(request, "page", ASK)
             question = read_question(body_of(request), caller, limit=settings.ANSWER_PASSAGES)
-        return await streamed(kept_answer(question, timings, Recording("", question.text)))
+        return await streamed(kept_answer(question, timings, Recording("", question.text, told=False)))
     except FAILURES as error:
         return failed(request, error)
 

@@ -2,8 +2,7 @@
 
 Embeds the question in this process, with the model of the collection that is searched, asks Milvus for the candidates
 of each channel, fuses them, joins them with the Chunk rows and folds copies. ``retrieve`` runs in one thread, for
-commands; ``retrieve_queued`` waits for the model in ``query_embedder``'s queue without holding a thread, for web
-processes.
+commands; ``retrieve_queued`` waits for its turn and for the model without holding a thread, for web processes.
 
 pymilvus is imported on first use only.
 """
@@ -27,6 +26,7 @@ from ingestion.models import Chunk
 from ingestion.types import Hit, Vectors
 from ingestion.words.weights import Frequencies
 from ragproject import span_attributes
+from search.access.turns import process_turns, to_its_end
 from search.exceptions import IndexIncomplete
 from search.questions import Passage, Question
 from search.retrieval import query_embedder, reranker
@@ -85,18 +85,19 @@ def retrieve(question: Question, timings: Timings) -> list[Passage]:
 
 
 async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]:
-    """Return what ``retrieve`` does; the queue for the model is fair between callers.
+    """Return what ``retrieve`` does, when it is the caller's turn.
 
     Raises TooBusy, too.
     """
-    queue = query_embedder.question_queue()
-    with queue.coming():
-        prepared = await sync_to_async(prepare)(question, timings)
-    with timings.stage("embed") as stage:
-        describe_embedding(stage, prepared)
-        embedder, name = prepared.served.embedder, question.caller.name
-        vectors = await asyncio.gather(*(queue.embed(name, embedder, ids) for ids in prepared.ids))
-    return await sync_to_async(find)(question, prepared, vectors, timings)
+    async with process_turns().searches.turn(question.caller, timings.stage("wait")):
+        queue = query_embedder.question_queue()
+        with queue.coming():
+            prepared = await to_its_end(sync_to_async(prepare)(question, timings))
+        with timings.stage("embed") as stage:
+            describe_embedding(stage, prepared)
+            embedder = prepared.served.embedder
+            vectors = await asyncio.gather(*(queue.embed(embedder, ids) for ids in prepared.ids))
+        return await to_its_end(sync_to_async(find)(question, prepared, vectors, timings))
 
 
 def describe_embedding(stage: Stage, prepared: PreparedQuestion) -> None:

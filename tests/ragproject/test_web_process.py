@@ -26,7 +26,7 @@ from ragproject import asgi
 from ragproject.clients import Slots
 from ragproject.embedded import services
 from search import checks
-from search.access import identify
+from search.access import identify, turns
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
 from search.retrieval.question_model import ServedModel
@@ -45,8 +45,9 @@ class Site:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.model = HeldEmbedder()
-        self.queue = query_embedder.QuestionQueue()
-        monkeypatch.setattr(query_embedder, "question_queue", lambda: self.queue)
+        both = turns.new_turns()
+        self.turns = both.searches
+        monkeypatch.setattr(retriever, "process_turns", lambda: both)
         monkeypatch.setattr(query_embedder, "BATCH_WAIT_SECONDS", 0)  # the first question does not wait for others
         monkeypatch.setattr(retriever, "prepare", self.prepare)
         monkeypatch.setattr(retriever, "find", lambda *args: [])
@@ -79,8 +80,12 @@ class Site:
             return response.status
 
     def waiting(self) -> int:
-        """Questions in the queue, without those that the model has."""
-        return sum(map(len, self.queue.questions.values()))
+        """Questions that wait for their turn."""
+        return self.turns.waiting(known=False)
+
+    def searching(self) -> int:
+        """Questions whose turn it is."""
+        return self.turns.running.total()
 
 
 @pytest.fixture
@@ -107,29 +112,31 @@ def in_thread(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     return thread, got
 
 
-def test_a_reader_is_served_next_while_one_client_holds_sixty_questions(site: Site, settings: Settings) -> None:
+def test_a_reader_is_served_at_once_while_one_client_holds_sixty_questions(site: Site, settings: Settings) -> None:
     connections = [site.connect(n) for n in range(60)]
-    wait_until(lambda: site.model.started.is_set() and site.waiting() == settings.QUESTIONS_WAITING_PER_CLIENT)
+    wait_until(lambda: site.waiting() == settings.QUESTIONS_WAITING_PER_CLIENT)
     thread, got = in_thread(lambda: site.ask(100))
-    wait_until(lambda: site.waiting() == settings.QUESTIONS_WAITING_PER_CLIENT + 1)
+    wait_until(lambda: site.searching() == settings.SEARCHES_PER_CLIENT + 1)
+    assert site.waiting() == settings.QUESTIONS_WAITING_PER_CLIENT
     site.model.free.set()
     thread.join()
     assert got == [200]
-    assert 100 in site.model.batches[1]
     statuses = [status_of(c) for c in connections]
-    assert statuses.count(200) == settings.QUESTIONS_WAITING_PER_CLIENT + len(site.model.batches[0])
-    assert statuses.count(503) == 60 - statuses.count(200)
+    assert statuses.count(200) == settings.QUESTIONS_WAITING_PER_CLIENT + settings.SEARCHES_PER_CLIENT
+    assert statuses.count(429) == 60 - statuses.count(200)
 
 
-def test_questions_of_clients_that_hung_up_are_never_embedded(site: Site) -> None:
+def test_questions_of_clients_that_hung_up_are_never_embedded(site: Site, settings: Settings) -> None:
     connections = [site.connect(n) for n in range(10)]
-    wait_until(lambda: site.model.started.is_set() and len(site.model.batches[0]) + site.waiting() == 10)
+    wait_until(lambda: site.searching() == settings.SEARCHES_PER_CLIENT and site.searching() + site.waiting() == 10)
+    wait_until(site.model.started.is_set)
     for connection in connections:
         connection.close()
     wait_until(lambda: site.waiting() == 0)
     site.model.free.set()
     assert site.ask(100) == 200
-    assert site.model.batches[1:] == [[100]]
+    assert site.model.batches[-1] == [100]
+    assert sum(map(len, site.model.batches)) <= settings.SEARCHES_PER_CLIENT + 1
 
 
 @pytest.mark.parametrize(("trusted", "counted"), [([], READER), ([READER], "203.0.113.5"), (["10.0.0.0/8"], READER)])

@@ -13,7 +13,6 @@ from pytest_django import Settings
 
 from ingestion.models import Chunk, Collection, Source
 from search.answering import llm
-from search.answering.answer import model_slots
 from tests.support.search_services import ATTACK, HANDBOOK, SITE, ModelServer
 
 QUESTION = "How do I create migrations after changing a model?"
@@ -61,7 +60,7 @@ def test_it_streams_passages_then_tokens_then_timings(index: None, client: Clien
     assert response["Cache-Control"] == "no-store"
     assert response["X-Accel-Buffering"] == "no"
     events = events_of(response)
-    assert names(events) == ["passages", "token", "timings", "done"]
+    assert names(events) == ["passages", "token", "timings", "kept", "done"]
     first = events[0][1]["passages"][0]
     assert first["number"] == 1
     assert first["link"] == "/documents/911/#p0"
@@ -71,7 +70,7 @@ def test_it_streams_passages_then_tokens_then_timings(index: None, client: Clien
     assert first["score"] > 0
     assert first["url"] == ""
     assert not first["external"]
-    assert events[-2][1].keys() == {"parse", "embed", "search", "fuse", "rows", "context", "generate", "total"}
+    assert events[-3][1].keys() == {"parse", "embed", "search", "fuse", "rows", "context", "generate", "total"}
 
 
 def test_a_web_page_is_cited_with_its_section(index: None, client: Client) -> None:
@@ -189,24 +188,6 @@ def test_a_lone_surrogate_is_no_crash(index: None, client: Client) -> None:
 def test_an_unknown_source_is_refused_before_the_stream_begins(index: None) -> None:
     response = ask(source="Nowhere")
     assert (response.status_code, response.json()["error"]) == (400, "There is no source named 'Nowhere'.")
-
-
-def test_more_answers_than_the_model_writes_at_once_are_refused(
-    index: None, language_model: ModelServer, settings: Settings
-) -> None:
-    """Each open stream counts until it ends, and the passages of a refused question are not sent."""
-    settings.LLM_ANSWERS_PER_CLIENT = 1
-    model_slots.cache_clear()
-    try:
-        assert model_slots().take("127.0.0.1")
-        response = ask()
-        assert (response.status_code, response["Retry-After"]) == (503, "5")
-        assert "Too many answers" in response.json()["error"]
-        model_slots().give_back("127.0.0.1")
-        assert names(events_of(ask()))[-1] == "done"
-        assert not model_slots().held
-    finally:
-        model_slots.cache_clear()
 
 
 def test_asking_is_a_post(db: None, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""The queue for the model: an embedder that a test holds back, and clients that ask meanwhile."""
+"""Questions that wait for the model: an embedder that a test holds back, and what is asked meanwhile."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pytest_django import Settings
 
 from ingestion.exceptions import ChunkTooLarge
 from search.access.caller import OPERATOR
+from search.access.turns import Turns
 from search.exceptions import TooBusy
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
@@ -24,7 +25,6 @@ from search.retrieval.query_embedder import BATCH_QUESTIONS, BATCH_TOKENS, Quest
 from search.retrieval.retriever import retrieve, retrieve_queued
 from search.timings import Timings
 
-CROWD, READER = "192.0.2.1", "198.51.100.7"
 LONG, SHORT = 256, 10
 
 
@@ -62,14 +62,14 @@ class Scene:
         self.asked: list[asyncio.Task[Any]] = []
 
     async def begin(self) -> None:
-        self.ask(0, "first", SHORT)
+        self.ask(0, SHORT)
         while not self.model.started.is_set():
             await asyncio.sleep(0)
 
-    def ask(self, number: int, client: str, size: int, embedder: Any = None) -> asyncio.Task[Any]:
+    def ask(self, number: int, size: int, embedder: Any = None) -> asyncio.Task[Any]:
         ids = np.zeros(size, np.uint32)
         ids[0] = number
-        task = asyncio.create_task(self.queue.embed(client, embedder or cast("Any", self.model), ids))
+        task = asyncio.create_task(self.queue.embed(embedder or cast("Any", self.model), ids))
         self.asked.append(task)
         return task
 
@@ -101,33 +101,12 @@ def test_a_lone_question_is_embedded_at_once_and_alone() -> None:
     assert (scene.model.batches, found) == ([[0]], [0])
 
 
-def test_a_reader_goes_into_the_next_batch_whatever_a_crowd_asked_before() -> None:
-    async def play(scene: Scene) -> None:
-        for n in range(1, 17):
-            scene.ask(n, CROWD, LONG)
-        await asyncio.sleep(0)
-        scene.ask(100, READER, SHORT)
-
-    scene, found = played(play)
-    assert found == [*range(17), 100]
-    assert 100 in scene.model.batches[1]
-
-
-def test_a_short_question_passes_the_long_ones_of_its_own_address() -> None:
-    async def play(scene: Scene) -> None:
-        for n in range(1, 9):
-            scene.ask(n, CROWD, LONG)
-        scene.ask(100, CROWD, SHORT)
-
-    assert 100 in played(play)[0].model.batches[1]
-
-
 def test_batches_are_bounded_by_questions_and_tokens() -> None:
     async def play(scene: Scene) -> None:
         for n in range(1, 13):
-            scene.ask(n, f"client {n}", SHORT)
+            scene.ask(n, SHORT)
         for n in range(13, 20):
-            scene.ask(n, f"client {n}", LONG)
+            scene.ask(n, LONG)
 
     scene, found = played(play)
     assert found == list(range(20))
@@ -140,46 +119,24 @@ def test_a_long_question_is_not_passed_for_ever() -> None:
 
     async def play(scene: Scene) -> None:
         for n in range(1, 4):
-            scene.ask(n, f"long {n}", LONG)
+            scene.ask(n, LONG)
         for n in range(10, 40):
-            scene.ask(n, f"short {n}", SHORT)
+            scene.ask(n, SHORT)
 
     batches = played(play)[0].model.batches
     assert {1, 2} <= set(batches[1]) or {1, 2, 3} <= set(batches[1] + batches[2])
     assert 3 in batches[1] + batches[2]
 
 
-def test_clients_take_turns() -> None:
-    async def play(scene: Scene) -> None:
-        for n in range(1, 10):
-            scene.ask(n, CROWD, 50)
-        for n in range(101, 110):
-            scene.ask(n, READER, 50)
-
-    batches = played(play)[0].model.batches[1:]
-    assert [sum(n < 100 for n in batch) for batch in batches[:2]] == [4, 4]
-
-
-def test_nobody_is_taken_twice_before_everybody_was_taken_once() -> None:
-    async def play(scene: Scene) -> None:
-        for n in range(1, 11):
-            scene.ask(n, f"client {n}", SHORT)
-            scene.ask(100 + n, f"client {n}", SHORT)
-
-    batches = played(play)[0].model.batches[1:]
-    assert set(range(1, 11)) <= set(batches[0] + batches[1])
-
-
 def test_whoever_hangs_up_leaves_the_queue() -> None:
     async def play(scene: Scene) -> None:
-        gone = [scene.ask(n, CROWD, LONG) for n in range(1, 11)]
+        gone = [scene.ask(n, LONG) for n in range(1, 11)]
         await asyncio.sleep(0)
         for task in gone:
             task.cancel()
         await asyncio.sleep(0)
-        assert scene.queue.questions == {}
-        assert not scene.queue.clients
-        scene.ask(100, READER, SHORT)
+        assert not scene.queue.waiting
+        scene.ask(100, SHORT)
 
     scene, found = played(play)
     assert scene.model.batches == [[0], [100]]
@@ -188,7 +145,7 @@ def test_whoever_hangs_up_leaves_the_queue() -> None:
 
 def test_hanging_up_while_the_model_runs_harms_nobody_else() -> None:
     async def play(scene: Scene) -> None:
-        scene.ask(1, READER, SHORT)
+        scene.ask(1, SHORT)
         scene.asked[0].cancel()
 
     _scene, found = played(play)
@@ -196,41 +153,11 @@ def test_hanging_up_while_the_model_runs_harms_nobody_else() -> None:
     assert found[1] == 1
 
 
-def test_one_client_may_wait_with_so_many_questions_and_loses_the_longest(settings: Settings) -> None:
-    settings.QUESTIONS_WAITING_PER_CLIENT = 4
-
-    async def play(scene: Scene) -> None:
-        for n in range(1, 9):
-            scene.ask(n, CROWD, LONG)
-        scene.ask(100, CROWD, SHORT)
-
-    _, found = played(play)
-    refused = [n for n, each in enumerate(found) if isinstance(each, TooBusy)]
-    assert refused == [4, 5, 6, 7, 8], "the latest of equal ones, then the fourth for the short one"
-    assert found[9] == 100
-    assert found[5].retry_after > 0
-
-
-def test_where_all_queues_are_full_the_heaviest_client_loses_one(settings: Settings) -> None:
-    settings.QUESTIONS_WAITING = 6
-
-    async def play(scene: Scene) -> None:
-        for n in range(1, 7):
-            scene.ask(n, CROWD, LONG)
-        await asyncio.sleep(0)
-        scene.ask(100, READER, SHORT)
-
-    _, found = played(play)
-    assert isinstance(found[6], TooBusy)
-    assert found[:6] == list(range(6))
-    assert found[7] == 100
-
-
 def test_a_question_that_fails_fails_alone() -> None:
     async def play(scene: Scene) -> None:
         scene.model.too_large = {2}
         for n in range(1, 4):
-            scene.ask(n, READER, SHORT)
+            scene.ask(n, SHORT)
 
     _, found = played(play)
     assert [found[1], found[3]] == [1, 3]
@@ -243,7 +170,7 @@ def test_after_a_bug_in_the_model_the_queue_goes_on(monkeypatch: pytest.MonkeyPa
         model.free.set()
         monkeypatch.setattr(broken, "embed_tokens", lambda ids: 1 / 0)
         ids = np.ones(3, np.uint32)
-        asked = (queue.embed(CROWD, broken, ids), queue.embed(READER, model, ids))  # type: ignore[arg-type]
+        asked = (queue.embed(broken, ids), queue.embed(model, ids))  # type: ignore[arg-type]
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
     found = asyncio.run(run())
@@ -257,7 +184,7 @@ def test_questions_for_different_models_are_never_in_one_batch() -> None:
 
     async def play(scene: Scene) -> None:
         for n in range(1, 9):
-            scene.ask(n, f"client {n}", SHORT, other if n % 2 else None)
+            scene.ask(n, SHORT, other if n % 2 else None)
 
     scene, found = played(play)
     assert found == list(range(9))
@@ -270,9 +197,9 @@ def test_those_who_wait_hold_no_thread() -> None:
     async def play(scene: Scene) -> None:
         before = threading.active_count()
         for n in range(1, 61):
-            scene.ask(n, f"client {n}", SHORT)
+            scene.ask(n, SHORT)
         await asyncio.sleep(0)
-        assert sum(map(len, scene.queue.questions.values())) == 60
+        assert len(scene.queue.waiting) == 60
         assert threading.active_count() == before
 
     played(play)
@@ -288,11 +215,11 @@ def test_a_batch_waits_for_questions_that_are_on_their_way(monkeypatch: pytest.M
         async def prepare_and_ask() -> None:
             with scene.queue.coming():
                 await prepared.wait()
-            await scene.queue.embed(READER, cast("Any", scene.model), np.array([2], np.uint32))
+            await scene.queue.embed(cast("Any", scene.model), np.array([2], np.uint32))
 
         late = asyncio.create_task(prepare_and_ask())
         await asyncio.sleep(0)
-        scene.ask(1, CROWD, SHORT)
+        scene.ask(1, SHORT)
         await asyncio.sleep(0.01)
         assert scene.model.batches == []
         prepared.set()
@@ -306,7 +233,7 @@ def test_a_batch_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None
     async def run() -> list[Any]:
         scene = Scene()
         with scene.queue.coming():
-            scene.ask(1, CROWD, SHORT)
+            scene.ask(1, SHORT)
             return await scene.end()
 
     assert asyncio.run(run()) == [1]
@@ -318,7 +245,7 @@ def test_a_question_asked_before_waits_for_nothing() -> None:
         scene.model.free.set()
         ids, longer = np.array([7, 7], np.uint32), np.array([7, 7, 7], np.uint32)
         for each in (ids, ids, longer, ids):
-            assert cast("Any", await scene.queue.embed(READER, cast("Any", scene.model), each)) == 7
+            assert cast("Any", await scene.queue.embed(cast("Any", scene.model), each)) == 7
         return scene
 
     assert asyncio.run(run()).model.sizes == [2, 3]
@@ -335,23 +262,19 @@ def test_only_the_last_questions_are_kept(monkeypatch: pytest.MonkeyPatch) -> No
     assert [kept.get(ids) for ids in (first, second, third)] == ["vectors", None, "vectors"]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 600)), min_size=1, max_size=60))
-def test_everybody_is_taken_once_and_in_bounded_batches(asked: list[tuple[str, int]]) -> None:
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=60))
+def test_everybody_is_taken_once_and_in_bounded_batches(asked: list[int]) -> None:
     async def run() -> list[list[WaitingQuestion]]:
         queue, batches = QuestionQueue(), []
-        for client, size in asked:
-            queue._add(WaitingQuestion(client, None, np.zeros(size, np.uint32)))  # type: ignore[arg-type]
+        queue.waiting = [WaitingQuestion(None, np.zeros(size, np.uint32)) for size in asked]  # type: ignore[arg-type]
         while batch := queue._next_batch():
             batches.append(batch)
-        assert not queue.questions
-        assert not queue.clients
         return batches
 
     batches = asyncio.run(run())
-    kept = [q for batch in batches for q in batch]
-    assert len({id(q) for q in kept}) == len(kept) >= min(len(asked), 16)
+    assert len({id(q) for batch in batches for q in batch}) == len(asked)
     assert all(
-        len(b) == 1 or (len(b) <= BATCH_QUESTIONS and query_embedder.token_count(b) <= BATCH_TOKENS) for b in batches
+        len(b) == 1 or (len(b) <= BATCH_QUESTIONS and sum(len(q.ids) for q in b) <= BATCH_TOKENS) for b in batches
     )
 
 
@@ -373,17 +296,25 @@ def test_a_long_question_is_cut_and_still_answered(index: None, settings: Settin
     assert retrieve(Question(text, OPERATOR), Timings())[0].document == 911
 
 
-def test_a_full_queue_is_503_everywhere(
-    index: None, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_gets_no_turn_is_told_so_everywhere(
+    index: None, client: Client, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    async def full(*args: object) -> None:
-        raise TooBusy("Too many questions are waiting for an answer. Ask again in a moment.", 2)
+    def full(*args: object) -> None:
+        raise TooBusy("Too many requests wait. Try again in 2 s.", 2, status)
 
-    monkeypatch.setattr(QuestionQueue, "embed", full)
+    monkeypatch.setattr(Turns, "_add", full)
+    message = {"role": "user", "content": "x"}
     answers = [
         client.get("/api/search", {"q": "x"}),
+        client.get("/api/v1/search", {"q": "x"}),
         client.post("/api/ask", {"q": "x"}),
+        client.post("/api/v1/ask", {"q": "x"}, content_type="application/json"),
+        client.post("/ask", {"q": "x"}),
+        client.post("/v1/chat/completions", {"model": "docs", "messages": [message]}, content_type="application/json"),
+        client.post("/v1/embeddings", {"model": "stand-in", "input": "x"}, content_type="application/json"),
         client.get("/", {"q": "x"}),
+        client.get("/results", {"q": "x"}),
     ]
-    assert [(r.status_code, r["Retry-After"]) for r in answers] == [(503, "2")] * 3
-    assert all("Too many questions are waiting" in r.content.decode() for r in answers)
+    assert [(r.status_code, r["Retry-After"]) for r in answers] == [(status, "2")] * len(answers)
+    assert all("Too many requests wait. Try again in 2 s." in r.content.decode() for r in answers)

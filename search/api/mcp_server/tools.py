@@ -102,7 +102,9 @@ async def collected(question: Question, asked: Asking, ctx: Context) -> Answer:
                     text = ""
                 case Unsupported(missing):
                     text += f" (not in the passages: {', '.join(missing)})"
-                case Notice(kind, message) if kind not in ("thinking", "waiting"):
+                case Notice("waiting", message):
+                    await ctx.report_progress(0, message=message)
+                case Notice(kind, message) if kind != "thinking":
                     notices.append(message)
     return Answer(
         answer=text,

@@ -1,7 +1,8 @@
-"""Texts → vectors of the model that embeds questions, in the queue that questions wait in, too.
+"""Texts → vectors of the model that embeds questions.
 
 In: texts, and who asks. Out: dense vectors in order, and how many tokens were read. Texts of one request are embedded
-one after the other, so that a long list never keeps a reader's question waiting for more than one text.
+one after the other, and each waits for its caller's turn, so that a long list never keeps a reader's question waiting
+for more than one text.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from search.access.caller import Caller
+from search.access.turns import process_turns, to_its_end
 from search.api.openai_compatible import catalogue
 from search.api.openai_compatible.errors import RequestRefused
 from search.retrieval.query_embedder import question_queue
@@ -27,10 +30,15 @@ if TYPE_CHECKING:
 CHARS_PER_TOKEN = 40
 
 
-async def embed(texts: list[str], model: str, client: str) -> tuple[list[FloatArray], int]:
+async def embed(texts: list[str], model: str, caller: Caller) -> tuple[list[FloatArray], int]:
     """Return the vectors and the number of tokens. Raises RequestRefused, SearchError or IngestionError."""
-    embedder, ids = await sync_to_async(prepare)(texts, model)
-    found = [(await question_queue().embed(client, embedder, each)).dense for each in ids]
+    searches = process_turns().searches
+    found: list[FloatArray] = []
+    async with searches.turn(caller):
+        embedder, ids = await to_its_end(sync_to_async(prepare)(texts, model))
+    for each in ids:
+        async with searches.turn(caller):
+            found.append((await question_queue().embed(embedder, each)).dense)
     return found, sum(map(len, ids))
 
 

@@ -63,7 +63,7 @@ async def chat_completions(request: HttpRequest) -> HttpResponse | StreamingHttp
     source = await sync_to_async(catalogue.source_of)(wanted.model, caller)
     fields = {"q": wanted.question, "source": source}
     read_as = read_question(fields, caller, limit=settings.ANSWER_PASSAGES)
-    alone = await condense(wanted.history, read_as.text)
+    alone = await condense(wanted.history, read_as.text, caller)
     question = replace(read_as, text=alone, follow_up=bool(wanted.history))
     base = site_address(request)
 
@@ -86,7 +86,7 @@ async def embeddings(request: HttpRequest) -> JsonResponse:
     """Return the vectors of texts."""
     caller = await admitted(request, SEARCH)
     wanted = read(EmbeddingsRequest, request)
-    vectors, tokens = await embed(wanted.input, wanted.model, caller.name)
+    vectors, tokens = await embed(wanted.input, wanted.model, caller)
     if wanted.dimensions not in (None, len(vectors[0])):
         raise RequestRefused(f"dimensions: this model's vectors have {len(vectors[0])}.", param="dimensions")
     written = in_base64 if wanted.encoding_format == "base64" else lambda vector: vector.tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -11,14 +11,15 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from ninja import Query, Router
 
 from search.access.caller import ASK, SEARCH, Caller
-from search.answering.answer import answer
+from search.answering.answer import Event
+from search.answering.keeping import Recording, Stored, kept_answer
 from search.api.events import described, event_stream, first_event, stream_response
 from search.api.v1.door import Door, caller_of
+from search.api.v1.feedback import reader_of
 from search.api.v1.responses import NO_STORE, documented
 from search.api.v1.schemas import AnswerOut, AskFields, SearchFields, SearchOut
 from search.exceptions import LLMFailed, public_message
 from search.forms import read_question
-from search.questions import Question
 from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
 
@@ -63,19 +64,19 @@ async def asked(caller: Caller, fields: Mapping[str, Any], *, streams: bool) -> 
     timings = Timings()
     with timings.stage("parse"):
         question = read_question(fields, caller, limit=settings.ANSWER_PASSAGES)
+    events = kept_answer(question, timings, Recording(reader_of(caller), question.text))
     if not streams:
-        return JsonResponse(await whole_answer(question, timings), headers=NO_STORE)
-    events = answer(question, timings)
+        return JsonResponse(await whole_answer(events), headers=NO_STORE)
     first = await first_event(events)
     return stream_response(event_stream(events, first))
 
 
-async def whole_answer(question: Question, timings: Timings) -> dict[str, Any]:
+async def whole_answer(events: AsyncGenerator[Event | Stored, None]) -> dict[str, Any]:
     """Return the answer with all that was said of it."""
-    whole: dict[str, Any] = {"answer": "", "mode": "extractive", "passages": [], "notices": [], "unsupported": []}
-    whole |= {"error": "", "timings": {}, "tokens": 0, "tokens_per_second": 0.0}
+    whole: dict[str, Any] = {"id": "", "answer": "", "mode": "extractive", "passages": [], "notices": []}
+    whole |= {"unsupported": [], "error": "", "timings": {}, "tokens": 0, "tokens_per_second": 0.0}
     try:
-        async with aclosing(answer(question, timings)) as events:
+        async with aclosing(events):
             async for event in events:
                 match described(event):
                     case "token", {"text": text}:
@@ -84,11 +85,11 @@ async def whole_answer(question: Question, timings: Timings) -> dict[str, Any]:
                         whole["answer"] = ""
                     case "unsupported", {"missing": missing}:
                         whole["unsupported"] += missing
-                    case "notice", notice if notice["kind"] != "thinking":
+                    case "notice", notice if notice["kind"] not in ("thinking", "waiting"):
                         whole["notices"].append(notice)
                     case "timings", stages:
                         whole["timings"] = stages
-                    case "passages" | "done", fields:
+                    case "passages" | "kept" | "done", fields:
                         whole |= fields
     except LLMFailed as error:
         whole["error"] = public_message(error)

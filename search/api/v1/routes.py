@@ -12,7 +12,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
-from search.api.v1 import documents, questions, runs, sources
+from search.api.v1 import documents, feedback, questions, runs, sources
 from search.api.v1.failures import handle_failures
 from search.api.v1.schemas import Problem
 
@@ -44,7 +44,7 @@ api = Api(
     docs_url=None,
 )
 handle_failures(api)
-for part in (questions, documents, sources, runs):
+for part in (questions, feedback, documents, sources, runs):
     api.add_router("", part.router)
 
 

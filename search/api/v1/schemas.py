@@ -10,6 +10,7 @@ from ninja import Field, Schema
 from pydantic import StrictBool
 
 from search.forms import MAX_LIMIT
+from search.models.stored_answer import NOTE_CHARS
 
 # No null character, which no database stores, and something to read.
 NO_NULL = r"^[^\u0000]*$"
@@ -37,6 +38,13 @@ class SearchFields(Schema):
     source: str = Field(
         "", max_length=200, pattern=NO_NULL, description="The name of the one source to search; empty: all."
     )
+    version: str = Field(
+        "",
+        max_length=100,
+        pattern=NO_NULL,
+        description="One of a product's versions, or `all`; empty: the newest of each.",
+    )
+    path: str = Field("", max_length=2000, pattern=NO_NULL, description="What addresses of documents begin with.")
     mode: Mode = Field("hybrid", description="How passages are found.")
     limit: int | None = Field(None, ge=1, le=MAX_LIMIT, description="Passages at most.")
 
@@ -46,6 +54,14 @@ class AskFields(SearchFields):
 
     again: StrictBool = Field(False, description="Write a new answer where there is an earlier one.")
     stream: StrictBool = Field(False, description="Stream server-sent events, as with `Accept: text/event-stream`.")
+
+
+class CopyOut(Schema):
+    """Another document that says the same."""
+
+    source: str
+    version: str
+    link: str
 
 
 class PassageOut(Schema):
@@ -61,9 +77,12 @@ class PassageOut(Schema):
     preview: str
     document: int
     source: str
+    version: str
     position: int
     link: str
     external: bool
+    found_by: str = Field(description="The text that found it, where that is not the question.")
+    also: list[CopyOut]
 
 
 class SearchOut(Schema):
@@ -79,6 +98,7 @@ class NoticeOut(Schema):
 class AnswerOut(Schema):
     """An answer in Markdown, whose [1] are the numbers of its passages."""
 
+    id: str = Field(description="What `/feedback` calls it; empty where answers are not kept.")
     answer: str
     mode: Literal["llm", "extractive"]
     passages: list[PassageOut]
@@ -88,6 +108,18 @@ class AnswerOut(Schema):
     timings: dict[str, float]
     tokens: int
     tokens_per_second: float
+
+
+class FeedbackIn(Schema):
+    """What somebody says of an answer."""
+
+    id: str = Field(max_length=32, pattern=TEXT, description="The answer's id, as `/ask` told it.")
+    rating: Literal["up", "down", ""] = Field(description="Whether it helped; empty takes a rating back.")
+    note: str = Field("", max_length=NOTE_CHARS, pattern=NO_NULL, description="What is right or wrong with it.")
+
+
+class FeedbackOut(FeedbackIn):
+    """What is stored of it."""
 
 
 class SourceOut(Schema):

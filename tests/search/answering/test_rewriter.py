@@ -9,6 +9,8 @@ from typing import TypeVar
 import pytest
 from pytest_django import Settings
 
+from search.access.caller import OPERATOR
+from search.access.turns import process_turns
 from search.answering import llm
 from search.answering.rewriter import Exchange, condense, parts_of, stands_alone
 from search.answering.server_habits import habits_of
@@ -54,7 +56,7 @@ def run(asking: Awaitable[T]) -> T:
 )
 def test_a_follow_up_takes_the_subject_of_the_question_before_along(question: str) -> None:
     assert not stands_alone(question)
-    searched = run(condense(CACHE, question))
+    searched = run(condense(CACHE, question, OPERATOR))
     assert searched.startswith(question)
     assert "cache" in searched.removeprefix(question) and "per-view" in searched.removeprefix(question)
 
@@ -70,26 +72,29 @@ def test_a_follow_up_takes_the_subject_of_the_question_before_along(question: st
     ],
 )
 def test_a_question_that_stands_alone_is_left_as_it_is(question: str, model: ScriptedModel) -> None:
-    assert run(condense(CACHE, question)) == question
+    assert run(condense(CACHE, question, OPERATOR)) == question
     assert model.requests == []
 
 
 def test_without_a_conversation_nothing_is_added() -> None:
-    assert run(condense([], "How do I disable it?")) == "How do I disable it?"
+    assert run(condense([], "How do I disable it?", OPERATOR)) == "How do I disable it?"
 
 
 def test_the_subject_is_that_of_the_last_question_that_had_one() -> None:
     history = [Exchange("What is a migration?"), *CACHE, Exchange("Why?"), Exchange("And how long does it last?")]
-    assert run(condense(history, "How do I disable it?")) == "How do I disable it? (set up per-view cache Django)"
+    assert (
+        run(condense(history, "How do I disable it?", OPERATOR))
+        == "How do I disable it? (set up per-view cache Django)"
+    )
 
 
 def test_words_that_the_follow_up_has_are_not_said_twice() -> None:
-    assert run(condense(CACHE, "And the cache?")) == "And the cache? (set up per-view Django)"
+    assert run(condense(CACHE, "And the cache?", OPERATOR)) == "And the cache? (set up per-view Django)"
 
 
 def test_a_language_model_writes_the_follow_up_anew(model: ScriptedModel) -> None:
     model.say("<think>They mean the cache.</think>", "How do I disable ", "the per-view cache?\n")
-    assert run(condense(CACHE, "How do I disable it?")) == "How do I disable the per-view cache?"
+    assert run(condense(CACHE, "How do I disable it?", OPERATOR)) == "How do I disable the per-view cache?"
     [rules, asked] = model.requests[0]["messages"]
     assert "Do not answer" in rules["content"]
     assert asked["content"].endswith("Follow-up question: How do I disable it?")
@@ -110,22 +115,36 @@ def test_a_language_model_writes_the_follow_up_anew(model: ScriptedModel) -> Non
 def test_the_rule_stands_when_the_model_does_not_serve(model: ScriptedModel, reply: Reply, settings: Settings) -> None:
     model.replies = [reply]
     settings.REWRITE_SECONDS = 0.5 if reply.pause else 20.0
-    assert run(condense(CACHE, "How do I disable it?")) == "How do I disable it? (set up per-view cache Django)"
+    assert (
+        run(condense(CACHE, "How do I disable it?", OPERATOR)) == "How do I disable it? (set up per-view cache Django)"
+    )
 
 
 def test_a_question_of_several_parts_is_taken_apart(model: ScriptedModel) -> None:
     model.say("1. How do I add a Redis cache?\n", "2) How do I log slow queries?\n\n- Which?\n* What else?")
-    assert run(parts_of(TWO)) == ["How do I add a Redis cache?", "How do I log slow queries?", "Which?"]
+    assert run(parts_of(TWO, OPERATOR)) == ["How do I add a Redis cache?", "How do I log slow queries?", "Which?"]
 
 
 def test_one_line_is_no_parts(model: ScriptedModel) -> None:
     model.say("How do I add a cache and log queries?")
-    assert run(parts_of(TWO)) == []
+    assert run(parts_of(TWO, OPERATOR)) == []
 
 
 def test_a_question_that_asks_one_thing_is_never_sent_to_a_model(model: ScriptedModel, settings: Settings) -> None:
-    assert run(parts_of("How do I add a Redis cache to my project's settings?")) == []
-    assert run(parts_of("Search and replace?")) == []
+    assert run(parts_of("How do I add a Redis cache to my project's settings?", OPERATOR)) == []
+    assert run(parts_of("Search and replace?", OPERATOR)) == []
     assert model.requests == []
     settings.LLM_BASE_URL = ""
-    assert run(parts_of(TWO)) == []
+    assert run(parts_of(TWO, OPERATOR)) == []
+
+
+def test_a_model_that_writes_other_answers_is_not_asked(model: ScriptedModel, settings: Settings) -> None:
+    settings.LLM_ANSWERS = 1
+    model.say("How do I disable the per-view cache?")
+
+    async def asked() -> str:
+        with process_turns().answers.queued(OPERATOR):
+            return await condense(CACHE, "How do I disable it?", OPERATOR)
+
+    assert run(asked()) == "How do I disable it? (set up per-view cache Django)"
+    assert not model.requests

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 from pytest_django import Settings
 
+from search.access.caller import OPERATOR
 from search.answering import llm
 from search.answering.answer import Done, generated
 from search.answering.citations import Token
@@ -20,13 +21,15 @@ from search.answering.prompt import NOT_SAID
 from search.answering.server_habits import habits_of
 from search.answering.thinking import Discard
 from search.exceptions import LLMFailed, public_message
-from search.questions import Passage
+from search.questions import Passage, Question
 from search.timings import Timings
 from tests.support.scripted_model import Reply, ScriptedModel, data, event, refusal, scripted_model, stream
 
 PASSAGE = Passage(1.0, "Hooks", "https://x.example/", "Hooks", "", "Use on_commit for that. " * 20, 1, "Docs", 0)
 PASSAGES = [replace(PASSAGE, position=n) for n in range(4)]
 ANSWER = stream("Use ", "on_commit", " [1].")
+
+QUESTION = Question("Which hook?", OPERATOR)
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def model(settings: Settings) -> Iterator[ScriptedModel]:
 
 async def gather(into: list[DraftEvent | Done], timings: Timings) -> None:
     try:
-        async with aclosing(generated("Which hook?", PASSAGES, timings)) as events:
+        async with aclosing(generated(QUESTION, PASSAGES, timings)) as events:
             async for happened in events:
                 into.append(happened)
     finally:
@@ -166,7 +169,7 @@ def test_who_leaves_closes_the_connection_within_two_seconds(model: ScriptedMode
     model.replies = [Reply([event({"content": "on and "})] * 100, pause=0.1)]
 
     async def leave() -> bool:
-        events = generated("Which hook?", PASSAGES, Timings())
+        events = generated(QUESTION, PASSAGES, Timings())
         await anext(events)
         await events.aclose()
         return await asyncio.to_thread(model.closed_by_client.wait, 2)

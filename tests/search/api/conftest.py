@@ -54,9 +54,6 @@ def sites(milvus_server: str, model_path: Path, tmp_path_factory: pytest.TempPat
         "DATABASE_URL": f"sqlite:///{database}",
         "LLM_BASE_URL": "",
         "ANSWER_CACHE_SECONDS": "0",
-        # All clients of these tests have one address.
-        "LLM_ANSWERS_PER_CLIENT": "32",
-        "QUESTIONS_WAITING_PER_CLIENT": "32",
     }
     subprocess.run([sys.executable, "-m", "tests.support.search_services"], env=environment, check=True)
     made = subprocess.run([sys.executable, "-c", MAKE_KEYS], env=environment, check=True, stdout=subprocess.PIPE)

@@ -56,7 +56,7 @@ async def test_the_page_gets_html_and_the_answer_is_kept(
     events = await asked(reader)
     names = [name for name, _ in events]
     assert names[0] == "passages"
-    assert names[-4:] == ["markdown", "timings", "done", "kept"]
+    assert names[-4:] == ["markdown", "timings", "kept", "done"]
     assert "token" not in names
     html = [data["html"] for name, data in events if name == "html"][-1]
     assert html.startswith("<p>Run makemigrations <a class=")

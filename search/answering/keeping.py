@@ -1,39 +1,56 @@
 """The events of an answer → a stored answer, and back.
 
-In: what a reader was shown, event by event. Out: a row of ``StoredAnswer`` with the passages as they were; later the
-passages and the events of such a row. Answers that broke off are not stored: who shares or rates one means all of it.
+In: what somebody is given, event by event. Out: a row of ``StoredAnswer`` with the passages as they were, and its name;
+later the passages and the events of such a row. Answers that broke off are not stored: who shares or rates one means
+all of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import transaction
 
 from ingestion.models import Collection
 from search.answering import llm
-from search.answering.answer import Event, Found, Timed
+from search.answering.answer import Done, Event, Found, Timed, answer
 from search.answering.answer_cache import KINDS, Kept, worth_keeping
 from search.answering.citations import Token
 from search.answering.draft import DraftEvent, Notice
 from search.answering.prompt import PROMPT_VERSION
+from search.answering.rewriter import Exchange, condense
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
 from search.models import Conversation, StoredAnswer
 from search.questions import Passage, Question
+from search.timings import Timings
 
 UNANSWERED_KIND = "unanswered"
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The answer is kept under this key; an empty one says that whoever asked cannot come back to it."""
+
+    key: str
+
+
 @dataclass
 class Recording:
-    """What a reader is being shown; ``before`` is the answer that a follow-up follows on."""
+    """What a reader is being given; ``before`` is the answer that a follow-up follows on.
+
+    ``told`` says that whoever asked is told the answer's name.
+    """
 
     reader: str
     asked: str
     before: StoredAnswer | None = None
+    told: bool = True
     found: Found = field(default_factory=lambda: Found((), "extractive"))
     events: list[DraftEvent] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
@@ -69,6 +86,34 @@ class Recording:
                 timings=self.timings,
                 versions=versions(),
             )
+
+
+async def kept_answer(
+    question: Question, timings: Timings, recording: Recording
+) -> AsyncGenerator[Event | Stored, None]:
+    """Yield the answer's events, and before the last of them the name that it is stored under."""
+    if recording.before:
+        with timings.stage("condense"):
+            history = await sync_to_async(exchanges)(recording.before)
+            alone = await condense(history, question.text, question.caller)
+        if alone != question.text:
+            yield Notice("understood", f"Understood as: {alone}")
+        question = replace(question, text=alone, follow_up=True)
+    async with aclosing(answer(question, timings)) as events:
+        async for event in events:
+            recording.add(event)
+            if isinstance(event, Done) and settings.ANSWERS_KEPT_DAYS:
+                stored = await sync_to_async(recording.store)(question)
+                yield Stored(stored.key if recording.told else "")
+            yield event
+
+
+def exchanges(before: StoredAnswer) -> list[Exchange]:
+    """Return the last turns of a conversation, the newest last."""
+    turns = [before]
+    if before.conversation:
+        turns = list(before.conversation.answers.filter(id__lte=before.pk)[: settings.CONVERSATION_TURNS])[::-1]
+    return [Exchange(turn.read_as or turn.question, turn.markdown) for turn in turns]
 
 
 def conversation_after(before: StoredAnswer) -> Conversation:

@@ -1,0 +1,109 @@
+"""A refusal that said until when is repeated until then, without asking the application."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ragproject import refusals
+from ragproject.clients import Slots
+from ragproject.refusals import Refusals, sender_of
+from ragproject.request_limits import Receive, RequestLimits, Scope, Send
+from tests.ragproject.test_request_limits import Caller, scope_of
+
+KEY = {"authorization": "Bearer rag_1_2"}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(refusals, "time", clock)
+    return clock
+
+
+class Site:
+    """An application that refuses, behind the limits."""
+
+    def __init__(self, status: int = 429, kind: str = "application/problem+json", seconds: str = "30") -> None:
+        self.asked = 0
+        self.head = (status, [(b"content-type", kind.encode()), (b"retry-after", seconds.encode())])
+        self.limits = RequestLimits(self.refusing, Slots(9, 9), 1)
+
+    async def refusing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked += 1
+        status, headers = self.head
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"error": "No."}'})
+
+    def ask(self, path: str = "/api/v1/search", client: str = "192.0.2.1", **headers: str) -> Caller:
+        caller = Caller()
+        asyncio.run(self.limits(scope_of(path, client, **headers), caller.receive, caller.send))
+        return caller
+
+
+@pytest.mark.parametrize("headers", [{}, KEY, {"x_api_key": "rag_1_2"}])
+def test_who_was_refused_is_refused_again_until_then(clock: Clock, headers: dict[str, str]) -> None:
+    site = Site(seconds="3")
+    site.ask(**headers)
+    clock.now += 1.2
+    again = site.ask(**headers)
+    assert (site.asked, again.status, again.error) == (1, 429, "Too many requests. Try again in 2 s.")
+    assert (b"retry-after", b"2") in again.sent[0]["headers"]
+    clock.now += 1.9
+    assert (site.ask(**headers).error, site.asked) == ("No.", 2)
+
+
+def test_after_a_moment_the_limits_are_asked_again(clock: Clock) -> None:
+    site = Site(seconds="3600")
+    site.ask()
+    clock.now += refusals.REMEMBERED_SECONDS + 0.1
+    site.ask()
+    assert site.asked == 2
+
+
+def test_others_and_other_paths_are_heard(clock: Clock) -> None:
+    site = Site()
+    site.ask()
+    site.ask(client="192.0.2.2")
+    site.ask("/api/v1/ask")
+    site.ask(**KEY)
+    site.ask(client="192.0.2.2", **KEY)
+    site.ask(authorization="Bearer rag_1_3")
+    site.ask(cookie="sessionid=x")
+    site.ask(cookie="sessionid=x")
+    assert site.asked == 8
+
+
+def test_all_documents_are_one_path(clock: Clock) -> None:
+    site = Site()
+    for number in range(5):
+        site.ask(f"/api/v1/documents/{number}")
+    assert site.asked == 1
+
+
+@pytest.mark.parametrize("options", [{"status": 503}, {"kind": "text/html"}, {"seconds": "soon"}, {"status": 200}])
+def test_nothing_else_is_remembered(clock: Clock, options: dict[str, Any]) -> None:
+    site = Site(**options)
+    site.ask()
+    site.ask()
+    assert site.asked == 2
+
+
+def test_what_is_remembered_is_bounded_and_holds_no_key(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "MOST_REMEMBERED", 3)
+    kept = Refusals()
+    head = {"status": 429, "headers": [(b"Retry-After", b"9"), (b"Content-Type", b"application/json")]}
+    for number in range(5):
+        kept.note(f"192.0.2.{number}", "/", head)
+    assert [kept.seconds_left(f"192.0.2.{number}", "/") for number in range(5)] == [0, 0, 9, 9, 9]
+    assert "rag_1_2" not in sender_of(scope_of(**KEY), "192.0.2.1")
