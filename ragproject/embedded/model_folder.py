@@ -1,4 +1,7 @@
-"""The check of a model's folder: in, the folder; out, the files that are missing or cut short. Loads no library."""
+"""The check of a model's folder: in, the folder; out, what is missing or cut short, and how long its vectors are.
+
+Loads no library.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,15 @@ def lacking(folder: Path) -> list[str]:
     broken = [path.name for path in weights if is_cut(path)]
     absent = [name for name in NEEDED if not (folder / name).is_file() or not (folder / name).stat().st_size]
     return sorted([*absent, *broken, *(() if weights else ("model.safetensors",))])
+
+
+def dimension(folder: Path) -> int | None:
+    """Return how many numbers the model's vectors have; None where its configuration does not say."""
+    try:
+        found = json.loads((folder / "config.json").read_text()).get("hidden_size")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, int) else None
 
 
 def is_cut(path: Path) -> bool:

@@ -25,7 +25,7 @@ from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from ragproject.embedded.console import Console
-from ragproject.embedded.model_folder import lacking
+from ragproject.embedded.model_folder import dimension, lacking
 from ragproject.embedded.parent_watch import bound_to_parent
 from ragproject.embedded.restarts import LOCK_FILE
 
@@ -138,20 +138,25 @@ def require_model(console: Console) -> None:
         if done.returncode or lacking(Path(settings.MODEL_PATH)):
             said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise StackError(f"The stand-in model could not be assembled: {said}")
+        if problem := model_problem():
+            raise StackError(problem)
 
 
 def model_problem() -> str:
-    """Return why the chosen model cannot be used, and what to do; empty for one that can, and for the stand-in."""
-    if settings.EMBED_MODEL == settings.STAND_IN:
-        return ""
+    """Return why the chosen model cannot be used, and what to do; empty for one that can.
+
+    A stand-in that is not assembled yet can be.
+    """
     folder = Path(settings.MODEL_PATH).expanduser()
+    if settings.EMBED_MODEL == settings.STAND_IN:
+        return dimension_problem(folder)
     if folder.is_dir():
         if missing := lacking(folder):
             return (
                 f"The model folder {folder} (EMBED_MODEL) is incomplete: {', '.join(missing)} missing or cut short. "
                 "Copy the model there again, or set EMBED_MODEL to another folder, a hub id (BAAI/bge-m3) or stand-in."
             )
-        return ""
+        return dimension_problem(folder)
     if folder.is_absolute() or settings.EMBED_MODEL.startswith((".", "~")) or settings.EMBED_MODEL.count("/") != 1:
         return (
             f"The model folder {folder} (EMBED_MODEL) does not exist. Set EMBED_MODEL to a folder with BGE-M3, to a "
@@ -160,14 +165,26 @@ def model_problem() -> str:
     return hub_problem(settings.EMBED_MODEL)
 
 
+def dimension_problem(folder: Path) -> str:
+    """Return that a model's vectors are not as long as EMBED_DIMENSION says; empty where they are, or nobody knows."""
+    found = dimension(folder)
+    if found in (None, settings.EMBED_DIMENSION):
+        return ""
+    return (
+        f"The vectors of {settings.EMBED_MODEL} have {found} numbers, EMBED_DIMENSION says {settings.EMBED_DIMENSION}. "
+        "Correct EMBED_DIMENSION or EMBED_MODEL."
+    )
+
+
 def hub_problem(model: str) -> str:
     """Return why a model that is named by its hub id can neither be read from the cache nor downloaded."""
     # 0.3 s to import, and needed for such a model alone.
     from huggingface_hub import HfApi, snapshot_download
 
     with suppress(OSError):  # it is not in the cache, or not whole
-        if not lacking(Path(snapshot_download(model, local_files_only=True))):
-            return ""
+        folder = Path(snapshot_download(model, local_files_only=True))
+        if not lacking(folder):
+            return dimension_problem(folder)
     try:
         HfApi().model_info(model, timeout=HUB_SECONDS)
     except Exception as error:  # of several libraries, which have nothing in common

@@ -318,6 +318,14 @@ def test_weights_of_the_other_format_are_enough(model: Path) -> None:
     assert lacking(model) == []
 
 
+@pytest.mark.parametrize("named", ["stand-in", "folder"])
+def test_a_model_of_another_dimension_stops_the_stack(model: Path, named: str, settings: Any) -> None:
+    settings.MODEL_PATH, settings.EMBED_DIMENSION = str(model), 100
+    settings.EMBED_MODEL = settings.STAND_IN if named == "stand-in" else str(model)
+    with pytest.raises(StackError, match="have 384 numbers, EMBED_DIMENSION says 100"):
+        require_model(Console(colour=False))
+
+
 @pytest.mark.parametrize("name", ["/nowhere/bge-m3", "./nowhere", "~/nowhere-at-all"])
 def test_a_model_folder_that_is_not_there_stops_the_stack(name: str, settings: Any) -> None:
     settings.EMBED_MODEL = settings.MODEL_PATH = name
