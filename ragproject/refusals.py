@@ -1,7 +1,7 @@
 """Who was told when to come back, with 429 or 503: who asks before that is told so again, without any work.
 
-In: requests and responses as ASGI has them. Out: the status and the seconds that are left. A sender is told apart by its
-address and the key that it presents; one that sends a cookie may be somebody who is signed in, and is always heard.
+In: requests and responses as ASGI has them. Out: the status and the seconds that are left. A sender is told apart by
+its address and the key that it presents; one that sends a cookie may be somebody who is signed in, and is always heard.
 Only refusals for programs are remembered, for the path that was asked for whatever number it ends with, and only for a
 moment: limits may be raised.
 """

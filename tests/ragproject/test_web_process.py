@@ -25,6 +25,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from ragproject import asgi
 from ragproject.clients import Slots
 from ragproject.embedded import services
+from ragproject.refusals import Refusals
 from search import checks
 from search.access import identify, turns
 from search.questions import Question
@@ -47,6 +48,7 @@ class Site:
         both = turns.new_turns()
         self.turns = both.searches
         monkeypatch.setattr(retriever, "process_turns", lambda: both)
+        monkeypatch.setattr(asgi.limited, "refusals", Refusals())  # what other tests were told is over
         monkeypatch.setattr(query_embedder, "BATCH_WAIT_SECONDS", 0)  # the first question does not wait for others
         monkeypatch.setattr(retriever, "prepare", self.prepare)
         monkeypatch.setattr(retriever, "find", lambda *args: [])
