@@ -2,7 +2,7 @@
 
 Counted in Redis for all web processes, in sliding windows of ``limits``: two numbers for each caller and limit. Without
 Redis nothing is counted and everybody is let in, because passages can be found without it; what is open or generated
-at once is bounded in each process all the same (``ragproject.clients.Slots``, ``turns``).
+at once is bounded in each process all the same (``ragproject.clients.Slots``, ``fair_queue``).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
 from ingestion.models import Chunk, Collection
 from ingestion.types import Hit, ModelSpec, Vectors
-from search.access.turns import process_turns, to_its_end
+from search.access.fair_queue import process_queues, to_its_end
 from search.exceptions import IndexIncomplete, NothingIndexed
 from search.questions import Passage, Question
 from search.retrieval import model_ready, query_embedder, reranker
@@ -108,7 +108,7 @@ async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]
 
     Raises TooBusy, too.
     """
-    async with process_turns().searches.turn(question.caller, timings.stage("wait")):
+    async with process_queues().searches.served(question.caller, timings.stage("wait")):
         queue = query_embedder.question_queue()
         with queue.coming():
             prepared = await to_its_end(sync_to_async(prepare)(question, timings))

@@ -19,7 +19,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from pytest_django import Settings
 
-from search.access.turns import Turns
+from search.access.fair_queue import FairQueue
 from search.api.mcp_server.endpoint import McpEndpoint
 from search.exceptions import TooBusy
 from tests.support.callers import CALLERS, SECRETS
@@ -136,7 +136,7 @@ async def test_who_gets_no_turn_is_told_when_to_call_again(
     def full(*args: object) -> None:
         raise TooBusy("16 of your requests wait for their turn already. Try again in 1 s.", 1, 429)
 
-    monkeypatch.setattr(Turns, "_add", full)
+    monkeypatch.setattr(FairQueue, "_add", full)
     async with connected(kinds["nobody"]) as client:
         result = await client.call_tool(tool, {"question" if tool == "ask_docs" else "query": QUESTION})
     assert result.is_error
