@@ -1,9 +1,9 @@
-"""Who was told 429 and when to come back: asked again before that, they are told so again, without any work.
+"""Who was told when to come back, with 429 or 503: who asks before that is told so again, without any work.
 
-In: requests and responses as ASGI has them. Out: the seconds that are left. A sender is told apart by its address and
-the key that it presents; one that sends a cookie may be somebody who is signed in, and is always heard. Only refusals
-for programs are remembered, for the path that was asked for whatever number it ends with, and only for a moment: limits
-may be raised.
+In: requests and responses as ASGI has them. Out: the status and the seconds that are left. A sender is told apart by
+its address and the key that it presents; one that sends a cookie may be somebody who is signed in, and is always heard.
+Only refusals for programs are remembered, for the path that was asked for whatever number it ends with, and only for a
+moment: limits may be raised.
 """
 
 from __future__ import annotations
@@ -13,40 +13,49 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-REMEMBERED_SECONDS = 5.0
+REPEATED_SECONDS = 5.0
 # About 300 bytes each.
 MOST_REMEMBERED = 10_000
 DIGITS = "0123456789"
+
+
+class Refusal(NamedTuple):
+    """What somebody was told: a status, and until when it holds and is repeated, by the monotonic clock."""
+
+    status: int
+    until: float
+    repeated_until: float
 
 
 class Refusals:
     """The refusals of one process."""
 
     def __init__(self) -> None:
-        self._until: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str], Refusal] = OrderedDict()
 
-    def seconds_left(self, sender: str, path: str) -> int:
-        """Return the seconds until the sender may ask for the path again; 0 where that has to be found out."""
-        now, key = time.monotonic(), (sender, path.rstrip(DIGITS))
-        told, remembered = self._until.get(key, (now, now))
-        if now < min(told, remembered):
-            return math.ceil(told - now)
-        self._until.pop(key, None)
-        return 0
+    def again(self, sender: str, path: str) -> tuple[int, int]:
+        """Return the status and the seconds to repeat to the sender; zeros where more has to be found out."""
+        key, now = (sender, path.rstrip(DIGITS)), time.monotonic()
+        told = self._told.get(key)
+        if told and now < min(told.until, told.repeated_until):
+            return told.status, math.ceil(told.until - now)
+        self._told.pop(key, None)
+        return 0, 0
 
     def note(self, sender: str, path: str, response: Mapping[str, Any]) -> None:
         """Remember the head of a response to the sender, if it is a refusal that says until when."""
-        if not sender or response.get("status") != 429:
+        status = response.get("status")
+        if not sender or status not in (429, 503):
             return
         headers = {name.lower(): value for name, value in response["headers"]}
         seconds, kind = headers.get(b"retry-after", b""), headers.get(b"content-type", b"")
         if seconds.isdigit() and b"json" in kind:
             now = time.monotonic()
-            self._until[sender, path.rstrip(DIGITS)] = (now + int(seconds), now + REMEMBERED_SECONDS)
-            if len(self._until) > MOST_REMEMBERED:
-                self._until.popitem(last=False)
+            self._told[sender, path.rstrip(DIGITS)] = Refusal(status, now + int(seconds), now + REPEATED_SECONDS)
+            if len(self._told) > MOST_REMEMBERED:
+                self._told.popitem(last=False)
 
 
 def sender_of(scope: Mapping[str, Any], client: str) -> str:

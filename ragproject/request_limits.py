@@ -3,7 +3,7 @@
 Every open request holds a thread, possibly a connection to the database, a search in Milvus or a stream from the
 language model, so this one count bounds them all. Django would store a body on disk, whatever its size, before any
 view sees the request. A client that neither sends nor reads loses its slot after a while. Refuses with 503, 413 and
-408, and again with 429 whom a view has just refused (``refusals``), as problems (RFC 9457).
+408, and once more whom a view has just refused (``refusals``), as problems (RFC 9457).
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class RequestLimits:
             return
         client = client_at(scope["client"][0] if scope.get("client") else "")
         sender = sender_of(scope, client)
-        if seconds := self.refusals.seconds_left(sender, scope["path"]):
-            await refuse(send, scope["path"], 429, f"Too many requests. Try again in {seconds} s.", seconds)
+        status, seconds = self.refusals.again(sender, scope["path"])
+        if status:
+            await refuse(send, scope["path"], status, f"Too many requests. Try again in {seconds} s.", seconds)
             return
         if not self.slots.take(client):
             sentence = "Too many requests are open, from your network or in all. Try again in a moment."

@@ -1,6 +1,7 @@
 """From a question to an answer, as numbered data flow.
 
-1. ``forms`` reads a question from a request or a command line (``questions.Question``).
+1. ``access`` says who asks, and counts it. ``forms`` reads a question from a request or a command line
+   (``questions.Question``). Searches and answers wait in ``access.fair_queue`` where many ask at once.
 2. ``retrieval`` finds out where to search (``selection``: sources, versions, paths), corrects words that no document
    has, embeds the question in this process, asks Milvus, fuses the channels and joins the hits with the rows: what the
    database does not confirm is never shown. Copies are folded into one passage.
@@ -27,14 +28,17 @@ part          one of the questions that a question of several consists of
 exchange      a question of a conversation and its answer; a follow-up is condensed so that it stands alone
 citation      the number of a passage in an answer, and what a browser is told of that passage
 extract       sentences of one passage that answer without a language model
-event         one step of an answer: found, token, notice, unsupported, discard, timed, done
+event         one step of an answer: found, token, notice, unsupported, discard, timed, stored, done
+inert         of Markdown: nothing in it is fetched unless a reader clicks
 notice        a sentence about an answer: that the model thinks, that it was cut short, that it is an earlier one
 draft         what a language model has written of one answer so far
 unsupported   said of a sentence with numbers or names that its passages do not have
 scope         what the passages speak of; a question outside is refused
 signature     what two questions must have in common to share an answer
 stage         a timed part of answering: parse, cache, embed, search, fuse, rows, rerank, context, first_token, generate
-client        whoever asks, told apart by address
+caller        whoever asks, with what it may do and see: a key, a user or an address
+client        whoever asks, as far as bounds are concerned: a caller's name, or before that is known an address
+ticket        a caller's right to a search or to a language model's answer, as soon as it is its turn
 reader        whoever asks on the page, told apart by a random word in the browser's session
 result        a passage that a search shows, grouped with others of its page
 stored        of an answer: kept as a reader was given it, with its passages as they were

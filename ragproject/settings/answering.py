@@ -113,7 +113,7 @@ QUESTIONS_WAITING_PER_CLIENT = env.integer(
 )
 QUESTIONS_WAITING = env.integer(
     "QUESTIONS_WAITING",
-    128,
+    64,
     "Questions of all clients that may wait for a search, per web process.",
     validate=validate.Range(1),
 )

@@ -18,12 +18,17 @@ SCOPES = (SEARCH, ASK, ADMIN)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """``name`` is for limits and logs; ``address`` is the network client; no ``sources`` (None) means all of them."""
+    """``name`` is for limits and logs; ``address`` is the network client; no ``sources`` (None) means all of them.
+
+    ``search_limit`` and ``ask_limit`` count in the place of the settings' where they are not empty.
+    """
 
     name: str
     address: str
     scopes: frozenset[str]
     sources: frozenset[int] | None
+    search_limit: str = ""
+    ask_limit: str = ""
 
     @property
     def anonymous(self) -> bool:

@@ -68,7 +68,7 @@ def of_key(key: ApiKey, address: str) -> Caller:
         sources: frozenset[int] | None = frozenset(key.sources.values_list("id", flat=True))
     else:
         sources = None if ADMIN in scopes else visible_to_groups(())
-    return Caller(f"key {key.pk}", address, scopes, sources)
+    return Caller(f"key {key.pk}", address, scopes, sources, key.search_limit, key.ask_limit)
 
 
 def visible_to_user(user: User) -> frozenset[int] | None:

@@ -2,7 +2,7 @@
 
 Counted in Redis for all web processes, in sliding windows of ``limits``: two numbers for each caller and limit. Without
 Redis nothing is counted and everybody is let in, because passages can be found without it; what is open or generated
-at once is bounded in each process all the same (``ragproject.clients.Slots``).
+at once is bounded in each process all the same (``ragproject.clients.Slots``, ``fair_queue``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from ingestion.coordination import redis_client
 from ingestion.exceptions import BufferUnavailable
-from search.access.caller import Caller
+from search.access.caller import ASK, SEARCH, Caller
 from search.exceptions import LimitReached
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ SENTENCES = {
 
 def count(caller: Caller, scope: str) -> None:
     """Count a request of the caller's. Raises LimitReached, with the seconds until there is room again."""
-    own, site = settings.REQUEST_LIMITS[scope]
+    usual, site = settings.REQUEST_LIMITS[scope]
+    own = {SEARCH: caller.search_limit, ASK: caller.ask_limit}[scope] or usual
     try:
         with redis_client.available() as client:
             hit(client, own, scope, caller.name, SENTENCES["own"])
@@ -59,7 +60,7 @@ def limiter(client: Any) -> SlidingWindowCounterRateLimiter:
     return SlidingWindowCounterRateLimiter(RedisStorage(settings.REDIS_URL, client.connection_pool, "limits"))
 
 
-@lru_cache(16)
+@lru_cache(256)
 def parsed(limits: str) -> list[RateLimitItem]:
     """Return the limits that a setting such as "60/minute;1000/day" names; none when it is empty."""
     return parse_many(limits) if limits else []

@@ -1,4 +1,7 @@
-"""API keys: made here, shown once, and revoked. What a key may do is chosen when it is made and does not change."""
+"""API keys: made here, shown once, and revoked.
+
+What a key may do is chosen when it is made and does not change; how often it may do it does.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from search.models import ApiKey
 class ApiKeyForm(forms.ModelForm[ApiKey]):
     class Meta:
         model = ApiKey
-        fields = ("name", "can_search", "can_ask", "can_admin", "sources", "expires_at")
+        fields = (
+            "name", "can_search", "can_ask", "can_admin", "sources", "search_limit", "ask_limit", "expires_at",
+        )  # fmt: skip
 
 
 @admin.register(ApiKey)

@@ -22,7 +22,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from ragproject import span_attributes
-from search.access.turns import Turn, process_turns, to_its_end
+from search.access.fair_queue import Ticket, process_queues, to_its_end
 from search.answering import answer_cache, llm
 from search.answering.answer_cache import Remembered
 from search.answering.citations import Token, printable
@@ -138,9 +138,9 @@ async def new_answer(question: Question, passages: Sequence[Passage], timings: T
     A language model reads the passages with what stands around them, and its readers are shown the same.
     """
     mode = "llm" if llm.configured() and passages else "extractive"
-    found, turns, stamped = passages, process_turns(), ""
-    with turns.answers.queued(question.caller) if mode == "llm" else nullcontext() as turn:
-        async with turns.searches.turn(question.caller, timings.stage("wait")):
+    found, queues, stamped = passages, process_queues(), ""
+    with queues.answers.queued(question.caller) if mode == "llm" else nullcontext() as ticket:
+        async with queues.searches.served(question.caller, timings.stage("wait")):
             if mode == "llm":
                 with timings.stage("context"):
                     passages = await to_its_end(sync_to_async(expanded)(found))
@@ -149,8 +149,8 @@ async def new_answer(question: Question, passages: Sequence[Passage], timings: T
         yield Found(tuple(passages), mode)
         if others := other_texts(passages):
             yield Notice("searched", others)
-        if turn and not declines:
-            async for notice in waited(turn, timings):
+        if ticket and not declines:
+            async for notice in waited(ticket, timings):
                 yield notice
         done, written = Done(), []
         generate = declined if declines else generated if mode == "llm" else extracted
@@ -172,18 +172,18 @@ def is_out_of_scope(question: Question, passages: Sequence[Passage]) -> bool:
     return out_of_scope(question.text, passages, partial(nearness, question.text))
 
 
-async def waited(turn: Turn, timings: Timings) -> AsyncGenerator[Notice, None]:
-    """Yield how many answers come first, whenever that changes, until the turn has come. Raises TooBusy."""
+async def waited(ticket: Ticket, timings: Timings) -> AsyncGenerator[Notice, None]:
+    """Yield how many answers come first, whenever that changes, until it is this one's turn. Raises TooBusy."""
     told = 0
-    with timings.stage("wait") if not turn.granted.done() else nullcontext():
-        while not turn.granted.done():
-            ahead = process_turns().answers.ahead(turn)
+    with timings.stage("wait") if not ticket.granted.done() else nullcontext():
+        while not ticket.granted.done():
+            ahead = process_queues().answers.ahead(ticket)
             if ahead != told:
                 answers = "1 answer is" if ahead == 1 else f"{ahead} answers are"
                 yield Notice("waiting", f"{answers} being written before yours.")
             told = ahead
-            await asyncio.wait({turn.granted}, timeout=LOOK_EVERY_SECONDS)
-    turn.granted.result()
+            await asyncio.wait({ticket.granted}, timeout=LOOK_EVERY_SECONDS)
+    ticket.granted.result()
 
 
 async def declined(
@@ -253,7 +253,7 @@ async def extracted(
     question: Question, passages: Sequence[Passage], timings: Timings
 ) -> AsyncGenerator[DraftEvent | Done, None]:
     """Yield the passages' own sentences as quotations, each with its heading and citation; the best one first."""
-    async with process_turns().searches.turn(question.caller, timings.stage("wait")):
+    async with process_queues().searches.served(question.caller, timings.stage("wait")):
         with timings.stage("context"):
             near = partial(nearness, question.text)
             texts, headings = [p.text for p in passages], [p.heading for p in passages]

@@ -23,7 +23,7 @@ from ingestion.words.language import language_of
 from ingestion.words.terms import is_name, tokens
 from ingestion.words.weights import telling
 from search.access.caller import Caller
-from search.access.turns import process_turns
+from search.access.fair_queue import process_queues
 from search.answering import llm
 from search.answering.citations import printable
 from search.answering.completion_stream import Said
@@ -157,8 +157,8 @@ async def written(messages: list[Message], caller: Caller) -> str:
     An answer that is not complete by then is worth nothing: its last line may be half a question. Where other answers
     come first nothing is asked of the model. Raises TooBusy where too many wait already.
     """
-    with process_turns().answers.queued(caller) as turn:
-        if not turn.granted.done():
+    with process_queues().answers.queued(caller) as ticket:
+        if not ticket.granted.done():
             return ""
         text, thoughts = "", ThinkingFilter()
         try:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from limits import parse_many
 
 from ingestion.models import Source
+
+
+def check_limits(text: str) -> None:
+    """Refuse what names no limits. Raises ValidationError."""
+    try:
+        parse_many(text)
+    except ValueError as error:
+        raise ValidationError("Write limits like 60/minute;1000/day, or nothing.") from error
 
 
 class ApiKeyQuerySet(QuerySet["ApiKey"]):
@@ -40,6 +50,18 @@ class ApiKey(models.Model):
     )
     # Told apart from a key without sources: a limited one whose sources were all deleted sees nothing.
     limited = models.BooleanField(default=False, editable=False)
+    search_limit = models.CharField(
+        max_length=100,
+        blank=True,
+        validators=[check_limits],
+        help_text="Searches that it may make, as 600/minute;10000/day. Empty: as many as others (SEARCH_LIMIT).",
+    )
+    ask_limit = models.CharField(
+        max_length=100,
+        blank=True,
+        validators=[check_limits],
+        help_text="Questions that it may have answered. Empty: as many as others (ASK_LIMIT).",
+    )
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
     last_used_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True, editable=False)

@@ -10,6 +10,7 @@ from typing import Any
 from django.urls import reverse
 
 from search.answering.extractive import STOP_WORDS
+from search.answering.inert_markdown import inert_markdown
 from search.questions import Passage
 
 WORD = re.compile(r"\w+|\W+")
@@ -69,4 +70,4 @@ def markdown_with_sources(answer: str, passages: Sequence[Passage]) -> str:
     for number, passage in enumerate(passages, 1):
         place = " – ".join(filter(None, (passage.title, passage.section)))
         lines.append(f"[{number}] {place}: {passage.link}" if passage.external else f"[{number}] {place}")
-    return "\n\n".join((answer.strip(), "\n".join(lines)))
+    return inert_markdown("\n\n".join((answer.strip(), "\n".join(lines))))

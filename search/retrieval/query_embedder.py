@@ -4,7 +4,7 @@ In: a question's token ids. Out: its vectors. One thread runs the model; other q
 and hold no thread. A lone question starts at once when the model is free; for others that are known to be on their way
 a batch waits, no longer than BATCH_WAIT_SECONDS. A question whose client hangs up leaves. Vectors of the last questions
 are kept: what was asked before, by whomever, waits for nothing. How many come at once, and in which order, was decided
-before (``access.turns``).
+before (``access.fair_queue``).
 
 Web processes only. Commands embed directly (``retriever``).
 """

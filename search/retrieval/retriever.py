@@ -26,7 +26,7 @@ from ingestion.models import Chunk
 from ingestion.types import Hit, Vectors
 from ingestion.words.weights import Frequencies
 from ragproject import span_attributes
-from search.access.turns import process_turns, to_its_end
+from search.access.fair_queue import process_queues, to_its_end
 from search.exceptions import IndexIncomplete
 from search.questions import Passage, Question
 from search.retrieval import query_embedder, reranker
@@ -89,7 +89,7 @@ async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]
 
     Raises TooBusy, too.
     """
-    async with process_turns().searches.turn(question.caller, timings.stage("wait")):
+    async with process_queues().searches.served(question.caller, timings.stage("wait")):
         queue = query_embedder.question_queue()
         with queue.coming():
             prepared = await to_its_end(sync_to_async(prepare)(question, timings))

@@ -51,13 +51,14 @@ class Site:
         return caller
 
 
+@pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("headers", [{}, KEY, {"x_api_key": "rag_1_2"}])
-def test_who_was_refused_is_refused_again_until_then(clock: Clock, headers: dict[str, str]) -> None:
-    site = Site(seconds="3")
+def test_who_was_refused_is_refused_again_until_then(clock: Clock, headers: dict[str, str], status: int) -> None:
+    site = Site(status, seconds="3")
     site.ask(**headers)
     clock.now += 1.2
     again = site.ask(**headers)
-    assert (site.asked, again.status, again.error) == (1, 429, "Too many requests. Try again in 2 s.")
+    assert (site.asked, again.status, again.error) == (1, status, "Too many requests. Try again in 2 s.")
     assert (b"retry-after", b"2") in again.sent[0]["headers"]
     clock.now += 1.9
     assert (site.ask(**headers).error, site.asked) == ("No.", 2)
@@ -66,7 +67,7 @@ def test_who_was_refused_is_refused_again_until_then(clock: Clock, headers: dict
 def test_after_a_moment_the_limits_are_asked_again(clock: Clock) -> None:
     site = Site(seconds="3600")
     site.ask()
-    clock.now += refusals.REMEMBERED_SECONDS + 0.1
+    clock.now += refusals.REPEATED_SECONDS + 0.1
     site.ask()
     assert site.asked == 2
 
@@ -91,7 +92,7 @@ def test_all_documents_are_one_path(clock: Clock) -> None:
     assert site.asked == 1
 
 
-@pytest.mark.parametrize("options", [{"status": 503}, {"kind": "text/html"}, {"seconds": "soon"}, {"status": 200}])
+@pytest.mark.parametrize("options", [{"status": 500}, {"kind": "text/html"}, {"seconds": "soon"}, {"status": 200}])
 def test_nothing_else_is_remembered(clock: Clock, options: dict[str, Any]) -> None:
     site = Site(**options)
     site.ask()
@@ -105,5 +106,5 @@ def test_what_is_remembered_is_bounded_and_holds_no_key(clock: Clock, monkeypatc
     head = {"status": 429, "headers": [(b"Retry-After", b"9"), (b"Content-Type", b"application/json")]}
     for number in range(5):
         kept.note(f"192.0.2.{number}", "/", head)
-    assert [kept.seconds_left(f"192.0.2.{number}", "/") for number in range(5)] == [0, 0, 9, 9, 9]
+    assert [kept.again(f"192.0.2.{number}", "/") for number in range(5)] == [(0, 0)] * 2 + [(429, 9)] * 3
     assert "rag_1_2" not in sender_of(scope_of(**KEY), "192.0.2.1")

@@ -25,8 +25,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from ragproject import asgi
 from ragproject.clients import Slots
 from ragproject.embedded import services
+from ragproject.refusals import Refusals
 from search import checks
-from search.access import identify, turns
+from search.access import fair_queue, identify
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
 from search.retrieval.question_model import ServedModel
@@ -45,9 +46,10 @@ class Site:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.model = HeldEmbedder()
-        both = turns.new_turns()
-        self.turns = both.searches
-        monkeypatch.setattr(retriever, "process_turns", lambda: both)
+        both = fair_queue.new_queues()
+        self.searches = both.searches
+        monkeypatch.setattr(retriever, "process_queues", lambda: both)
+        monkeypatch.setattr(asgi.limited, "refusals", Refusals())  # what other tests were told is over
         monkeypatch.setattr(query_embedder, "BATCH_WAIT_SECONDS", 0)  # the first question does not wait for others
         monkeypatch.setattr(retriever, "prepare", self.prepare)
         monkeypatch.setattr(retriever, "find", lambda *args: [])
@@ -81,11 +83,11 @@ class Site:
 
     def waiting(self) -> int:
         """Questions that wait for their turn."""
-        return self.turns.waiting(known=False)
+        return self.searches.waiting(known=False)
 
     def searching(self) -> int:
         """Questions whose turn it is."""
-        return self.turns.running.total()
+        return self.searches.running.total()
 
 
 @pytest.fixture

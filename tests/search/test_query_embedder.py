@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from ingestion.exceptions import ChunkTooLarge
 from search.access.caller import OPERATOR
-from search.access.turns import Turns
+from search.access.fair_queue import FairQueue
 from search.exceptions import TooBusy
 from search.questions import Question
 from search.retrieval import query_embedder, retriever
@@ -303,7 +303,7 @@ def test_who_gets_no_turn_is_told_so_everywhere(
     def full(*args: object) -> None:
         raise TooBusy("Too many requests wait. Try again in 2 s.", 2, status)
 
-    monkeypatch.setattr(Turns, "_add", full)
+    monkeypatch.setattr(FairQueue, "_add", full)
     message = {"role": "user", "content": "x"}
     answers = [
         client.get("/api/search", {"q": "x"}),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from django.contrib.auth.models import Group, User
 
 from ingestion.models import Source
 from search.access.keys import issue
 from search.models import ApiKey
+
+CALLERS = ("nobody", "searching key", "key of another source", "admin key", "reader of the group")
+SEES_IT = {"admin key", "reader of the group"}
+# Texts and names of the source that only a group may read.
+SECRETS = re.compile(rb"makemigrations|Handbook|showmigrations")
 
 
 def make_key(name: str = "program", *, sources: tuple[Source, ...] = (), **fields: object) -> str:

@@ -22,6 +22,7 @@ from search.access.caller import ASK, SEARCH
 from search.answering.answer import Found, answer
 from search.answering.citations import Token
 from search.answering.draft import Notice
+from search.answering.inert_markdown import inert
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
 from search.api.mcp_server.asking import Asking, asking
@@ -88,7 +89,7 @@ async def collected(question: Question, asked: Asking, ctx: Context) -> Answer:
     text, mode, tokens = "", "", 0
     passages: tuple[Passage, ...] = ()
     notices: list[str] = []
-    async with aclosing(answer(question, Timings())) as events:
+    async with aclosing(inert(answer(question, Timings()))) as events:
         async for event in events:
             match event:
                 case Found():

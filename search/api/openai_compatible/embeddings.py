@@ -15,7 +15,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from search.access.caller import Caller
-from search.access.turns import process_turns, to_its_end
+from search.access.fair_queue import process_queues, to_its_end
 from search.api.openai_compatible import catalogue
 from search.api.openai_compatible.errors import RequestRefused
 from search.retrieval.query_embedder import question_queue
@@ -32,12 +32,12 @@ CHARS_PER_TOKEN = 40
 
 async def embed(texts: list[str], model: str, caller: Caller) -> tuple[list[FloatArray], int]:
     """Return the vectors and the number of tokens. Raises RequestRefused, SearchError or IngestionError."""
-    searches = process_turns().searches
+    searches = process_queues().searches
     found: list[FloatArray] = []
-    async with searches.turn(caller):
+    async with searches.served(caller):
         embedder, ids = await to_its_end(sync_to_async(prepare)(texts, model))
     for each in ids:
-        async with searches.turn(caller):
+        async with searches.served(caller):
             found.append((await question_queue().embed(embedder, each)).dense)
     return found, sum(map(len, ids))
 

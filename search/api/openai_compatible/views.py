@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from ingestion.models import Collection
 from search.access.caller import ASK, SEARCH, Caller
 from search.answering.answer import answer
+from search.answering.inert_markdown import inert
 from search.answering.rewriter import condense
 from search.api.events import event_stream, first_event, stream_response
 from search.api.links import absolute, site_address
@@ -70,7 +71,7 @@ async def chat_completions(request: HttpRequest) -> HttpResponse | StreamingHttp
     def link(passage: Passage) -> str:
         return absolute(passage.link, base)
 
-    events = answer(question, Timings())
+    events = inert(answer(question, Timings()))
     completion = Completion(wanted.model, link, streamed=bool(wanted.stream))
     if not wanted.stream:
         async with aclosing(events):

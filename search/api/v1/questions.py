@@ -12,6 +12,7 @@ from ninja import Query, Router
 
 from search.access.caller import ASK, SEARCH, Caller
 from search.answering.answer import Event
+from search.answering.inert_markdown import inert
 from search.answering.keeping import Recording, Stored, kept_answer
 from search.api.events import described, event_stream, first_event, stream_response
 from search.api.v1.door import Door, caller_of
@@ -64,7 +65,7 @@ async def asked(caller: Caller, fields: Mapping[str, Any], *, streams: bool) -> 
     timings = Timings()
     with timings.stage("parse"):
         question = read_question(fields, caller, limit=settings.ANSWER_PASSAGES)
-    events = kept_answer(question, timings, Recording(reader_of(caller), question.text))
+    events = inert(kept_answer(question, timings, Recording(reader_of(caller), question.text)))
     if not streams:
         return JsonResponse(await whole_answer(events), headers=NO_STORE)
     first = await first_event(events)

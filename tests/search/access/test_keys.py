@@ -116,12 +116,37 @@ def test_the_command_makes_lists_and_revokes() -> None:
         (("create", "x", "--source", "nowhere"), "There is no source named nowhere"),
         (("create", "x", "--days", "0"), "--days is a number from 1"),
         (("revoke", "nobody"), "There is no key named 'nobody'"),
+        (("limit", "nobody", "--ask-limit", "1/minute"), "There is no key named 'nobody'"),
+        (("limit", "taken"), "Give --search-limit, --ask-limit or both"),
+        (("limit", "taken", "--ask-limit", "many"), "'many': Write limits like 60/minute;1000/day"),
+        (("create", "x", "--search-limit", "1/fortnight"), "'1/fortnight': Write limits like"),
     ],
 )
 def test_the_command_says_what_is_wrong(arguments: tuple[str, ...], message: str) -> None:
     make_key("taken")
     with pytest.raises(CommandError, match=message):
         command(*arguments)
+
+
+def test_a_key_may_have_limits_of_its_own() -> None:
+    row = find_key(command("create", "team", "--search-limit", "900/minute;9000/day"))
+    assert (row.search_limit, row.ask_limit) == ("900/minute;9000/day", "")
+    assert "team  usable  search, ask, search 900/minute;9000/day  last used " in command("list")
+    assert command("limit", "team", "--search-limit", "", "--ask-limit", "5/hour") == "Changed."
+    row.refresh_from_db()
+    assert (row.search_limit, row.ask_limit) == ("", "5/hour")
+    assert json.loads(command("list", "--json"))[0]["limits"] == {"ask": "5/hour"}
+
+
+def test_the_admin_changes_limits_of_a_key(admin_client: Client) -> None:
+    make_key("bot", ask_limit="5/hour")
+    row = ApiKey.objects.get()
+    address = reverse("admin:search_apikey_change", args=[row.pk])
+    refused = admin_client.post(address, {"name": "bot", "ask_limit": "lots"})
+    assert "Write limits like 60/minute;1000/day, or nothing." in refused.content.decode()
+    admin_client.post(address, {"name": "bot", "search_limit": "7/minute"})
+    row.refresh_from_db()
+    assert (row.search_limit, row.ask_limit) == ("7/minute", "")
 
 
 def test_the_admin_shows_a_key_once(admin_client: Client) -> None:

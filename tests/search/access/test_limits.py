@@ -11,7 +11,9 @@ from pytest_django import Settings
 from search.access import limits
 from search.access.admission import admit
 from search.access.caller import ADMIN, ASK, OPERATOR, SEARCH, Caller
+from search.access.identify import of_key
 from search.exceptions import AccessRefused, LimitReached, headers_of, status_of
+from search.models import ApiKey
 
 
 def caller(name: str, scopes: frozenset[str] = frozenset({SEARCH, ASK})) -> Caller:
@@ -39,6 +41,15 @@ def test_each_caller_has_its_own_limit_for_each_scope(few: None) -> None:
     assert admitted(caller("one"), SEARCH, 8) == 5
     assert admitted(caller("one"), ASK, 8) == 2
     assert admitted(caller("two"), SEARCH, 8) == 5
+
+
+@pytest.mark.django_db
+def test_a_key_with_a_limit_of_its_own_is_counted_by_it(few: None) -> None:
+    row = ApiKey(pk=7, search_limit="8/hour;9/day", can_ask=True)
+    team = of_key(row, "192.0.2.1")
+    assert admitted(team, SEARCH, 20) == 8
+    assert admitted(team, ASK, 20) == 2
+    assert admitted(caller("key 8"), SEARCH, 20) == 4, "the site's limit is the same for all"
 
 
 def test_the_site_has_a_limit(few: None) -> None:

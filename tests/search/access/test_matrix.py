@@ -7,33 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import redis
 from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.test import AsyncClient
 from django.urls import URLPattern, get_resolver
-from django.utils import timezone
-from pytest_django import Settings
 
-from ingestion.models import Chunk, Run, Source
-from ingestion.types import Hit
-from search.access.caller import OPERATOR
 from search.api.v1.routes import api
-from search.models import StoredAnswer
-from search.retrieval.confirmed_hits import ConfirmedHits
-from search.retrieval.passages import passage_of
-from tests.support.callers import bearer, make_key, make_reader, restrict
-from tests.support.search_services import HANDBOOK, SITE
+from tests.support.callers import CALLERS, SECRETS, SEES_IT
+from tests.support.search_services import HANDBOOK
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-CALLERS = ("nobody", "searching key", "key of another source", "admin key", "reader of the group")
-SEES_IT = {"admin key", "reader of the group"}
-# Texts and names of the source that only a group may read.
-SECRETS = re.compile(rb"makemigrations|Handbook|showmigrations")
 QUESTION = "How do I create migrations after changing a model?"
 LOGIN = re.compile(r"^/(admin/)?login/\?next=")
 
@@ -130,37 +117,6 @@ def routes(patterns: list[Any] | None = None, before: str = "") -> Iterator[str]
 def addresses() -> list[str]:
     """The routes without the admin's and those that tell of the system's state, which have tests of their own."""
     return sorted({route for route in routes() if not route.startswith(("admin/", "metrics", "readyz/"))})
-
-
-@pytest.fixture
-def kinds(
-    index: None, clean_redis: redis.Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, dict[str, Any]]:
-    """The headers or the user of each kind of caller; the handbook is for one group."""
-    monkeypatch.setattr("search.api.views.missing_services", list)
-    settings.REQUEST_LIMITS = {"search": ("", ""), "ask": ("", "")}
-    group = restrict(HANDBOOK)
-    hit = Hit(Chunk.objects.filter(document__source=HANDBOOK).earliest("id").key, 1.0)
-    [(_, row)] = ConfirmedHits(OPERATOR, 1).of([hit])
-    Run.objects.create(id=1, source_id=HANDBOOK, state=Run.State.FINISHED)
-    StoredAnswer.objects.create(
-        key="kept",
-        reader="somebody",
-        question="How do I run makemigrations?",
-        mode="llm",
-        outcome="answered",
-        shared_at=timezone.now(),
-        passages=[asdict(passage_of(row, 1.0))],
-    )
-    site = Source.objects.get(id=SITE)
-    made: tuple[dict[str, Any], ...] = (
-        {},
-        {"headers": bearer(make_key("searching", can_ask=False))},
-        {"headers": bearer(make_key("limited", sources=(site,)))},
-        {"headers": bearer(make_key("admin", can_admin=True))},
-        {"user": make_reader("insider", group)},
-    )
-    return dict(zip(CALLERS, made, strict=True))
 
 
 def send(method: str, route: str, caller: dict[str, Any]) -> Answer:

@@ -10,7 +10,7 @@ import pytest
 from pytest_django import Settings
 
 from search.access.caller import OPERATOR
-from search.access.turns import process_turns
+from search.access.fair_queue import process_queues
 from search.answering import llm
 from search.answering.rewriter import Exchange, condense, parts_of, stands_alone
 from search.answering.server_habits import habits_of
@@ -143,7 +143,7 @@ def test_a_model_that_writes_other_answers_is_not_asked(model: ScriptedModel, se
     model.say("How do I disable the per-view cache?")
 
     async def asked() -> str:
-        with process_turns().answers.queued(OPERATOR):
+        with process_queues().answers.queued(OPERATOR):
             return await condense(CACHE, "How do I disable it?", OPERATOR)
 
     assert run(asked()) == "How do I disable it? (set up per-view cache Django)"

@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync
 from pytest_django import Settings
 
 from search.access.caller import OPERATOR
-from search.access.turns import process_turns
+from search.access.fair_queue import process_queues
 from search.answering import answer as answering
 from search.answering import llm
 from search.answering.answer import Done, Event, Found, answer
@@ -48,7 +48,7 @@ def run(play: Callable[[AsyncGenerator[Event, None]], Awaitable[None]]) -> None:
                 while not isinstance(await anext(first), Token):
                     pass
                 await play(first)
-            assert not process_turns().answers.running
+            assert not process_queues().answers.running
         finally:
             await llm.close_client()
 
@@ -143,7 +143,7 @@ def test_who_hangs_up_while_waiting_leaves_the_queue(one_at_once: ModelServer) -
         with pytest.raises(asyncio.CancelledError):
             await going_on
         await waiting.aclose()
-        assert process_turns().answers.waiting(known=True) == 0
+        assert process_queues().answers.waiting(known=True) == 0
 
     run(play)
 

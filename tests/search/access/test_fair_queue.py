@@ -1,4 +1,4 @@
-"""The order in which callers are served, counted in turns: a crowd delays nobody else by more than its share."""
+"""The order in which callers are served, counted in tickets: a crowd delays nobody else by more than its share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.access.caller import ASK, SEARCH, Caller
-from search.access.turns import Turns, to_its_end
+from search.access.fair_queue import FairQueue, to_its_end
 from search.exceptions import TooBusy, headers_of, status_of
 
 
@@ -31,11 +31,11 @@ CROWD, READER = address(1), address(2)
 
 
 class Scene:
-    """Turns whose work goes on until the test lets it end, one after the other."""
+    """FairQueue whose work goes on until the test lets it end, one after the other."""
 
     def __init__(self, **limits: int) -> None:
         bounds = {"at_once": 1, "per_client": 1, "waiting": 100, "waiting_per_client": 100, "retry_seconds": 3}
-        self.turns = Turns(**{**bounds, **limits})
+        self.queue = FairQueue(**{**bounds, **limits})
         self.begun: list[str] = []
         self.most_at_once = 0
         self.tasks: list[asyncio.Task[None]] = []
@@ -43,10 +43,10 @@ class Scene:
 
     def ask(self, caller: Caller) -> asyncio.Task[None]:
         async def search() -> None:
-            async with self.turns.turn(caller):
+            async with self.queue.served(caller):
                 self.begun.append(caller.name)
                 self._work.append(asyncio.Event())
-                self.most_at_once = max(self.most_at_once, self.turns.running.total())
+                self.most_at_once = max(self.most_at_once, self.queue.running.total())
                 await self._work[-1].wait()
 
         self.tasks.append(asyncio.create_task(search()))
@@ -58,8 +58,8 @@ class Scene:
             for work in self._work:
                 work.set()
             await asyncio.sleep(0)
-        assert not self.turns.running
-        assert not self.turns.rounds[True] and not self.turns.rounds[False]
+        assert not self.queue.running
+        assert not self.queue.rounds[True] and not self.queue.rounds[False]
         return await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
@@ -114,7 +114,7 @@ def test_one_caller_never_has_all_turns() -> None:
         for _ in range(10):
             scene.ask(CROWD)
         await asyncio.sleep(0)
-        assert scene.turns.running == Counter({CROWD.name: 2})
+        assert scene.queue.running == Counter({CROWD.name: 2})
         scene.ask(READER)
         await asyncio.sleep(0)
         assert scene.begun[-1] == READER.name
@@ -187,12 +187,12 @@ def test_a_turn_that_is_given_to_somebody_who_just_hung_up_goes_on() -> None:
 
 def test_it_says_how_many_come_first() -> None:
     async def run() -> list[int]:
-        turns = Turns(at_once=2, per_client=1, waiting=9, waiting_per_client=9, retry_seconds=1)
+        queue = FairQueue(at_once=2, per_client=1, waiting=9, waiting_per_client=9, retry_seconds=1)
         zero, one, two = map(address, range(3))
-        with ExitStack() as queue:
+        with ExitStack() as held:
             asked = (zero, one, two, address(3), zero, key(1))
-            *_, third, own, known = [queue.enter_context(turns.queued(caller)) for caller in asked]
-            return [turns.ahead(turn) for turn in (third, own, known)]
+            *_, third, own, known = [held.enter_context(queue.queued(caller)) for caller in asked]
+            return [queue.ahead(ticket) for ticket in (third, own, known)]
 
     assert asyncio.run(run()) == [4, 1, 2]
 
@@ -201,7 +201,7 @@ def test_a_turn_lasts_until_its_thread_is_done() -> None:
     """A caller that hangs up again and again has no more threads at work than others."""
 
     async def run() -> None:
-        turns = Turns(at_once=1, per_client=1, waiting=9, waiting_per_client=9, retry_seconds=1)
+        queue = FairQueue(at_once=1, per_client=1, waiting=9, waiting_per_client=9, retry_seconds=1)
         begun, free = threading.Event(), threading.Event()
 
         def work() -> None:
@@ -209,7 +209,7 @@ def test_a_turn_lasts_until_its_thread_is_done() -> None:
             assert free.wait(300)
 
         async def search() -> None:
-            async with turns.turn(CROWD):
+            async with queue.served(CROWD):
                 await to_its_end(sync_to_async(work, thread_sensitive=False)())
 
         task = asyncio.create_task(search())
@@ -218,11 +218,11 @@ def test_a_turn_lasts_until_its_thread_is_done() -> None:
         task.cancel()
         for _ in range(10):
             await asyncio.sleep(0)
-        assert turns.running.total() == 1
+        assert queue.running.total() == 1
         free.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not turns.running
+        assert not queue.running
 
     asyncio.run(run())
 
