@@ -12,6 +12,7 @@
     │   │   └── ErrorPage         a soft 404, a login wall, a blank shell of scripts
     │   ├── DeviceTaken           another embedding worker uses the device
     │   ├── ChunkTooLarge         one chunk alone exhausts the device's memory
+    │   ├── ContextRefused        a language model has no sentence of context for a chunk
     │   ├── BadRecord             a record in the buffer cannot be read
     │   └── BackupRefused         a backup cannot be written, is damaged, or would replace what nobody gave up
     └── TransientError            worth another try later
@@ -24,6 +25,7 @@
             ├── ModelError            the embedding model, or its tokenizer, cannot be loaded
             ├── ToolMissing           a program that reads a format is not installed
             ├── StorageMissing        a folder that is read is not there, such as a disk that is not mounted
+            ├── LanguageModelUnavailable  the server that writes sentences of context gives none
             ├── MachineExhausted      a disk is full, or there are no more open files
             ├── DatabaseUnavailable   the database stores nothing
             ├── BufferUnavailable     Redis does not answer, or stores nothing
@@ -80,6 +82,10 @@ class ChunkTooLarge(PermanentError):
         self.position = position
 
 
+class ContextRefused(PermanentError):
+    """A language model has no sentence of context for a chunk, which goes on without."""
+
+
 class BadRecord(PermanentError):
     """A buffered record that cannot be decoded or does not fit the collection."""
 
@@ -118,6 +124,14 @@ class EnvironmentFault(TransientError):
 
 class ModelError(EnvironmentFault):
     """An embedding model that is missing, damaged or of another dimension."""
+
+
+class LanguageModelUnavailable(EnvironmentFault):
+    """The language model at ingest gives no sentences; ``slow``: it took too long for one."""
+
+    def __init__(self, message: str, *, slow: bool = False) -> None:
+        super().__init__(message)
+        self.slow = slow
 
 
 class ToolMissing(EnvironmentFault):
