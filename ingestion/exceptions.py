@@ -19,6 +19,7 @@
         ├── FetchFailed           time-out, reset, 5xx
         │   └── Throttled         429, 503 or a spent rate limit: the whole host is to be left alone
         ├── HostBusy              our own pace: no request may go to this host yet
+        ├── NobodyAnswers         no embedding worker embeds questions
         ├── DeviceFailed          the device cannot be used any more in this process
         ├── LeaseLost             a lock was not renewed in time, and another process may have it
         └── EnvironmentFault      what the work needs is missing or full; it waits, and no attempt is counted
@@ -108,6 +109,10 @@ class Throttled(FetchFailed):
 
 class HostBusy(TransientError):
     """A host that has no free slot; one is reserved in ``retry_after`` seconds. This does not count as an attempt."""
+
+
+class NobodyAnswers(TransientError):
+    """No embedding worker embeds questions: none is there, or it has failed."""
 
 
 class DeviceFailed(TransientError):

@@ -26,6 +26,7 @@ from ingestion.coordination import circuit_breaker
 from ingestion.coordination.celery_queues import queue_length
 from ingestion.models import Chunk, Document, Run, Source, has_documents, open_sources
 from ingestion.pipeline.describe.describe_waiting import describing_wanted
+from ingestion.pipeline.embed import answer_questions
 from ingestion.pipeline.embed.claims import fail_exhausted, waiting
 from ingestion.pipeline.state.held_up import held_up_sources
 from ingestion.pipeline.state.runs import forget_removed_sources, start_due_runs
@@ -59,7 +60,7 @@ def tick() -> Work:
         runs=tuple(runs_to_list()),
         documents=start_documents(),
         # One message is enough for all chunks that wait: none is sent while one is queued.
-        embed=waiting().exists() and queue_length("gpu") == 0,
+        embed=(waiting().exists() or answer_questions.wanted()) and queue_length("gpu") == 0,
         describe=describing_wanted(),
         drain=drain_wanted(),
     )

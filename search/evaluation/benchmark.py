@@ -172,9 +172,10 @@ def figures_of(cell: Cell, stages: dict[str, list[float]], refused: int) -> Json
 def beside_peer(count: int, questions: int) -> Json:
     """Embed ``count`` questions at a time with ours and with sentence-transformers, turn by turn."""
     from ingestion.benchmarks.peers import sentence_transformers
+    from ingestion.embedding.embedder import load_model
 
     collection = question_model.searched_collection()
-    ours = question_model.load(collection).embedder
+    ours = load_model(settings.QUERY_DEVICE, collection.spec())
     theirs = sentence_transformers(collection.spec(), ours.device, "float32", ours.max_tokens)
     texts = asked_texts(Cell("short", count, "peers"), count * (questions + 1))
     work: dict[str, Callable[[list[str]], object]] = {

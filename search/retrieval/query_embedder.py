@@ -29,8 +29,9 @@ from django.conf import settings
 from search.exceptions import TooBusy
 
 if TYPE_CHECKING:
-    from ingestion.embedding.embedder import Embedder, TokenIds
+    from ingestion.embedding.embedder import TokenIds
     from ingestion.types import Vectors
+    from search.retrieval.question_model import QuestionModel
 
 BATCH_QUESTIONS = 8
 # As many as two of the longest questions have: a short question never waits for more than that in front of its own
@@ -50,7 +51,7 @@ class WaitingQuestion:
     """A question in the queue, and the future of its vectors."""
 
     client: str
-    embedder: Embedder
+    embedder: QuestionModel
     ids: TokenIds
     vectors: asyncio.Future[Vectors] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -80,7 +81,7 @@ class QuestionQueue:
     def __init__(self) -> None:
         self.clients: deque[str] = deque()
         self.questions: dict[str, list[WaitingQuestion]] = {}
-        self.kept: WeakKeyDictionary[Embedder, KeptVectors] = WeakKeyDictionary()
+        self.kept: WeakKeyDictionary[QuestionModel, KeptVectors] = WeakKeyDictionary()
         self._coming = 0
         self._changed = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
@@ -95,7 +96,7 @@ class QuestionQueue:
             self._coming -= 1
             self._changed.set()
 
-    async def embed(self, client: str, embedder: Embedder, ids: TokenIds) -> Vectors:
+    async def embed(self, client: str, embedder: QuestionModel, ids: TokenIds) -> Vectors:
         """Wait until the question has been embedded, and return its vectors.
 
         Raises TooBusy, or what the embedder raised.
@@ -195,7 +196,7 @@ def token_count(questions: Sequence[WaitingQuestion]) -> int:
     return sum(len(q.ids) for q in questions)
 
 
-def embed_each(embedder: Embedder, ids: Sequence[TokenIds]) -> list[Vectors | BaseException]:
+def embed_each(embedder: QuestionModel, ids: Sequence[TokenIds]) -> list[Vectors | BaseException]:
     """Return the vectors of each question, or the exception that prevented them. Runs in the model's thread."""
     found: dict[int, Vectors | BaseException] = {}
     failure: BaseException | None = None

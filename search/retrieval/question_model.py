@@ -13,7 +13,7 @@ import logging
 import threading
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from django.conf import settings
 from django.db import connections
@@ -27,7 +27,10 @@ from search.retrieval import model_ready
 from search.timings import Timings
 
 if TYPE_CHECKING:
-    from ingestion.embedding.embedder import Embedder
+    from collections.abc import Iterator, Sequence
+
+    from ingestion.embedding.embedder import TokenIds
+    from ingestion.types import Vectors
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +45,26 @@ class Searched(NamedTuple):
     counted_at: datetime | None
 
 
+class QuestionModel(Protocol):
+    """What embeds questions: a model in this process, or a worker's."""
+
+    max_tokens: int
+
+    def tokenise(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the token ids of each text."""
+
+    def embed_tokens(self, ids: Sequence[TokenIds]) -> Iterator[tuple[list[int], list[Vectors]]]:
+        """Yield (positions in ``ids``, their vectors)."""
+
+    def embed(self, texts: Sequence[str]) -> list[Vectors]:
+        """Return the vectors of all texts, in their order."""
+
+
 class ServedModel(NamedTuple):
-    """A collection, and its model in this process."""
+    """A collection, and what embeds questions for it."""
 
     collection: Collection
-    embedder: Embedder
+    embedder: QuestionModel
 
 
 class LoadFailure(NamedTuple):
@@ -111,16 +129,26 @@ def load(collection: Collection) -> ServedModel:
             return ServedModel(collection, _served.embedder)
         if why := recent_failure(model):
             raise ModelError(why)
-        from ingestion.embedding.embedder import load_model
-
         try:
-            embedder = load_model(settings.QUERY_DEVICE, model)
+            embedder = loaded(model)
         except ModelError as error:
             _failure = LoadFailure(model, monotonic(), str(error))
             raise
-        load_model.cache_clear()  # the one model of this process is kept here
         _served = ServedModel(collection, embedder)
         return _served
+
+
+def loaded(model: ModelSpec) -> QuestionModel:
+    """Return what QUERY_EMBEDDER says: a worker's model, or one that this process loads. Raises ModelError."""
+    if settings.QUERY_EMBEDDER == "worker":
+        from search.retrieval.worker_model import WorkerModel
+
+        return WorkerModel(model)
+    from ingestion.embedding.embedder import load_model
+
+    embedder = load_model(settings.QUERY_DEVICE, model)
+    load_model.cache_clear()  # the one model of this process is kept here
+    return embedder
 
 
 def recent_failure(model: ModelSpec) -> str:

@@ -20,8 +20,9 @@ from search.retrieval.question_model import searched_collection, served_model
 from search.timings import Timings
 
 if TYPE_CHECKING:
-    from ingestion.embedding.embedder import Embedder, TokenIds
+    from ingestion.embedding.embedder import TokenIds
     from ingestion.types import FloatArray
+    from search.retrieval.question_model import QuestionModel
 
 # No token of a text is longer on average; what is, is refused before it is tokenised.
 CHARS_PER_TOKEN = 40
@@ -34,7 +35,7 @@ async def embed(texts: list[str], model: str, client: str) -> tuple[list[FloatAr
     return found, sum(map(len, ids))
 
 
-def prepare(texts: list[str], model: str) -> tuple[Embedder, list[TokenIds]]:
+def prepare(texts: list[str], model: str) -> tuple[QuestionModel, list[TokenIds]]:
     """Return the model and the tokens of each text.
 
     Raises RequestRefused for a text that is longer than any chunk of the index.
