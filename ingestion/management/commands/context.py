@@ -48,4 +48,5 @@ def lines(found: Changes, applied: bool) -> Iterator[str]:
     if model:
         yield f"Sentences to ask for: {found.asked}, for which it reads at most about {found.asked_tokens} tokens."
     yield f"Chunks to embed again: {found.embedded} of {found.chunks}, {found.embedded_tokens} tokens."
-    yield "It has begun; `manage.py context` shows what is left." if applied else "`manage.py context --apply` does it."
+    left = f"`manage.py {'context' if model else 'status'}` shows what is left"
+    yield f"It has begun; {left}." if applied else "`manage.py context --apply` does it."
