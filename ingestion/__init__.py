@@ -8,7 +8,8 @@
    their vectors, vanished ones are to be removed. Where a language model is configured for it, new chunks first get a
    sentence of context (``context``, ``pipeline.describe``), which is embedded and searched and never shown.
 4. The GPU worker, one per device (``worker_signals``), claims waiting chunks of many documents, embeds them
-   (``embedding``), pushes records onto the Redis list (``buffer``) and reports how it does (``coordination``).
+   (``embedding``), pushes records onto the Redis list (``buffer``) and reports how it does (``coordination``). Where
+   QUERY_EMBEDDER says so, it embeds the questions of web processes between its batches, too.
 5. Beat's drain, in a worker of its own (``pipeline.index``), claims records in bulk, weighs their words (``words``),
    upserts them into Milvus (``vector_store``), marks the rows indexed, and only then forgets the records. Vanished
    chunks leave Milvus first, then the rows. Once in a while it counts how many chunks hold each term.

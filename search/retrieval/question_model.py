@@ -1,4 +1,4 @@
-"""Which model embeds questions in this process, and the collection that it belongs to.
+"""What embeds questions, a model in this process or a worker's, and the collection that it belongs to.
 
 In: the collection that is searched. Out: a ``ServedModel``. When another collection takes the searched one's place, its
 model loads in the background; until then this process goes on answering from the old one, which is kept for a while.
