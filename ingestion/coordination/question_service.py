@@ -23,8 +23,8 @@ from ingestion.types import IndexArray, ModelSpec, Vectors
 
 # A worker that serves says so more often than this.
 ALIVE_SECONDS = 6
-# Half of what a process that answers a person waits for Redis (SERVICE_TIMEOUT_SECONDS), and asked again until then.
-LOOK_SECONDS = 1
+# Redis is asked again after this, before the connection's own time-out.
+LOOK_SECONDS = 1.0
 # Sixty-four sentences take the stand-in 0.3 s on two cores; beside an ingest three times as long.
 WAIT_SECONDS = 3.0
 
@@ -69,7 +69,7 @@ def ask(model: ModelSpec, texts: Sequence[IndexArray]) -> list[Vectors]:
             client.expire(key("questions"), ALIVE_SECONDS)
             found = None
             while found is None and monotonic() < ends_at:
-                found = client.blpop([key(request.id)], timeout=LOOK_SECONDS)
+                found = client.blpop([key(request.id)], timeout=look_seconds())
     except BufferUnavailable as error:
         raise NobodyAnswers(str(error)) from error
     if found is None:
@@ -86,7 +86,7 @@ def ask(model: ModelSpec, texts: Sequence[IndexArray]) -> list[Vectors]:
 def next_request() -> Request | None:
     """Wait a moment for a request that somebody waits for, and return it."""
     with available() as client:
-        found = client.blpop([key("questions")], timeout=LOOK_SECONDS)
+        found = client.blpop([key("questions")], timeout=look_seconds())
     request = msgspec.msgpack.decode(found[1], type=Request) if found else None
     return request if request and time() < request.until else None
 
@@ -105,6 +105,11 @@ def reply(request: Request, vectors: Sequence[Vectors] = (), error: str = "") ->
     with available() as client:
         client.rpush(key(request.id), msgspec.msgpack.encode(Reply(packed, error)))
         client.expire(key(request.id), ALIVE_SECONDS)
+
+
+def look_seconds() -> float:
+    """Return how long one request to Redis may wait for an answer."""
+    return min(LOOK_SECONDS, settings.SERVICE_TIMEOUT_SECONDS / 2)
 
 
 def key(name: str) -> str:

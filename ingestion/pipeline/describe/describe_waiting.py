@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 
 from ingestion.context.sentence import Passage, around, sentence
 from ingestion.coordination.locks import Lease, hold
@@ -34,6 +35,9 @@ PAUSE_SECONDS = 30
 # the fewer do, the sooner each is back.
 AHEAD = 1000
 ERROR_CHARS = 300
+# A passage that took too long so often, although no other was there to show that the server answers, is not waited for
+# any longer: 15 min at the least.
+SLOW_ATTEMPTS = 10
 
 
 def describe_waiting() -> bool:
@@ -79,7 +83,7 @@ def next_group() -> list[Chunk]:
 def describe(chunks: Sequence[Chunk], requests: ThreadPoolExecutor) -> None:
     """Ask for the sentences that are not kept, keep them, and settle the chunks.
 
-    A request that takes too long is the passage's fault where the server answers others. Raises
+    A request that takes too long is the passage's fault where the server answers others, or after SLOW_ATTEMPTS. Raises
     LanguageModelUnavailable for what is left.
     """
     keys = {chunk.pk: context_key(chunk.document.title, chunk.heading, chunk.text) for chunk in chunks}
@@ -101,10 +105,11 @@ def describe(chunks: Sequence[Chunk], requests: ThreadPoolExecutor) -> None:
         problem = errors.get(keys[chunk.pk])
         if problem is None:
             settle(chunk, known[keys[chunk.pk]])
-        elif isinstance(problem, ContextRefused) or (problem.slow and alive):
+        elif isinstance(problem, ContextRefused) or (problem.slow and (alive or chunk.attempts >= SLOW_ATTEMPTS)):
             logger.warning("chunk %s goes on without a sentence of context: %s", chunk.pk, problem)
             settle(chunk, "", str(problem))
         else:
+            Chunk.objects.filter(id=chunk.pk).update(attempts=F("attempts") + problem.slow)
             faults.append(problem)
     if faults:
         raise faults[0]
@@ -125,6 +130,7 @@ def settle(chunk: Chunk, context: str, error: str = "") -> None:
         context_model=context_model(),
         context_error=error[:ERROR_CHARS],
         context_wanted=False,
+        attempts=0,
         digest=embedding_digest(chunk.heading, chunk.text, context),
     )
     if context != chunk.context:

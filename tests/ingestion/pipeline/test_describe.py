@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -74,11 +75,12 @@ def server(settings: Settings) -> Iterator[WritingServer]:
             choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
             known = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
             body = json.dumps(known if status == 200 else {"error": {"message": text}}).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with suppress(OSError):  # whoever asked waits no more
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
     with served(Handler) as address:
         settings.LLM_BASE_URL, settings.LLM_API_KEY, settings.CONTEXT_MODEL = address, "key-of-the-server", "writer"
@@ -227,7 +229,7 @@ def test_a_server_that_is_not_there_is_waited_for(
 def test_one_passage_that_takes_too_long_goes_on_without(
     document: Document, server: WritingServer, settings: Settings
 ) -> None:
-    settings.LLM_TIMEOUT_SECONDS = 2.0
+    settings.LLM_TIMEOUT_SECONDS = 8.0
     free = threading.Event()
 
     def reply(prompt: str) -> tuple[int, str]:
@@ -240,6 +242,22 @@ def test_one_passage_that_takes_too_long_goes_on_without(
     free.set()
     assert "timed out" in rows()[3].context_error.lower() and not pause_reason()
     assert sum(row.context == SENTENCE for row in rows()) == 5
+
+
+def test_a_passage_that_alone_takes_too_long_is_given_up_at_last(
+    document: Document, server: WritingServer, settings: Settings, clean_redis: redis.Redis
+) -> None:
+    settings.LLM_TIMEOUT_SECONDS = 0.5
+    Chunk.objects.exclude(position=0).delete()
+    free = threading.Event()
+    server.reply = lambda prompt: (200 if free.wait(60) else 500, SENTENCE)
+    describe_waiting()
+    assert rows()[0].context_wanted and rows()[0].attempts == 1 and "timed out" in pause_reason()
+    Chunk.objects.update(attempts=describing.SLOW_ATTEMPTS)
+    clean_redis.delete(describing.redis_key())
+    describe_waiting()
+    free.set()
+    assert not rows()[0].context_wanted and "timed out" in rows()[0].context_error and rows()[0].attempts == 0
 
 
 def test_two_workers_do_not_ask_at_the_same_time(document: Document, server: WritingServer) -> None:
