@@ -5,9 +5,11 @@
 3. A CPU worker lists the source (``sources``: a module per kind), fetches (``fetching``: politely, and never into our
    own network), extracts (``extraction``: a module or package per format) and cuts (``chunking``). The step
    ``pipeline.process`` compares the result with the stored chunks: new ones wait for the embedder, unchanged ones keep
-   their vectors, vanished ones are to be removed.
+   their vectors, vanished ones are to be removed. Where a language model is configured for it, new chunks first get a
+   sentence of context (``context``, ``pipeline.describe``), which is embedded and searched and never shown.
 4. The GPU worker, one per device (``worker_signals``), claims waiting chunks of many documents, embeds them
-   (``embedding``), pushes records onto the Redis list (``buffer``) and reports how it does (``coordination``).
+   (``embedding``), pushes records onto the Redis list (``buffer``) and reports how it does (``coordination``). Where
+   QUERY_EMBEDDER says so, it embeds the questions of web processes between its batches, too.
 5. Beat's drain, in a worker of its own (``pipeline.index``), claims records in bulk, weighs their words (``words``),
    upserts them into Milvus (``vector_store``), marks the rows indexed, and only then forgets the records. Vanished
    chunks leave Milvus first, then the rows. Once in a while it counts how many chunks hold each term.
@@ -29,6 +31,7 @@ missing       of a document: its source seems to hold it no more; after confirma
 page          a fetched body with its media type, before extraction
 chunk         a piece of a document's Markdown within the token budget: what is embedded and found
 key           the deterministic id of a chunk in Milvus
+context       a sentence by a language model that places a chunk in its document; to describe a chunk: to ask for it
 term          what a text is found by: a word's stem, or a name in code or a part of one; the index holds its hash
 record        a chunk with its vectors, packed for the buffer
 buffer        the Redis list of records between the GPU worker and Milvus

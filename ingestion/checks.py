@@ -52,6 +52,15 @@ def check_model_path(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register()
+def check_context_model(**kwargs: Any) -> list[CheckMessage]:
+    """Name a model for sentences of context that no server is known for."""
+    if not settings.CONTEXT_MODEL or settings.LLM_BASE_URL:
+        return []
+    hint = "Set LLM_BASE_URL to the server that has the model, or leave CONTEXT_MODEL empty."
+    return [Error("CONTEXT_MODEL is set and LLM_BASE_URL is not.", hint=hint, id="ingestion.E008")]
+
+
+@register()
 def check_leases(**kwargs: Any) -> list[CheckMessage]:
     """Name a time limit under which Celery may deliver a task twice: half the broker's visibility timeout or more."""
     if 2 * settings.PAGE_TIME_LIMIT_SECONDS < settings.VISIBILITY_TIMEOUT_SECONDS:

@@ -12,18 +12,21 @@
     │   │   └── ErrorPage         a soft 404, a login wall, a blank shell of scripts
     │   ├── DeviceTaken           another embedding worker uses the device
     │   ├── ChunkTooLarge         one chunk alone exhausts the device's memory
+    │   ├── ContextRefused        a language model has no sentence of context for a chunk
     │   ├── BadRecord             a record in the buffer cannot be read
     │   └── BackupRefused         a backup cannot be written, is damaged, or would replace what nobody gave up
     └── TransientError            worth another try later
         ├── FetchFailed           time-out, reset, 5xx
         │   └── Throttled         429, 503 or a spent rate limit: the whole host is to be left alone
         ├── HostBusy              our own pace: no request may go to this host yet
+        ├── NobodyAnswers         no embedding worker embeds questions
         ├── DeviceFailed          the device cannot be used any more in this process
         ├── LeaseLost             a lock was not renewed in time, and another process may have it
         └── EnvironmentFault      what the work needs is missing or full; it waits, and no attempt is counted
             ├── ModelError            the embedding model, or its tokenizer, cannot be loaded
             ├── ToolMissing           a program that reads a format is not installed
             ├── StorageMissing        a folder that is read is not there, such as a disk that is not mounted
+            ├── LanguageModelUnavailable  the server that writes sentences of context gives none
             ├── MachineExhausted      a disk is full, or there are no more open files
             ├── DatabaseUnavailable   the database stores nothing
             ├── BufferUnavailable     Redis does not answer, or stores nothing
@@ -80,6 +83,10 @@ class ChunkTooLarge(PermanentError):
         self.position = position
 
 
+class ContextRefused(PermanentError):
+    """A language model has no sentence of context for a chunk, which goes on without."""
+
+
 class BadRecord(PermanentError):
     """A buffered record that cannot be decoded or does not fit the collection."""
 
@@ -104,6 +111,10 @@ class HostBusy(TransientError):
     """A host that has no free slot; one is reserved in ``retry_after`` seconds. This does not count as an attempt."""
 
 
+class NobodyAnswers(TransientError):
+    """No embedding worker embeds questions: none is there, or it has failed."""
+
+
 class DeviceFailed(TransientError):
     """A device that this process cannot use any more; a new process may."""
 
@@ -118,6 +129,14 @@ class EnvironmentFault(TransientError):
 
 class ModelError(EnvironmentFault):
     """An embedding model that is missing, damaged or of another dimension."""
+
+
+class LanguageModelUnavailable(EnvironmentFault):
+    """The language model at ingest gives no sentences; ``slow``: it took too long for one."""
+
+    def __init__(self, message: str, *, slow: bool = False) -> None:
+        super().__init__(message)
+        self.slow = slow
 
 
 class ToolMissing(EnvironmentFault):

@@ -15,6 +15,7 @@ from ingestion.coordination.celery_queues import queue_length
 from ingestion.exceptions import BufferUnavailable, DeviceFailed
 from ingestion.notifications import deliver as notifications
 from ingestion.pipeline import dispatcher
+from ingestion.pipeline.describe import describe_waiting
 from ingestion.pipeline.discover import list_source as listing
 from ingestion.pipeline.dispatcher import Work
 from ingestion.pipeline.embed import embed_waiting
@@ -69,6 +70,14 @@ def embed() -> None:
 
 
 @shared_task
+def describe() -> None:
+    """Describe the chunks that want it, and send messages for what follows."""
+    more = describe_waiting.describe_waiting()
+    send(Work(describe=more))
+    request_embedding()
+
+
+@shared_task
 def drain() -> None:
     """Write buffered vectors to Milvus, and send a message when more are left."""
     if indexing.drain().more:
@@ -112,6 +121,8 @@ def send(work: Work) -> None:
         list_source.apply_async((run_id,), priority=URGENT)
     for document_id, attempt in work.documents:
         process.delay(document_id, attempt)
+    if work.describe:  # one that comes while another is at work does nothing
+        describe.apply_async(expires=settings.LEASE_SECONDS)
     if work.embed:
         request_embedding()
     if work.drain:

@@ -179,6 +179,7 @@ class ModelSpec:
 class EmbeddedChunk:
     """A chunk with its vectors and everything else that Milvus stores of it, as it travels through the buffer.
 
+    ``context`` is stored nowhere; its words count as those of the text.
     ``collection`` is the name of the one that it was made for, or "" for whichever is written. ``words`` do not travel:
     the drain makes them of the text.
     """
@@ -195,6 +196,7 @@ class EmbeddedChunk:
     vectors: Vectors
     collection: str = ""
     words: TermWeights = NO_WORDS
+    context: str = ""
 
 
 class Hit(NamedTuple):
@@ -207,6 +209,6 @@ class Hit(NamedTuple):
 Json = dict[str, Any]
 
 
-def embedding_text(heading: str, text: str) -> str:
-    """Return what the model reads of a chunk: its heading path, a blank line, its text."""
-    return f"{heading}\n\n{text}" if heading else text
+def embedding_text(heading: str, text: str, context: str = "") -> str:
+    """Return what the model reads of a chunk: heading path, sentence of context if it has one, text; blank lines."""
+    return "\n\n".join([*filter(None, (heading, context)), text])

@@ -3,8 +3,8 @@
 1. ``access`` says who asks, and counts it. ``forms`` reads a question from a request or a command line
    (``questions.Question``). Searches and answers wait in ``access.fair_queue`` where many ask at once.
 2. ``retrieval`` finds out where to search (``selection``: sources, versions, paths), corrects words that no document
-   has, embeds the question in this process, asks Milvus, fuses the channels and joins the hits with the rows: what the
-   database does not confirm is never shown. Copies are folded into one passage.
+   has, embeds the question (in this process or by the embedding worker), asks Milvus, fuses the channels and joins the
+   hits with the rows: what the database does not confirm is never shown. Copies are folded into one passage.
 3. ``answering`` bounds and fences the passages for the language model and streams what it says of them. Without a
    language model it takes the sentences that answer best. Generated text is cleaned, its citations are checked, and
    what the passages do not bear out is marked. A question that the passages do not speak of is refused.

@@ -16,7 +16,7 @@ from ingestion.pipeline.state.runs import start_run
 
 class ChunkInline(admin.TabularInline[Chunk, Document]):
     model = Chunk
-    fields = ("position", "state", "heading", "tokens", "text", "error")
+    fields = ("position", "state", "heading", "tokens", "text", "error", "context_error")
     readonly_fields = fields
     extra = 0
     can_delete = False

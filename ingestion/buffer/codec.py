@@ -20,7 +20,10 @@ DENSE_TYPE, INDEX_TYPE, WEIGHT_TYPE = "<f2", "<u4", "<f2"
 
 
 class Record(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True, gc=False):
-    """The fields of a record in their order; another order, number or type of them needs another version."""
+    """The fields of a record in their order; another order or type of them needs another version.
+
+    A field at the end that may be missing does not: records without it are read as well.
+    """
 
     version: Literal[2]
     collection: str
@@ -36,6 +39,7 @@ class Record(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen
     dense: bytes
     indices: bytes
     weights: bytes
+    context: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -60,6 +64,7 @@ def pack(chunk: EmbeddedChunk) -> bytes:
         dense=vectors.dense.astype(DENSE_TYPE).tobytes(),
         indices=vectors.indices.astype(INDEX_TYPE).tobytes(),
         weights=vectors.weights.astype(WEIGHT_TYPE).tobytes(),
+        context=chunk.context,
     )
     try:
         return _encoder.encode(record)
@@ -93,6 +98,7 @@ def unpack(record: bytes) -> EmbeddedChunk:
         text=fields.text,
         vectors=vectors,
         collection=fields.collection,
+        context=fields.context,
     )
 
 

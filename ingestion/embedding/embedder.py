@@ -18,6 +18,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +124,12 @@ class Embedder:
         """
         return self._text_tokenizer(texts)
 
-    def embed_tokens(self, ids: Sequence[TokenIds]) -> Iterator[tuple[list[int], list[Vectors]]]:
+    def embed_tokens(
+        self, ids: Sequence[TokenIds], *, urgent: bool = False
+    ) -> Iterator[tuple[list[int], list[Vectors]]]:
         """Yield (positions in ``ids``, their vectors) as each batch is done, longest texts first.
 
+        ``urgent``: batches are started between those of another caller, and not after all of them.
         Raises ChunkTooLarge for the first text that exhausts the memory alone, when all others are done, and
         DeviceFailed when the device cannot be used any more in this process.
         """
@@ -136,7 +140,7 @@ class Embedder:
         batches = list(batches_by_tokens(lengths, self.batch_tokens, parallel))
         start = self.executor.start if len(batches) > 1 else self.executor.start_alone
         try:
-            with self._caller_lock:
+            with nullcontext() if urgent else self._caller_lock:
                 for batch in batches:
                     while len(running) >= self.in_flight:
                         yield from self._finished(ids, running.popleft(), refused)

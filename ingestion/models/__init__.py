@@ -6,6 +6,7 @@ worker has claimed carries the end of its lease (``lease_until``); after that ti
 
 from ingestion.models.chunk import Chunk, ChunkQuerySet
 from ingestion.models.collection import LAYOUT, Collection
+from ingestion.models.context_sentence import ContextSentence
 from ingestion.models.document import Document, DocumentQuerySet, has_chunks, has_documents
 from ingestion.models.run import Run, RunQuerySet
 from ingestion.models.source import WEBSITE_PAGES, Source, SourceReader, due_sources, open_sources
@@ -18,6 +19,7 @@ __all__ = [
     "Chunk",
     "ChunkQuerySet",
     "Collection",
+    "ContextSentence",
     "Delivery",
     "Document",
     "DocumentQuerySet",

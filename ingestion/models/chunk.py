@@ -115,6 +115,10 @@ class Chunk(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     buffered_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
+    context = models.CharField(max_length=400, blank=True, help_text="A sentence that is searched and never shown.")
+    context_model = models.CharField(max_length=32, blank=True, help_text="Hash of what wrote it, or tried to.")
+    context_error = models.CharField(max_length=300, blank=True, help_text="Why there is no sentence.")
+    context_wanted = models.BooleanField(default=False, help_text="The sentence is asked for before it is embedded.")
 
     objects = ChunkQuerySet.as_manager()
 
@@ -125,6 +129,8 @@ class Chunk(models.Model):
             # Without the attempts SQLite reads all waiting chunks to find those of one source: 60 ms among 120 000
             # instead of 13-24 ms.
             models.Index(fields=["document", "state", "attempts"], name="chunk_document_state"),
+            models.Index(fields=["id"], condition=models.Q(context_wanted=True), name="chunk_context_wanted"),
+            models.Index(fields=["id"], condition=~models.Q(context_error=""), name="chunk_context_error"),
         ]
         ordering: ClassVar = ["document_id", "position"]
 

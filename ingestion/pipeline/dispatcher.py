@@ -25,7 +25,9 @@ from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.celery_queues import queue_length
 from ingestion.models import Chunk, Document, Run, Source, has_documents, open_sources
-from ingestion.pipeline.embed.claims import fail_exhausted
+from ingestion.pipeline.describe.describe_waiting import describing_wanted
+from ingestion.pipeline.embed import answer_questions
+from ingestion.pipeline.embed.claims import fail_exhausted, waiting
 from ingestion.pipeline.state.held_up import held_up_sources
 from ingestion.pipeline.state.runs import forget_removed_sources, start_due_runs
 from ingestion.pipeline.state.transitions import TO_EMBED, advance, explain_wait, finish_runs
@@ -38,10 +40,11 @@ DIED = (
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What to send: runs to list, (document id, attempt) pairs to process, and whether to embed and drain."""
+    """What to send: runs to list, (document id, attempt) pairs to process, whether to describe, embed and drain."""
 
     runs: tuple[int, ...] = ()
     documents: tuple[tuple[int, int], ...] = ()
+    describe: bool = False
     embed: bool = False
     drain: bool = False
 
@@ -57,7 +60,8 @@ def tick() -> Work:
         runs=tuple(runs_to_list()),
         documents=start_documents(),
         # One message is enough for all chunks that wait: none is sent while one is queued.
-        embed=Chunk.objects.filter(state=Chunk.State.WAITING).exists() and queue_length("gpu") == 0,
+        embed=(waiting().exists() or answer_questions.wanted()) and queue_length("gpu") == 0,
+        describe=describing_wanted(),
         drain=drain_wanted(),
     )
 
@@ -123,11 +127,11 @@ def sources_far_ahead() -> list[int]:
     With MAX_CHUNKS_WAITING chunks waiting, each source that has its equal share of them pauses. The others go on, so
     that at most twice as many wait.
     """
-    waiting = Chunk.objects.filter(state__in=TO_EMBED)
-    if (total := waiting.count()) < settings.MAX_CHUNKS_WAITING:
+    to_embed = Chunk.objects.filter(state__in=TO_EMBED)
+    if (total := to_embed.count()) < settings.MAX_CHUNKS_WAITING:
         return []
     share = settings.MAX_CHUNKS_WAITING / max(1, Run.objects.active().count())
-    counted = dict(waiting.order_by().values_list("document__source").annotate(n=Count("*")))
+    counted = dict(to_embed.order_by().values_list("document__source").annotate(n=Count("*")))
     ahead = [source_id for source_id, n in counted.items() if n >= share]
     explain_wait(f"Fetching pauses: {total} chunks wait for the embedder (MAX_CHUNKS_WAITING).", source_ids=ahead)
     return ahead

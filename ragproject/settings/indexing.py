@@ -65,6 +65,14 @@ AUDIT_SECONDS = env.number(
 # How often an audit may become due: the time of the last one stands in the database, Beat stores none.
 AUDIT_LOOK_SECONDS = 60.0
 
+CONTEXT_MODEL = env.text(
+    "CONTEXT_MODEL",
+    "",
+    "Model at LLM_BASE_URL that writes a sentence of context for each new chunk, for searching only; empty: none.",
+)
+CONTEXT_REQUESTS = env.integer(
+    "CONTEXT_REQUESTS", 4, "Sentences of context asked for at once.", validate=validate.Range(1, 64)
+)
 DISPATCH_SECONDS = env.number("DISPATCH_SECONDS", 2.0, "How often waiting work is handed out.")
 MAX_DOCUMENTS_IN_FLIGHT = env.integer("MAX_DOCUMENTS_IN_FLIGHT", 64, "Documents handed out at a time.")
 MAX_CHUNKS_WAITING = env.integer("MAX_CHUNKS_WAITING", 20_000, "Chunks waiting for the model at which fetching pauses.")

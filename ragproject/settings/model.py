@@ -42,6 +42,12 @@ QUERY_DEVICE = env.text(
     "Device that embeds questions, in the web process.",
     validate=validate.Regexp(r"^(auto|cpu|mps|cuda(:\d+)?)$"),
 )
+QUERY_EMBEDDER = env.text(
+    "QUERY_EMBEDDER",
+    "web",
+    "What embeds questions: `web`, a model in each web process; or `worker`, the embedding worker between its batches.",
+    validate=validate.OneOf(["web", "worker"]),
+)
 EMBED_DTYPE = env.text(
     "EMBED_DTYPE",
     "auto",

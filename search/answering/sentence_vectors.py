@@ -21,7 +21,8 @@ from search.timings import Timings
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ingestion.embedding.embedder import Embedder
+    from search.retrieval.question_model import QuestionModel
+
 
 # 768 bytes each with 384 dimensions, 2 kB with BGE-M3's 1 024: 40 MB at most.
 VECTORS_KEPT = 20_000
@@ -58,7 +59,7 @@ def question_vectors(questions: Sequence[str]) -> npt.NDArray[np.float32]:
     return vectors_of(served.collection.spec(), served.embedder, questions)
 
 
-def vectors_of(spec: ModelSpec, embedder: Embedder, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+def vectors_of(spec: ModelSpec, embedder: QuestionModel, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """Return the dense vectors of the texts; those that are not kept yet are embedded together."""
     with _lock:
         known = {text: _vectors[spec, text] for text in texts if (spec, text) in _vectors}

@@ -17,6 +17,7 @@ from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
@@ -68,7 +69,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--here", action="store_true", help="generate them into this index, which has to be empty")
     parser.add_argument("--questions", type=int, default=96, metavar="N", help="per cell (default: %(default)s)")
     parser.add_argument("--index-kinds", action="store_true", help="kinds of dense indexes beside exact search")
-    parser.add_argument("--beside-ingest", action="store_true", help="also while an ingest runs; with --chunks")
+    parser.add_argument(
+        "--beside-ingest", type=Path, metavar="DIR", help="also while this folder is ingested; with --chunks"
+    )
     parser.add_argument("--no-peers", action="store_true", help="leave sentence-transformers out")
 
 
@@ -93,7 +96,12 @@ def run(options: Json, say: Say) -> Json:
 
 
 def on_generated_index(options: Json, say: Say) -> Json:
-    """Measure in a stack of its own with generated chunks, and beside an ingest if that is asked for."""
+    """Measure in a stack of its own with generated chunks, and beside an ingest if that is asked for.
+
+    Raises BenchmarkError when there is nothing to ingest or a process fails.
+    """
+    if options["beside_ingest"] and not options["beside_ingest"].exists():
+        raise processes.BenchmarkError(f"There is no {options['beside_ingest']}.")
     asked = ["manage.py", "benchmark", "query", "--json", "--questions", str(options["questions"])]
     extra = [name for name in ("--index-kinds", "--no-peers") if options[name[2:].replace("-", "_")]]
     with processes.own_services() as place, processes.stack(place):
@@ -101,9 +109,10 @@ def on_generated_index(options: Json, say: Say) -> Json:
         figures = processes.answer(place, *asked, *extra, "--chunks", str(options["chunks"]), "--here")
         if options["beside_ingest"]:
             say("measuring beside an ingest")
-            ingest = [sys.executable, "manage.py", "ingest", str(settings.BASE_DIR), "--json"]
-            with processes.running(ingest, place, "ingest"):
+            ingest = [sys.executable, "manage.py", "ingest", str(options["beside_ingest"].resolve()), "--json"]
+            with processes.running(ingest, place, "ingest") as ingesting:
                 figures["beside_ingest"] = processes.answer(place, *asked, "--no-peers")["cells"]
+                figures["ingest_ended_before"] = ingesting.poll() is not None
     return figures
 
 
@@ -172,9 +181,10 @@ def figures_of(cell: Cell, stages: dict[str, list[float]], refused: int) -> Json
 def beside_peer(count: int, questions: int) -> Json:
     """Embed ``count`` questions at a time with ours and with sentence-transformers, turn by turn."""
     from ingestion.benchmarks.peers import sentence_transformers
+    from ingestion.embedding.embedder import load_model
 
     collection = question_model.searched_collection()
-    ours = question_model.load(collection).embedder
+    ours = load_model(settings.QUERY_DEVICE, collection.spec())
     theirs = sentence_transformers(collection.spec(), ours.device, "float32", ours.max_tokens)
     texts = asked_texts(Cell("short", count, "peers"), count * (questions + 1))
     work: dict[str, Callable[[list[str]], object]] = {
@@ -198,7 +208,8 @@ def table(figures: Json) -> Iterator[Table]:
     title = f"Milliseconds, {figures['chunks']:,} chunks; load {load}"
     yield cells_table(title, figures["cells"])
     if beside := figures.get("beside_ingest"):
-        yield cells_table("Beside an ingest", beside)
+        ended = " that ended before: take a larger folder" if figures["ingest_ended_before"] else ""
+        yield cells_table(f"Beside an ingest{ended}", beside)
     if "peers" in figures:
         shown = Table("questions", "ours p50", "sentence-transformers p50", "ours to theirs", title="Embedding, ms")
         for each in figures["peers"]:

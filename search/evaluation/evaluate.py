@@ -88,7 +88,7 @@ class Change:
 
 
 def evaluate(
-    questions: Sequence[JudgedQuestion], *, source: str = "", modes: Iterable[str] = MODES
+    questions: Sequence[JudgedQuestion], *, source: str = "", version: str = "", modes: Iterable[str] = MODES
 ) -> Iterator[ModeResult]:
     """Yield the result of each mode."""
     names = DocumentNames()
@@ -97,7 +97,8 @@ def evaluate(
         for question in questions:
             timings = Timings()
             searched = HYBRID if mode == RERANKED else mode
-            asked = Question(question.text, OPERATOR, source, PASSAGES, searched, rerank=mode == RERANKED)
+            reranks = mode == RERANKED
+            asked = Question(question.text, OPERATOR, source, PASSAGES, searched, version=version, rerank=reranks)
             passages = retrieve(asked, timings)
             stages = timings.milliseconds()
             spent.append(stages["total"] - stages.get("load", 0.0))

@@ -58,20 +58,20 @@ class Candidates:
         return list(names)
 
 
-def tune(questions: Sequence[JudgedQuestion], *, source: str = "") -> Tuned:
+def tune(questions: Sequence[JudgedQuestion], *, source: str = "", version: str = "") -> Tuned:
     """Return the weights under which every second question finds its documents best."""
-    asked = list(ask(questions, source))
+    asked = list(ask(questions, source, version))
     choosing, reporting = asked[::2], asked[1::2] or asked
     best = max(grid(), key=lambda weights: score(choosing, weights))
     alone = {channel: score(reporting, {channel: 1.0}) for channel in CHANNELS}
     return Tuned(best, score(reporting, best), score(reporting, channel_weights()), alone)
 
 
-def ask(questions: Sequence[JudgedQuestion], source: str) -> Iterator[Candidates]:
+def ask(questions: Sequence[JudgedQuestion], source: str, version: str) -> Iterator[Candidates]:
     """Yield each question with its candidates."""
     names = DocumentNames()
     for question in questions:
-        pools = candidates(Question(question.text, OPERATOR, source))
+        pools = candidates(Question(question.text, OPERATOR, source, version=version))
         keys = {hit.key for pool in pools.values() for hit in pool}
         rows = Chunk.objects.live().filter(key__in=keys).values_list("key", "document__url")
         yield Candidates(question, pools, {key: names.of(url, question.relevant) for key, url in rows})

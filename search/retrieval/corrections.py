@@ -62,11 +62,12 @@ def corrected(question: str, frequencies: Frequencies, vocabulary: Vocabulary) -
 def is_meant(corrected: Pools, asked: Pools) -> bool:
     """Return whether the passages found for the corrected text are so much nearer to it that it is what was meant.
 
-    Where vectors of meaning are not searched, the words that it knows more count.
+    Where vectors of meaning are not searched, it is when nothing is found for the question itself.
     """
-    channel, margin = ("dense", NEARER) if "dense" in asked else (next(iter(asked), ""), 0.0)
-    best = [max((hit.score for hit in pools.get(channel, ())), default=0.0) for pools in (corrected, asked)]
-    return best[0] - best[1] > margin
+    if "dense" not in asked:
+        return any(corrected.values()) and not any(asked.values())
+    best = [max((hit.score for hit in pools.get("dense", ())), default=0.0) for pools in (corrected, asked)]
+    return best[0] - best[1] > NEARER
 
 
 def is_correctable(word: str) -> bool:

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from ingestion.embedding.embedder import Embedder, TokenIds
+    from ingestion.embedding.embedder import TokenIds
     from ingestion.types import Vectors
+    from search.retrieval.question_model import QuestionModel
 
 BATCH_QUESTIONS = 8
 # As many as two of the longest questions have, 0.1 s with the stand-in on two cores.
@@ -39,7 +40,7 @@ _model_thread = ThreadPoolExecutor(1, "query-embedder")
 class WaitingQuestion:
     """A question that is to be embedded, and the future of its vectors."""
 
-    embedder: Embedder
+    embedder: QuestionModel
     ids: TokenIds
     vectors: asyncio.Future[Vectors] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -68,7 +69,7 @@ class QuestionQueue:
 
     def __init__(self) -> None:
         self.waiting: list[WaitingQuestion] = []
-        self.kept: WeakKeyDictionary[Embedder, KeptVectors] = WeakKeyDictionary()
+        self.kept: WeakKeyDictionary[QuestionModel, KeptVectors] = WeakKeyDictionary()
         self._coming = 0
         self._changed = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
@@ -83,7 +84,7 @@ class QuestionQueue:
             self._coming -= 1
             self._changed.set()
 
-    async def embed(self, embedder: Embedder, ids: TokenIds) -> Vectors:
+    async def embed(self, embedder: QuestionModel, ids: TokenIds) -> Vectors:
         """Wait until the question has been embedded, and return its vectors. Raises what the embedder raised."""
         kept = self.kept.setdefault(embedder, KeptVectors())
         if known := kept.get(ids):
@@ -138,7 +139,7 @@ class QuestionQueue:
         return batch
 
 
-def embed_each(embedder: Embedder, ids: Sequence[TokenIds]) -> list[Vectors | BaseException]:
+def embed_each(embedder: QuestionModel, ids: Sequence[TokenIds]) -> list[Vectors | BaseException]:
     """Return the vectors of each question, or the exception that prevented them. Runs in the model's thread."""
     found: dict[int, Vectors | BaseException] = {}
     failure: BaseException | None = None

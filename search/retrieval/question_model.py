@@ -1,4 +1,4 @@
-"""Which model embeds questions in this process, and the collection that it belongs to.
+"""What embeds questions, a model in this process or a worker's, and the collection that it belongs to.
 
 In: the collection that is searched. Out: a ``ServedModel``. When another collection takes the searched one's place, its
 model loads in the background; until then this process goes on answering from the old one, which is kept for a while.
@@ -9,11 +9,12 @@ torch is imported on first use only.
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import threading
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from django.conf import settings
 from django.db import connections
@@ -27,7 +28,10 @@ from search.retrieval import model_ready
 from search.timings import Timings
 
 if TYPE_CHECKING:
-    from ingestion.embedding.embedder import Embedder
+    from collections.abc import Iterator, Sequence
+
+    from ingestion.embedding.embedder import TokenIds
+    from ingestion.types import Vectors
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +46,26 @@ class Searched(NamedTuple):
     counted_at: datetime | None
 
 
+class QuestionModel(Protocol):
+    """What embeds questions: a model in this process, or a worker's."""
+
+    max_tokens: int
+
+    def tokenise(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the token ids of each text."""
+
+    def embed_tokens(self, ids: Sequence[TokenIds]) -> Iterator[tuple[list[int], list[Vectors]]]:
+        """Yield (positions in ``ids``, their vectors)."""
+
+    def embed(self, texts: Sequence[str]) -> list[Vectors]:
+        """Return the vectors of all texts, in their order."""
+
+
 class ServedModel(NamedTuple):
-    """A collection, and its model in this process."""
+    """A collection, and what embeds questions for it."""
 
     collection: Collection
-    embedder: Embedder
+    embedder: QuestionModel
 
 
 class LoadFailure(NamedTuple):
@@ -111,16 +130,38 @@ def load(collection: Collection) -> ServedModel:
             return ServedModel(collection, _served.embedder)
         if why := recent_failure(model):
             raise ModelError(why)
-        from ingestion.embedding.embedder import load_model
-
         try:
-            embedder = load_model(settings.QUERY_DEVICE, model)
+            embedder = loaded(model)
         except ModelError as error:
             _failure = LoadFailure(model, monotonic(), str(error))
             raise
-        load_model.cache_clear()  # the one model of this process is kept here
         _served = ServedModel(collection, embedder)
+        spare_the_collector()
         return _served
+
+
+def spare_the_collector() -> None:
+    """Take what is loaded out of the garbage collector's sight.
+
+    Libraries and a model are 590 000 objects; a full collection looked through them for 0.3 s (a busy machine, niced),
+    in which this process answered nobody. What a model before this one left is collected first.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def loaded(model: ModelSpec) -> QuestionModel:
+    """Return what QUERY_EMBEDDER says: a worker's model, or one that this process loads. Raises ModelError."""
+    if settings.QUERY_EMBEDDER == "worker":
+        from search.retrieval.worker_model import WorkerModel
+
+        return WorkerModel(model)
+    from ingestion.embedding.embedder import load_model
+
+    embedder = load_model(settings.QUERY_DEVICE, model)
+    load_model.cache_clear()  # the one model of this process is kept here
+    return embedder
 
 
 def recent_failure(model: ModelSpec) -> str:

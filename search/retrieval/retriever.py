@@ -1,8 +1,9 @@
 """A question -> the passages that answer it, best first.
 
-Embeds the question in this process, with the model of the collection that is searched, asks Milvus for the candidates
-of each channel, fuses them, joins them with the Chunk rows and folds copies. ``retrieve`` runs in one thread, for
-commands; ``retrieve_queued`` waits for its turn and for the model without holding a thread, for web processes.
+Embeds the question with the model of the collection that is searched (``question_model``), asks Milvus for the
+candidates of each channel, fuses them, joins them with the Chunk rows and folds copies. ``retrieve`` runs in one
+thread, for commands; ``retrieve_queued`` waits for its turn and for the model without holding a thread, for web
+processes.
 
 pymilvus is imported on first use only.
 """

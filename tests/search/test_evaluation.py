@@ -189,6 +189,15 @@ def test_a_source_that_holds_no_answer_answers_nothing(index: None, files: dict[
     assert json.loads(out.getvalue())["hybrid"]["recall@10"] == 0.5
 
 
+def test_a_version_is_searched_where_one_is_named(index: None, files: dict[str, Path]) -> None:
+    Source.objects.filter(name="Site").update(product="guide", version="2.0")
+    Source.objects.filter(name="Handbook").update(product="guide", version="1.0")
+    for version, recall in (("", 0.5), ("1.0", 0.5), ("all", 1.0)):
+        out = StringIO()
+        call_command("evaluate", **files, version=version, json=True, stdout=out, stderr=StringIO())
+        assert json.loads(out.getvalue())["hybrid"]["recall@10"] == recall
+
+
 @pytest.mark.usefixtures("rows")
 def test_files_that_do_not_fit_together_are_refused(files: dict[str, Path], tmp_path: Path) -> None:
     other = write(tmp_path / "other.tsv", "1\tx\t1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import threading
 import time
@@ -40,6 +41,8 @@ def ask(text: str, **options: object) -> list[Passage]:
 
 class FakeStore:
     """Answers with keys in a fixed order; remembers what it was asked."""
+
+    name = "documents"
 
     def __init__(self, keys: list[str]) -> None:
         self.keys = keys
@@ -231,6 +234,15 @@ def test_threads_load_one_model_once(db: None, fake_model: FakeModel) -> None:
         thread.join()
     assert fake_model.tried == [row.spec()]
     assert fake_model.overlaps == 0
+
+
+def test_full_collections_do_not_look_through_what_is_loaded(db: None, fake_model: FakeModel) -> None:
+    gc.unfreeze()
+    try:
+        question_model.load(collection("a", active=True))
+        assert gc.get_freeze_count() > 10 * sum(map(len, map(gc.get_objects, range(3))))
+    finally:
+        gc.unfreeze()
 
 
 def test_a_model_that_failed_is_not_tried_again_at_once(db: None, fake_model: FakeModel) -> None:

@@ -205,6 +205,8 @@ def estimate_lines(found: Estimate) -> Iterator[str]:
     more = "" if found.complete else " at least (links lead to more)"
     yield f"  pages    {found.pages}{more}; for example {', '.join(found.examples)}"
     yield f"  chunks   about {found.chunks}, {found.tokens} tokens, from {found.sampled} pages read"
+    if found.described:
+        yield f"  context  {found.described} sentences by CONTEXT_MODEL, which reads {found.described_tokens} tokens"
     yield f"  minutes  about {found.minutes} ({found.slowest} is the slowest part)"
     yield from (f"  note     {note}" for note in found.notes)
     yield f"  sample   {found.sample.title}"

@@ -27,13 +27,13 @@ SUSPECTS_AT_A_TIME = {1: 64, 2: 8}
 ALONE_ATTEMPTS = len(SUSPECTS_AT_A_TIME) + 2
 DIED = "The embedding worker died each time it held this chunk. Look at its text, then use “ingest now”."
 # Of the document only what a record needs: its Markdown may be megabytes.
-FIELDS = ("key", "digest", "position", "text", "heading", "tokens", "state", "owner", "attempts")
+FIELDS = ("key", "digest", "position", "text", "heading", "context", "tokens", "state", "owner", "attempts")
 DOCUMENT_FIELDS = ("source_id", "run_id", "url", "title")
 
 
 def waiting() -> ChunkQuerySet:
-    """Return the chunks that wait for the embedder."""
-    return Chunk.objects.filter(state=Chunk.State.WAITING)
+    """Return the chunks that wait for the embedder, without those that want a sentence of context first."""
+    return Chunk.objects.filter(state=Chunk.State.WAITING, context_wanted=False)
 
 
 def work_left() -> bool:

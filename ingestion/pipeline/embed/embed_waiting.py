@@ -22,7 +22,7 @@ from ingestion.coordination.device import device_id
 from ingestion.embedding.embedder import load_model
 from ingestion.environment_faults import fault_behind
 from ingestion.exceptions import DeviceFailed, EnvironmentFault, ModelError
-from ingestion.pipeline.embed import claims, time_slice
+from ingestion.pipeline.embed import answer_questions, claims, time_slice
 from ingestion.pipeline.embed.device_health import is_resting, pause, report_state
 from ingestion.pipeline.embed.time_slice import TimeSlice
 from ingestion.pipeline.state.collections import adopt, change_wanted
@@ -61,7 +61,8 @@ def embed_waiting(delivered: Callable[[], object] = lambda: None) -> bool:
     """
     global _fault
     try:
-        if not (claims.work_left() or change_wanted()) or is_resting() or _fault.is_recent():
+        wanted = claims.work_left() or change_wanted() or answer_questions.wanted()
+        if not wanted or is_resting() or _fault.is_recent():
             return False
         return load_and_embed(delivered)
     except (EnvironmentFault, OSError, DatabaseError) as error:
@@ -86,6 +87,7 @@ def load_and_embed(delivered: Callable[[], object]) -> bool:
     embedder = load_model(settings.EMBED_DEVICE)
     _fault = Fault()
     report_state("idle", model=settings.EMBED_MODEL, reason="")
+    answer_questions.start(embedder)
     collection = adopt()
     claims.abandoned().back_to_waiting()  # the attempt counts: the process that held them may have died of them
     claims.fail_exhausted()

@@ -57,6 +57,7 @@ def storable_record(embedded: Embedded, collection: str) -> EmbeddedChunk | None
         text=chunk.text,
         vectors=embedded.vectors,
         collection=collection,
+        context=chunk.context,
     )
     try:
         codec.check(record)

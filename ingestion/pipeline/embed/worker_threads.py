@@ -112,7 +112,7 @@ class EmbeddingThreads:
             if chunk.digest not in known:
                 by_text[chunk.digest or chunk.key].append(chunk)
         groups = list(by_text.values())
-        texts = [embedding_text(first.heading, first.text) for first, *_ in groups]
+        texts = [embedding_text(first.heading, first.text, first.context) for first, *_ in groups]
         return groups, self.embedder.tokenise(texts) if texts else []
 
     def _compute(self, window: Window, prepared: Future[tuple[Groups, list[TokenIds]]]) -> None:

@@ -250,7 +250,8 @@ def readable(records: Sequence[bytes], store: VectorStore) -> list[EmbeddedChunk
             chunk = codec.unpack(record)
             if chunk.collection in ("", store.name):
                 codec.require_dimension(chunk, store.dimension)
-                chunks.append(replace(chunk, words=chunk_weights(chunk.text, chunk.heading, chunk.title)))
+                read = f"{chunk.context}\n{chunk.text}"
+                chunks.append(replace(chunk, words=chunk_weights(read, chunk.heading, chunk.title)))
         except BadRecord as error:
             logger.error("a buffered record is unusable: %s", error)
             dead_letters.bury(record, str(error))

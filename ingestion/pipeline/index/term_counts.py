@@ -44,10 +44,10 @@ def recount_if_due() -> bool:
 def recount(chunks: int) -> None:
     """Count the terms of the rows, of which there are ``chunks``, and store the result."""
     restricted = set(SourceReader.objects.values_list("source", flat=True))
-    fields = ("text", "heading", "document__title", "document__source")
+    fields = ("text", "context", "heading", "document__title", "document__source")
     held, counter = [], VocabularyCounter()
-    for text, heading, title, source in sample(chunks).values_list(*fields).iterator(chunk_size=ROWS_AT_ONCE):
-        held.append(chunk_weights(text, heading, title).terms)
+    for text, context, heading, title, source in sample(chunks).values_list(*fields).iterator(chunk_size=ROWS_AT_ONCE):
+        held.append(chunk_weights(f"{context}\n{text}", heading, title).terms)
         if source not in restricted:  # everybody may see a correction
             counter.add(f"{heading}\n{text}")
     terms, counts = np.unique(np.concatenate([np.empty(0, np.uint32), *held]), return_counts=True)

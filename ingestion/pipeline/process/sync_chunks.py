@@ -10,6 +10,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
+from django.conf import settings
+
 from ingestion.models import Chunk, Document
 from ingestion.pipeline.state.fingerprints import embedding_digest
 from ingestion.types import TextChunk, embedding_text
@@ -28,7 +30,8 @@ def reconcile(document: Document, chunks: Sequence[TextChunk]) -> bool:
         row = stored.get(key)
         if row is None:
             digest = embedding_digest(chunk.heading, chunk.shown)
-            row = Chunk(document=document, key=key, digest=digest, text=chunk.shown)
+            wanted_context = bool(settings.CONTEXT_MODEL)
+            row = Chunk(document=document, key=key, digest=digest, text=chunk.shown, context_wanted=wanted_context)
             fresh.append(row)
         else:
             kept.append(row)

@@ -12,6 +12,7 @@ from ingestion.buffer import dead_letters
 from ingestion.coordination import circuit_breaker, heartbeat, redis_client
 from ingestion.exceptions import BufferUnavailable
 from ingestion.models import Chunk, Run
+from ingestion.pipeline.describe.describe_waiting import pause_reason
 from ingestion.pipeline.index.completeness import shortfall
 from ingestion.pipeline.state.transitions import TO_EMBED
 from ragproject.embedded.restarts import unstable_processes
@@ -77,6 +78,14 @@ def _failing_services() -> Iterator[str]:
     """Yield alerts about Milvus, the embedding workers, and records that cannot be stored."""
     if outage := circuit_breaker.current():
         yield str(outage)
+    if reason := pause_reason():
+        yield f"Chunks wait for their sentences of context: {reason}"
+    without = Chunk.objects.live().exclude(context_error="")
+    if settings.CONTEXT_MODEL and (first := without.values_list("context_error", flat=True).first()):
+        yield (
+            f"{without.count()} chunks are searched without a sentence of context ({first}) `manage.py context --retry "
+            "--apply` asks for them again."
+        )
     if missing := shortfall():
         yield missing
     workers = heartbeat.workers()

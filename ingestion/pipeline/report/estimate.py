@@ -12,6 +12,7 @@ from itertools import islice
 
 from django.conf import settings
 
+from ingestion.context.sentence import TOKENS_AROUND
 from ingestion.exceptions import PermanentError, SourceError
 from ingestion.models import Source
 from ingestion.pipeline.report.preview import fetch_and_extract, split_into_chunks
@@ -46,6 +47,8 @@ class Estimate:
     sampled: int  # pages that were read
     chunks: int
     tokens: int
+    described: int  # sentences of context that CONTEXT_MODEL is asked for
+    described_tokens: int  # which it reads for them, at most
     minutes: float
     slowest: str  # what the minutes are spent with: "fetching politely" or "embedding"
     notes: tuple[str, ...]  # what was left out, and why pages of the sample could not be read
@@ -77,6 +80,8 @@ def estimate(spec: SourceSpec) -> Estimate:
     fetching = pages * delay if spec.kind in Source.WEB else 0.0
     embedding = tokens / (embedding_rate() or ASSUMED_TOKENS_PER_SECOND)
     first = samples[0].extracted
+    chunks = round(pages * sum(page.chunks for page in samples) / len(samples))
+    described = chunks if settings.CONTEXT_MODEL else 0
     return Estimate(
         target=spec.target,
         kind=spec.kind,
@@ -84,8 +89,10 @@ def estimate(spec: SourceSpec) -> Estimate:
         complete=listing.complete,
         examples=tuple(islice(known, EXAMPLES)),
         sampled=len(samples),
-        chunks=round(pages * sum(page.chunks for page in samples) / len(samples)),
+        chunks=chunks,
         tokens=tokens,
+        described=described,
+        described_tokens=described and tokens + described * TOKENS_AROUND,
         minutes=round(max(fetching, embedding) / 60, 1),
         slowest="fetching politely" if fetching > embedding else "embedding",
         notes=(*listing.notes, *failures),

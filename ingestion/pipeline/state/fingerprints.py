@@ -7,6 +7,7 @@ import json
 
 from django.conf import settings
 
+from ingestion.context.sentence import PROMPT_VERSION
 from ingestion.models import Source
 from ingestion.types import Extracted, Page, embedding_text
 
@@ -35,9 +36,19 @@ def text_hash(title: str, extracted: Extracted) -> str:
     return digest(title, extracted.markdown, json.dumps(extracted.anchors, sort_keys=True))
 
 
-def embedding_digest(heading: str, text: str) -> str:
+def embedding_digest(heading: str, text: str, context: str = "") -> str:
     """Return the fingerprint of what the model reads of a chunk: equal ones have equal vectors."""
-    return digest(embedding_text(heading, text))
+    return digest(embedding_text(heading, text, context))
+
+
+def context_model() -> str:
+    """Return the fingerprint of what writes sentences of context now; empty: nothing does."""
+    return digest(settings.CONTEXT_MODEL, PROMPT_VERSION) if settings.CONTEXT_MODEL else ""
+
+
+def context_key(title: str, heading: str, text: str) -> str:
+    """Return the fingerprint of what a sentence of context is made of."""
+    return digest(context_model(), title, heading, text)
 
 
 def digest(*parts: str) -> str:

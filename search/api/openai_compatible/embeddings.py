@@ -23,8 +23,9 @@ from search.retrieval.question_model import searched_collection, served_model
 from search.timings import Timings
 
 if TYPE_CHECKING:
-    from ingestion.embedding.embedder import Embedder, TokenIds
+    from ingestion.embedding.embedder import TokenIds
     from ingestion.types import FloatArray
+    from search.retrieval.question_model import QuestionModel
 
 # No token of a text is longer on average; what is, is refused before it is tokenised.
 CHARS_PER_TOKEN = 40
@@ -42,7 +43,7 @@ async def embed(texts: list[str], model: str, caller: Caller) -> tuple[list[Floa
     return found, sum(map(len, ids))
 
 
-def prepare(texts: list[str], model: str) -> tuple[Embedder, list[TokenIds]]:
+def prepare(texts: list[str], model: str) -> tuple[QuestionModel, list[TokenIds]]:
     """Return the model and the tokens of each text.
 
     Raises RequestRefused for a text that is longer than any chunk of the index.

@@ -10,13 +10,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from ingestion.exceptions import IngestionError
 from ingestion.types import Json
+from ragproject.commands import VersionedCommand
 from search.evaluation import evaluate as evaluation
 from search.evaluation.beir import FILES, evaluated
 from search.evaluation.evaluate import RERANKED
@@ -30,7 +31,7 @@ NESTED = ("intervals", "kinds", "sources")
 WIDTH = 160
 
 
-class Command(BaseCommand):
+class Command(VersionedCommand):
     help = "Measure retrieval on queries with known answers, in BEIR's formats or in those of the project's own set."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         parser.add_argument("--queries", type=Path, default=DJANGO, help=help_queries)
         parser.add_argument("--qrels", type=Path, help="lines of query-id, corpus-id, relevance (tabs)")
         parser.add_argument("--source", default="", help="the name of the one source to search")
+        parser.add_argument("--version", default="", help="of the product, or all (default: the newest)")
         parser.add_argument("--tune", action="store_true", help="find the channels' weights (SEARCH_WEIGHTS)")
         parser.add_argument("--rerank", action="store_true", help="also with the configured reranker (RERANKER)")
         parser.add_argument("--save", type=Path, help="write what each question achieved to this file")
@@ -65,13 +67,13 @@ class Command(BaseCommand):
             return figures
         questions = read_set(options["queries"], options["qrels"])
         if options["tune"]:
-            return tuned(questions, options["source"], say)
+            return tuned(questions, options, say)
         return self.measured(questions, options, say)
 
     def measured(self, questions: Sequence[JudgedQuestion], options: Json, say: Callable[[str], object]) -> Json:
         """Measure every mode, save and compare. Raise CommandError where the baseline was better."""
         modes = [*MODES, RERANKED] if options["rerank"] else MODES
-        results = list(evaluation.evaluate(questions, source=options["source"], modes=modes))
+        results = list(evaluation.evaluate(questions, **searched(options), modes=modes))
         sources = sources_of(questions)
         figures = {result.mode: result.figures(questions, sources) for result in results}
         say(shown(figures))
@@ -94,6 +96,11 @@ def passed_on(options: Json) -> list[str]:
     return [*flags, *chain(*files)]
 
 
+def searched(options: Json) -> dict[str, str]:
+    """Return where the questions are searched."""
+    return {"source": options["source"], "version": options["version"]}
+
+
 def shown(figures: Json) -> str:
     """Return the tables for people: every mode, and below it its kinds of questions and its sources."""
     modes = {mode: found for mode, found in figures.items() if "intervals" in found}
@@ -113,9 +120,9 @@ def with_interval(name: str, value: float, found: Json) -> str:
     return f"{value:g}" if low is None else f"{value:g}\n{low:g}–{high:g}"
 
 
-def tuned(questions: Sequence[JudgedQuestion], source: str, say: Callable[[str], object]) -> Json:
+def tuned(questions: Sequence[JudgedQuestion], options: Json, say: Callable[[str], object]) -> Json:
     """Find the weights, print and return them with what they are worth."""
-    found = tune(questions, source=source)
+    found = tune(questions, **searched(options))
     setting = ",".join(f"{weight:g}" for weight in found.weights.values())
     say(f"SEARCH_WEIGHTS={setting}")
     say(f"nDCG@10 on the half that did not choose: {found.chosen:g}; with the present weights {found.present:g}")

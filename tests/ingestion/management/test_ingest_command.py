@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from pytest_django import Settings
 
+from ingestion.context.sentence import TOKENS_AROUND
 from ingestion.management.commands.ingest import Command
 from ingestion.models import Chunk, Document, Run, Source
 from tests.support.rows import make_chunk, make_document, make_source
@@ -49,6 +51,18 @@ def test_a_dry_run_for_people_names_pages_and_shows_text(folder: Path) -> None:
 def test_a_dry_run_counts_what_the_options_leave(folder: Path) -> None:
     assert json.loads(ingest(folder, "--dry-run", "--json", "--include", "1*.md"))["pages"] == 11
     assert json.loads(ingest(folder, "--dry-run", "--json", "--max-pages", 7))["pages"] == 7
+
+
+def test_a_dry_run_counts_what_a_language_model_would_read(folder: Path, settings: Settings) -> None:
+    figures = json.loads(ingest(folder, "--dry-run", "--json"))
+    assert (figures["described"], figures["described_tokens"]) == (0, 0) and "context" not in ingest(
+        folder, "--dry-run"
+    )
+    settings.CONTEXT_MODEL = "writer"
+    figures = json.loads(ingest(folder, "--dry-run", "--json"))
+    assert figures["described"] == figures["chunks"]
+    assert figures["described_tokens"] == figures["tokens"] + figures["chunks"] * TOKENS_AROUND
+    assert f"context  {figures['chunks']} sentences by CONTEXT_MODEL" in ingest(folder, "--dry-run")
 
 
 def test_a_dry_run_of_nothing_fails_and_says_why_but_looks_at_the_others(folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("ingestion", "0009_readers_pauses_notifications"),
+        ("ingestion", "0010_context_sentences"),
     ]
 
     operations = [

@@ -1,0 +1,1 @@
+"""A chunk and its document → a sentence that places it there, by a language model."""

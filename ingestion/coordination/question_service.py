@@ -1,0 +1,117 @@
+"""Token ids of questions → their vectors, by the model of an embedding worker: requests and replies through Redis.
+
+Both sides: a worker says that it serves (``serve``), takes requests and replies; another process asks. Nothing is kept:
+a request that nobody takes and a reply that nobody reads are gone after seconds. Does not know what embeds.
+
+Raises NobodyAnswers on the asking side, BufferUnavailable on the other.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import astuple
+from time import monotonic, time
+
+import msgspec
+import numpy as np
+from django.conf import settings
+
+from ingestion.coordination.redis_client import available
+from ingestion.exceptions import BufferUnavailable, NobodyAnswers
+from ingestion.types import IndexArray, ModelSpec, Vectors
+
+# A worker that serves says so more often than this.
+ALIVE_SECONDS = 6
+# Redis is asked again after this, before the connection's own time-out.
+LOOK_SECONDS = 1.0
+# Sixty-four sentences take the stand-in 0.3 s on two cores; beside an ingest three times as long.
+WAIT_SECONDS = 3.0
+
+
+class Request(msgspec.Struct, array_like=True, frozen=True):
+    """Texts as token ids (little-endian uint32). After the time ``until`` nobody waits for the reply."""
+
+    id: str
+    until: float
+    texts: list[bytes]
+
+
+class Reply(msgspec.Struct, array_like=True, frozen=True):
+    """The dense vector, term ids and weights of each text; or why there are none."""
+
+    vectors: list[tuple[bytes, bytes, bytes]] = []
+    error: str = ""
+
+
+def served() -> ModelSpec | None:
+    """Return the model by which a worker answers questions now, if one does."""
+    with available() as client:
+        found = client.get(key("service"))
+    return ModelSpec(*msgspec.msgpack.decode(found)) if found else None
+
+
+def serve(model: ModelSpec) -> None:
+    """Say that this worker answers questions with this model."""
+    with available() as client:
+        client.set(key("service"), msgspec.msgpack.encode(astuple(model)), ex=ALIVE_SECONDS)
+
+
+def ask(model: ModelSpec, texts: Sequence[IndexArray]) -> list[Vectors]:
+    """Return the vectors of texts by this model. Raises NobodyAnswers, with the worker's words if it has any."""
+    ends_at = monotonic() + WAIT_SECONDS
+    request = Request(uuid.uuid4().hex, time() + WAIT_SECONDS, [ids.astype("<u4").tobytes() for ids in texts])
+    try:
+        if served() != model:
+            raise NobodyAnswers(f"No embedding worker answers questions with {model.path}.")
+        with available() as client:
+            client.rpush(key("questions"), msgspec.msgpack.encode(request))
+            client.expire(key("questions"), ALIVE_SECONDS)
+            found = None
+            while found is None and monotonic() < ends_at:
+                found = client.blpop([key(request.id)], timeout=look_seconds())
+    except BufferUnavailable as error:
+        raise NobodyAnswers(str(error)) from error
+    if found is None:
+        raise NobodyAnswers(f"The embedding worker did not answer within {WAIT_SECONDS:g} s.")
+    reply = msgspec.msgpack.decode(found[1], type=Reply)
+    if reply.error or len(reply.vectors) != len(texts):
+        raise NobodyAnswers(f"The embedding worker failed: {reply.error or 'it left texts out'}")
+    return [
+        Vectors(np.frombuffer(dense, "<f4"), np.frombuffer(ids, "<u4"), np.frombuffer(weights, "<f4"))
+        for dense, ids, weights in reply.vectors
+    ]
+
+
+def next_request() -> Request | None:
+    """Wait a moment for a request that somebody waits for, and return it."""
+    with available() as client:
+        found = client.blpop([key("questions")], timeout=look_seconds())
+    request = msgspec.msgpack.decode(found[1], type=Request) if found else None
+    return request if request and time() < request.until else None
+
+
+def token_ids(request: Request) -> list[IndexArray]:
+    """Return the token ids of a request's texts."""
+    return [np.frombuffer(text, "<u4") for text in request.texts]
+
+
+def reply(request: Request, vectors: Sequence[Vectors] = (), error: str = "") -> None:
+    """Send the vectors of a request, or say why there are none."""
+    packed = [
+        (v.dense.astype("<f4").tobytes(), v.indices.astype("<u4").tobytes(), v.weights.astype("<f4").tobytes())
+        for v in vectors
+    ]
+    with available() as client:
+        client.rpush(key(request.id), msgspec.msgpack.encode(Reply(packed, error)))
+        client.expire(key(request.id), ALIVE_SECONDS)
+
+
+def look_seconds() -> float:
+    """Return how long one request to Redis may wait for an answer."""
+    return min(LOOK_SECONDS, settings.SERVICE_TIMEOUT_SECONDS / 2)
+
+
+def key(name: str) -> str:
+    """Return the Redis key of the requests, of the service, or of a reply."""
+    return f"{settings.EMBEDDINGS_KEY}:questions:{name}"
