@@ -32,7 +32,7 @@ from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, IngestionError, ModelError
 from ingestion.models import Chunk, Collection
 from ingestion.types import Hit, ModelSpec, Vectors
-from ragproject import span_attributes
+from ragproject import span_attributes, tracing
 from search.exceptions import IndexIncomplete, NothingIndexed
 from search.questions import Passage, Question
 from search.retrieval import model_ready, query_embedder, reranker
@@ -121,9 +121,10 @@ async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]
 
 
 def describe_embedding(stage: Stage, prepared: PreparedQuestion) -> None:
-    """Say in the trace by which model how many tokens are embedded."""
-    collection, tokens = prepared.served.collection, sum(map(len, prepared.ids))
-    stage.describe(span_attributes.embedding(collection.model, tokens, collection.dimension))
+    """Say in the trace, if there is one, by which model how many tokens are embedded."""
+    if tracing.recording():
+        collection, tokens = prepared.served.collection, sum(map(len, prepared.ids))
+        stage.describe(span_attributes.embedding(collection.model, tokens, collection.dimension))
 
 
 def prepare(question: Question, timings: Timings) -> PreparedQuestion:
@@ -220,7 +221,8 @@ def search(
     reranks = question.rerank and question.mode == HYBRID and reranker.configured()
     while True:
         with timings.stage("search") as stage:
-            stage.describe(span_attributes.retrieval(store.name, depth))
+            if tracing.recording():
+                stage.describe(span_attributes.retrieval(store.name, depth))
             pools = store.search(list(queries.values()), limit=depth, **where)
         with timings.stage("fuse"):
             for candidate in ranking(dict(zip(queries, pools, strict=True)), question.mode):
