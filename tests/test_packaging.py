@@ -142,7 +142,8 @@ def test_it_takes_the_images_versions_from_the_pins(image: str) -> None:
     ("image", "code"),
     [
         ("web", "import ragproject.asgi; from django.urls import get_resolver; get_resolver().url_patterns"),
-        ("gpu-worker", "from ragproject.celery import app; app.loader.import_default_modules()"),
+        ("base", "from ragproject.celery import app; app.loader.import_default_modules()"),
+        ("base", "from django.core.management import call_command; call_command('check')"),
         ("gpu-worker", "import ingestion.embedding.embedder, ingestion.embedding.int8_encoder"),
     ],
 )
