@@ -3,7 +3,8 @@
 #   make demo [PAGES=all]   Django's documentation through the whole system, three questions, figures
 #   make up [DEMO=1]        the site, in the foreground (DEMO=1: with the demo's data and model)
 #   make test [FAST=1]      the tests (FAST=1: without services, processes and a browser; COVERAGE=1: with a report;
-#                           DATABASE=postgres: on Debian's PostgreSQL, which is started, or on the one at a URL)
+#                           DATABASE=postgres: on Debian's PostgreSQL, which is started, or on the one at a URL;
+#                           ROWS=1: those that use the database, a fifth of all)
 #   make lint               format, lint, imports, types         make audit   known vulnerabilities
 #   make sbom               sbom.json: every installed package with its version and licence (CycloneDX)
 #   make setup              environment and pinned installs only
@@ -15,7 +16,7 @@ PAGES ?= 90
 PIP_ARGS ?=
 # Each has a Redis, a Milvus and a model of its own, 2 GB together; the tests wait more than they compute.
 TEST_PROCESSES ?= 2
-TEST_ARGS := $(if $(FAST),--fast) $(if $(COVERAGE),--cov=ingestion --cov=search --cov=ragproject --cov-report=term:skip-covered)
+TEST_ARGS := $(if $(FAST),--fast) $(if $(ROWS),--rows) $(if $(COVERAGE),--cov=ingestion --cov=search --cov=ragproject --cov-report=term:skip-covered)
 DEMO_ENV := DATA_DIR=var/demo EMBED_MODEL=stand-in
 
 .PHONY: setup demo up test lint audit sbom clean
