@@ -3,8 +3,10 @@
 #   make demo [PAGES=all]   Django's documentation through the whole system, three questions, figures
 #   make up [DEMO=1]        the site, in the foreground (DEMO=1: with the demo's data and model)
 #   make test [FAST=1]      the tests (FAST=1: without services, processes and a browser; COVERAGE=1: with a report;
-#                           DATABASE=postgres: on Debian's PostgreSQL, which is started, or on the one at a URL)
+#                           DATABASE=postgres: on Debian's PostgreSQL, which is started, or on the one at a URL;
+#                           ROWS=1: those that use the database, a fifth of all)
 #   make lint               format, lint, imports, types         make audit   known vulnerabilities
+#   make sbom               sbom.json: every installed package with its version and licence (CycloneDX)
 #   make setup              environment and pinned installs only
 
 PYTHON ?= python3
@@ -14,10 +16,10 @@ PAGES ?= 90
 PIP_ARGS ?=
 # Each has a Redis, a Milvus and a model of its own, 2 GB together; the tests wait more than they compute.
 TEST_PROCESSES ?= 2
-TEST_ARGS := $(if $(FAST),--fast) $(if $(COVERAGE),--cov=ingestion --cov=search --cov=ragproject --cov-report=term:skip-covered)
+TEST_ARGS := $(if $(FAST),--fast) $(if $(ROWS),--rows) $(if $(COVERAGE),--cov=ingestion --cov=search --cov=ragproject --cov-report=term:skip-covered)
 DEMO_ENV := DATA_DIR=var/demo EMBED_MODEL=stand-in
 
-.PHONY: setup demo up test lint audit clean
+.PHONY: setup demo up test lint audit sbom clean
 
 setup: $(VENV)/.setup
 
@@ -47,10 +49,14 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/Dockerfile
 	$(BIN)/mypy
 
 audit: $(VENV)/.dev
 	$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip
 
+sbom: $(VENV)/.dev
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json $(BIN)/python
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf sbom.json $(VENV) .mypy_cache .pytest_cache .ruff_cache

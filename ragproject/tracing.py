@@ -61,12 +61,17 @@ def stop(**_: Any) -> None:
         cast(Any, trace.get_tracer_provider()).shutdown()  # the API's own provider, unlike the SDK's, sends nothing
 
 
+def recording() -> bool:
+    """Return whether the current request or task is recorded, so that its steps are worth describing."""
+    return get_current_span().is_recording()
+
+
 def begin_step(name: str, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None) -> Span:
     """Return a span below the current one, which its caller ends.
 
     It does not become the current one: a generator's step spans what its reader does between two items.
     """
-    if not get_current_span().is_recording():
+    if not recording():
         return INVALID_SPAN
     return tracer.start_span(name, kind=kind, attributes=attributes)
 
@@ -103,9 +108,8 @@ def note_failure(span: Span, kind: str) -> None:
 
 def past_step(name: str, seconds: float, attributes: Attributes) -> None:
     """Record a step of the current task that took so many seconds and has just ended."""
-    if get_current_span().is_recording():
-        now = time.time_ns()
-        tracer.start_span(name, start_time=now - int(seconds * 1e9), attributes=attributes).end(now)
+    now = time.time_ns()
+    tracer.start_span(name, start_time=now - int(seconds * 1e9), attributes=attributes).end(now)
 
 
 def name_request(method: str, route: str) -> None:

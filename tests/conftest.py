@@ -46,19 +46,28 @@ pytest_plugins = ["tests.support.search_fixtures", "tests.support.site_fixtures"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="only tests without services, processes and a browser")
+    parser.addoption("--rows", action="store_true", help="only tests that use the database")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--fast"):
-        return
-    slow = [item for item in items if is_slow(item)]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in set(slow)]
+    left_out = {
+        item
+        for item in items
+        if (config.getoption("--fast") and is_slow(item)) or (config.getoption("--rows") and not uses_rows(item))
+    }
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
 
 
 def is_slow(item: pytest.Item) -> bool:
     markers = {marker.name for marker in item.iter_markers()}
     return bool(SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())) or SLOW_MARKERS & markers)
+
+
+def uses_rows(item: pytest.Item) -> bool:
+    marked = any(item.get_closest_marker(name) for name in ("django_db", "e2e", "browser"))
+    return marked or not {"db", "transactional_db"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 300.0, every: float = 0.1) -> None:

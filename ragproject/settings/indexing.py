@@ -86,3 +86,17 @@ LEASE_SECONDS = env.integer(
 PAGE_TIME_LIMIT_SECONDS = env.integer("PAGE_TIME_LIMIT_SECONDS", 90, "Time limit of one page in a CPU worker.")
 # A listing may read a hundred sitemaps, one after the other.
 LIST_TIME_LIMIT_SECONDS = env.integer("LIST_TIME_LIMIT_SECONDS", 300, "Time limit of listing a source.")
+
+# What `manage.py estimate` makes of its seconds and bytes, in a currency of yours.
+PRICE_GPU_HOUR = env.number(
+    "PRICE_GPU_HOUR",
+    0.0,
+    "Price of an hour of the embedding device, for `manage.py estimate`.",
+    validate=validate.Range(0),
+)
+PRICE_CPU_HOUR = env.number(
+    "PRICE_CPU_HOUR", 0.0, "Price of an hour of a core that fetches and cuts.", validate=validate.Range(0)
+)
+PRICE_GB_MONTH = env.number(
+    "PRICE_GB_MONTH", 0.0, "Price of a gigabyte in Milvus for a month.", validate=validate.Range(0)
+)

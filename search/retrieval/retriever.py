@@ -26,7 +26,7 @@ from ingestion.exceptions import CollectionMissing
 from ingestion.models import Chunk
 from ingestion.types import Hit, Vectors
 from ingestion.words.weights import Frequencies
-from ragproject import span_attributes
+from ragproject import span_attributes, tracing
 from search.access.fair_queue import process_queues, to_its_end
 from search.exceptions import IndexIncomplete
 from search.questions import Passage, Question
@@ -102,9 +102,10 @@ async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]
 
 
 def describe_embedding(stage: Stage, prepared: PreparedQuestion) -> None:
-    """Say in the trace by which model how many tokens are embedded."""
-    collection, tokens = prepared.served.collection, sum(map(len, prepared.ids))
-    stage.describe(span_attributes.embedding(collection.model, tokens, collection.dimension))
+    """Say in the trace, if there is one, by which model how many tokens are embedded."""
+    if tracing.recording():
+        collection, tokens = prepared.served.collection, sum(map(len, prepared.ids))
+        stage.describe(span_attributes.embedding(collection.model, tokens, collection.dimension))
 
 
 def prepare(question: Question, timings: Timings) -> PreparedQuestion:
@@ -197,7 +198,8 @@ def search(
     confirmed = ConfirmedHits(question.caller, 2 * question.limit + SPARE_HITS)
     while True:
         with timings.stage("search") as stage:
-            stage.describe(span_attributes.retrieval(store.name, depth))
+            if tracing.recording():
+                stage.describe(span_attributes.retrieval(store.name, depth))
             pools = store.search(list(asked.values()), limit=depth, **asdict(selection))
         with timings.stage("fuse"):
             found = dict(zip(asked, pools, strict=True))

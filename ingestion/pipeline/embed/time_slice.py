@@ -180,9 +180,10 @@ class TimeSlice:
             EMBED.observe(finished.seconds, self.threads.embedder.device)
             EMBEDDED_CHUNKS.add(len(made))
             EMBEDDED_TOKENS.add(tokens)
-            documents = (chunk.document_id for chunk in made)
-            did = span_attributes.embedding(self.collection.model, tokens, self.collection.dimension, documents)
-            tracing.past_step(did.name, finished.seconds, did.attributes)
+            if tracing.recording():
+                documents = (chunk.document_id for chunk in made)
+                did = span_attributes.embedding(self.collection.model, tokens, self.collection.dimension, documents)
+                tracing.past_step(did.name, finished.seconds, did.attributes)
         if finished.refused:
             push_vectors.refuse(finished.refused, finished.reason)
         if finished.error:
