@@ -89,7 +89,9 @@ def runs_already(url: str) -> bool:
     if socket_path(url) or not parts.port:
         return False
     try:
-        socket.create_connection((parts.hostname or "", parts.port), PROBE_SECONDS).close()
+        with socket.create_connection((parts.hostname or "", parts.port), PROBE_SECONDS) as probe:
+            if probe.getsockname() == probe.getpeername():  # a port that nobody listens on can be given to its caller
+                return False
         found = listener(parts.port)
         program = Path(found.exe()) if found else Path()
     except OSError:
