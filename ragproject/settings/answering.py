@@ -105,9 +105,10 @@ SEARCHES_PER_CLIENT = env.integer(
     "Searches of one client that run at once; its others wait for their turn.",
     validate=validate.Range(1),
 )
+# Twenty coding assistants behind one address may all ask in the same moment.
 QUESTIONS_WAITING_PER_CLIENT = env.integer(
     "QUESTIONS_WAITING_PER_CLIENT",
-    16,
+    24,
     "Questions of one client that may wait for a search, per web process.",
     validate=validate.Range(1),
 )

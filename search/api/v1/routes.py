@@ -19,8 +19,8 @@ from search.api.v1.schemas import Problem
 DESCRIPTION = """Find passages, have questions answered, read documents, and run sources.
 
 Send a key as `Authorization: Bearer rag_…`; `manage.py apikey create NAME` and the admin make them. Errors are problems
-by RFC 9457. Every response names its request in `X-Request-ID`. When there were too many requests, a 429 says in
-`Retry-After` how many seconds to wait."""
+by RFC 9457. Every response names its request in `X-Request-ID`. When there were too many requests, a 429 (of yours) or
+503 (of all) says in `Retry-After` how many seconds to wait; who asks sooner is told so again."""
 
 
 class Api(NinjaAPI):

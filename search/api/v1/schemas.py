@@ -96,7 +96,7 @@ class NoticeOut(Schema):
 
 
 class AnswerOut(Schema):
-    """An answer in Markdown, whose [1] are the numbers of its passages."""
+    """An answer in Markdown, whose [1] are the numbers of its passages; images and HTML in it are text."""
 
     id: str = Field(description="What `/feedback` calls it; empty where answers are not kept.")
     answer: str
