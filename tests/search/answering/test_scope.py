@@ -16,7 +16,7 @@ PASSAGE = Passage(1.0, "Locks", "https://x.example/", "Locks", "", TEXT, 1, "Doc
 
 def refused(question: str, near: float = 0.0) -> bool:
     def nearness(sentences: Sequence[str]) -> list[float]:
-        return [near / 2] * (len(sentences) - 1) + [near]
+        return [near] * len(sentences)
 
     return out_of_scope(question, [PASSAGE], nearness)
 
@@ -27,14 +27,13 @@ def refused(question: str, near: float = 0.0) -> bool:
         ("How is a lock released?", 0.0, False),  # all words
         ("How do I bake bread?", 0.2, True),
         ("How do I free a mutex?", 0.8, False),  # other words, the same meaning
-        ("How do I free a mutex?", 0.5, True),  # too few words to be that far
-        ("How does the lock wait for threads?", 0.5, False),
-        ("How does the lock wait for threads?", 0.4, True),
+        ("How do I free a mutex?", 0.3, True),
+        ("How does the lock wait for threads?", 0.3, True),  # some words are not enough
         ("???", 0.0, False),  # nothing to judge by
     ],
 )
 def test_words_and_meaning_decide(settings: Settings, question: str, near: float, expected: bool) -> None:
-    settings.ANSWER_LEAST_COSINE = 0.45
+    settings.ANSWER_LEAST_COSINE = 0.34
     assert refused(question, near) is expected
 
 
