@@ -109,7 +109,7 @@ def describe(chunks: Sequence[Chunk], requests: ThreadPoolExecutor) -> None:
             logger.warning("chunk %s goes on without a sentence of context: %s", chunk.pk, problem)
             settle(chunk, "", str(problem))
         else:
-            Chunk.objects.filter(id=chunk.pk).update(attempts=F("attempts") + problem.slow)
+            Chunk.objects.filter(id=chunk.pk).update(attempts=F("attempts") + int(problem.slow))
             faults.append(problem)
     if faults:
         raise faults[0]
