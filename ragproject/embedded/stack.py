@@ -31,7 +31,7 @@ from ragproject.embedded.parent_watch import bound_to_parent
 from ragproject.embedded.preflight import StackError, migrate, only_stack_in, require_free, require_model
 from ragproject.embedded.restarts import RestartLog
 from ragproject.embedded.services import Service
-from ragproject.environment import misspelled
+from ragproject.environment import misspelled, without_credentials
 from ragproject.settings import env
 
 # Often enough that a restart is prompt; six waitpid calls a tick cost nothing measurable.
@@ -61,7 +61,7 @@ def run(*, cpu_workers: int, with_web: bool, colour: bool) -> None:
         tiers = plan(cpu_workers=cpu_workers, with_web=with_web)
         for name, url in {"redis": settings.REDIS_URL, "milvus": settings.MILVUS_URI}.items():
             if name not in {service.name for service in tiers[0]}:
-                console.line("up", f"{name}: the server at {services.without_password(url)} is used")
+                console.line("up", f"{name}: the server at {without_credentials(url)} is used")
         for sentence in services.open_to_everybody():
             console.line("up", f"WARNING: {sentence}")
         for warning in misspelled(env.in_file, env.settings):

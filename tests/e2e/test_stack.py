@@ -183,7 +183,7 @@ def test_a_port_in_use_is_named_with_its_occupant_and_the_setting(
 def test_a_server_elsewhere_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     message = refused({**environment(tmp_path), "REDIS_URL": f"rediss://:secret@127.0.0.1:{port}/0"})
-    assert f"rediss://127.0.0.1:{port} does not answer" in message
+    assert f"rediss://***@127.0.0.1:{port}/0 does not answer" in message
     assert "secret" not in message
 
 
