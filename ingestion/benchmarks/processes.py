@@ -52,7 +52,7 @@ def own_services(keep: Path | None = None, **extra: str) -> Iterator[Place]:
 
     ``keep`` is a folder to use instead, which stays. ``extra`` are further environment variables.
     """
-    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    (settings.DATA_DIR / "models").mkdir(parents=True, exist_ok=True)
     folder = keep.resolve() if keep else Path(tempfile.mkdtemp(prefix="benchmark-", dir=settings.DATA_DIR))
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -10,6 +10,7 @@ chunk.
 ``stack``     the processes by their roles
 ``faults``    what can be done to them
 ``workload``  the folders and their changes
+``readers``   people who search meanwhile
 ``verdict``   what must be true at the end
 ``harness``   all of it together
 """

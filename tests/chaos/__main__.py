@@ -87,6 +87,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", default=[], metavar="KIND", help="only this kind of fault (repeatable)"
     )
+    parser.add_argument("--every", type=float, default=0.0, metavar="S", help="seconds between faults (by chance)")
+    parser.add_argument("--readers", type=int, default=0, metavar="N", help="so many search the site meanwhile")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="the stand-in, if it is assembled somewhere")
     parser.add_argument("--stub", action="store_true", help="vectors made of a hash, which need no loading")
     parser.add_argument("--json", action="store_true", help="the report as JSON on standard output")
@@ -102,11 +104,14 @@ def observed(options: argparse.Namespace, data: Path, say: Any) -> dict[str, Any
 
     if unknown := set(options.only) - KINDS.keys():
         raise SystemExit(f"no fault is called {sorted(unknown)}; there are {sorted(KINDS)}")
-    stack = Stack(data, data.with_name("chaos"), options.without, stub=options.stub)
+    stack = Stack(data, data.with_name("chaos"), options.without, stub=options.stub, web=options.readers > 0)
     try:
         stack.running.until(stack.running.ready)
         say("the stack is ready")
-        chosen = Options(options.faults, options.seed, options.without, options.minutes, options.only, options.stub)
+        chosen = Options(
+            options.faults, options.seed, options.without, options.minutes, options.only, options.stub, options.every,
+            options.readers,
+        )  # fmt: skip
         report = Harness(stack, data.with_name("files"), chosen, say).run()
         return judged(report, stack)
     finally:
@@ -155,6 +160,8 @@ def lines(report: dict[str, Any], data: Path) -> Iterator[str]:
         f"{report['changes']} changes, {report['runs']} runs; at the end {report['documents']} documents, "
         f"{report['chunks']} chunks, {report['most_attempts']} attempts at most"
     )
+    if (readers := report["readers"])["questions"]:
+        yield f"questions {readers['questions']}, tries {readers['tries']}, seconds to an answer {readers['seconds']}"
     yield (
         f"{report['lost']} lost, {report['duplicated']} duplicated, {report['without_row']} without a row: "
         + (f"FAILED, see {data}" if report["broken"] else "as it should be")

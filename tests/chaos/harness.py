@@ -16,6 +16,7 @@ from django.db.models import Count
 
 from ingestion.models import Chunk, Document, Run, Source
 from tests.chaos.faults import Attack, planned
+from tests.chaos.readers import Readers
 from tests.chaos.stack import Stack
 from tests.chaos.verdict import Verdict, depths
 from tests.chaos.workload import Workload
@@ -36,6 +37,8 @@ class Options:
     minutes: float
     only: list[str]
     stub: bool
+    every: float
+    readers: int
 
 
 class Harness:
@@ -47,14 +50,17 @@ class Harness:
         self.say = say
         self.workload = Workload(folder, options.seed)
         self.attack = Attack(stack, say)
+        self.readers = Readers(stack.address, options.readers, options.seed)
 
     def run(self) -> dict[str, Any]:
         started = time.monotonic()
         self.workload.begin()
+        self.readers.begin(self.say)
         try:
             self.disturb()
         finally:
             self.attack.end()
+            self.readers.end()
         faulty, settled = time.monotonic() - started, self.settle()
         verdict = Verdict(self.stack, self.workload, stub=self.options.stub)
         broken = [*([] if settled else ["it did not settle"]), *verdict.broken]
@@ -73,7 +79,7 @@ class Harness:
             if time.monotonic() >= due and self.open() < self.options.faults:
                 fault = next(plan)
                 self.attack.inject(fault)
-                due = time.monotonic() + fault.gap
+                due = time.monotonic() + (self.options.every or fault.gap)
 
     def open(self) -> int:
         """Faults that were injected or are about to be."""
@@ -157,6 +163,7 @@ class Harness:
                 "median": round(statistics.median(seconds), 1) if seconds else None,
                 "max": round(seconds[-1], 1) if seconds else None,
             },
+            "readers": self.readers.report(),
             "changes": self.workload.steps,
             "runs": Run.objects.count(),
             "documents": verdict.documents,

@@ -133,7 +133,7 @@ def let_redis_be_configured(services: Any) -> None:
 def use_stub(embedder: Any) -> None:
     from tests.chaos.stub import StubEmbedder
 
-    embedder.load_model = lambda *_, **__: StubEmbedder()
+    embedder.load_model = functools.cache(lambda *_, **__: StubEmbedder())
 
 
 # --- Protections that are switched off ------------------------------------------------------------------

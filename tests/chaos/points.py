@@ -61,6 +61,7 @@ SETTINGS = {
     "MAX_ATTEMPTS": "12",
     "CPU_WORKERS": "2",
     "HF_HUB_OFFLINE": "1",
+    "SEARCH_LIMIT": "",  # all readers have one address
 }
 # Redis hands out again what a dead worker held after this.
 REDELIVERY_SECONDS = 12

@@ -39,11 +39,12 @@ class Absent(Exception):
 class Stack:
     """A stack on the disk ``data`` that can be told, through ``folder`` on another one, where its processes die."""
 
-    def __init__(self, data: Path, folder: Path, without: str, *, stub: bool) -> None:
+    def __init__(self, data: Path, folder: Path, without: str, *, stub: bool, web: bool) -> None:
         self.data, self.folder = data, folder
         for name in ("armed", "struck", "tmp"):
             (self.folder / name).mkdir(parents=True)
-        self.running: Running = start(data, "--no-web", **{**os.environ, **self._hooks(without, stub=stub)})
+        variables = {**os.environ, **self._hooks(without, stub=stub)}
+        self.running: Running = start(data, *([] if web else ["--no-web"]), **variables)
         self._second: subprocess.Popen[bytes] | None = None
         self._log = (folder / "index2.log").open("ab")
 
@@ -97,6 +98,11 @@ class Stack:
 
     def redis(self) -> Any:
         return redis.Redis.from_url(self.running.environment["REDIS_URL"], socket_timeout=5, socket_connect_timeout=2)
+
+    @property
+    def address(self) -> str:
+        """Of the site, if there is one."""
+        return f"http://127.0.0.1:{self.running.environment['WEB_PORT']}"
 
     def stop(self) -> int | None:
         """Its exit code; None when it had to be killed."""

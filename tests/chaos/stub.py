@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from django.conf import settings
 
-from ingestion.embedding.embedder import EmbedderFigures
+from ingestion.embedding.embedder import EmbedderFigures, TokenIds
 from ingestion.types import FloatArray, Vectors
 
 TEXTS_AT_ONCE = 4
@@ -26,14 +26,14 @@ class StubEmbedder:
 
     device = "cpu"
 
-    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        return [tokens(text) for text in texts]
+    def tokenise(self, texts: Sequence[str]) -> list[TokenIds]:
+        return [np.array(tokens(text), np.int32) for text in texts]
 
-    def embed_tokens(self, ids: Sequence[Sequence[int]]) -> Found:
+    def embed_tokens(self, ids: Sequence[TokenIds]) -> Found:
         for start in range(0, len(ids), TEXTS_AT_ONCE):
             time.sleep(BATCH_SECONDS)
             positions = list(range(start, min(start + TEXTS_AT_ONCE, len(ids))))
-            yield positions, [vectors(ids[position]) for position in positions]
+            yield positions, [vectors(ids[position].tolist()) for position in positions]
 
     def figures(self) -> EmbedderFigures:
         return EmbedderFigures()

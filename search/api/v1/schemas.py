@@ -7,15 +7,26 @@ from typing import Annotated, Any, Literal
 
 from django.conf import settings
 from ninja import Field, Schema
-from pydantic import StrictBool
+from pydantic import BeforeValidator, StrictBool
 
 from search.forms import MAX_LIMIT
 from search.models.stored_answer import NOTE_CHARS
 
 # No null character, which no database stores, and something to read.
 NO_NULL = r"^[^\u0000]*$"
-TEXT = r"^[^\u0000]*\S[^\u0000]*$"
+TEXT = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 Line = Annotated[str, Field(max_length=500, pattern=NO_NULL)]
+
+
+def json_number(value: object) -> object:
+    """Refuse "5" and true, which pydantic takes for numbers."""
+    if isinstance(value, bool | str):
+        raise ValueError("Input should be a number")
+    return value
+
+
+# In bodies; in addresses everything is text.
+Whole = Annotated[int, BeforeValidator(json_number)]
 Mode = Literal["hybrid", "dense", "sparse", "words"]
 
 
@@ -52,6 +63,7 @@ class SearchFields(Schema):
 class AskFields(SearchFields):
     """A question to be answered."""
 
+    limit: Whole | None = Field(None, ge=1, le=MAX_LIMIT, description="Passages at most.")
     again: StrictBool = Field(False, description="Write a new answer where there is an earlier one.")
     stream: StrictBool = Field(False, description="Stream server-sent events, as with `Accept: text/event-stream`.")
 
@@ -152,9 +164,9 @@ class SourceIn(Schema):
     target: str = Field(max_length=2048, pattern=TEXT, description="As `manage.py ingest` takes it.")
     include: list[Line] = Field([], max_length=100, description="Globs; none: everything.")
     exclude: list[Line] = Field([], max_length=100, description="Globs that win over `include`.")
-    max_pages: int | None = Field(None, ge=0, le=2**31 - 1)
-    max_depth: int = Field(8, ge=0, le=1000)
-    refresh_seconds: int | None = Field(None, ge=60, le=10**9)
+    max_pages: Whole | None = Field(None, ge=0, le=2**31 - 1)
+    max_depth: Whole = Field(8, ge=0, le=1000)
+    refresh_seconds: Whole | None = Field(None, ge=60, le=10**9)
     readers: list[Line] = Field([], max_length=100, description="Names of the groups that alone may read it.")
 
 

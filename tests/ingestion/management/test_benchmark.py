@@ -101,6 +101,13 @@ def test_a_place_is_a_folder_of_its_own_on_ports_of_its_own_and_leaves_nothing()
     assert not place.folder.exists()
 
 
+def test_a_place_can_take_a_model_where_there_was_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(settings, "DATA_DIR", tmp_path / "new")
+    with processes.own_services() as place:
+        (place.folder / "models" / "one").mkdir()
+    assert (tmp_path / "new" / "models" / "one").is_dir()
+
+
 def test_what_runs_is_stopped_even_when_it_will_not_end(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(99)"

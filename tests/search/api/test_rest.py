@@ -75,7 +75,16 @@ def test_an_answer_is_streamed_on_request(index: None, how: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    ("fields", "field"), [({"q": ""}, "q"), ({"mode": "magic"}, "mode"), ({"limit": 51}, "limit"), ({"q": 1}, "q")]
+    ("fields", "field"),
+    [
+        ({"q": ""}, "q"),
+        ({"q": "\u0000"}, "q"),
+        ({"q": 1}, "q"),
+        ({"mode": "magic"}, "mode"),
+        ({"limit": 51}, "limit"),
+        ({"limit": True}, "limit"),
+        ({"limit": "5"}, "limit"),
+    ],
 )
 def test_fields_that_are_wrong_are_named(rows: None, fields: dict[str, Any], field: str) -> None:
     response, body = ask(**fields)
@@ -169,6 +178,7 @@ def test_sources_are_made_refreshed_paused_and_deleted(admin: Client) -> None:
         ({"target": "no address"}, "target"),
         ({"readers": ["Nobody"]}, "readers"),
         ({"name": "a\u0000b"}, "name"),
+        ({"max_depth": True}, "max_depth"),
     ],
 )
 def test_what_the_admins_form_refuses_is_refused_here(admin: Client, fields: dict[str, Any], field: str) -> None:
