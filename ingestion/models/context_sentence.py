@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import models
+from django.utils import timezone
+
+from ingestion.models.chunk import Chunk
+
+# A text that was gone comes back within this time, or hardly ever.
+KEPT = timedelta(days=90)
+
+
+class ContextSentenceQuerySet(models.QuerySet["ContextSentence"]):
+    """Sentences, whoever has them."""
+
+    def outlived(self) -> ContextSentenceQuerySet:
+        """Select the sentences that are old and that no chunk has."""
+        used = Chunk.objects.exclude(context="").order_by().values("context")
+        return self.filter(created_at__lt=timezone.now() - KEPT).exclude(text__in=used)
 
 
 class ContextSentence(models.Model):
@@ -11,6 +28,8 @@ class ContextSentence(models.Model):
     key = models.CharField(max_length=32, primary_key=True)
     text = models.CharField(max_length=400)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ContextSentenceQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.text

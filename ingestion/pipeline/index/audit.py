@@ -33,7 +33,7 @@ from django.utils import timezone
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.locks import hold
 from ingestion.exceptions import IngestionError
-from ingestion.models import Chunk, ChunkQuerySet, Collection, Source
+from ingestion.models import Chunk, ChunkQuerySet, Collection, ContextSentence, Source
 from ingestion.pipeline.index.completeness import is_asked_for
 from ingestion.pipeline.state.collections import drop_retired, written_store
 from ingestion.types import Json
@@ -118,7 +118,7 @@ def audit(*, repair: bool, source: Source | None = None) -> Report | None:
 
 
 def audit_if_due() -> None:
-    """Drop collections that are out of use and, when an audit is due, repair and log what it found.
+    """Drop collections that are out of use and, when an audit is due, repair and log what it found, and tidy up.
 
     An audit is due AUDIT_SECONDS after the last one, or as soon as chunks are known to be missing. Beat asks for this
     once a minute. Nothing is done until the drain finds Milvus well again.
@@ -137,6 +137,7 @@ def audit_if_due() -> None:
         if 0 <= age < settings.AUDIT_SECONDS and not is_asked_for(row):
             return
         report = audit(repair=True)
+        ContextSentence.objects.outlived().delete()
     except IngestionError as error:
         logger.warning("the audit was not finished: %s", error)
         return

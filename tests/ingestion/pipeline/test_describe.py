@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 import redis
 from django.core.management import call_command
+from django.utils import timezone
 from pytest_django import Settings
 
 from ingestion.buffer import codec, embedding_queue
@@ -272,6 +274,15 @@ def test_it_does_not_run_far_ahead_of_the_embedder(
     monkeypatch.setattr(describing, "AHEAD", 1)
     make_chunk(document, 99)
     assert describe_waiting() is False and server.prompts == []
+
+
+def test_sentences_are_kept_for_texts_that_come_back_until_they_are_old(document: Document) -> None:
+    make_chunk(document, 7, context="used")
+    for key, text, age in (("a", "used", 100), ("b", "unused", 100), ("c", "unused", 80)):
+        ContextSentence.objects.create(key=key, text=text)
+        ContextSentence.objects.filter(key=key).update(created_at=timezone.now() - timedelta(days=age))
+    ContextSentence.objects.outlived().delete()
+    assert set(ContextSentence.objects.values_list("key", flat=True)) == {"a", "c"}
 
 
 def test_a_setting_that_is_taken_back_lets_waiting_chunks_go(document: Document, settings: Settings) -> None:
