@@ -9,13 +9,14 @@ from django.utils.module_loading import import_string
 from starlette.routing import Route, Router
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from ragproject import tracing
+from ragproject import connections, tracing
 from ragproject.clients import Slots
 from ragproject.request_limits import RequestLimits
 from ragproject.start_checks import require_checks
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 
+connections.share()
 django_application = get_asgi_application()
 require_checks()
 # By its name, as urls name their views: the configuration imports no application.

@@ -195,6 +195,12 @@ if IS_SQLITE:
         "timeout": 60,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+DATABASE_CONNECTIONS = env.integer(
+    "DATABASE_CONNECTIONS",
+    20,
+    "Connections to PostgreSQL that a web process opens at most; requests share them.",
+    validate=validate.Range(1),
+)
 # The same database, for backups: a transaction reads the rows of one moment, and nobody waits for it.
 DATABASES["snapshot"] = DATABASES["default"] | {
     "OPTIONS": DATABASES["default"].get("OPTIONS", {})

@@ -1,10 +1,10 @@
 """In which order callers are served where not all can be at once: fairly, and with a bound on waiting.
 
 In: who asks. Out: a ticket, which runs at once or later, or TooBusy. At most ``at_once`` tickets run, ``per_client`` of
-them one caller's; others wait in the event loop and hold no thread. Callers are served round robin: one ticket of each,
-then a second. Those who are known by a key or a login have a round of their own, which alternates with that of all
-addresses, so that a crowd of addresses cannot keep them out. Where too many wait, the newest ticket of the caller with
-the most is refused, in the fuller round. Who hangs up leaves.
+them one caller's; others wait in the event loop and hold neither a thread nor a connection to the database. Callers are
+served round robin: one ticket of each, then a second. Those who are known by a key or a login have a round of their
+own, which alternates with that of all addresses, so that a crowd of addresses cannot keep them out. Where too many
+wait, the newest ticket of the caller with the most is refused, in the fuller round. Who hangs up leaves.
 
 Counted for each web process. ``searches`` are what processors do for a question, ``answers`` what a language model
 writes. It does not say how often a caller may come (``limits``).
@@ -23,6 +23,7 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
+from ragproject.connections import give_back
 from search.access.caller import Caller
 from search.exceptions import TooBusy
 
@@ -63,8 +64,10 @@ class FairQueue:
     ) -> AsyncIterator[None]:
         """Run the block when it is the caller's turn. Raises TooBusy."""
         with self.queued(caller) as ticket:
-            with nullcontext() if ticket.granted.done() else while_waiting or nullcontext():
-                await ticket.granted
+            if not ticket.granted.done():
+                with while_waiting or nullcontext():
+                    await give_back()
+                    await ticket.granted
             yield
 
     @contextmanager

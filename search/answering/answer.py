@@ -22,6 +22,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from ragproject import span_attributes
+from ragproject.connections import give_back
 from search.access.fair_queue import Ticket, process_queues, to_its_end
 from search.answering import answer_cache, llm
 from search.answering.answer_cache import Remembered
@@ -111,6 +112,7 @@ async def with_parts(question: Question, timings: Timings) -> Question:
     """Return the question with those that it consists of, if a language model takes it apart."""
     if not settings.REWRITE_QUESTIONS:
         return question
+    await give_back()
     with timings.stage("rewrite"):
         return replace(question, parts=(*question.parts, *await parts_of(question.text, question.caller)))
 
@@ -150,6 +152,7 @@ async def new_answer(question: Question, passages: Sequence[Passage], timings: T
         if others := other_texts(passages):
             yield Notice("searched", others)
         if ticket and not declines:
+            await give_back()
             async for notice in waited(ticket, timings):
                 yield notice
         done, written = Done(), []

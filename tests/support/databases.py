@@ -85,10 +85,11 @@ def start_server(folder: Path) -> str:
         cwd=folder, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
-    server = subprocess.Popen(
-        unprivileged(program("postgres"), "-D", str(data), "-k", str(folder), *options),
-        cwd=folder, stdout=subprocess.DEVNULL, stderr=(folder / "log").open("wb"),
-    )  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            unprivileged(program("postgres"), "-D", str(data), "-k", str(folder), *options),
+            cwd=folder, stdout=subprocess.DEVNULL, stderr=log,
+        )  # fmt: skip
     atexit.register(server.wait)
     atexit.register(server.send_signal, signal.SIGINT)  # SIGTERM would wait for connections of the tests' threads
     url = f"postgres://tests@{quote(str(folder), safe='')}/postgres"

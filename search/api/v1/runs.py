@@ -17,6 +17,7 @@ from ninja import Field, Query, Router
 
 from ingestion.models import Run
 from ingestion.pipeline.state.runs import progress
+from ragproject.connections import give_back
 from search.access.caller import ADMIN, Caller
 from search.api.events import HEARTBEAT, HEARTBEAT_SECONDS, encode
 from search.api.v1.door import Door, caller_of
@@ -78,6 +79,7 @@ async def watched(caller: Caller, run_id: int) -> AsyncGenerator[str, None]:
         elif monotonic() - spoke > HEARTBEAT_SECONDS:
             yield HEARTBEAT
             spoke = monotonic()
+        await give_back()
         await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 

@@ -1,0 +1,33 @@
+"""A web process's connections to PostgreSQL: a bounded number that its requests share.
+
+``share`` is called once, before the first query of a process that serves pages; others query in one thread. A request
+has a connection from its first query on, and gives it back with ``give_back`` where it begins to wait: for its turn, or
+for a language model's words. With SQLite a connection is an open file, and each request has one of its own.
+"""
+
+from __future__ import annotations
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import close_old_connections
+
+
+def share() -> None:
+    """Let this process's threads share DATABASE_CONNECTIONS connections."""
+    if settings.IS_SQLITE:
+        return
+    database = settings.DATABASES["default"]
+    database["CONN_HEALTH_CHECKS"] = True  # a server that was started again has closed those that are kept
+    database["OPTIONS"] = {
+        **database.get("OPTIONS", {}),
+        "pool": {
+            "min_size": 0,
+            "max_size": settings.DATABASE_CONNECTIONS,
+            "timeout": settings.SERVICE_TIMEOUT_SECONDS,
+        },
+    }
+
+
+async def give_back() -> None:
+    """Close this request's connection, which is the pool's again, or nobody's; the next query opens another."""
+    await sync_to_async(close_old_connections)()
