@@ -19,7 +19,7 @@ from celery import schedules as celery_schedules
 from celery.schedules import crontab
 from django.conf import settings as project
 
-from ragproject.beat import Scheduler
+from ragproject.beat import Lease, Scheduler
 from tests.conftest import wait_until
 
 
@@ -46,6 +46,7 @@ def scheduler_of(jobs: dict[str, Any]) -> tuple[Scheduler, Counter[str]]:
     app = Celery("apart", broker="memory://", set_as_current=False)
     app.conf.beat_schedule = {name: {"task": name, "schedule": every} for name, every in jobs.items()}
     scheduler, sent = Scheduler(app), Counter[str]()
+    scheduler.lease.held = lambda: True  # type: ignore[method-assign]
     scheduler.apply_entry = lambda entry, producer=None: sent.update([str(entry.name)])  # type: ignore[method-assign]
     scheduler.__dict__["producer"] = None
     return scheduler, sent
@@ -102,6 +103,45 @@ def test_a_job_that_redis_does_not_take_is_one_line_of_the_log(caplog: pytest.Lo
     assert said.exc_info is None
 
 
+@pytest.fixture
+def leases(clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> list[Lease]:
+    monkeypatch.setattr("ragproject.beat.RENEW_SECONDS", 0.0)
+    return [Lease(project.REDIS_URL, "beats") for _ in range(10)]
+
+
+def test_of_ten_beats_one_sends_and_another_goes_on_when_it_ends(leases: list[Lease]) -> None:
+    for _ in range(3):
+        assert [lease.held() for lease in leases] == [True] + 9 * [False]
+    leases[0].give_up()
+    assert [lease.held() for lease in reversed(leases)] == [True] + 9 * [False]
+
+
+def test_a_beat_that_lost_its_lease_waits_like_the_others(leases: list[Lease], clean_redis: redis.Redis) -> None:
+    first, second, *_ = leases
+    assert first.held()
+    clean_redis.flushall()  # as when it stood still for longer than its lease
+    assert second.held()
+    assert not first.held()
+    second.give_up()
+    assert first.held()
+
+
+def test_a_beat_that_is_killed_is_followed_when_its_lease_ends(
+    leases: list[Lease], clean_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert leases[0].held()
+    assert 0 < clean_redis.pttl("beats") <= 5000
+    clean_redis.pexpire("beats", 1)
+    wait_until(leases[1].held)
+
+
+def test_without_redis_nothing_is_sent_and_it_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    lease = Lease("redis://127.0.0.1:9/0", "beats")
+    assert not lease.held()
+    assert "Redis does not answer" in caplog.text
+    lease.give_up()
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("damage", [b"", b"x" * 50])
 def test_it_starts_beside_a_schedule_that_is_damaged_and_leaves_none(
@@ -133,6 +173,7 @@ def test_the_time_of_day_is_what_celerys_own_scheduler_goes_by(clocks: Clocks) -
     class Wallclock(Scheduler):
         Entry = beat.ScheduleEntry  # type: ignore[assignment]
         _when = beat.Scheduler._when  # type: ignore[attr-defined]
+        tick = beat.Scheduler.tick
 
     app = Celery("apart", broker="memory://", set_as_current=False)
     app.conf.beat_schedule = {"dispatch": {"task": "dispatch", "schedule": timedelta(seconds=2)}}
