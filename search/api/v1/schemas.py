@@ -26,7 +26,7 @@ def json_number(value: object) -> object:
 
 
 # In bodies; in addresses everything is text.
-Whole = Annotated[int, BeforeValidator(json_number)]
+JSON_NUMBER = BeforeValidator(json_number)
 Mode = Literal["hybrid", "dense", "sparse", "words"]
 
 
@@ -63,7 +63,7 @@ class SearchFields(Schema):
 class AskFields(SearchFields):
     """A question to be answered."""
 
-    limit: Whole | None = Field(None, ge=1, le=MAX_LIMIT, description="Passages at most.")
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), JSON_NUMBER] | None = Field(None, description="Passages at most.")
     again: StrictBool = Field(False, description="Write a new answer where there is an earlier one.")
     stream: StrictBool = Field(False, description="Stream server-sent events, as with `Accept: text/event-stream`.")
 
@@ -164,9 +164,9 @@ class SourceIn(Schema):
     target: str = Field(max_length=2048, pattern=TEXT, description="As `manage.py ingest` takes it.")
     include: list[Line] = Field([], max_length=100, description="Globs; none: everything.")
     exclude: list[Line] = Field([], max_length=100, description="Globs that win over `include`.")
-    max_pages: Whole | None = Field(None, ge=0, le=2**31 - 1)
-    max_depth: Whole = Field(8, ge=0, le=1000)
-    refresh_seconds: Whole | None = Field(None, ge=60, le=10**9)
+    max_pages: Annotated[int, Field(ge=0, le=2**31 - 1), JSON_NUMBER] | None = None
+    max_depth: Annotated[int, Field(ge=0, le=1000), JSON_NUMBER] = 8
+    refresh_seconds: Annotated[int, Field(ge=60, le=10**9), JSON_NUMBER] | None = None
     readers: list[Line] = Field([], max_length=100, description="Names of the groups that alone may read it.")
 
 

@@ -14,9 +14,22 @@ from asgiref.sync import sync_to_async
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search.access import fair_queue
 from search.access.caller import ASK, SEARCH, Caller
 from search.access.fair_queue import FairQueue, to_its_end
 from search.exceptions import TooBusy, headers_of, status_of
+
+
+@pytest.fixture(autouse=True)
+def given_back(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """How often somebody who waits gave a connection back; what is done for that takes a thread, and time."""
+    found: list[None] = []
+
+    async def give_back() -> None:
+        found.append(None)
+
+    monkeypatch.setattr(fair_queue, "give_back", give_back)
+    return found
 
 
 def address(number: int) -> Caller:
@@ -156,6 +169,15 @@ def test_of_callers_with_one_each_the_last_to_come_is_refused() -> None:
 
     _, found = played(play, waiting=3)
     assert [isinstance(each, TooBusy) for each in found] == [False] * 4 + [True] * 2
+
+
+def test_who_waits_holds_no_connection(given_back: list[None]) -> None:
+    def play(scene: Scene) -> None:
+        for number in range(3):
+            scene.ask(address(number))
+
+    played(play)
+    assert len(given_back) == 2
 
 
 def test_who_hangs_up_leaves_whether_waiting_or_not() -> None:
