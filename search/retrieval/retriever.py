@@ -136,8 +136,8 @@ def embedded(prepared: PreparedQuestion) -> list[Vectors]:
 def find(question: Question, prepared: PreparedQuestion, vectors: Sequence[Vectors], timings: Timings) -> list[Passage]:
     """Return the passages that are nearest to the vectors.
 
-    Raises IndexIncomplete where none is found although there are chunks to find: dense vectors are near or far, but
-    some are nearest.
+    Raises IndexIncomplete where none is found although chunks are there, or on their way: dense vectors are near or
+    far, but some are nearest.
     """
     from ingestion.vector_store.store import open_store
 
@@ -155,10 +155,10 @@ def find(question: Question, prepared: PreparedQuestion, vectors: Sequence[Vecto
         passages = search(store, by_text, question, prepared.selection, timings, meant=prepared.meant)
     if passages or not any("dense" in query for query in queries) or question.path:
         return passages
-    indexed = Chunk.objects.filter(state=Chunk.State.INDEXED, document__source__deleting=False)
+    expected = Chunk.objects.filter(state__in=(Chunk.State.INDEXED, *Chunk.PENDING), document__source__deleting=False)
     if prepared.selection.source_ids:
-        indexed = indexed.filter(document__source__in=prepared.selection.source_ids)
-    if indexed.exists():
+        expected = expected.filter(document__source__in=prepared.selection.source_ids)
+    if expected.exists():
         raise IndexIncomplete(
             "The index lacks passages that it should hold. It is being completed; please try again in a few minutes."
         )

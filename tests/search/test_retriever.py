@@ -435,5 +435,8 @@ def test_a_lost_collection_is_said_to_be_incomplete_instead_of_finding_nothing(
     with pytest.raises(IndexIncomplete, match="is being completed"):
         ask("How do I create migrations?")
     assert circuit_breaker.current() is None
-    Chunk.objects.update(state=Chunk.State.WAITING)
+    Chunk.objects.update(state=Chunk.State.WAITING)  # the audit found out
+    with pytest.raises(IndexIncomplete, match="is being completed"):
+        ask("How do I create migrations?")
+    Chunk.objects.update(state=Chunk.State.FAILED)
     assert ask("How do I create migrations?") == []
