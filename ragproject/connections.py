@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import connections
 
 
 def share() -> None:
@@ -29,5 +29,15 @@ def share() -> None:
 
 
 async def give_back() -> None:
-    """Close this request's connection, which is the pool's again, or nobody's; the next query opens another."""
-    await sync_to_async(close_old_connections)()
+    """Close this request's connection, which is the pool's again, or nobody's; the next query opens another.
+
+    A transaction keeps its own.
+    """
+    await sync_to_async(close_connections)()
+
+
+def close_connections() -> None:
+    """Close this thread's connections that are not in a transaction."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()

@@ -17,12 +17,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from django.conf import settings
-from django.db import connections
 from django.db.models import QuerySet, Subquery
 
 from ingestion.exceptions import IngestionError, ModelError
 from ingestion.models import Collection, TermFrequencies
 from ingestion.types import ModelSpec
+from ragproject.connections import close_connections
 from search.exceptions import NothingIndexed
 from search.retrieval import model_ready
 from search.timings import Timings
@@ -195,4 +195,4 @@ def load_quietly(collection: Collection) -> None:
         logger.error("the model of %s cannot be loaded: %s", collection.name, error)
     finally:
         _loading.discard(collection.spec())
-        connections.close_all()  # this thread's
+        close_connections()

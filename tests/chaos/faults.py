@@ -278,8 +278,10 @@ def damage(attack: Attack, kind: str, amount: float, *, role: str, file: str) ->
 
 
 def lock(attack: Attack, kind: str, amount: float) -> None:
-    seconds = 1 + 6 * amount
-    path = attack.stack.running.environment["DATABASE_URL"].removeprefix("sqlite:///")
+    url, seconds = attack.stack.running.environment["DATABASE_URL"], 1 + 6 * amount
+    if not url.startswith("sqlite:"):
+        raise Absent("a database that can be locked whole")
+    path = url.removeprefix("sqlite:///")
     holder = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN EXCLUSIVE")
     attack.later(seconds, holder.close)

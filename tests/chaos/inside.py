@@ -116,7 +116,8 @@ def shorten(constants: dict[str, Any], module: ModuleType) -> None:
 def hurry_settings(settings: Any) -> None:
     settings.CELERY_VISIBILITY_TIMEOUT = points.REDELIVERY_SECONDS
     settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] = points.REDELIVERY_SECONDS
-    settings.DATABASES["default"]["OPTIONS"]["timeout"] = points.DATABASE_PATIENCE_SECONDS
+    if settings.IS_SQLITE:
+        settings.DATABASES["default"]["OPTIONS"]["timeout"] = points.DATABASE_PATIENCE_SECONDS
 
 
 # --- Rights -----------------------------------------------------------------------------------------------

@@ -17,10 +17,10 @@ from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
-from django.db import close_old_connections
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from ragproject.connections import give_back
 from ragproject.request_limits import BODY_BYTES
 from search.access.identify import identify
 from search.api.links import site_address
@@ -61,7 +61,7 @@ class McpEndpoint:
                 refusal = await self.refusal(scope)
                 await (refusal or self._serve)(scope, receive, send)
             finally:
-                await sync_to_async(close_old_connections)()
+                await give_back()
 
     async def refusal(self, scope: Scope) -> JSONResponse | None:
         """Return the response to a request that is not served; else note in the scope who asks."""
