@@ -173,6 +173,7 @@ def test_the_model_is_warmed_only_when_there_is_something_to_ask(
     assert started == ["now"]
 
 
+@pytest.mark.django_db
 def test_warming_up_loads_once_and_survives_a_missing_model(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
