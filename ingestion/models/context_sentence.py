@@ -16,10 +16,11 @@ KEPT = timedelta(days=90)
 class ContextSentenceQuerySet(models.QuerySet["ContextSentence"]):
     """Sentences, whoever has them."""
 
-    def outlived(self) -> ContextSentenceQuerySet:
-        """Select the sentences that are old and that no chunk has."""
-        used = Chunk.objects.exclude(context="").order_by().values("context")
-        return self.filter(created_at__lt=timezone.now() - KEPT).exclude(text__in=used)
+    def forget_unused(self) -> None:
+        """Delete the sentences that no chunk was seen to have for KEPT; those in use are seen once in a third of it."""
+        now, used = timezone.now(), Chunk.objects.exclude(context="").order_by().values("context")
+        self.filter(seen_at__lt=now - KEPT / 3, text__in=used).update(seen_at=now)
+        self.filter(seen_at__lt=now - KEPT).delete()
 
 
 class ContextSentence(models.Model):
@@ -27,7 +28,7 @@ class ContextSentence(models.Model):
 
     key = models.CharField(max_length=32, primary_key=True)
     text = models.CharField(max_length=400)
-    created_at = models.DateTimeField(auto_now_add=True)
+    seen_at = models.DateTimeField(auto_now_add=True)
 
     objects = ContextSentenceQuerySet.as_manager()
 

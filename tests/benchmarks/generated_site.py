@@ -12,12 +12,8 @@ from django.conf import settings
 
 from ingestion.benchmarks import processes
 from ingestion.benchmarks.corpus import files
-from ingestion.benchmarks.usage import Usage
+from ingestion.benchmarks.ingest import ours
 from tests.benchmarks.generated import write_pages
-
-# Nobody waits between two pages, and nothing but the workers says how many are asked for at once.
-UNBOUNDED = ("--delay", "0", "--connections", "0")
-WARM_UP = "# Warm-up\n\nA page that makes the workers load what they need.\n"
 
 
 @dataclass(frozen=True)
@@ -40,10 +36,6 @@ def ingested(site: Site, workers: int, *, stub: bool) -> dict[str, Any]:
             processes.site(place, folder, files(folder, 0), site.latency) as address,
             processes.stack(place),
         ):
-            warm_up = place.folder / "warm-up.md"
-            warm_up.write_text(WARM_UP)
-            processes.answer(place, "manage.py", "ingest", str(warm_up), "--json")
-            with Usage(os.getpid(), place.environment["REDIS_URL"]) as usage:
-                figures = processes.answer(place, "manage.py", "ingest", f"{address}/sitemap.xml", *UNBOUNDED, "--json")
+            figures = ours(place, f"{address}/sitemap.xml", os.getpid())
     assert figures["indexed"] == site.pages, figures
-    return {**figures, **usage.figures()}
+    return figures

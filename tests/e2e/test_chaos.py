@@ -42,12 +42,13 @@ def only(*kinds: str) -> list[str]:
 
 
 def test_whatever_is_killed_everything_is_indexed_once_and_nothing_is_left(model_path: Path, tmp_path: Path) -> None:
-    code, report = chaos(model_path, tmp_path, "--faults", "12", *only(*FAULTS))
+    code, report = chaos(model_path, tmp_path, "--faults", "12", "--readers", "2", *only(*FAULTS))
     assert (code, report["broken"]) == (0, []), report
     assert report["injected"] == 12
     assert len(report["faults"]) >= 10
     assert report["unrecovered"] == []
     assert report["chunks"] > 100
+    assert report["readers"]["questions"]["answered"] > 0
     assert list(tmp_path.glob("chaos-*")) == []
 
 

@@ -137,7 +137,7 @@ def audit_if_due() -> None:
         if 0 <= age < settings.AUDIT_SECONDS and not is_asked_for(row):
             return
         report = audit(repair=True)
-        ContextSentence.objects.outlived().delete()
+        ContextSentence.objects.forget_unused()
     except IngestionError as error:
         logger.warning("the audit was not finished: %s", error)
         return

@@ -280,9 +280,12 @@ def test_sentences_are_kept_for_texts_that_come_back_until_they_are_old(document
     make_chunk(document, 7, context="used")
     for key, text, age in (("a", "used", 100), ("b", "unused", 100), ("c", "unused", 80)):
         ContextSentence.objects.create(key=key, text=text)
-        ContextSentence.objects.filter(key=key).update(created_at=timezone.now() - timedelta(days=age))
-    ContextSentence.objects.outlived().delete()
+        ContextSentence.objects.filter(key=key).update(seen_at=timezone.now() - timedelta(days=age))
+    ContextSentence.objects.forget_unused()
     assert set(ContextSentence.objects.values_list("key", flat=True)) == {"a", "c"}
+    Chunk.objects.all().delete()
+    ContextSentence.objects.forget_unused()
+    assert set(ContextSentence.objects.values_list("key", flat=True)) == {"a", "c"}  # it was in use a moment ago
 
 
 def test_a_setting_that_is_taken_back_lets_waiting_chunks_go(document: Document, settings: Settings) -> None:
