@@ -71,7 +71,10 @@ def start_run(source: Source) -> Run:
         with transaction.atomic():
             run = Run.objects.create(source=source)
     except IntegrityError:
-        run = Run.objects.active().get(source=source)
+        under_way = Run.objects.active().filter(source=source).first()
+        if not under_way:  # it has just ended, or the source is gone
+            return start_run(Source.objects.get(id=source.pk))
+        run = under_way
     interval = source.refresh_seconds
     due = timezone.now() + timedelta(seconds=interval) if interval else None
     Source.objects.filter(id=source.pk).update(next_run_at=due)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
+from django.db import connection
 from django.utils import timezone
 
 from ingestion.models import Chunk, Document, Run, Source
@@ -230,6 +232,21 @@ def test_a_source_that_is_due_starts_by_itself_and_keeps_its_rhythm() -> None:
 def test_starting_a_source_twice_gives_the_run_under_way() -> None:
     source = make_source()
     assert start_run(source) == start_run(source)
+
+
+def test_a_run_that_ends_while_another_is_started_is_followed_by_a_new_one() -> None:
+    source = make_source()
+    first = start_run(source)
+
+    def end_before_it_is_read(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("SELECT") and "ingestion_run" in sql:
+            connection.connection.execute("UPDATE ingestion_run SET state = 'done'")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(end_before_it_is_read):
+        second = start_run(source)
+    assert second != first
+    assert list(Run.objects.active()) == [second]
 
 
 def test_a_deleted_source_leaves_after_its_vectors() -> None:
