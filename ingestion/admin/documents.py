@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -51,8 +52,7 @@ class DocumentAdmin(ReadOnlyAdmin):
     @admin.action(description="Try again", permissions=["try_again"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
         """Queue the chosen documents for a run of their source."""
-        for document in queryset:
-            self.log_change(request, document, "Try again.")
+        LogEntry.objects.log_actions(str(request.user.pk), queryset, CHANGE, change_message="Try again.")
         for source in Source.objects.filter(id__in=queryset.values("source"), deleting=False):
             run = start_run(source)
             Document.objects.filter(id__in=queryset.values("id"), source=source).queue(run_id=run.pk)

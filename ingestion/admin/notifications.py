@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
+from ingestion.admin.deletion import DeletesWithRest
 from ingestion.admin.read_only import ReadOnlyAdmin
 from ingestion.models import Delivery, Subscription
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(admin.ModelAdmin[Subscription]):
+class SubscriptionAdmin(DeletesWithRest, admin.ModelAdmin[Subscription]):
+    leave_too = ("deliveries",)
     list_display = ("__str__", "on_failed", "on_held", "on_finished", "active", "stopped_because")
     fields = ("address", "on_failed", "on_held", "on_finished", "active")
 
@@ -37,9 +40,14 @@ class DeliveryAdmin(ReadOnlyAdmin):
     list_select_related = ("run__source", "subscription")
     actions = ("send_again",)
 
-    @admin.action(description="Send again", permissions=["view"])
+    def has_send_again_permission(self, request: HttpRequest) -> bool:
+        """Return whether this person may decide who is told."""
+        return request.user.has_perm("ingestion.change_subscription")
+
+    @admin.action(description="Send again", permissions=["send_again"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
         """Let the chosen messages be sent within seconds, with all attempts before them."""
         again = queryset.exclude(state=Delivery.State.SENDING)
+        LogEntry.objects.log_actions(str(request.user.pk), again, CHANGE, change_message="Send again.")
         number = again.update(state=Delivery.State.WAITING, attempts=0, next_attempt_at=timezone.now())
         messages.info(request, f"{number} messages will be sent again.")

@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from ingestion.admin import live
+from ingestion.admin.deletion import DeletesWithRest
 from ingestion.admin.source_actions import ACTIONS, act
 from ingestion.admin.source_form import SourceForm
 from ingestion.admin.wake import tell_workers
@@ -35,8 +36,9 @@ def listed_action(name: str) -> Callable[[Any, HttpRequest, QuerySet[Source]], N
 
 
 @admin.register(Source)
-class SourceAdmin(admin.ModelAdmin[Source]):
+class SourceAdmin(DeletesWithRest, admin.ModelAdmin[Source]):
     form = SourceForm
+    leave_too = ("documents", "runs")
     fieldsets = (
         (None, {"fields": ("name", "kind", "target", "upload", "replace_all")}),
         ("Version", {"fields": ("product", "version")}),
