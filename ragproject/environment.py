@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+from django.core.exceptions import ImproperlyConfigured
 from dotenv import dotenv_values
-from environs import Env
+from environs import Env, validate
 
 HIDDEN = "***"
 # All before the host of a URL, up to the last @: a password may hold a : / or @ that was not escaped.
@@ -25,6 +27,7 @@ SECRET_PARAMETER = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)
 
 T = TypeVar("T")
 Validator = Callable[[Any], Any]
+NOT_NEGATIVE = validate.Range(0)
 # Likeness of two names from 0 to 1: MILVUS_URL and MILVUS_URI have 0.9, LLM_URL and LLM_BASE_URL 0.74; compose's own
 # variables have 0.7 at most with any setting.
 LEAST_LIKENESS = 0.73
@@ -46,9 +49,10 @@ class Setting:
 class Environment:
     """Typed variables, and a description of each that was read.
 
-    Each reader takes the variable's name, its default and a sentence that says what it means, and raises environs'
-    errors for a value of the wrong type. ``default_in_words`` describes a default that depends on another setting;
-    the value of a ``secret`` is never shown.
+    Each reader takes the variable's name, its default and a sentence that says what it means, and raises
+    ImproperlyConfigured, with the name, for a value of the wrong type or one that ``validate`` refuses. A number below
+    0 is refused everywhere. ``default_in_words`` describes a default that depends on another setting; the value of a
+    ``secret`` is never shown.
     """
 
     def __init__(self, file: Path) -> None:
@@ -74,35 +78,45 @@ class Environment:
     ) -> str:
         """Return a variable as text."""
         self.describe(name, default, meaning, in_words=default_in_words, secret=secret)
-        return self.env.str(name, default, validate=validate)
+        with named(name):
+            return self.env.str(name, default, validate=validate)
 
     def integer(
-        self, name: str, default: int, meaning: str, *, validate: Validator | None = None, default_in_words: str = ""
+        self, name: str, default: int, meaning: str, *, validate: Validator = NOT_NEGATIVE, default_in_words: str = ""
     ) -> int:
         """Return a variable as an integer."""
         self.describe(name, default, meaning, in_words=default_in_words)
-        return self.env.int(name, default, validate=validate)
+        with named(name):
+            return self.env.int(name, default, validate=validate)
 
     def number(
-        self, name: str, default: float, meaning: str, *, validate: Validator | None = None, default_in_words: str = ""
+        self, name: str, default: float, meaning: str, *, validate: Validator = NOT_NEGATIVE, default_in_words: str = ""
     ) -> float:
         """Return a variable as a float."""
         self.describe(name, default, meaning, in_words=default_in_words)
-        return self.env.float(name, default, validate=validate)
+        with named(name):
+            return self.env.float(name, default, validate=validate)
 
     def flag(self, name: str, default: bool, meaning: str) -> bool:
         """Return a variable as a bool."""
         self.describe(name, default, meaning)
-        return self.env.bool(name, default)
+        with named(name):
+            return self.env.bool(name, default)
 
     def items(self, name: str, default: Sequence[T], meaning: str, *, convert: Callable[[str], T]) -> list[T]:
-        """Return a comma-separated variable as a list of converted items."""
+        """Return a comma-separated variable as a list of converted items, without blanks around them and empty ones.
+
+        An empty one would be a path to the folder that the process was started in.
+        """
         self.describe(name, default, meaning)
-        return self.env.list(name, list(default), subcast=convert)
+        given: list[str] | None = self.env.list(name, None)
+        with named(name):
+            return list(default) if given is None else [convert(item.strip()) for item in given if item.strip()]
 
     def database(self, name: str, url: str) -> dict[str, Any]:
         """Return Django's configuration for the database at ``url``, which ``text`` read from ``name``."""
-        return dict(self.env.dj_db_url(name, url))
+        with named(name):
+            return dict(self.env.dj_db_url(name, url))
 
     def describe(self, name: str, default: object, meaning: str, *, in_words: str = "", secret: bool = False) -> None:
         """Keep a description of the variable for ``manage.py settings``."""
@@ -114,6 +128,16 @@ class Environment:
     def seal(self) -> None:
         """Refuse further readings."""
         self.env.seal()
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Turn what a value is refused with into ImproperlyConfigured, which commands print as one sentence."""
+    try:
+        yield
+    except ValueError as error:  # environs' own errors are among them
+        said = str(error).removeprefix(f'Environment variable "{name}" invalid: ').rstrip(".")
+        raise ImproperlyConfigured(f"{name}: {said}. Correct it in the environment or in .env.") from error
 
 
 def spelled(value: object) -> str:

@@ -23,12 +23,17 @@ LLM_BASE_URL = env.text(
 )
 LLM_API_KEY = env.text("LLM_API_KEY", "", "The server's key, if it needs one.", secret=True)
 LLM_MODEL = env.text("LLM_MODEL", "", "The model's name at that server.")
-LLM_MAX_TOKENS = env.integer("LLM_MAX_TOKENS", 700, "Tokens of an answer at most.")
+LLM_MAX_TOKENS = env.integer("LLM_MAX_TOKENS", 700, "Tokens of an answer at most.", validate=validate.Range(1))
 LLM_TIMEOUT_SECONDS = env.number(
-    "LLM_TIMEOUT_SECONDS", 60.0, "Wait for the language model's first words, and then for each next one."
+    "LLM_TIMEOUT_SECONDS",
+    60.0,
+    "Wait for the language model's first words, and then for each next one.",
+    validate=validate.Range(0.1),
 )
 # At three tokens a second, as on a CPU, an answer of 700 tokens takes 233 s.
-LLM_ANSWER_SECONDS = env.number("LLM_ANSWER_SECONDS", 600.0, "Time of a whole answer at most.")
+LLM_ANSWER_SECONDS = env.number(
+    "LLM_ANSWER_SECONDS", 600.0, "Time of a whole answer at most.", validate=validate.Range(0.1)
+)
 LLM_CONTEXT_TOKENS = env.integer(
     "LLM_CONTEXT_TOKENS", 0, "Tokens that the model's context holds; 0: what the server tells, if it does."
 )
@@ -91,7 +96,9 @@ REWRITE_SECONDS = env.number(
 REWRITE_QUESTIONS = env.flag(
     "REWRITE_QUESTIONS", False, "Let the language model take questions of several parts apart before the search."
 )
-QUESTION_MAX_CHARS = env.integer("QUESTION_MAX_CHARS", 2000, "Characters of a question at most.")
+QUESTION_MAX_CHARS = env.integer(
+    "QUESTION_MAX_CHARS", 2000, "Characters of a question at most.", validate=validate.Range(1)
+)
 # What is embedded of a question: its first so many tokens, about 190 words of English. Time grows with them, 50 ms on
 # two cores with the stand-in.
 QUESTION_MAX_TOKENS = env.integer(

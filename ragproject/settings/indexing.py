@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from environs import validate
 
@@ -12,16 +13,20 @@ from ragproject.settings.locations import env
 def parameter(text: str) -> tuple[str, int | float | bool]:
     """Read one parameter of an index. Raises ValueError."""
     name, _, value = text.partition("=")
-    read = json.loads(value)
-    if not name.strip() or not isinstance(read, int | float):
-        raise ValueError(f"{text!r} is not like M=16.")
-    return name.strip(), read
+    with suppress(ValueError):
+        read = json.loads(value)
+        if name.strip() and isinstance(read, int | float):
+            return name.strip(), read
+    raise ValueError(f"{text!r} is not like M=16.")
 
 
 env.begin("pipeline and index")
 EMBEDDINGS_KEY = env.text("EMBEDDINGS_KEY", "embeddings", "Name of the list of embeddings in Redis.")
 EMBEDDINGS_FLUSH_SECONDS = env.number(
-    "EMBEDDINGS_FLUSH_SECONDS", 60.0, "How often the list is drained into Milvus; at a run's end at once."
+    "EMBEDDINGS_FLUSH_SECONDS",
+    60.0,
+    "How often the list is drained into Milvus; at a run's end at once.",
+    validate=validate.Range(0.1),
 )
 # Rows of one upsert; 1 000 rows of 1 024 dimensions and 1.5 KB of text are about 6 MB, far below
 # Milvus' 64 MB message limit.
@@ -31,7 +36,10 @@ EMBEDDINGS_BATCH_ROWS = env.integer(
 # The embedder pauses at this and goes on at half of it: 14 000 records at most, 5 to 10 s of Milvus' writes that a
 # small source stands behind.
 EMBEDDINGS_MAX_BYTES = env.integer(
-    "EMBEDDINGS_MAX_BYTES", 64 * 1024 * 1024, "Size of the list in Redis at which embedding pauses."
+    "EMBEDDINGS_MAX_BYTES",
+    64 * 1024 * 1024,
+    "Size of the list in Redis at which embedding pauses.",
+    validate=validate.Range(1),
 )
 
 # These count for collections that are made from now on. Milvus picks AUTOINDEX by itself (HNSW in 2.6); Milvus Lite has
@@ -73,19 +81,32 @@ CONTEXT_MODEL = env.text(
 CONTEXT_REQUESTS = env.integer(
     "CONTEXT_REQUESTS", 4, "Sentences of context asked for at once.", validate=validate.Range(1, 64)
 )
-DISPATCH_SECONDS = env.number("DISPATCH_SECONDS", 2.0, "How often waiting work is handed out.")
-MAX_DOCUMENTS_IN_FLIGHT = env.integer("MAX_DOCUMENTS_IN_FLIGHT", 64, "Documents handed out at a time.")
-MAX_CHUNKS_WAITING = env.integer("MAX_CHUNKS_WAITING", 20_000, "Chunks waiting for the model at which fetching pauses.")
+DISPATCH_SECONDS = env.number(
+    "DISPATCH_SECONDS", 2.0, "How often waiting work is handed out.", validate=validate.Range(0.1)
+)
+MAX_DOCUMENTS_IN_FLIGHT = env.integer(
+    "MAX_DOCUMENTS_IN_FLIGHT", 64, "Documents handed out at a time.", validate=validate.Range(1)
+)
+MAX_CHUNKS_WAITING = env.integer(
+    "MAX_CHUNKS_WAITING", 20_000, "Chunks waiting for the model at which fetching pauses.", validate=validate.Range(1)
+)
 RETRY_SECONDS = env.number("RETRY_SECONDS", 5.0, "First pause after a passing trouble; doubled each time.")
 MAX_ATTEMPTS = env.integer(
     "MAX_ATTEMPTS", 4, "Attempts at a document before it counts as failed.", validate=validate.Range(1, 20)
 )
 LEASE_SECONDS = env.integer(
-    "LEASE_SECONDS", 60, "A claimed chunk or a document that nobody works on is handed out again after this."
+    "LEASE_SECONDS",
+    60,
+    "A claimed chunk or a document that nobody works on is handed out again after this.",
+    validate=validate.Range(1),
 )
-PAGE_TIME_LIMIT_SECONDS = env.integer("PAGE_TIME_LIMIT_SECONDS", 90, "Time limit of one page in a CPU worker.")
+PAGE_TIME_LIMIT_SECONDS = env.integer(
+    "PAGE_TIME_LIMIT_SECONDS", 90, "Time limit of one page in a CPU worker.", validate=validate.Range(1)
+)
 # A listing may read a hundred sitemaps, one after the other.
-LIST_TIME_LIMIT_SECONDS = env.integer("LIST_TIME_LIMIT_SECONDS", 300, "Time limit of listing a source.")
+LIST_TIME_LIMIT_SECONDS = env.integer(
+    "LIST_TIME_LIMIT_SECONDS", 300, "Time limit of listing a source.", validate=validate.Range(1)
+)
 
 # What `manage.py estimate` makes of its seconds and bytes, in a currency of yours.
 PRICE_GPU_HOUR = env.number(

@@ -6,16 +6,38 @@ socket; ``broker_url``, ``socket_path`` and ``is_embedded`` say what such a URL 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from environs import validate
+from environs import ValidationError, validate
 
 from ragproject.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 env = Environment(BASE_DIR / ".env")
+
+
+def redis_url(text: str) -> None:
+    """Refuse what is no address of a Redis."""
+    if text and not has_scheme(text, "redis", "rediss", "unix"):
+        raise ValidationError("Write redis://:password@host:6379/0, with / # @ of a password as %2F %23 %40")
+
+
+def milvus_uri(text: str) -> None:
+    """Refuse what is no address of a Milvus; the client itself would take it for a file's name, or say nothing."""
+    if text and not (has_scheme(text, "http", "https", "tcp", "unix") or ("://" not in text and text.endswith(".db"))):
+        raise ValidationError("Write http://host:19530")
+
+
+def has_scheme(text: str, *schemes: str) -> bool:
+    """Return whether the URL has one of these schemes, and a port that is one where it names a port."""
+    with suppress(ValueError):
+        parts = urlsplit(text)
+        return parts.scheme in schemes and parts.port != 0
+    return False
+
 
 env.begin("where data is")
 DATA_DIR = Path(
@@ -36,12 +58,22 @@ DATABASE_URL = env.text(
 # read and change everything.
 REDIS_URL = (
     env.text(
-        "REDIS_URL", "", "Where Redis is, as `redis://:password@host:6379/0`.", default_in_words="embedded, in DATA_DIR"
+        "REDIS_URL",
+        "",
+        "Where Redis is, as `redis://:password@host:6379/0`.",
+        default_in_words="embedded, in DATA_DIR",
+        validate=redis_url,
     )
     or f"unix://{quote(str(DATA_DIR / 'redis' / 'redis.sock'))}?db=0"
 )
 MILVUS_URI = (
-    env.text("MILVUS_URI", "", "Where Milvus is, as `http://host:19530`.", default_in_words="embedded, in DATA_DIR")
+    env.text(
+        "MILVUS_URI",
+        "",
+        "Where Milvus is, as `http://host:19530`.",
+        default_in_words="embedded, in DATA_DIR",
+        validate=milvus_uri,
+    )
     or f"unix:{quote(str(DATA_DIR / 'milvus.sock'))}"
 )
 MILVUS_TOKEN = env.text("MILVUS_TOKEN", "", "Milvus' `user:password`.", secret=True)

@@ -29,6 +29,7 @@ EMBED_DIMENSION = env.integer(
     384 if EMBED_MODEL == STAND_IN else 1024,
     "Length of the model's vectors.",
     default_in_words="1024; stand-in: 384",
+    validate=validate.Range(1),
 )
 EMBED_DEVICE = env.text(
     "EMBED_DEVICE",

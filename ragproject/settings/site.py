@@ -5,15 +5,38 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 import django_stubs_ext
-from environs import validate
+from environs import ValidationError, validate
 from psycopg import IsolationLevel
 
-from ragproject.settings.locations import DATA_DIR, DATABASE_URL, env
+from ragproject.settings.locations import DATA_DIR, DATABASE_URL, env, has_scheme
 from ragproject.settings.secret_key import read_secret_key, require_secret
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Source] and the like, which mypy needs, work at run time too
+
+
+def host_name(text: str) -> str:
+    """Return a host's name. Raises ValueError for an address or a port, which no request's host would ever equal."""
+    if "/" in text or (":" in text and not text.endswith("]")):
+        raise ValueError(f"{text} is no host's name. Write it without https:// and without a port")
+    return text
+
+
+def time_zone(text: str) -> None:
+    """Refuse a time zone that there is not."""
+    try:
+        ZoneInfo(text)
+    except (OSError, LookupError, ValueError) as error:
+        raise ValidationError(f"There is no time zone {text}. Write one as Europe/Berlin") from error
+
+
+def mail_server(text: str) -> None:
+    """Refuse what is no address of a mail server."""
+    if text and not has_scheme(text, "smtp", "smtps", "smtp+plain"):
+        raise ValidationError("Write smtp://user:password@mail.example.org")
+
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -29,7 +52,10 @@ SECRET_KEY = env.text(
 if not DEBUG:
     require_secret(SECRET_KEY)
 ALLOWED_HOSTS = env.items(
-    "ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"], "Host names that the site may be called by.", convert=str
+    "ALLOWED_HOSTS",
+    ["127.0.0.1", "localhost", "[::1]"],
+    "Host names that the site may be called by.",
+    convert=host_name,
 )
 CSRF_TRUSTED_ORIGINS: list[str] = env.items(
     "CSRF_TRUSTED_ORIGINS", [], "Origins whose forms are accepted, as `https://docs.example.org`.", convert=str
@@ -105,7 +131,7 @@ ROOT_URLCONF = "ragproject.urls"
 ASGI_APPLICATION = "ragproject.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
-TIME_ZONE = env.text("TIME_ZONE", "UTC", "Time zone of the pages and the admin.")
+TIME_ZONE = env.text("TIME_ZONE", "UTC", "Time zone of the pages and the admin.", validate=time_zone)
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -162,7 +188,7 @@ EMAIL_URL = env.text(
     "",
     "Mail server for notifications, as `smtp://user:password@mail.example.org` (STARTTLS), `smtps://…` (TLS) or "
     "`smtp+plain://…` (a relay near by); empty: no mail.",
-    validate=validate.Regexp(r"(smtp|smtps|smtp\+plain)://.+|$"),
+    validate=mail_server,
 )
 _mail = urlsplit(EMAIL_URL)
 EMAIL_HOST, EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.hostname or "", _mail.scheme == "smtp", _mail.scheme == "smtps"
