@@ -4,11 +4,15 @@
 import os
 import sys
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
-from django.db import OperationalError, ProgrammingError
+INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run the command. End with one sentence where the settings or the database cannot be used."""
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+    from django.db import OperationalError, ProgrammingError
+
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
     try:
         execute_from_command_line(sys.argv)
@@ -23,3 +27,10 @@ if __name__ == "__main__":
             f"The database cannot be used: {str(error).strip()}. If it is new, run `manage.py migrate` "
             "(`manage.py up` does so by itself); otherwise check DATABASE_URL."
         )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

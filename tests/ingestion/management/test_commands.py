@@ -45,3 +45,9 @@ def test_status_without_services_names_them_and_still_answers(tmp_path: Path) ->
 def test_a_setting_of_the_wrong_type_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEB_PORT", "many")
     assert "WEB_PORT" in run(tmp_path, "check").stderr
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
+    code = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    done = run(tmp_path, "shell", "--command", code)
+    assert (done.returncode, done.stderr) == (130, "")
