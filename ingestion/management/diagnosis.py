@@ -28,6 +28,7 @@ from ingestion.fetching.fetcher import fetch
 from ingestion.models import Collection
 from ingestion.models.times import CLOCK_SECONDS
 from ingestion.pipeline.report.alerts import LEAST_FREE_BYTES, alerts
+from ingestion.vector_store.store import VectorStore
 from ragproject.embedded import services
 from ragproject.embedded.data_folder import require_access
 from ragproject.embedded.model_folder import lacking
@@ -118,7 +119,7 @@ def permissions() -> Iterator[Finding]:
     except StackError as error:
         yield Finding("permissions", "fail", *said(error))
         return
-    if folder.stat().st_mode & 0o077:
+    if folder.exists() and folder.stat().st_mode & 0o077:
         yield Finding("permissions", "warn", f"{folder} is open to other users", f"Run: chmod go-rwx {folder}")
     else:
         yield Finding("permissions", "ok", f"{folder} is this user's alone")
@@ -126,7 +127,7 @@ def permissions() -> Iterator[Finding]:
 
 def disk() -> Iterator[Finding]:
     """Yield how much room the data folder's disk has."""
-    usage = shutil.disk_usage(settings.DATA_DIR)
+    usage = shutil.disk_usage(next(each for each in (settings.DATA_DIR, *settings.DATA_DIR.parents) if each.exists()))
     says = f"{usage.free / 2**30:.1f} of {usage.total / 2**30:.0f} GiB are free for {settings.DATA_DIR}"
     if usage.free < LEAST_FREE_BYTES:
         yield Finding("disk", "fail", says, "Make room now: nothing can be stored. Then the work goes on by itself.")
@@ -151,14 +152,10 @@ def database() -> Iterator[Finding]:
     if missing:
         yield Finding("database", "warn", f"{missing} migrations are not applied", "Run: python manage.py migrate")
     else:
-        yield Finding("database", "ok", f"{connection.vendor} {server_version()}, tables of this version")
+        server = ".".join(map(str, connection.get_database_version()))
+        yield Finding("database", "ok", f"{connection.vendor} {server}, tables of this version")
     if connection.vendor == "postgresql":
         yield clock("the database", at.timestamp())
-
-
-def server_version() -> str:
-    """Return the version of the database's server."""
-    return ".".join(map(str, connection.get_database_version()))
 
 
 def clock(of: str, seconds: float) -> Finding:
@@ -193,12 +190,12 @@ def redis() -> Iterator[Finding]:
 
 
 def milvus() -> Iterator[Finding]:
-    """Yield whether Milvus answers, and whether the index was made by the model that the settings name."""
+    """Yield whether Milvus answers us, and whether the index was made by the model that the settings name."""
     if trouble := services.milvus_trouble():
         remedy = "Check MILVUS_URI and MILVUS_TOKEN, and that Milvus runs."
         yield silent("milvus", settings.MILVUS_URI, trouble, remedy)
     else:
-        yield Finding("milvus", "ok", "answers")
+        yield answer_of_milvus()
     with suppress(DatabaseError):
         row = Collection.objects.searched()
         if row and (row.model, row.dimension) != (settings.MODEL_PATH, settings.EMBED_DIMENSION):
@@ -211,6 +208,16 @@ def milvus() -> Iterator[Finding]:
             )
         elif row:
             yield Finding("index", "ok", f"{row.name} is searched")
+
+
+def answer_of_milvus() -> Finding:
+    """Return whether a Milvus that speaks also does what we ask: one with passwords speaks to everybody."""
+    try:
+        VectorStore(settings.MILVUS_COLLECTION, settings.EMBED_DIMENSION, settings.SERVICE_TIMEOUT_SECONDS).exists()
+    except IngestionError as error:
+        remedy = "The server speaks, so check MILVUS_TOKEN (user:password) first, then Milvus' log."
+        return Finding("milvus", "fail", said(error)[0], remedy)
+    return Finding("milvus", "ok", "answers")
 
 
 def silent(service: str, url: str, trouble: str, remedy: str) -> Finding:

@@ -41,7 +41,7 @@ def prepare(folder: Path, console: Console) -> None:
             folder.chmod(stat.S_IMODE(found.st_mode) & ~OPEN_TO_OTHERS)
             console.line("up", f"{folder} was open to other users; now it is yours alone")
         elif found.st_mode & OPEN_TO_OTHERS:
-            console.line("up", f"WARNING: {folder} belongs to {folder.owner()} and is open to other users")
+            console.line("up", f"WARNING: {folder} belongs to {owner(folder)} and is open to other users")
     except OSError as error:
         why = f"{folder} cannot be used ({error.strerror}); set DATA_DIR to a folder of your own."
         raise StackError(why) from error

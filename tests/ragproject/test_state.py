@@ -257,6 +257,21 @@ def test_a_data_folder_of_another_user_is_named(nobodys: Path) -> None:
 
 
 @root_only
+def test_an_open_folder_of_a_user_without_a_name_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a volume in a container, whose owner has no name there."""
+    os.chown(tmp_path, 54_321, 54_321)
+    tmp_path.chmod(0o755)
+    umask = os.umask(0o022)
+    try:
+        prepare(tmp_path, Console(colour=False))
+    finally:
+        os.umask(umask)
+    assert f"WARNING: {tmp_path} belongs to user 54321 and is open to other users" in capsys.readouterr().out
+
+
+@root_only
 def test_a_secret_key_of_another_user_is_named(nobodys: Path) -> None:
     (nobodys / "secret_key").touch(mode=0o600)
     assert f"{nobodys / 'secret_key'} cannot be used" in as_nobody(lambda: read_secret_key(nobodys / "secret_key"))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import redis
 from django.core.management import CommandError, call_command
@@ -98,6 +100,42 @@ def test_what_is_wrong_fails_with_what_to_do(
     assert subject in ended
     (failed,) = (one for one in found[subject] if one["state"] == "fail")
     assert remedy in failed["remedy"]
+
+
+class AsksForAPassword(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Answers every call as Milvus does where the user or the password is wrong."""
+
+    def service(self, handler_call_details: Any) -> Any:
+        def refuse(request: bytes, context: Any) -> bytes:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "auth check failure, please check username and password")
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+@pytest.fixture
+def locked_milvus(clean_milvus: object, settings: Settings) -> Iterator[None]:
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[AsksForAPassword()])
+    settings.MILVUS_URI = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    settings.MILVUS_TOKEN = "root:wrong"
+    server.start()
+    yield
+    server.stop(None).wait()
+
+
+@pytest.mark.usefixtures("locked_milvus")
+def test_a_milvus_that_refuses_the_password_fails() -> None:
+    found, ended = findings()
+    assert "milvus" in ended
+    (failed,) = found["milvus"]
+    assert failed["state"] == "fail" and "MILVUS_TOKEN" in failed["remedy"]
+
+
+def test_a_data_folder_that_is_not_there_yet_is_no_failure(tmp_path: Path, settings: Settings) -> None:
+    settings.DATA_DIR = tmp_path / "new" / "folder"
+    found = [*diagnosis.permissions(), *diagnosis.disk()]
+    assert [finding.state for finding in found] == ["ok", "ok"]
+    assert not settings.DATA_DIR.exists()
 
 
 def test_a_redis_that_evicts_fails(clean_redis: redis.Redis) -> None:
