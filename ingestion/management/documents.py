@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from ingestion.exceptions import ModelError
+from ingestion.management.targets import count
 from ingestion.pipeline.report.preview import Reading, read
 from ingestion.types import Extracted, Json
 
@@ -41,7 +42,7 @@ class DocumentsCommand(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print a line of JSON per document")
         parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only these (repeatable)")
         parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="never these (repeatable)")
-        parser.add_argument("--max-pages", type=int, default=0, metavar="N", help="at most this many per target")
+        parser.add_argument("--max-pages", type=count, default=0, metavar="N", help="at most this many per target")
 
     def handle(self, *args: Any, targets: list[str], **options: Any) -> None:
         include, exclude = tuple(options["include"]), tuple(options["exclude"])

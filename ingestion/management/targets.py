@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
 from ingestion.exceptions import IngestionError
+from ingestion.models import Source
 from ingestion.sources.registry import KINDS, detect_kind, normalise
 from ingestion.types import Json
+
+# Fields of a source whose option has another name.
+OPTIONS = {"max_depth": "depth", "delay_seconds": "delay", "refresh_seconds": "refresh"}
+
+
+def count(text: str) -> int:
+    """Return a number from 0 on, as an option's value."""
+    if not text.isdecimal():
+        raise ArgumentTypeError("must be a whole number from 0 on")
+    return int(text)
+
+
+def amount(text: str) -> float:
+    """Return a number from 0 on that may have decimals, as an option's value."""
+    with suppress(ValueError):
+        if 0 <= float(text) < inf:
+            return float(text)
+    raise ArgumentTypeError("must be a number from 0 on")
 
 
 def add_source_options(parser: ArgumentParser) -> None:
@@ -27,11 +49,11 @@ def add_source_options(parser: ArgumentParser) -> None:
         help="only these (repeatable); PDF, Office and EPUB files of a website only where a glob ends so, as *.pdf",
     )
     parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="never these (repeatable)")
-    parser.add_argument("--max-pages", type=int, metavar="N", help="at most this many documents")
-    parser.add_argument("--depth", type=int, metavar="N", help="links followed from the first page (websites)")
-    parser.add_argument("--max-alike", type=int, metavar="N", help="linked pages of one form of address; 0: no bound")
-    parser.add_argument("--delay", type=float, metavar="SECONDS", help="between two requests to one host")
-    parser.add_argument("--connections", type=int, metavar="N", help="requests at a time to one host; 0: no bound")
+    parser.add_argument("--max-pages", type=count, metavar="N", help="at most this many documents")
+    parser.add_argument("--depth", type=count, metavar="N", help="links followed from the first page (websites)")
+    parser.add_argument("--max-alike", type=count, metavar="N", help="linked pages of one form of address; 0: no bound")
+    parser.add_argument("--delay", type=amount, metavar="SECONDS", help="between two requests to one host")
+    parser.add_argument("--connections", type=count, metavar="N", help="requests at a time to one host; 0: no bound")
 
 
 def expand(targets: list[str]) -> list[str]:
@@ -42,10 +64,13 @@ def expand(targets: list[str]) -> list[str]:
             found.append(target)
             continue
         try:
-            lines = Path(target[1:]).read_text().splitlines()
-        except OSError as error:
-            raise CommandError(f"{target}: {error.strerror}. @ names a text file with one target per line.") from error
-        found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+            lines = [line.strip() for line in Path(target[1:]).read_text().splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "It is no text"
+            raise CommandError(f"{target}: {reason}. @ names a text file with one target per line.") from error
+        found += [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise CommandError("There is no target in the list.")
     return list(dict.fromkeys(found))
 
 
@@ -56,6 +81,19 @@ def identify(target: str, options: Json) -> tuple[str, str]:
         return kind, normalise(kind, target)
     except IngestionError as error:
         raise CommandError(str(error)) from error
+
+
+def require_possible(kind: str, target: str, fields: Json) -> None:
+    """Raise CommandError, with the options, for fields that the target's source cannot have."""
+    known = Source.objects.filter(kind=kind, target=target).first()
+    source = known or Source(kind=kind, target=target, name=target[:200])
+    for name, value in fields.items():
+        setattr(source, name, value)
+    try:
+        source.full_clean()
+    except ValidationError as error:
+        said = (f"--{OPTIONS.get(n, n).replace('_', '-')}: {' '.join(m)}" for n, m in error.message_dict.items())
+        raise CommandError(f"{target} cannot be ingested so. {' '.join(said)}") from error
 
 
 def fields_given(options: Json) -> Json:

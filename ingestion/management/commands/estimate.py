@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from ingestion.management.estimates import print_estimates
-from ingestion.management.targets import add_source_options, expand
+from ingestion.management.targets import add_source_options, amount, count, expand
 from ingestion.pipeline.report.estimate import DEVICES
 from ragproject.commands import VersionedCommand
 
@@ -25,8 +25,8 @@ class Command(VersionedCommand):
         device.add_argument(
             "--device", choices=sorted(DEVICES), help="embed on this one with BGE-M3, instead of the one measured last"
         )
-        device.add_argument("--tokens-per-second", type=float, metavar="N", help="embed at this speed")
-        parser.add_argument("--sample", type=int, default=0, metavar="N", help="read so many pages (default: by kind)")
+        device.add_argument("--tokens-per-second", type=amount, metavar="N", help="embed at this speed")
+        parser.add_argument("--sample", type=count, default=0, metavar="N", help="pages to read (default: by kind)")
         parser.add_argument("--json", action="store_true", help="print one JSON object for each target")
 
     def handle(self, *args: Any, targets: list[str], **options: Any) -> None:

@@ -16,7 +16,7 @@ from ingestion import tasks
 from ingestion.exceptions import IngestionError
 from ingestion.management.estimates import print_estimates
 from ingestion.management.progress_display import watch
-from ingestion.management.targets import add_source_options, expand, fields_given, identify
+from ingestion.management.targets import add_source_options, count, expand, fields_given, identify, require_possible
 from ingestion.models import Document, Run, Source
 from ingestion.pipeline.report.sentences import chunks_sentence, dropped_sentence, savings_sentence
 from ingestion.pipeline.state.removals import accept_missing
@@ -37,7 +37,7 @@ class Command(VersionedCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_source_options(parser)
-        parser.add_argument("--refresh", type=int, metavar="SECONDS", help="ingest again after this time, for ever")
+        parser.add_argument("--refresh", type=count, metavar="SECONDS", help="ingest again after this time, for ever")
         parser.add_argument(
             "--accept-missing", action="store_true", help="remove the missing pages that a run held back, and exit"
         )
@@ -64,10 +64,14 @@ class Command(VersionedCommand):
 
     def ingest(self, targets: list[str], options: Json, console: Console) -> None:
         """Start a run of every target and watch the runs if asked to."""
+        if options["name"] and len(targets) > 1:
+            raise CommandError("--name names one source. Give one target, or leave it out.")
+        changes = fields_given(options)
+        sources = [identify(target, options) for target in targets]
+        for kind, normal in sources:  # nothing is begun that a later target would break off
+            require_possible(kind, normal, changes)
         run_ids = []
-        for target in targets:
-            kind, normal = identify(target, options)
-            changes = fields_given(options)
+        for kind, normal in sources:
             source, _ = Source.objects.update_or_create(
                 kind=kind, target=normal, defaults=changes, create_defaults={"name": normal[:200], **changes}
             )

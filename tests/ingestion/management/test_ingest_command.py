@@ -109,3 +109,45 @@ def test_a_person_accepts_that_pages_are_missing(tmp_path: Path) -> None:
 def test_accepting_for_an_unknown_source_says_so(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="has not been ingested"):
         ingest(tmp_path, "--accept-missing")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--max-pages", "-5"), "--max-pages: must be a whole number from 0 on"),
+        (("--refresh", "-1"), "--refresh: must be"),
+        (("--delay", "-1"), "--delay: must be a number"),
+        (("--delay", "nan"), "--delay: must be a number"),
+        (("--max-pages", "9" * 30), "--max-pages: Ensure this value is less than"),
+        (("--name", ""), "--name: This field cannot be blank"),
+        (("--name", "taken"), "--name: Source with this Name already exists"),
+        (("--product", "p" * 101), "--product: Ensure this value has at most 100 characters"),
+    ],
+)
+def test_what_a_source_cannot_have_is_refused_by_its_option(
+    tmp_path: Path, options: tuple[str, str], words: str
+) -> None:
+    make_source("taken")
+    with pytest.raises(CommandError, match=words):
+        ingest(tmp_path, *options)
+    assert Source.objects.count() == 1
+
+
+def test_nothing_is_begun_when_one_of_several_targets_is_wrong(tmp_path: Path) -> None:
+    for targets in ((tmp_path, "/nowhere/at/all"), (tmp_path, "https://docs.example.org/", "--name", "both")):
+        with pytest.raises(CommandError):
+            ingest(*targets)
+    assert not Source.objects.exists()
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"\xff\xfe", "It is no text"), (b"\n  # none\n", "no target")])
+def test_a_list_without_targets_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "list").write_bytes(content)
+    with pytest.raises(CommandError, match=words):
+        ingest(f"@{tmp_path / 'list'}")
+
+
+@pytest.mark.parametrize("command", ["extract", "estimate", "ingest"])
+def test_a_number_below_0_is_refused_by_every_command(tmp_path: Path, command: str) -> None:
+    with pytest.raises(CommandError, match="--max-pages: must be"):
+        call_command(command, str(tmp_path), "--max-pages", "-1")
