@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+import yaml
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
@@ -171,6 +176,91 @@ def test_without_redis_the_rows_are_told(settings: Settings) -> None:
     assert found[("ragproject_service_up", frozenset({("service", "redis")}))] == 0
     assert found[("ragproject_documents", frozenset({("state", "waiting")}))] == 1
     assert ("ragproject_buffer_bytes", frozenset()) not in found
+
+
+def test_without_a_database_it_is_told_and_so_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    EMBEDDED_TOKENS.add(7)
+    measurements.flush()
+
+    def gone() -> Status:
+        raise OperationalError("the server closed the connection")
+
+    monkeypatch.setattr(metrics, "status", gone)
+    found = scraped()
+    assert found[("ragproject_service_up", frozenset({("service", "database")}))] == 0
+    assert found[("ragproject_embedded_tokens_total", frozenset())] == 7
+    assert ("ragproject_documents", frozenset({("state", "waiting")})) not in found
+
+
+def test_an_index_that_was_never_audited_has_an_age_too(settings: Settings) -> None:
+    settings.AUDIT_SECONDS = 7 * 86_400
+    Collection.objects.create(name="c", model="m", pooling="cls", dimension=4, active=True)
+    Collection.objects.update(created_at=timezone.now() - timedelta(days=2))
+    assert value("audit_age_seconds") >= 2 * 86_400
+    assert value("audit_interval_seconds") == 7 * 86_400
+
+
+def test_a_job_is_late_after_three_of_its_own_periods(settings: Settings) -> None:
+    settings.EMBEDDINGS_FLUSH_SECONDS = 300
+    assert value("task_late_seconds", task="drain") == 900
+    assert value("task_late_seconds", task="dispatch") == 60
+
+
+# Series for half a day, the alerts that they raise then, and those that they do not.
+ALERTS: list[tuple[dict[str, float], set[str], set[str]]] = [
+    ({'task_age_seconds{task="drain"}': 300, 'task_late_seconds{task="drain"}': 180}, {"DrainStopped"}, set()),
+    ({'task_age_seconds{task="drain"}': 300, 'task_late_seconds{task="drain"}': 900}, set(), {"DrainStopped"}),
+    ({'task_age_seconds{task="dispatch"}': 130, 'task_late_seconds{task="dispatch"}': 60}, {"SchedulerStopped"}, set()),
+    ({'service_up{service="redis"}': 1}, {"JobNeverDone", "Absent"}, {"ServiceDown"}),
+    ({'service_up{service="redis"}': 0}, {"ServiceDown"}, {"JobNeverDone"}),
+    ({'service_up{service="database"}': 0}, {"ServiceDown"}, {"JobNeverDone"}),
+    (
+        {
+            'service_up{service="redis"}': 1,
+            **{f'task_age_seconds{{task="{job}"}}': 1 for job in ("dispatch", "drain")},
+            'documents{state="waiting"}': 0,
+        },
+        set(),
+        {"JobNeverDone", "Absent"},
+    ),
+    ({"audit_age_seconds": 4 * 86_400, "audit_interval_seconds": 86_400}, {"AuditOverdue"}, set()),
+    ({"audit_age_seconds": 4 * 86_400, "audit_interval_seconds": 7 * 86_400}, set(), {"AuditOverdue"}),
+    ({"embed_backlog_chunks": 5, "embedders": 0}, {"NoEmbedder"}, {"EmbeddingStuck"}),
+    ({"embed_backlog_chunks": 5, "embedders": 1, "embedded_chunks_total": 9}, {"EmbeddingStuck"}, {"NoEmbedder"}),
+    ({'oldest_waiting_seconds{queue="cpu"}': 1000}, {"FetchingStuck"}, {"IndexingStuck"}),
+    ({'oldest_waiting_seconds{queue="cpu"}': 1000, "embed_backlog_chunks": 20_000}, set(), {"FetchingStuck"}),
+    ({'oldest_waiting_seconds{queue="index"}': 1000}, {"IndexingStuck"}, {"FetchingStuck"}),
+    ({"buffer_bytes": 95, "buffer_limit_bytes": 100}, {"BufferFull"}, set()),
+    ({"dead_letters": 1, "alerts": 2}, {"DeadLetters", "Troubles"}, set()),
+    ({'embedder_unhealthy{worker="host/cuda:0"}': 1}, {"DeviceFailing"}, set()),
+]
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool asks the rules")
+def test_each_rule_fires_on_what_it_is_for_and_on_nothing_else(tmp_path: Path, settings: Settings) -> None:
+    rules = settings.BASE_DIR / "docker" / "observability" / "rules.yml"
+    cases = [
+        {
+            "interval": "1m",
+            "input_series": [
+                {"series": f"ragproject_{name}", "values": f"{number:g}x720"} for name, number in series.items()
+            ],
+            "promql_expr_test": [
+                {
+                    "expr": f'count(ALERTS{{alertname="Ragproject{alert}",alertstate="firing"}}) > bool 0',
+                    "eval_time": "11h",
+                    "exp_samples": [{"labels": "{}", "value": 1}] if alert in fire else [],
+                }
+                for alert in sorted(fire | rest)
+            ],
+        }
+        for series, fire, rest in ALERTS
+    ]
+    file = tmp_path / "tests.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": cases}))
+    done = subprocess.run(["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_for_some_seconds_the_same_figures_are_given_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
+from django.conf import settings
+from django.db import Error, connection
 from django.db.models import Min
 from django.utils import timezone
 from prometheus_client import CollectorRegistry
@@ -27,12 +28,14 @@ from ingestion.coordination import measurements
 from ingestion.coordination.heartbeat import EmbeddingWorker
 from ingestion.coordination.measurements import SUM, Histogram
 from ingestion.exceptions import BufferUnavailable
-from ingestion.models import Chunk, Document, Run
+from ingestion.models import Chunk, Collection, Document, Run
+from ingestion.pipeline.report.alerts import JOBS, late_after
 from ingestion.pipeline.report.status import Status, Unavailable, status
 
 # Several Prometheus servers, and people who look, cost no more than one: with 100 000 documents on two busy cores 0.4 s
 # on SQLite and 0.6 s on PostgreSQL.
 CACHED_SECONDS = 5.0
+ANSWERS = "Whether a service answers."
 AUDIT_FINDINGS = ("missing", "orphan", "duplicate", "stale", "repaired")
 EMBEDDER_GAUGES = {
     "tokens_per_second": ("tokens_per_second", "Tokens a second of the last minute."),
@@ -54,10 +57,13 @@ class State(Collector):
     """The collector of prometheus-client that reads everything anew."""
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metrics."""
-        now = status()
-        for metrics in (rows(now), oldest(), services(now), jobs(now), embedders(now), index(now), measured()):
-            yield from metrics
+        """Yield all metrics; without a database that it does not answer, and what the processes measured."""
+        try:
+            now = status()
+            yield from [*rows(now), *oldest(), *services(now), *jobs(now), *embedders(now), *index(now)]
+        except Error:
+            yield gauge("service_up", ANSWERS, {"database": 0.0}, "service")
+        yield from measured()
 
 
 _lock = threading.Lock()
@@ -127,7 +133,7 @@ def services(now: Status) -> Iterator[Metric]:
     """Yield which services answer, and what waits in Redis."""
     up = {"redis": now.buffer, "milvus": now.index}
     answers = {name: float(not isinstance(said, Unavailable)) for name, said in up.items()}
-    yield gauge("service_up", "Whether a service answers.", {"database": 1.0, **answers}, "service")
+    yield gauge("service_up", ANSWERS, {"database": 1.0, **answers}, "service")
     if not isinstance(now.queues, Unavailable):
         yield gauge("queue_messages", "Messages in Celery's queues.", now.queues, "queue")
     if not isinstance(now.buffer, Unavailable):
@@ -138,7 +144,10 @@ def services(now: Status) -> Iterator[Metric]:
 
 
 def jobs(now: Status) -> Iterator[Metric]:
-    """Yield when each of Beat's jobs was done last."""
+    """Yield when each of Beat's jobs was done last, and from when on it is late."""
+    yield gauge(
+        "task_late_seconds", "Age at which one of Beat's jobs is late.", {j: late_after(j) for j in JOBS}, "task"
+    )
     if not isinstance(now.jobs, Unavailable):
         yield gauge("task_age_seconds", "Time since each of Beat's jobs was done.", now.jobs, "task")
 
@@ -166,7 +175,10 @@ def index(now: Status) -> Iterator[Metric]:
         said = {kind: getattr(now.audit, kind) for kind in AUDIT_FINDINGS}
         found = {kind: number for kind, number in said.items() if number is not None}
         yield gauge("audit_findings", "What the last audit found.", found, "kind")
-        yield single("audit_age_seconds", "Time since the last audit.", age(datetime.fromisoformat(now.audit.at)))
+    if row := Collection.objects.written():
+        at = datetime.fromisoformat(now.audit.at) if now.audit and now.audit.at else row.created_at
+        yield single("audit_age_seconds", "Time since the last audit, or since there is an index.", age(at))
+        yield single("audit_interval_seconds", "How often an audit is due (AUDIT_SECONDS).", settings.AUDIT_SECONDS)
 
 
 def measured() -> Iterator[Metric]:
