@@ -180,6 +180,13 @@ def test_only_the_crawler_and_the_site_reach_what_is_outside_and_neither_private
         assert private <= set(block["except"])
 
 
+def test_who_asks_the_language_model_reaches_its_namespace() -> None:
+    label = {"namespaceSelector": {"matchLabels": {"ragproject.io/llm": "true"}}}
+    policies = of_kind("NetworkPolicy").items()
+    reach = {name for name, p in policies if any(label in rule["to"] for rule in p["spec"].get("egress", []))}
+    assert reach == {"web", "cpu-worker"}
+
+
 def test_milvus_is_the_release_of_compose() -> None:
     milvus = yaml.safe_load((FOLDER / "milvus.yaml").read_text())
     compose = yaml.safe_load((FOLDER.parent.parent / "compose.yaml").read_text())

@@ -30,7 +30,7 @@ NOT_FOR_COMPOSE = {"DATA_DIR", "HEARTBEAT_FILE", "WEB_HOST", "WEB_PORT", "CPU_WO
 # Variables of compose.yaml itself, read by no program of ours.
 OF_COMPOSE = {
     *("POSTGRES_PASSWORD", "REDIS_PASSWORD", "MILVUS_PASSWORD", "MINIO_PASSWORD", "FLOWER_PASSWORD", "REDIS_MAXMEMORY"),
-    *("MODELS_DIR", "FILES_DIR", "WEB_BIND"),
+    *("MODELS_DIR", "FILES_DIR", "WEB_BIND", "GRAFANA_PASSWORD"),
 }
 APP_SERVICES = ["migrate", "web", "cpu-worker", "index-worker", "gpu-worker", "beat"]
 
@@ -52,7 +52,15 @@ def cpu_names() -> set[str]:
 
 
 def compose_text() -> str:
-    return (ROOT / "compose.yaml").read_text()
+    """compose.yaml and the file of what looks on, which is added to it."""
+    files = (ROOT / "compose.yaml", ROOT / "docker" / "observability" / "compose.yaml")
+    return "\n".join(file.read_text() for file in files)
+
+
+def observability() -> dict[str, Any]:
+    text = (ROOT / "docker" / "observability" / "compose.yaml").read_text()
+    loaded: dict[str, Any] = yaml.safe_load(interpolated(text))
+    return loaded
 
 
 def interpolated(text: str) -> str:
@@ -62,7 +70,7 @@ def interpolated(text: str) -> str:
 
 
 def compose() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(interpolated(compose_text()))
+    loaded: dict[str, Any] = yaml.safe_load(interpolated((ROOT / "compose.yaml").read_text()))
     return loaded
 
 
@@ -184,7 +192,11 @@ def test_it_sees_the_model_among_what_a_package_would_install() -> None:
 
 @pytest.mark.parametrize(
     ("schema", "file"),
-    [("compose-spec", "compose.yaml"), ("github-workflows", ".github/workflows/ci.yml")],
+    [
+        ("compose-spec", "compose.yaml"),
+        ("compose-spec", "docker/observability/compose.yaml"),
+        ("github-workflows", ".github/workflows/ci.yml"),
+    ],
 )
 def test_it_is_valid_by_the_published_schema(schema: str, file: str) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(ROOT / file)]
@@ -235,7 +247,7 @@ def test_the_examples_own_command_fills_every_secret_with_another_value(tmp_path
     (tmp_path / "docker" / "env.example").write_text(example)
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     filled = re.findall(r"^[A-Z_]+=(\w+)$", (tmp_path / ".env").read_text(), re.MULTILINE)
-    assert len(filled) == len(set(filled)) == 7
+    assert len(filled) == len(set(filled)) == 8
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
 
 
@@ -261,6 +273,20 @@ def test_the_images_set_the_environment_of_the_embedded_stack() -> None:
 def test_it_publishes_the_ports_of_the_site_and_of_flower_alone_and_on_loopback() -> None:
     published = {name: s["ports"] for name, s in compose()["services"].items() if "ports" in s}
     assert published == {"web": ["127.0.0.1:8000:8000"], "flower": ["127.0.0.1:5555:5555"]}
+
+
+def test_who_asks_the_language_model_reaches_it_and_nobody_else() -> None:
+    [network] = service("llm")["networks"]
+    assert {name for name in APP_SERVICES if network in service(name)["networks"]} == {"web", "cpu-worker"}
+
+
+def test_no_secret_of_the_environment_is_for_a_container_that_compose_cannot_copy_it_into() -> None:
+    """Compose refuses such a one with a read-only root, and older ones let only root read the file."""
+    for file in (compose(), observability()):
+        users = {name: each for name, each in file["services"].items() if "secrets" in each}
+        assert not [name for name, each in users.items() if each.get("read_only")]
+        assert all(secret["mode"] == 0o444 for each in users.values() for secret in each["secrets"])
+    assert "secrets" in observability()["services"]["prometheus"]
 
 
 def test_what_a_profile_adds_does_not_start_by_itself() -> None:
