@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -329,8 +330,8 @@ def manage(words: str) -> str:
         python = sys.executable
     if settings.DATA_DIR == settings.BASE_DIR / "var":
         return f"{python} manage.py {words}"
-    folder = os.path.relpath(settings.DATA_DIR, settings.BASE_DIR)
-    return f"DATA_DIR={folder} EMBED_MODEL={settings.EMBED_MODEL} {python} manage.py {words}"
+    folder = shlex.quote(os.path.relpath(settings.DATA_DIR, settings.BASE_DIR))
+    return f"DATA_DIR={folder} EMBED_MODEL={shlex.quote(settings.EMBED_MODEL)} {python} manage.py {words}"
 
 
 def reachable_web_host() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -143,3 +144,11 @@ def test_a_server_that_runs_already_is_used(settings: Any, somebodys_redis: str)
     (port,) = free_ports(1)
     settings.REDIS_URL = f"redis://127.0.0.1:{port}/0"
     assert [service.name for service in services.backends()] == ["redis", "milvus"]
+
+
+def test_the_command_that_is_shown_can_be_typed_whatever_the_folder_is_called(tmp_path: Path, settings: Any) -> None:
+    settings.DATA_DIR, settings.EMBED_MODEL = tmp_path / "my data", "/models/bge m3"
+    words = shlex.split(services.manage("createsuperuser"))
+    folder, model, _, *rest = words
+    assert (settings.BASE_DIR / folder.removeprefix("DATA_DIR=")).resolve() == tmp_path / "my data"
+    assert (model, rest) == ("EMBED_MODEL=/models/bge m3", ["manage.py", "createsuperuser"])
