@@ -15,6 +15,7 @@ from ingestion.coordination.heartbeat import EmbeddingWorker
 from ingestion.models import Document
 from ingestion.pipeline.report.sentences import build_sentence
 from ingestion.pipeline.report.status import SourceStatus, Status, Unavailable, status
+from ingestion.pipeline.state.runs import PAUSED
 from ingestion.types import Json
 
 NO_INDEX: Json = {"collection": None, "rows": 0}
@@ -94,7 +95,7 @@ def lines(now: Status) -> Iterator[str]:
     yield f"documents  {listed(now.documents)}"
     yield f"chunks     {listed(now.chunks)}"
     for name in ("cpu", "gpu", "milvus"):
-        yield f"line {name:6}{listed(known(getattr(now.depths, name)))}"
+        yield f"line {name:6} {listed(known(getattr(now.depths, name)))}"
     yield f"queues     {listed(known(now.queues))}"
     yield f"buffer     {listed(known(now.buffer))}"
     yield f"index      {listed(known(now.index) if now.index else NO_INDEX)}"
@@ -131,6 +132,8 @@ def waits_because(source: SourceStatus, tokens_waiting: int) -> str:
 
     ``tokens_waiting`` are those of all sources.
     """
+    if source.paused:
+        return PAUSED
     if source.paused_until:
         return f"Its host wants to be left alone until {source.paused_until:%H:%M:%S} UTC."
     if source.note:

@@ -100,6 +100,7 @@ class SourceStatus:
     state: str  # of its newest run; "deleting"; "new" without a run
     documents: dict[str, int]  # by state
     error: str  # of its newest run
+    paused: bool  # by staff
     paused_until: datetime | None  # its host wants to be left alone until then
     note: str  # why its newest run waits
     eta_seconds: int | None  # at the pace of its newest run; None while there is no pace
@@ -232,6 +233,7 @@ def source_statuses(by_source: dict[int, Counter[str]], by_run: dict[int, dict[s
                 state="deleting" if source.deleting else run.state if run else "new",
                 documents=dict(documents),
                 error=run.error if run else "",
+                paused=source.paused,
                 paused_until=pause_end(source),
                 note=run.note if run else "",
                 eta_seconds=round(left * seconds / done) if done > 0 else None,

@@ -15,6 +15,7 @@ from django.utils import timezone
 from ingestion.models import Chunk, Document, DocumentQuerySet, Run, Source, due_sources
 from ingestion.sources.registry import forget
 
+PAUSED = "It is paused: resume it in the admin."
 STAGES = ("list", "fetch", "extract", "chunk", "embed", "index")
 
 
@@ -198,19 +199,22 @@ def stored_savings(run: Run) -> Savings | None:
 
 
 def progress(run_ids: Sequence[int]) -> RunProgress:
-    """Return how far these runs are."""
+    """Return how far these runs are, and what those that have not ended wait for."""
     documents = Document.objects.filter(run_id__in=run_ids)
     runs = Run.objects.filter(id__in=run_ids)
     chunks = Chunk.objects.filter(document__run_id__in=run_ids).live().count()
     unfinished = documents.filter(state__in=(Document.State.EMBEDDING, Document.State.INDEXING))
     pending = Chunk.objects.filter(document__in=unfinished, state__in=Chunk.PENDING).count()
     retried = documents.filter(state=Document.State.WAITING).exclude(error="").first()
+    notes = {note for note in runs.values_list("note", flat=True) if note}
+    if runs.active().filter(source__paused=True).exists():
+        notes.add(PAUSED)
     return RunProgress(
         documents=documents.count(),
         documents_done=documents.exclude(state__in=Document.ACTIVE).count(),
         chunks=chunks,
         chunks_done=chunks - pending,
         active=runs.active().count(),
-        notes=tuple(sorted({note for note in runs.values_list("note", flat=True) if note})),
+        notes=tuple(sorted(notes)),
         retry_error=retried.error if retried else "",
     )

@@ -13,6 +13,7 @@ from ingestion.management.commands.status import as_json, lines
 from ingestion.models import Chunk, Collection, Document, Run, Source
 from ingestion.pipeline.report import status as module
 from ingestion.pipeline.report.status import status
+from ingestion.pipeline.state.runs import PAUSED, progress
 from tests.support.rows import make_chunk, make_document, make_source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
@@ -80,6 +81,14 @@ def test_a_note_and_a_hosts_pause_say_more_than_where_the_pages_stand() -> None:
     assert source_of(shown(), "docs")["waits_because"] == "Fetching pauses."
     Source.objects.update(paused_until=timezone.now() + timedelta(minutes=1))
     assert source_of(shown(), "docs")["waits_because"].startswith("Its host wants to be left alone")
+
+
+def test_a_source_that_staff_paused_says_so_to_who_asks_and_to_who_watches() -> None:
+    make_document(make_source(paused=True))
+    assert source_of(shown(), "docs")["waits_because"] == PAUSED
+    assert progress([Run.objects.get().pk]).notes == (PAUSED,)
+    Run.objects.update(state=Run.State.FINISHED)
+    assert progress([Run.objects.get().pk]).notes == ()
 
 
 def test_the_time_left_follows_from_the_pace_of_the_run() -> None:
