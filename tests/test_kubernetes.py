@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -161,6 +162,11 @@ def test_the_sites_probes_are_let_in_by_the_settings() -> None:
     hosts = lines("settings.env")["ALLOWED_HOSTS"].split(",")
     headers = {each["name"]: each["value"] for each in container("web")["readinessProbe"]["httpGet"]["httpHeaders"]}
     assert headers["Host"] in hosts and headers["X-Forwarded-Proto"] == "https"
+
+
+def test_prometheus_is_let_in_where_the_readme_says_that_it_scrapes() -> None:
+    found = re.search(r"Prometheus scrapes `([^:`]+):8000/metrics`", (FOLDER / "README.md").read_text())
+    assert found and found[1] in lines("settings.env")["ALLOWED_HOSTS"].split(",")
 
 
 def test_only_the_crawler_and_the_site_reach_what_is_outside_and_neither_private_networks() -> None:
