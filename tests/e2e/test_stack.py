@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ import requests
 from django.conf import settings
 
 from ragproject.embedded import services
+from ragproject.embedded.parent_watch import bound_to_parent
 from tests.support.running import (
     START_SECONDS,
     Running,
@@ -25,6 +27,7 @@ from tests.support.running import (
     environment,
     free_ports,
     manage,
+    share_model,
     start,
     up,
 )
@@ -274,6 +277,33 @@ def test_kill_9_of_the_supervisor_leaves_no_process(launch: Callable[..., Runnin
     assert len(tree) > 6
     stack.process.kill()
     assert still_there(tree, ORPHAN_SECONDS) == []
+
+
+DEMO = """
+import sys, time, django
+django.setup()
+from pathlib import Path
+from ingestion.management.commands.demo import running_stack
+with running_stack(Path(sys.argv[1])):
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_demos_stack_ends_with_the_demo_and_is_not_killed_by_ctrl_c(tmp_path: Path, number: int) -> None:
+    share_model(tmp_path)
+    log = tmp_path / "demo.log"
+    command = bound_to_parent([sys.executable, "-c", DEMO, str(log)])
+    demo = subprocess.Popen(
+        command, env=environment(tmp_path), cwd=settings.BASE_DIR, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert demo.stdout and demo.stdout.readline() == b"ready\n", log.read_text()
+    tree = psutil.Process(demo.pid).children(recursive=True)
+    os.killpg(demo.pid, number)
+    demo.communicate(timeout=STOP_SECONDS)
+    assert still_there(tree, ORPHAN_SECONDS) == []
+    assert ("Redis is now ready to exit" in log.read_text()) == (number == signal.SIGINT)
 
 
 def spawn_child(stack: Running) -> bool:

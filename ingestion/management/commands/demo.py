@@ -26,6 +26,7 @@ from django.core.management.base import BaseCommand, CommandError
 from ingestion.benchmarks.django_docs import documentation
 from ingestion.exceptions import SourceError
 from ingestion.types import Json
+from ragproject.embedded.parent_watch import bound_to_parent
 
 # The guides, which most questions are about, without the reference: 90 of the 656 pages.
 PART = ("intro/*", "topics/*", "faq/*")
@@ -114,10 +115,14 @@ def page_count(text: str) -> int:
 
 @contextmanager
 def running_stack(log: Path) -> Iterator[None]:
-    """Run `manage.py up` as a child process; its output goes to ``log``."""
+    """Run `manage.py up` as a child process; its output goes to ``log``.
+
+    In a session of its own, as a terminal's Ctrl-C would be a second request to stop, which kills everything.
+    """
+    command = bound_to_parent([sys.executable, "manage.py", "up"])
     with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "up"], stdout=output, stderr=output, cwd=settings.BASE_DIR
+        process = subprocess.Popen(  # noqa: S603
+            command, stdout=output, stderr=output, cwd=settings.BASE_DIR, start_new_session=True
         )
         try:
             deadline = time.monotonic() + READY_SECONDS
