@@ -149,6 +149,8 @@ def spelled(value: object) -> str:
             return str(int(value))
         case list() | tuple():
             return ",".join(map(spelled, value))
+        case dict():
+            return ",".join(f"{name}={spelled(item)}" for name, item in value.items())
         case _:
             return str(value)
 

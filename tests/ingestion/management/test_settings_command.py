@@ -102,6 +102,12 @@ def test_it_shows_what_is_no_secret_as_it_is(value: str) -> None:
     assert shown(value) == value
 
 
+def test_it_spells_parameters_as_the_environment_does(settings: Any) -> None:
+    settings.MILVUS_INDEX_PARAMS, settings.MILVUS_SEARCH_PARAMS = {"M": 16, "with_raw_data": True}, {}
+    assert rows()["MILVUS_INDEX_PARAMS"]["value"] == "M=16,with_raw_data=true"
+    assert rows()["MILVUS_SEARCH_PARAMS"]["value"] == ""
+
+
 @pytest.mark.processes
 def test_it_still_lists_when_neither_database_nor_services_are_there(tmp_path: Path) -> None:
     done = run(tmp_path, "settings", "--json")
