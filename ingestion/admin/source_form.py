@@ -81,6 +81,9 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
         data = super().clean() or self.cleaned_data
         if data.get("version") and not data.get("product"):
             self.add_error("product", "Name the product that this is a version of.")
+        # Django looks at this only after files are stored.
+        if Source.objects.filter(name=data.get("name")).exclude(pk=self.instance.pk).exists():
+            self.add_error("name", "Another source has this name.")
         if self.errors:
             return data
         if data["kind"] == Source.Kind.UPLOADS:

@@ -205,6 +205,16 @@ def test_uploaded_files_become_a_source_and_leave_with_it(admin_client: Client) 
     assert not (settings.DATA_DIR / "uploads" / source.target).exists()
 
 
+def test_files_are_not_stored_for_a_name_that_another_source_has(admin_client: Client) -> None:
+    make_source("manual")
+    folders = settings.DATA_DIR / "uploads"
+    before = set(folders.glob("*"))
+    file = SimpleUploadedFile("a.md", b"# A page")
+    page = add(admin_client, name="manual", kind="uploads", target="", upload=file)
+    assert Source.objects.count() == 1 and set(folders.glob("*")) == before
+    assert "Another source has this name." in page
+
+
 def test_an_upload_without_files_is_refused_on_its_field(admin_client: Client) -> None:
     assert "Choose at least one file" in add(admin_client, kind="uploads", target="")
     assert not Source.objects.exists()
