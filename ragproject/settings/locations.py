@@ -19,6 +19,11 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 env = Environment(BASE_DIR / ".env")
 
 
+def at_home(path: str) -> Path:
+    """Return an absolute path. A relative one begins where manage.py is, wherever a process was started."""
+    return (BASE_DIR / Path(path).expanduser()).resolve()
+
+
 def redis_url(text: str) -> None:
     """Refuse what is no address of a Redis."""
     if text and not has_scheme(text, "redis", "rediss", "unix"):
@@ -40,14 +45,14 @@ def has_scheme(text: str, *schemes: str) -> bool:
 
 
 env.begin("where data is")
-DATA_DIR = Path(
+DATA_DIR = at_home(
     env.text(
         "DATA_DIR",
-        str(BASE_DIR / "var"),
+        "var",
         "Folder of all that is stored, made for its owner alone (0700); its path has at most about 85 characters.",
         default_in_words="the folder var",
     )
-).resolve()
+)
 DATABASE_URL = env.text(
     "DATABASE_URL",
     f"sqlite:///{DATA_DIR / 'db.sqlite3'}",

@@ -11,7 +11,7 @@ import django_stubs_ext
 from environs import ValidationError, validate
 from psycopg import IsolationLevel
 
-from ragproject.settings.locations import DATA_DIR, DATABASE_URL, env, has_scheme
+from ragproject.settings.locations import DATA_DIR, DATABASE_URL, at_home, env, has_scheme
 from ragproject.settings.secret_key import read_secret_key, require_secret
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Source] and the like, which mypy needs, work at run time too
@@ -214,6 +214,8 @@ CONTENT_SECURITY_POLICY = {
 DATABASES: dict[str, dict[str, Any]] = {"default": env.database("DATABASE_URL", DATABASE_URL)}
 IS_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 if IS_SQLITE:
+    if DATABASES["default"]["NAME"] != ":memory:":
+        DATABASES["default"]["NAME"] = str(at_home(DATABASES["default"]["NAME"]))
     # What several writing processes need: a write-ahead log, transactions that lock at their start, and up to 60 s of
     # waiting for the lock.
     DATABASES["default"]["OPTIONS"] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from environs import validate
 
-from ragproject.settings.locations import env
+from ragproject.settings.locations import at_home, env
 
 env.begin("sources and fetching")
 USER_AGENT = env.text(
@@ -62,5 +62,5 @@ FILES_ROOTS: list[Path] = env.items(
     "FILES_ROOTS",
     [],
     "Folders that staff may name in the admin; the command line may name any.",
-    convert=lambda p: Path(p).resolve(),
+    convert=at_home,
 )

@@ -124,3 +124,20 @@ def test_blanks_around_items_and_empty_ones_are_left_out(tmp_path: Path, monkeyp
     assert read.items("HOSTS", [], "Names.", convert=str) == ["a.example.org", "b.example.org"]
     assert read.items("NONE", ["a"], "Names.", convert=str) == []
     assert read.items("UNSET", ["a"], "Names.", convert=str) == ["a"]
+
+
+def test_relative_paths_mean_the_same_wherever_a_process_was_started(tmp_path: Path) -> None:
+    """The stack's processes start in manage.py's folder, the stack itself and commands anywhere."""
+    code = "from django.conf import settings as s; print(s.DATA_DIR, s.DATABASES['default']['NAME'], *s.FILES_ROOTS)"
+    home = project.BASE_DIR
+    chosen = {"DATA_DIR": "a/b", "DATABASE_URL": "sqlite:///c.sqlite3", "FILES_ROOTS": "docs,/srv/docs"}
+    key = {"SECRET_KEY": "0123456789abcdef" * 4}  # or one would be made in that folder
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=tmp_path,
+        env={**environment(tmp_path), **chosen, **key, "PYTHONPATH": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [f"{home}/a/b", f"{home}/c.sqlite3", f"{home}/docs", "/srv/docs"]
