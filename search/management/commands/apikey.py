@@ -49,6 +49,10 @@ class Command(BaseCommand):
 
     def create(self, options: dict[str, Any]) -> None:
         """Make a key and print it alone on standard output, for scripts to read."""
+        try:
+            ApiKey._meta.get_field("name").clean(options["name"], None)
+        except ValidationError as error:
+            raise CommandError(f"The name: {' '.join(error.messages)}") from error
         if ApiKey.objects.filter(name=options["name"]).exists():
             raise CommandError(f"There is a key named {options['name']!r} already. Choose another name.")
         sources = Source.objects.filter(name__in=options["source"])

@@ -190,3 +190,11 @@ def test_a_limited_key_whose_sources_are_gone_sees_nothing() -> None:
     make_source("other", target="/other")
     Source.objects.get(name="docs").delete()
     assert caller_of(key, address="192.0.2.1", interface="api").sources == frozenset()
+
+
+@pytest.mark.parametrize(("name", "words"), [("n" * 101, "at most 100 characters"), ("", "cannot be blank")])
+def test_a_name_that_a_key_cannot_have_is_refused(name: str, words: str) -> None:
+    """SQLite would store it, PostgreSQL would end the command with a traceback."""
+    with pytest.raises(CommandError, match=words):
+        command("create", name)
+    assert not ApiKey.objects.exists()
