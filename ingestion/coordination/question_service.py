@@ -1,4 +1,4 @@
-"""Token ids of questions → their vectors, by the model of an embedding worker: requests and replies through Redis.
+"""Token ids → vectors, or how near passages are to a question, by an embedding worker's model, through Redis.
 
 Both sides: a worker says that it serves (``serve``), takes requests and replies; another process asks. Nothing is kept:
 a request that nobody takes and a reply that nobody reads are gone after seconds. Does not know what embeds.
@@ -30,18 +30,23 @@ WAIT_SECONDS = 3.0
 
 
 class Request(msgspec.Struct, array_like=True, frozen=True):
-    """Texts as token ids (little-endian uint32). After the time ``until`` nobody waits for the reply."""
+    """Texts as token ids (little-endian uint32). After the time ``until`` nobody waits for the reply.
+
+    ``compared``: the first is a question, and what is asked is how near each other text is to it.
+    """
 
     id: str
     until: float
     texts: list[bytes]
+    compared: bool = False
 
 
 class Reply(msgspec.Struct, array_like=True, frozen=True):
-    """The dense vector, term ids and weights of each text; or why there are none."""
+    """The dense vector, term ids and weights of each text, or similarities; or why there are none."""
 
     vectors: list[tuple[bytes, bytes, bytes]] = []
     error: str = ""
+    similarities: list[float] = []
 
 
 def served() -> ModelSpec | None:
@@ -59,8 +64,30 @@ def serve(model: ModelSpec) -> None:
 
 def ask(model: ModelSpec, texts: Sequence[IndexArray]) -> list[Vectors]:
     """Return the vectors of texts by this model. Raises NobodyAnswers, with the worker's words if it has any."""
-    ends_at = monotonic() + WAIT_SECONDS
-    request = Request(uuid.uuid4().hex, time() + WAIT_SECONDS, [ids.astype("<u4").tobytes() for ids in texts])
+    found = replied(model, texts, WAIT_SECONDS).vectors
+    if len(found) != len(texts):
+        raise NobodyAnswers("The embedding worker left texts out.")
+    return [
+        Vectors(np.frombuffer(dense, "<f4"), np.frombuffer(ids, "<u4"), np.frombuffer(weights, "<f4"))
+        for dense, ids, weights in found
+    ]
+
+
+def ask_similarities(
+    model: ModelSpec, question: IndexArray, texts: Sequence[IndexArray], seconds: float
+) -> list[float]:
+    """Return how near each text is to the question by this model. Raises NobodyAnswers."""
+    found = replied(model, [question, *texts], seconds, compared=True).similarities
+    if len(found) != len(texts):
+        raise NobodyAnswers("The embedding worker left texts out.")
+    return found
+
+
+def replied(model: ModelSpec, texts: Sequence[IndexArray], seconds: float, *, compared: bool = False) -> Reply:
+    """Return a worker's reply, which is waited for so long. Raises NobodyAnswers, also where it says an error."""
+    ends_at = monotonic() + seconds
+    packed = [ids.astype("<u4").tobytes() for ids in texts]
+    request = Request(uuid.uuid4().hex, time() + seconds, packed, compared)
     try:
         if served() != model:
             raise NobodyAnswers(f"No embedding worker answers questions with {model.path}.")
@@ -73,14 +100,11 @@ def ask(model: ModelSpec, texts: Sequence[IndexArray]) -> list[Vectors]:
     except BufferUnavailable as error:
         raise NobodyAnswers(str(error)) from error
     if found is None:
-        raise NobodyAnswers(f"The embedding worker did not answer within {WAIT_SECONDS:g} s.")
+        raise NobodyAnswers(f"The embedding worker did not answer within {seconds:g} s.")
     reply = msgspec.msgpack.decode(found[1], type=Reply)
-    if reply.error or len(reply.vectors) != len(texts):
-        raise NobodyAnswers(f"The embedding worker failed: {reply.error or 'it left texts out'}")
-    return [
-        Vectors(np.frombuffer(dense, "<f4"), np.frombuffer(ids, "<u4"), np.frombuffer(weights, "<f4"))
-        for dense, ids, weights in reply.vectors
-    ]
+    if reply.error:
+        raise NobodyAnswers(f"The embedding worker failed: {reply.error}")
+    return reply
 
 
 def next_request() -> Request | None:
@@ -96,14 +120,19 @@ def token_ids(request: Request) -> list[IndexArray]:
     return [np.frombuffer(text, "<u4") for text in request.texts]
 
 
-def reply(request: Request, vectors: Sequence[Vectors] = (), error: str = "") -> None:
-    """Send the vectors of a request, or say why there are none."""
+def of_vectors(vectors: Sequence[Vectors]) -> Reply:
+    """Return the reply to a request for vectors."""
     packed = [
         (v.dense.astype("<f4").tobytes(), v.indices.astype("<u4").tobytes(), v.weights.astype("<f4").tobytes())
         for v in vectors
     ]
+    return Reply(packed)
+
+
+def send(request: Request, reply: Reply) -> None:
+    """Send the reply to a request."""
     with available() as client:
-        client.rpush(key(request.id), msgspec.msgpack.encode(Reply(packed, error)))
+        client.rpush(key(request.id), msgspec.msgpack.encode(reply))
         client.expire(key(request.id), ALIVE_SECONDS)
 
 

@@ -153,6 +153,27 @@ class Embedder:
         if refused:
             raise refused[0]
 
+    def similarities(self, question: TokenIds, texts: Sequence[TokenIds], until: float) -> list[float]:
+        """Return how near each text is to a question, token by token; 1 at most.
+
+        Batches run between those of other callers. Raises TimeoutError when the monotonic clock passes ``until``, and
+        what PyTorch raises.
+        """
+        from ingestion.embedding.late_interaction import similarities
+        from ingestion.embedding.packed_encoder import Stream
+
+        with self._lock:
+            asked = self.executor.start_alone(self.network.token_vectors, Stream.of([question])).result()
+        found = np.zeros(len(texts), np.float32)
+        for batch in batches_by_tokens([len(text) for text in texts], self.batch_tokens):
+            if time.monotonic() > until:
+                raise TimeoutError
+            stream = Stream.of([texts[n] for n in batch])
+            with self._lock:
+                near = self.executor.start_alone(similarities, self.network, asked, stream).result()
+            found[batch] = near.cpu().numpy()
+        return [float(each) for each in found]
+
     def check(self) -> None:
         """Embed a word for real. Raises DeviceFailed when its vector is not of unit length."""
         dense = self.embed(["health"])[0].dense
@@ -279,7 +300,7 @@ def read_model(device: str, spec: ModelSpec, dtype: str, *, compiled: bool = Fal
     else:
         encoder = Layers(model.model, compiled=compiled)
     embedder = Embedder(
-        Network(encoder, model.sparse_linear, spec.pooling),
+        Network(encoder, model.sparse_linear, model.colbert_linear, spec.pooling),
         tokenizer,
         device,
         settings.EMBED_BATCH_TOKENS or BATCH_TOKENS["int8" if dtype == "int8" else kind],

@@ -109,7 +109,6 @@ def load(folder: Path, spec: ModelSpec, device: str, dtype: str) -> tuple[Any, A
     )
     # At its end FlagEmbedding's object moves its module to the CPU, wherever it is used by then.
     model, flag.model = flag.model, None
-    model.colbert_linear = None
     # 8 bits are made of float32.
     model.to(device=torch.device(device), dtype=getattr(torch, dtype) if dtype != "int8" else torch.float32)
     return model.eval(), flag.tokenizer

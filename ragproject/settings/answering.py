@@ -197,8 +197,9 @@ WIDGET_ORIGINS: list[str] = env.items(
 RERANKER = env.text(
     "RERANKER",
     "off",
-    "Orders the first passages anew: `local`, or a server like text-embeddings-inference (`tei`) or Cohere (`cohere`).",
-    validate=validate.OneOf(["off", "local", "tei", "cohere"]),
+    "Orders the first passages anew: `local`, the embedding model's `token-vectors`, or a server like "
+    "text-embeddings-inference (`tei`) or Cohere (`cohere`).",
+    validate=validate.OneOf(["off", "local", "token-vectors", "tei", "cohere"]),
 )
 RERANK_MODEL = env.text(
     "RERANK_MODEL", "BAAI/bge-reranker-v2-m3", "The cross-encoder by hub id or folder, or its name at the server."

@@ -60,6 +60,9 @@ class QuestionModel(Protocol):
     def embed(self, texts: Sequence[str]) -> list[Vectors]:
         """Return the vectors of all texts, in their order."""
 
+    def similarities(self, question: TokenIds, texts: Sequence[TokenIds], until: float) -> list[float]:
+        """Return how near each text is to a question, token by token, before the monotonic clock says ``until``."""
+
 
 class ServedModel(NamedTuple):
     """A collection, and what embeds questions for it."""
@@ -100,6 +103,11 @@ def collections_with_count() -> QuerySet[Any]:
     """Return the query for the collection that answers; it is made once, which saves half of its time."""
     counted_at = TermFrequencies.objects.values("counted_at")[:1]
     return Collection.objects.filter(active=True).annotate(counted_at=Subquery(counted_at))
+
+
+def in_memory() -> QuestionModel | None:
+    """Return what embeds questions now; None before the first."""
+    return _served.embedder if _served else None
 
 
 def served_model(searched: Collection, timings: Timings) -> ServedModel:

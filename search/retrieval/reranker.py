@@ -1,4 +1,4 @@
-"""Candidates in fused order → the first of them in the order of a model that reads question and passage together.
+"""Candidates in fused order → the first of them in the order of a model that reads question and passage.
 
 In: a question, and its candidates with their rows. Out: the same candidates; where nothing prevents it the first
 RERANK_CANDIDATES in the order of the reranker that RERANKER names, the others behind them. Each position keeps its
@@ -19,7 +19,7 @@ from time import monotonic
 from django.conf import settings
 
 from ingestion.types import Hit, embedding_text
-from search.retrieval import cross_encoder, rerank_endpoint
+from search.retrieval import cross_encoder, rerank_endpoint, token_vectors
 from search.retrieval.confirmed_hits import ConfirmedHits, StoredChunk
 from search.retrieval.cross_encoder import NotLoaded
 
@@ -30,6 +30,7 @@ OFF = "off"
 Scorer = Callable[[str, Sequence[str], float], list[float]]
 SCORERS: Mapping[str, Scorer] = {
     "local": cross_encoder.scores,
+    "token-vectors": token_vectors.scores,
     "tei": rerank_endpoint.scores,
     "cohere": rerank_endpoint.scores,
 }

@@ -62,3 +62,7 @@ class WorkerModel:
                 self._left_alone_until = monotonic() + RETRY_SECONDS
         own = load_model(settings.QUERY_DEVICE, self.spec)
         yield from own.embed_tokens([each[: own.max_tokens] for each in ids])
+
+    def similarities(self, question: TokenIds, texts: Sequence[TokenIds], until: float) -> list[float]:
+        """Return how near each text is to a question, token by token. Raises NobodyAnswers."""
+        return question_service.ask_similarities(self.spec, question, texts, until - monotonic())

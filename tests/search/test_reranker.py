@@ -17,11 +17,11 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from ingestion.types import Hit
+from ingestion.types import Hit, embedding_text
 from search.access.caller import OPERATOR
 from search.checks import check_reranker
 from search.questions import Question
-from search.retrieval import cross_encoder, rerank_endpoint, reranker, retriever
+from search.retrieval import cross_encoder, question_model, rerank_endpoint, reranker, retriever, token_vectors
 from search.retrieval.confirmed_hits import StoredChunk
 from search.retrieval.reranker import Breaker, Candidates, reranked
 from search.timings import Timings
@@ -331,6 +331,22 @@ def test_a_search_shows_the_passages_in_the_rerankers_order(index: None, by_numb
     before = retriever.retrieve(Question(QUESTION, OPERATOR, limit=50), Timings())
     assert [p.text for p in found] == [p.text for p in before[::-1][:3]]
     assert "rerank" in timings.milliseconds()
+
+
+def test_a_search_shows_the_passages_in_the_order_of_their_token_vectors(index: None, settings: Settings) -> None:
+    before = retriever.retrieve(Question(QUESTION, OPERATOR, limit=50), Timings())
+    settings.RERANKER, settings.RERANK_MARGIN, settings.RERANK_SECONDS = "token-vectors", 1.0, 60
+    found = retriever.retrieve(Question(QUESTION, OPERATOR, limit=50), Timings())
+    texts = [embedding_text(passage.heading, passage.text) for passage in found]
+    near = token_vectors.scores(QUESTION, texts, time.monotonic() + 60)
+    assert near == sorted(near, reverse=True) and near[0] > near[-1]
+    assert sorted(p.text for p in found) == sorted(p.text for p in before)
+
+
+def test_without_a_model_in_memory_the_order_stands(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.RERANKER = "token-vectors"
+    monkeypatch.setattr(question_model, "_served", None)
+    assert "being loaded" in reranked(QUESTION, CLOSE).why_not
 
 
 def test_a_search_of_one_channel_is_not_reranked(index: None, by_number: Any) -> None:

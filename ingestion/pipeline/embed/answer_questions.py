@@ -1,4 +1,4 @@
-"""Questions of other processes → their vectors, by the model that this worker has loaded; for QUERY_EMBEDDER=worker.
+"""Questions of other processes → vectors or similarities, by this worker's model; for QUERY_EMBEDDER=worker.
 
 A thread beside the time slices: a question is started between two batches of chunks and waits for no window of them. It
 ends with its process. Another task of the worker starts it again.
@@ -54,13 +54,21 @@ def answer_next(embedder: Embedder) -> None:
     request = question_service.next_request()
     if request is None:
         return
-    ids = [each[: embedder.max_tokens] for each in question_service.token_ids(request)]
     try:
-        found: dict[int, Vectors] = {}
-        for positions, vectors in embedder.embed_tokens(ids, urgent=True):
-            found.update(zip(positions, vectors, strict=True))
-    except Exception as error:  # whoever asked embeds by itself; a device that failed shows in the next batch of chunks
+        reply = answer(embedder, request)
+    except Exception as error:  # whoever asked does without; a device that failed shows in the next batch of chunks
         logger.warning("a question could not be embedded: %s", error)
-        question_service.reply(request, error=f"{type(error).__name__}: {error}")
-        return
-    question_service.reply(request, [found[at] for at in range(len(request.texts))])
+        reply = question_service.Reply(error=f"{type(error).__name__}: {error}")
+    question_service.send(request, reply)
+
+
+def answer(embedder: Embedder, request: question_service.Request) -> question_service.Reply:
+    """Return the reply to a request. Raises what the model raises, and TimeoutError."""
+    ids = [each[: embedder.max_tokens] for each in question_service.token_ids(request)]
+    if request.compared:
+        until = time.monotonic() + request.until - time.time()
+        return question_service.Reply(similarities=embedder.similarities(ids[0], ids[1:], until))
+    found: dict[int, Vectors] = {}
+    for positions, vectors in embedder.embed_tokens(ids, urgent=True):
+        found.update(zip(positions, vectors, strict=True))
+    return question_service.of_vectors([found[at] for at in range(len(ids))])

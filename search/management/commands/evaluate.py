@@ -51,7 +51,7 @@ class Command(VersionedCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         say = self.stderr.write if options["json"] else self.stdout.write
         if options["rerank"] and not reranker.configured():
-            raise CommandError("There is no reranker: set RERANKER to local, tei or cohere.")
+            raise CommandError("There is no reranker: set RERANKER to local, token-vectors, tei or cohere.")
         try:
             figures = self.figures(options, say)
         except (SearchError, IngestionError) as error:

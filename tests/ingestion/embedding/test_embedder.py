@@ -599,7 +599,8 @@ def test_the_compiled_network_gives_the_same_vectors(model: Embedder, monkeypatc
     compile_it = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f, **k: compile_it(f, backend="eager", fullgraph=True, **k))
     layers: Any = model.network.layers
-    compiled = Network(Layers(layers.module, compiled=True), model.network.head, model.network.pooling)
+    plain = model.network
+    compiled = Network(Layers(layers.module, compiled=True), plain.head, plain.token_head, plain.pooling)
     found = variant(model, batch_tokens=200, network=compiled).embed(TEXTS)
     assert_alike(found, model.embed(TEXTS))
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from pytest_django import Settings
 from ingestion.coordination import question_service
 from ingestion.coordination.question_service import Request
 from ingestion.embedding.embedder import Embedder, configured_model, load_model
-from ingestion.exceptions import ModelError
+from ingestion.exceptions import ModelError, NobodyAnswers
 from ingestion.models import Collection
 from ingestion.pipeline import dispatcher
 from ingestion.pipeline.embed import answer_questions
@@ -80,6 +81,26 @@ def test_a_worker_s_vectors_are_those_of_the_model(
         assert np.allclose(found.weights, wanted.weights, atol=1e-5)
     assert worker() == 1
     assert remote.embed([]) == []
+
+
+def test_a_worker_compares_passages_with_a_question(
+    worker: Callable[[], int], model: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_model, "load_model", no_model)
+    remote, until = WorkerModel(configured_model()), monotonic() + 60
+    question, *texts = remote.tokenise([TEXTS[0], *TEXTS])
+    found = remote.similarities(question, texts, until)
+    assert np.allclose(found, model.similarities(question, texts, until), atol=1e-5)
+    assert found[0] == pytest.approx(1, abs=1e-5)
+    assert worker() == 1
+
+
+def test_passages_are_not_compared_where_no_worker_answers(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_model, "load_model", no_model)
+    remote = WorkerModel(configured_model())
+    question, *texts = remote.tokenise([TEXTS[0], *TEXTS])
+    with pytest.raises(NobodyAnswers, match="No embedding worker"):
+        remote.similarities(question, texts, monotonic() + 60)
 
 
 def test_a_search_finds_the_same_by_a_worker(
