@@ -123,21 +123,45 @@ def register_listing(run: Run, listing: Listing) -> int:
     """Queue what is listed, then deal with known documents that are not. Return how many were listed."""
     Run.objects.filter(id=run.pk).update(complete=listing.complete, remarks=dict.fromkeys(listing.notes, ""))
     found = register_all(run, listing.documents)
-    if not found:
-        return 0
-    if listing.complete:
-        note_unlisted(run)
-        return found
-    # An incomplete listing says nothing of what it leaves out: that is fetched too, unless the source does not cover
-    # it any more.
-    rows = Document.objects.filter(source_id=run.source_id).exclude(run=run).exclude(state=Document.State.GONE)
-    urls = list(rows.values_list("url", flat=True))
-    spec = run.source.spec()
-    covered = follow(spec, "", urls) if run.source.kind == Source.Kind.WEBSITE else urls
-    register_all(run, map(Listed, covered))
-    outside = rows.filter(Q(run=None) | ~Q(run=run))
-    retire(outside, error=f"{spec.target} does not cover this address any more.", run=run)
+    if found and not listing.complete:
+        # It says nothing of what it leaves out: that is fetched too, unless the source does not cover it any more.
+        register_all(run, still_covered(run))
+    if found:
+        settle_unlisted(run, complete=listing.complete)
     return found
+
+
+@transaction.atomic
+def settle_unlisted(run: Run, *, complete: bool) -> None:
+    """Mark what a complete listing does not name as missing, or retire what the source does not cover any more.
+
+    A run that has ended meanwhile has not taken up what it lists, so that nothing follows from what it lacks.
+    """
+    if not Run.objects.active().filter(id=run.pk).select_for_update().first():
+        return
+    if complete:
+        note_unlisted(run)
+    else:
+        retire(not_taken_up(run), error=f"{run.source.target} does not cover this address any more.", run=run)
+
+
+def still_covered(run: Run) -> Iterator[Listed]:
+    """Yield the documents that have not come into the run and that its source covers as it is set now.
+
+    A few at a time: of the links of one page not all are followed.
+    """
+    urls = map(Listed, list(not_taken_up(run).values_list("url", flat=True)))
+    for batch in batched(urls, ROWS_AT_ONCE):
+        if run.source.kind == Source.Kind.WEBSITE:
+            yield from map(Listed, follow(run.source.spec(), "", [each.url for each in batch]))
+        else:
+            yield from batch
+
+
+def not_taken_up(run: Run) -> DocumentQuerySet:
+    """Return the documents of the run's source that have not come into the run, without those that are gone."""
+    others = Document.objects.filter(source_id=run.source_id).filter(Q(run=None) | ~Q(run=run))
+    return others.exclude(state=Document.State.GONE)
 
 
 def register_all(run: Run, documents: Iterable[Listed]) -> int:

@@ -20,8 +20,10 @@ from ingestion.pipeline.dispatcher import startable_sources
 from ingestion.pipeline.process import outcomes, process_document
 from ingestion.pipeline.state.removals import accept_missing
 from ingestion.pipeline.state.runs import start_run, summary
+from ingestion.pipeline.state.steering import cancel
 from ingestion.pipeline.state.transitions import finish_runs
 from ingestion.sources.registry import BULK, KINDS
+from ingestion.sources.web import crawler, website
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]
@@ -526,3 +528,38 @@ def test_what_comes_in_bulk_comes_with_the_listing_and_only_if_something_changed
     site.versions[HOME] = "2"
     ingest(source)
     assert prepared == [HOME, HOME]
+
+
+@pytest.mark.parametrize("complete", [False, True], ids=["links are followed", "the listing is complete"])
+def test_a_run_that_is_cancelled_while_it_lists_takes_nothing_away(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch, complete: bool
+) -> None:
+    ingest(source)
+    site.complete = complete
+    before, chunks = states(source), Chunk.objects.live().count()
+    listed = site.list_documents
+
+    def slow(spec: SourceSpec) -> Listing:
+        cancel(source)
+        return listed(spec)
+
+    monkeypatch.setattr(site, "list_documents", slow)
+    run = start_run(source)
+    Run.objects.lease_for_listing(until=timezone.now())
+    list_run(run.pk)
+    finish_runs()
+    assert states(source) == before
+    assert Chunk.objects.live().count() == chunks
+    assert not Document.objects.filter(run=run).exists()
+
+
+def test_a_site_of_more_pages_than_links_are_followed_of_one_page_keeps_them_all(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(source)
+    monkeypatch.setattr(website, "MAX_LINKS", 5)
+    monkeypatch.setattr(list_source, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(crawler, "is_forbidden", lambda url: False)
+    monkeypatch.setattr(site, "follow", website.follow)
+    ingest(source)
+    assert states(source) == {"unchanged": 21}
