@@ -21,7 +21,7 @@
         ├── HostBusy              our own pace: no request may go to this host yet
         ├── NobodyAnswers         no embedding worker embeds questions
         ├── DeviceFailed          the device cannot be used any more in this process
-        ├── LeaseLost             a lock was not renewed in time, and another process may have it
+        ├── LeaseLost             a lock or a document is not this process's any more
         └── EnvironmentFault      what the work needs is missing or full; it waits, and no attempt is counted
             ├── ModelError            the embedding model, or its tokenizer, cannot be loaded
             ├── ToolMissing           a program that reads a format is not installed
@@ -120,7 +120,7 @@ class DeviceFailed(TransientError):
 
 
 class LeaseLost(TransientError):
-    """A lock that this process lost by not renewing it in time; another process goes on with the work."""
+    """A lock or a document that this process has no more; another one has it, or the work is not wanted any more."""
 
 
 class EnvironmentFault(TransientError):

@@ -16,6 +16,7 @@ from django.utils import timezone
 from ingestion.exceptions import HostBusy, Throttled
 from ingestion.models import Document, Source
 from ingestion.models.times import LONGEST_WAIT_SECONDS
+from ingestion.pipeline.process.attempts import hold
 from ingestion.pipeline.state.removals import release_duplicates, retire
 from ingestion.types import Extracted
 
@@ -30,8 +31,9 @@ SETTLED = ["state", "error", "misses", "unchanged_by", "new_chunks", "new_tokens
 @transaction.atomic
 def leave_unchanged(document: Document, layer: str) -> bool:
     """Keep what is stored; ``layer`` showed that it is current. Return False: nothing waits for the embedder."""
-    now = Document.objects.select_for_update().only("duplicate_of").get(id=document.pk)
-    if document.duplicate_of_id and not now.duplicate_of_id:  # released meanwhile: it may need chunks of its own
+    if (
+        not hold(document).duplicate_of_id and document.duplicate_of_id
+    ):  # released meanwhile: it may need chunks of its own
         Document.objects.retry_later(document.pk, error="", delay=timedelta())
         return False
     document.state = Document.State.DUPLICATE if document.duplicate_of_id else Document.State.UNCHANGED
@@ -43,11 +45,13 @@ def leave_unchanged(document: Document, layer: str) -> bool:
     return False
 
 
+@transaction.atomic
 def leave_shrunk(document: Document, digest: str, extracted: Extracted) -> bool:
     """Keep the old text of a page that shrank, until a second run finds the same text, told by ``digest``.
 
     Return False: nothing waits for the embedder.
     """
+    hold(document)
     before, now = len(document.markdown), len(extracted.markdown)
     Document.objects.filter(id=document.pk).update(suspect_hash=digest)
     words = (
@@ -79,11 +83,13 @@ def leave_out(document: Document, error: str) -> None:
         fail(document, error)
 
 
+@transaction.atomic
 def leave_out_signpost(document: Document, what_it_does: str) -> bool:
     """Leave out a page that only leads to other documents. Return False: nothing waits for the embedder.
 
     It is a failure only on a list of addresses, since that is read without following anything.
     """
+    hold(document)
     error = f"{document.url} {what_it_does}, and has no text of its own."
     if document.source.kind == Source.Kind.URLS:
         fail(document, f"{error} List those pages instead.")

@@ -28,6 +28,7 @@ from ingestion.exceptions import (
     AddressRefused,
     ErrorPage,
     HostBusy,
+    LeaseLost,
     PageGone,
     PermanentError,
     Throttled,
@@ -39,6 +40,7 @@ from ingestion.fetching import meta_refresh
 from ingestion.models import Chunk, Document, Source
 from ingestion.pipeline.discover.follow_links import follow_links
 from ingestion.pipeline.process import duplicates, outcomes
+from ingestion.pipeline.process.attempts import hold
 from ingestion.pipeline.process.sync_chunks import reconcile
 from ingestion.pipeline.state.fingerprints import content_hash, shape_of, text_hash
 from ingestion.pipeline.state.held_up import go_on, hold_up
@@ -63,7 +65,7 @@ class Next(NamedTuple):
 
 
 def process(document_id: int, attempt: int) -> Next:
-    """Run one attempt and return what follows it. Do nothing when another worker has the attempt.
+    """Run one attempt and return what follows it. Do nothing when another worker has the attempt, or gets it meanwhile.
 
     Whatever a page provokes is noted on its row; nothing is raised. A fault of the surroundings is noted on the run,
     and the document waits as if it had not been tried.
@@ -73,7 +75,18 @@ def process(document_id: int, attempt: int) -> Next:
         return Next()
     document = Document.objects.select_related("source", "run").get(id=document_id)
     try:
+        return attempt_now(document)
+    except LeaseLost as error:
+        logger.info("document %s: %s", document_id, error)
+        return Next()
+
+
+def attempt_now(document: Document) -> Next:
+    """Fetch and store the document, or note why that failed. Raise LeaseLost when it was taken from this worker."""
+    try:
         embed = fetch_and_compare(document)
+    except LeaseLost:
+        raise
     except Exception as error:  # the border of the worker: one page must not end it
         if fault := fault_behind(error):
             hold_up(document, fault)
@@ -83,8 +96,10 @@ def process(document_id: int, attempt: int) -> Next:
     return Next(embed)
 
 
+@transaction.atomic
 def end_attempt(document: Document, error: Exception) -> Next:
     """Note on the document's row how the attempt failed. Return what follows it."""
+    hold(document)
     words = str(error)
     match error:
         case HostBusy():
@@ -182,6 +197,7 @@ def store(document: Document, page: Page, extracted: Extracted, chunks: Sequence
     whether chunks wait for the embedder.
     """
     duplicates.one_at_a_time(document)
+    hold(document)
     if original := duplicates.find_same_text(document):
         follow_links(document, page.url, extracted.links)
         return duplicates.mark_duplicate(document, original)

@@ -96,8 +96,9 @@ def remove_source(source: Source) -> None:
         Run.objects.active().filter(source=source).update(
             state=Run.State.FAILED, error="The source is being deleted.", finished_at=timezone.now()
         )
-        Chunk.objects.filter(document__source=source).remove()
+        # Documents first: a worker that stores one has its row until its chunks are there.
         Document.objects.active().filter(source=source).update(state=Document.State.GONE, lease_until=None)
+        Chunk.objects.filter(document__source=source).remove()
 
 
 def forget_removed_sources() -> int:

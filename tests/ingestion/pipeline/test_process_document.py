@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.utils import timezone
 
-from ingestion.exceptions import FetchFailed
+from ingestion.exceptions import FetchFailed, HostBusy, ToolMissing
 from ingestion.extraction.extract import extract
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline.discover.list_source import list_run
 from ingestion.pipeline.process import process_document
 from ingestion.pipeline.report.sentences import chunks_sentence, dropped_sentence
 from ingestion.pipeline.state import fingerprints
-from ingestion.pipeline.state.runs import start_run, summary
+from ingestion.pipeline.state.runs import forget_removed_sources, remove_source, start_run, summary
+from ingestion.pipeline.state.steering import cancel
 from ingestion.pipeline.state.transitions import finish_runs
 from ingestion.types import Dropped, Extracted
 
@@ -38,11 +40,16 @@ def source(folder: Path) -> Source:
     return Source.objects.create(name="docs", kind="files", target=str(folder))
 
 
+def list_run_of(run: Run) -> None:
+    """List the run's source as a worker would."""
+    Run.objects.lease_for_listing(until=timezone.now())
+    list_run(run.pk)
+
+
 def ingest(source: Source) -> Run:
     """List and process everything as the workers would."""
     run = start_run(source)
-    Run.objects.lease_for_listing(until=timezone.now())
-    list_run(run.pk)
+    list_run_of(run)
     for document in Document.objects.filter(run=run, state=Document.State.WAITING):
         Document.objects.lease([document.pk], until=timezone.now())
         process_document.process(document.pk, document.attempts)
@@ -324,3 +331,64 @@ def test_two_equal_paragraphs_are_two_chunks(source: Source, folder: Path) -> No
     (folder / "guide.md").write_text(f"# Guide\n\n{same}\n\n## Other\n\nX.\n\n{same}\n")
     ingest(source)
     assert Chunk.objects.filter(text__contains="Equal text").count() == 2
+
+
+# --- What happens to a document while a worker holds it ---------------------------------------------------
+
+
+def process_while(source: Source, monkeypatch: pytest.MonkeyPatch, event: Callable[[], object]) -> Document:
+    """Process the source's document, and let ``event`` happen while its page is fetched."""
+    list_run_of(start_run(source))
+    document = Document.objects.get()
+    Document.objects.lease([document.pk], until=timezone.now())
+    fetch = process_document.fetch
+
+    def fetch_meanwhile(*args: Any) -> Any:
+        monkeypatch.setattr(process_document, "fetch", fetch)
+        event()
+        return fetch(*args)
+
+    monkeypatch.setattr(process_document, "fetch", fetch_meanwhile)
+    assert process_document.process(document.pk, document.attempts) == process_document.Next()
+    document.refresh_from_db()
+    return document
+
+
+def test_a_source_that_is_removed_while_a_page_is_read_leaves_nothing_behind(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = process_while(source, monkeypatch, lambda: remove_source(source))
+    assert document.state == Document.State.GONE
+    assert not Chunk.objects.exists()
+    assert forget_removed_sources() == 1
+
+
+def test_a_page_that_is_read_for_a_cancelled_run_stays_with_the_run_that_followed(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin_anew() -> None:
+        cancel(source)
+        list_run_of(start_run(source))
+
+    document = process_while(source, monkeypatch, begin_anew)
+    assert (document.state, document.attempts) == (Document.State.WAITING, 0)
+    assert document.run == Run.objects.active().get()
+
+
+@pytest.mark.parametrize("error", [FetchFailed("reset"), HostBusy("busy", retry_after=1.0), ToolMissing("pandoc")])
+def test_a_worker_that_lost_a_page_to_another_one_ends_nothing(
+    error: Exception, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = timezone.now() + timedelta(hours=1)
+
+    def hand_to_another() -> None:
+        Document.objects.update(state=Document.State.WAITING)  # as the dispatcher does when a lease has run out
+        document = Document.objects.get()
+        Document.objects.lease([document.pk], until=later)
+        assert Document.objects.start_attempt(document.pk, attempt=1, until=later)
+        raise error
+
+    document = process_while(source, monkeypatch, hand_to_another)
+    assert (document.state, document.attempts, document.error) == (Document.State.FETCHING, 2, "")
+    assert document.lease_until == later
+    assert Run.objects.get().note == ""
