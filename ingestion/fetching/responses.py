@@ -158,7 +158,7 @@ def retry_after(text: str) -> float | None:
         return float(text)
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     wait = (when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime.now(UTC)
     return max(wait.total_seconds(), 0.0)

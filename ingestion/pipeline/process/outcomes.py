@@ -31,9 +31,8 @@ SETTLED = ["state", "error", "misses", "unchanged_by", "new_chunks", "new_tokens
 @transaction.atomic
 def leave_unchanged(document: Document, layer: str) -> bool:
     """Keep what is stored; ``layer`` showed that it is current. Return False: nothing waits for the embedder."""
-    if (
-        not hold(document).duplicate_of_id and document.duplicate_of_id
-    ):  # released meanwhile: it may need chunks of its own
+    now = hold(document)
+    if document.duplicate_of_id and not now.duplicate_of_id:  # released meanwhile: it may need chunks of its own
         Document.objects.retry_later(document.pk, error="", delay=timedelta())
         return False
     document.state = Document.State.DUPLICATE if document.duplicate_of_id else Document.State.UNCHANGED

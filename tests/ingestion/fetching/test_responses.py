@@ -248,6 +248,7 @@ def test_no_retry_after_makes_it_fail() -> None:
     for _ in range(3000):
         seconds = responses.retry_after("".join(chance.choices(alphabet, k=chance.randrange(30))))
         assert seconds is None or seconds >= 0
+    assert responses.retry_after("Mon, 01 Jan 2024 00:00:00 +99999999999999999999") is None
 
 
 # --- Headers, slots and checks on the way -------------------------------------------------------------
