@@ -344,3 +344,9 @@ def test_a_model_without_a_server_is_named_before_anything_starts(settings: Sett
     assert "LLM_BASE_URL" in found.msg
     settings.CONTEXT_MODEL = ""
     assert check_context_model() == []
+
+
+def test_a_sentence_is_stored_without_what_no_database_takes(server: WritingServer, document: Document) -> None:
+    server.reply = lambda prompt: (200, "How zebras\x00are\ud83d cached,\x1b from the guide.")
+    describe_waiting()
+    assert {row.context for row in rows()} == {"How zebras are cached, from the guide."}
