@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -10,11 +11,12 @@ from typing import Any
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
+from django.db import connection
 from django.utils import timezone
 
 from ingestion.exceptions import FetchFailed, HostBusy, ToolMissing
 from ingestion.extraction.extract import extract
-from ingestion.models import Chunk, Document, Run, Source
+from ingestion.models import Chunk, ChunkQuerySet, Document, Run, Source
 from ingestion.pipeline.discover.list_source import list_run
 from ingestion.pipeline.process import process_document
 from ingestion.pipeline.report.sentences import chunks_sentence, dropped_sentence
@@ -130,6 +132,55 @@ def test_text_that_comes_back_before_it_was_deleted_keeps_its_vector(source: Sou
     assert not removing.exclude(text="All gone.").exists()
     deleting.refresh_from_db()
     assert deleting.state == Chunk.State.WAITING
+
+
+def test_text_that_left_before_it_was_embedded_is_embedded_when_it_comes_back(source: Source, folder: Path) -> None:
+    original = (folder / "guide.md").read_text()
+    ingest(source)  # and the embedder is away
+    for text in ("# Guide\n\nAll gone.", original):
+        Document.objects.update(state=Document.State.INDEXED)
+        Run.objects.update(state=Run.State.FINISHED)
+        (folder / "guide.md").write_text(text)
+        ingest(source)
+    assert set(Chunk.objects.live().values_list("state", flat=True)) == {Chunk.State.WAITING}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_text_that_comes_back_while_a_drain_deletes_it_is_not_lost(
+    source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not connection.features.has_select_for_update:
+        pytest.skip("SQLite lets one process write at a time")
+    original = (folder / "guide.md").read_text()
+    ingest(source)
+    pretend_indexed()
+    wanted = set(Chunk.objects.values_list("key", flat=True))
+    (folder / "guide.md").write_text("# Guide\n\nAll gone.")
+    ingest(source)
+    pretend_indexed()
+    Chunk.objects.filter(key__in=wanted).update(state=Chunk.State.REMOVING)
+
+    def delete() -> None:  # as a drain does
+        Chunk.objects.filter(state=Chunk.State.REMOVING).update(state=Chunk.State.DELETING)
+        Chunk.objects.filter(state=Chunk.State.DELETING).delete()
+        connection.close()
+
+    drain = threading.Thread(target=delete)
+    remove = ChunkQuerySet.remove
+
+    def remove_beside_a_drain(rows: ChunkQuerySet) -> int:
+        drain.start()
+        drain.join(1.0)  # it waits for this transaction, or it has deleted the rows by then
+        return remove(rows)
+
+    (folder / "guide.md").write_text(original)
+    list_run_of(start_run(source))
+    document = Document.objects.get()
+    Document.objects.lease([document.pk], until=timezone.now())
+    monkeypatch.setattr(ChunkQuerySet, "remove", remove_beside_a_drain)
+    process_document.process(document.pk, document.attempts)
+    drain.join()
+    assert set(Chunk.objects.live().values_list("key", flat=True)) == wanted
 
 
 def test_a_deleted_file_is_gone_with_its_chunks(source: Source, folder: Path) -> None:
