@@ -100,7 +100,7 @@ def attempt_now(document: Document) -> Next:
 def end_attempt(document: Document, error: Exception) -> Next:
     """Note on the document's row how the attempt failed. Return what follows it."""
     hold(document)
-    words = str(error)
+    words = str(error).encode(errors="replace").decode().replace("\0", "")  # a server's words may be among them
     match error:
         case HostBusy():
             return Next(again_in=outcomes.wait_for_host(document, error))

@@ -14,7 +14,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.utils import timezone
 
-from ingestion.exceptions import FetchFailed, HostBusy, ToolMissing
+from ingestion.exceptions import FetchFailed, HostBusy, ToolMissing, UnsupportedContent
 from ingestion.extraction.extract import extract
 from ingestion.models import Chunk, ChunkQuerySet, Document, Run, Source
 from ingestion.pipeline.discover.list_source import list_run
@@ -382,6 +382,16 @@ def test_two_equal_paragraphs_are_two_chunks(source: Source, folder: Path) -> No
     (folder / "guide.md").write_text(f"# Guide\n\n{same}\n\n## Other\n\nX.\n\n{same}\n")
     ingest(source)
     assert Chunk.objects.filter(text__contains="Equal text").count() == 2
+
+
+def test_an_error_is_noted_whatever_a_server_wrote(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> None:
+        raise UnsupportedContent("it has the content type text/\0html\ud83d")
+
+    monkeypatch.setattr(process_document, "fetch", refuse)
+    ingest(source)
+    document = Document.objects.get()
+    assert (document.state, document.error) == (Document.State.FAILED, "it has the content type text/html?")
 
 
 # --- What happens to a document while a worker holds it ---------------------------------------------------
