@@ -148,20 +148,25 @@ def settle_unlisted(run: Run, *, complete: bool) -> None:
 def still_covered(run: Run) -> Iterator[Listed]:
     """Yield the documents that have not come into the run and that its source covers as it is set now.
 
-    A few at a time: of the links of one page not all are followed.
+    Those of a website are told as its links are, a few at a time, because not all links of one page are followed. What
+    is gone from it is looked at again: a page that links to it and has not changed does not name it anew.
     """
-    urls = map(Listed, list(not_taken_up(run).values_list("url", flat=True)))
-    for batch in batched(urls, ROWS_AT_ONCE):
-        if run.source.kind == Source.Kind.WEBSITE:
-            yield from map(Listed, follow(run.source.spec(), "", [each.url for each in batch]))
-        else:
-            yield from batch
+    if run.source.kind != Source.Kind.WEBSITE:
+        yield from map(Listed, list(not_taken_up(run).values_list("url", flat=True)))
+        return
+    urls = list(outside_run(run).values_list("url", flat=True))
+    for start in range(0, len(urls), ROWS_AT_ONCE):
+        yield from map(Listed, follow(run.source.spec(), "", urls[start : start + ROWS_AT_ONCE]))
 
 
 def not_taken_up(run: Run) -> DocumentQuerySet:
     """Return the documents of the run's source that have not come into the run, without those that are gone."""
-    others = Document.objects.filter(source_id=run.source_id).filter(Q(run=None) | ~Q(run=run))
-    return others.exclude(state=Document.State.GONE)
+    return outside_run(run).exclude(state=Document.State.GONE)
+
+
+def outside_run(run: Run) -> DocumentQuerySet:
+    """Return the documents of the run's source that have not come into the run."""
+    return Document.objects.filter(source_id=run.source_id).filter(Q(run=None) | ~Q(run=run))
 
 
 def register_all(run: Run, documents: Iterable[Listed]) -> int:

@@ -563,3 +563,12 @@ def test_a_site_of_more_pages_than_links_are_followed_of_one_page_keeps_them_all
     monkeypatch.setattr(site, "follow", website.follow)
     ingest(source)
     assert states(source) == {"unchanged": 21}
+
+
+def test_a_page_that_did_not_exist_yet_is_found_by_a_later_run(site: Site, source: Source) -> None:
+    later = site.pages.pop(f"{HOME}page5")
+    ingest(source)
+    assert states(source) == {"indexed": 20, "gone": 1}
+    site.pages[f"{HOME}page5"] = later  # and no page that links to it has changed
+    ingest(source)
+    assert states(source) == {"unchanged": 20, "indexed": 1}
