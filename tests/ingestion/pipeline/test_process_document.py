@@ -24,6 +24,7 @@ from ingestion.pipeline.state import fingerprints
 from ingestion.pipeline.state.runs import forget_removed_sources, remove_source, start_run, summary
 from ingestion.pipeline.state.steering import cancel
 from ingestion.pipeline.state.transitions import finish_runs
+from ingestion.sources import registry
 from ingestion.types import Dropped, Extracted
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]
@@ -402,7 +403,7 @@ def process_while(source: Source, monkeypatch: pytest.MonkeyPatch, event: Callab
     list_run_of(start_run(source))
     document = Document.objects.get()
     Document.objects.lease([document.pk], until=timezone.now())
-    fetch = process_document.fetch
+    fetch = registry.fetch
 
     def fetch_meanwhile(*args: Any) -> Any:
         monkeypatch.setattr(process_document, "fetch", fetch)
