@@ -44,8 +44,8 @@ DIED = "The worker died each time it listed this source. Look at its size, then 
 
 def list_run(run_id: int) -> bool:
     """List what the source of the run holds now. Return True when documents wait; a failure is noted on the run."""
-    run = Run.objects.select_related("source").get(id=run_id)
-    if run.state != Run.State.LISTING:
+    run = Run.objects.select_related("source").filter(id=run_id, state=Run.State.LISTING).first()
+    if run is None:  # it has ended meanwhile, or its source is gone
         return False
     if run.attempts >= settings.MAX_ATTEMPTS:
         return fail(run, DIED)

@@ -73,7 +73,9 @@ def process(document_id: int, attempt: int) -> Next:
     until = timezone.now() + timedelta(seconds=settings.PAGE_TIME_LIMIT_SECONDS + settings.LEASE_SECONDS)
     if not persistently(lambda: Document.objects.start_attempt(document_id, attempt=attempt, until=until)):
         return Next()
-    document = Document.objects.select_related("source", "run").get(id=document_id)
+    document = Document.objects.select_related("source", "run").filter(id=document_id).first()
+    if document is None:  # its source has just been deleted
+        return Next()
     try:
         return attempt_now(document)
     except LeaseLost as error:

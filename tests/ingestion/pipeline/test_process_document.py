@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from ingestion.exceptions import FetchFailed, HostBusy, ToolMissing, UnsupportedContent
 from ingestion.extraction.extract import extract
-from ingestion.models import Chunk, ChunkQuerySet, Document, Run, Source
+from ingestion.models import Chunk, ChunkQuerySet, Document, DocumentQuerySet, Run, Source
 from ingestion.pipeline.discover.list_source import list_run
 from ingestion.pipeline.process import process_document
 from ingestion.pipeline.report.sentences import chunks_sentence, dropped_sentence
@@ -423,6 +423,23 @@ def test_a_source_that_is_removed_while_a_page_is_read_leaves_nothing_behind(
     assert document.state == Document.State.GONE
     assert not Chunk.objects.exists()
     assert forget_removed_sources() == 1
+
+
+def test_messages_about_a_source_that_is_gone_do_nothing(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start_run(source)
+    list_run_of(run)
+    document = Document.objects.get()
+    Document.objects.lease([document.pk], until=timezone.now())
+    start_attempt = DocumentQuerySet.start_attempt
+
+    def start_and_vanish(rows: DocumentQuerySet, document_id: int, **attempt: Any) -> bool:
+        begun = start_attempt(rows, document_id, **attempt)
+        Source.objects.all().delete()
+        return begun
+
+    monkeypatch.setattr(DocumentQuerySet, "start_attempt", start_and_vanish)
+    assert process_document.process(document.pk, 0) == process_document.Next()
+    assert list_run(run.pk) is False
 
 
 def test_a_page_that_is_read_for_a_cancelled_run_stays_with_the_run_that_followed(
