@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from django.db.models import Count, Exists, F, Max, Min, OuterRef, Sum
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
+from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Document, DocumentQuerySet, Run, Source, due_sources
 from ingestion.sources.registry import forget
+
+logger = logging.getLogger(__name__)
 
 STAGES = ("list", "fetch", "extract", "chunk", "embed", "index")
 
@@ -102,15 +106,22 @@ def remove_source(source: Source) -> None:
 
 
 def forget_removed_sources() -> int:
-    """Delete the rows of removed sources whose vectors are deleted. Return how many."""
+    """Delete the files, then the rows of removed sources whose vectors are deleted. Return how many.
+
+    One whose files cannot be deleted stays until they can.
+    """
     chunks = Chunk.objects.filter(document__source=OuterRef("pk")).order_by()
-    removed = list(Source.objects.filter(~Exists(chunks), deleting=True))
-    if not removed:
-        return 0
-    Source.objects.filter(id__in=[source.pk for source in removed]).delete()
-    for source in removed:
-        forget(source.spec())
-    return len(removed)
+    forgotten = []
+    for source in Source.objects.filter(~Exists(chunks), deleting=True):
+        try:
+            forget(source.spec())
+        except IngestionError as error:
+            logger.warning("the source %s is not deleted yet: %s", source, error)
+        else:
+            forgotten.append(source.pk)
+    if forgotten:
+        Source.objects.filter(id__in=forgotten).delete()
+    return len(forgotten)
 
 
 def embedding_rate() -> float:
