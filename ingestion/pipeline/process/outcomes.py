@@ -17,7 +17,7 @@ from ingestion.exceptions import HostBusy, Throttled
 from ingestion.models import Document, Source
 from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.process.attempts import hold
-from ingestion.pipeline.state.removals import release_duplicates, retire
+from ingestion.pipeline.state.removals import note_missing, release_duplicates, retire
 from ingestion.types import Extracted
 
 # A wait up to this long is left to the message, which comes again by itself. The rows remember a longer one, because
@@ -69,17 +69,34 @@ def leave_error_page(document: Document, error: str) -> None:
         leave_out(document, error)
 
 
+def leave_unread(document: Document, error: str) -> None:
+    """Leave out a page that may not be asked for; what is indexed of it stays until a second run finds the same.
+
+    For an hour a site may send all its readers to a login or to a page about its maintenance, and a network may answer
+    for the names of all hosts.
+    """
+    if was_found(document) and document.chunks.live().exists():
+        note_missing(document, error)
+    else:
+        leave_out(document, error)
+
+
 def leave_out(document: Document, error: str) -> None:
-    """Take a page out of the index that is not ours to read or not readable.
+    """Take a page out of the index that asks for it or is not readable.
 
     It is no failure when a page links to it or a sitemap names it, and one when staff named it.
     """
-    source = document.source
-    if document.depth or (source.kind in CRAWLED and document.url != source.target):
+    if was_found(document):
         Document.objects.settle(document.pk, state=Document.State.GONE, error=error)
         retire(Document.objects.filter(id=document.pk), run=None)
     else:
         fail(document, error)
+
+
+def was_found(document: Document) -> bool:
+    """Return whether a page or a sitemap led to the document, rather than a person who named it."""
+    source = document.source
+    return bool(document.depth) or (source.kind in CRAWLED and document.url != source.target)
 
 
 @transaction.atomic

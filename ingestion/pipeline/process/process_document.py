@@ -113,7 +113,9 @@ def end_attempt(document: Document, error: Exception) -> Next:
             note_missing(document, words)
         case ErrorPage():
             outcomes.leave_error_page(document, words)
-        case AddressRefused() | UnsupportedContent():
+        case AddressRefused():
+            outcomes.leave_unread(document, words)
+        case UnsupportedContent():
             outcomes.leave_out(document, words)
         case PermanentError():
             outcomes.fail(document, words)

@@ -12,7 +12,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.utils import timezone
 
-from ingestion.exceptions import ErrorPage, FetchFailed, HostBusy, PageGone, Throttled
+from ingestion.exceptions import AddressRefused, ErrorPage, FetchFailed, HostBusy, PageGone, Throttled
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline.discover import follow_links, list_source
 from ingestion.pipeline.discover.list_source import list_run
@@ -572,3 +572,29 @@ def test_a_page_that_did_not_exist_yet_is_found_by_a_later_run(site: Site, sourc
     site.pages[f"{HOME}page5"] = later  # and no page that links to it has changed
     ingest(source)
     assert states(source) == {"unchanged": 20, "indexed": 1}
+
+
+AWAY = AddressRefused("https://login.example/ lies outside https://docs.example.org/")
+
+
+def test_a_site_that_sends_its_readers_to_a_login_for_an_hour_loses_nothing(site: Site, source: Source) -> None:
+    ingest(source)
+    chunks, pages = Chunk.objects.live().count(), dict(site.pages)
+    site.pages = dict.fromkeys(pages, AWAY)
+    ingest(source)
+    assert Chunk.objects.live().count() == chunks
+    site.pages = pages
+    ingest(source)
+    assert states(source) == {"unchanged": 21}
+
+
+def test_a_page_that_leads_away_for_good_leaves_the_index(site: Site, source: Source) -> None:
+    ingest(source)
+    site.pages[f"{HOME}page3"] = AWAY
+    ingest(source)
+    document = Document.objects.get(url=f"{HOME}page3")
+    assert (document.state, document.chunks.live().exists()) == (Document.State.MISSING, True)
+    assert "lies outside" in document.error
+    ingest(source)
+    document.refresh_from_db()
+    assert (document.state, document.chunks.live().exists()) == (Document.State.GONE, False)
