@@ -25,8 +25,8 @@ from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.state.fingerprints import shape_of
 from ingestion.pipeline.state.held_up import next_probe
 from ingestion.pipeline.state.removals import note_unlisted, retire
-from ingestion.sources.registry import BULK, follow, list_documents, prepare
-from ingestion.sources.web.url_scope import template
+from ingestion.sources.registry import BULK, list_documents, prepare
+from ingestion.sources.web.url_scope import document_of, template
 from ingestion.types import Listed, Listing
 
 # Addresses in one INSERT and one UPDATE; SQLite allows 32 766 parameters.
@@ -148,15 +148,16 @@ def settle_unlisted(run: Run, *, complete: bool) -> None:
 def still_covered(run: Run) -> Iterator[Listed]:
     """Yield the documents that have not come into the run and that its source covers as it is set now.
 
-    Those of a website are told as its links are, a few at a time, because not all links of one page are followed. What
-    is gone from it is looked at again: a page that links to it and has not changed does not name it anew.
+    What is gone from a website is looked at again: a page that links to it and has not changed does not name it anew.
+    What its robots.txt forbids now is told by the document itself, as it may do so for an hour only.
     """
     if run.source.kind != Source.Kind.WEBSITE:
         yield from map(Listed, list(not_taken_up(run).values_list("url", flat=True)))
         return
-    urls = list(outside_run(run).values_list("url", flat=True))
-    for start in range(0, len(urls), ROWS_AT_ONCE):
-        yield from map(Listed, follow(run.source.spec(), "", urls[start : start + ROWS_AT_ONCE]))
+    spec = run.source.spec()
+    for url in list(outside_run(run).values_list("url", flat=True)):
+        if covered := document_of(spec, url):
+            yield Listed(covered)
 
 
 def not_taken_up(run: Run) -> DocumentQuerySet:

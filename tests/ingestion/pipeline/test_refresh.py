@@ -558,7 +558,6 @@ def test_a_site_of_more_pages_than_links_are_followed_of_one_page_keeps_them_all
 ) -> None:
     ingest(source)
     monkeypatch.setattr(website, "MAX_LINKS", 5)
-    monkeypatch.setattr(list_source, "ROWS_AT_ONCE", 5)
     monkeypatch.setattr(crawler, "is_forbidden", lambda url: False)
     monkeypatch.setattr(site, "follow", website.follow)
     ingest(source)
@@ -598,3 +597,19 @@ def test_a_page_that_leads_away_for_good_leaves_the_index(site: Site, source: So
     ingest(source)
     document.refresh_from_db()
     assert (document.state, document.chunks.live().exists()) == (Document.State.GONE, False)
+
+
+def test_a_site_that_forbids_everything_for_an_hour_loses_nothing(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(source)
+    chunks, pages = Chunk.objects.live().count(), dict(site.pages)
+    with monkeypatch.context() as hour:
+        hour.setattr(crawler, "is_forbidden", lambda url: True)
+        hour.setattr(site, "follow", website.follow)
+        site.pages = dict.fromkeys(pages, AddressRefused("robots.txt forbids it"))
+        ingest(source)
+    assert Chunk.objects.live().count() == chunks
+    site.pages = pages
+    ingest(source)
+    assert states(source) == {"unchanged": 21}
