@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -89,7 +90,8 @@ def start_due_runs() -> int:
     """Start runs of the sources whose refresh interval has passed. Return how many."""
     due = list(due_sources())
     for source in due:
-        start_run(source)
+        with suppress(Source.DoesNotExist):  # it was deleted a moment ago
+            start_run(source)
     return len(due)
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from ingestion.exceptions import SourceError
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline import dispatcher
+from ingestion.pipeline.state import runs
 from ingestion.pipeline.state.runs import remove_source, start_run
 from ingestion.sources.registry import KEEPERS
 from tests.support.rows import make_chunk, make_document, make_source
@@ -277,6 +278,16 @@ def test_a_source_whose_files_cannot_be_deleted_holds_nothing_up(monkeypatch: py
     remove_source(gone)
     dispatcher.tick()
     assert set(Source.objects.values_list("name", flat=True)) == {"other"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_due_source_that_is_deleted_at_that_moment_holds_no_other_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, other = make_source("gone"), make_source("other")
+    due = [Source.objects.get(pk=gone.pk), other]
+    gone.delete()
+    monkeypatch.setattr(runs, "due_sources", lambda: due)
+    dispatcher.tick()
+    assert Run.objects.get().source == other
 
 
 def test_a_slow_host_does_not_take_the_room_of_others(settings) -> None:  # type: ignore[no-untyped-def]
