@@ -9,7 +9,8 @@
     │   ├── PageGone              404 or 410
     │   ├── PageRefused           401, 403, another 4xx, endless redirects, no permission
     │   ├── UnsupportedContent    binary, an unknown format, or a page without text
-    │   │   └── ErrorPage         a soft 404, a login wall, a blank shell of scripts
+    │   │   ├── ErrorPage         a soft 404, a login wall, a blank shell of scripts
+    │   │   └── IndexingRefused   the page asks not to be indexed
     │   ├── DeviceTaken           another embedding worker uses the device
     │   ├── ChunkTooLarge         one chunk alone exhausts the device's memory
     │   ├── ContextRefused        a language model has no sentence of context for a chunk
@@ -69,6 +70,10 @@ class UnsupportedContent(PermanentError):
 
 class ErrorPage(UnsupportedContent):
     """A page that looks like an error, a login or an empty shell of scripts; it never replaces good text."""
+
+
+class IndexingRefused(UnsupportedContent):
+    """A page that asks not to be indexed, in an element or in a header."""
 
 
 class DeviceTaken(PermanentError):

@@ -70,10 +70,10 @@ def leave_error_page(document: Document, error: str) -> None:
 
 
 def leave_unread(document: Document, error: str) -> None:
-    """Leave out a page that may not be asked for; what is indexed of it stays until a second run finds the same.
+    """Leave out a page that cannot be had; what is indexed of it stays until a second run finds the same.
 
-    For an hour a site may send all its readers to a login or to a page about its maintenance, and a network may answer
-    for the names of all hosts.
+    For an hour a site may send all its readers to a login, answer with nothing or with the wrong media type, or forbid
+    everything, and a network may answer for the names of all hosts.
     """
     if was_found(document) and document.chunks.live().exists():
         note_missing(document, error)
@@ -82,7 +82,7 @@ def leave_unread(document: Document, error: str) -> None:
 
 
 def leave_out(document: Document, error: str) -> None:
-    """Take a page out of the index that asks for it or is not readable.
+    """Take a page out of the index, now.
 
     It is no failure when a page links to it or a sitemap names it, and one when staff named it.
     """

@@ -28,6 +28,7 @@ from ingestion.exceptions import (
     AddressRefused,
     ErrorPage,
     HostBusy,
+    IndexingRefused,
     LeaseLost,
     PageGone,
     PermanentError,
@@ -113,10 +114,10 @@ def end_attempt(document: Document, error: Exception) -> Next:
             note_missing(document, words)
         case ErrorPage():
             outcomes.leave_error_page(document, words)
-        case AddressRefused():
-            outcomes.leave_unread(document, words)
-        case UnsupportedContent():
+        case IndexingRefused():
             outcomes.leave_out(document, words)
+        case AddressRefused() | UnsupportedContent():
+            outcomes.leave_unread(document, words)
         case PermanentError():
             outcomes.fail(document, words)
         case TransientError():
@@ -160,7 +161,7 @@ def compare_text(document: Document, page: Page, extracted: Extracted, clock: St
     """Decide whether the text is refused, unchanged, too short to be true, another document's, or new.
 
     ``current``: the stored text is wholly in the index. Return whether chunks wait for the embedder. Raise
-    UnsupportedContent when the page asks not to be indexed.
+    IndexingRefused when the page asks not to be indexed.
     """
     source, title = document.source, page.title or extracted.title
     digest = text_hash(title, extracted)
@@ -169,7 +170,7 @@ def compare_text(document: Document, page: Page, extracted: Extracted, clock: St
         return outcomes.leave_out_signpost(document, f"is a frameset for {', '.join(extracted.frames[:5])}")
     if not extracted.indexable:
         follow_links(document, page.url, extracted.links)
-        raise UnsupportedContent(f"{document.url} asks not to be indexed (meta robots or X-Robots-Tag)")
+        raise IndexingRefused(f"{document.url} asks not to be indexed (meta robots or X-Robots-Tag)")
     document.dropped = {each.rule: each.words for each in extracted.dropped}
     if current and digest == document.text_hash:
         follow_links(document, page.url, extracted.links)

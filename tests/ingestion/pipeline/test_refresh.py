@@ -12,7 +12,15 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.utils import timezone
 
-from ingestion.exceptions import AddressRefused, ErrorPage, FetchFailed, HostBusy, PageGone, Throttled
+from ingestion.exceptions import (
+    AddressRefused,
+    ErrorPage,
+    FetchFailed,
+    HostBusy,
+    PageGone,
+    Throttled,
+    UnsupportedContent,
+)
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline.discover import follow_links, list_source
 from ingestion.pipeline.discover.list_source import list_run
@@ -576,10 +584,16 @@ def test_a_page_that_did_not_exist_yet_is_found_by_a_later_run(site: Site, sourc
 AWAY = AddressRefused("https://login.example/ lies outside https://docs.example.org/")
 
 
-def test_a_site_that_sends_its_readers_to_a_login_for_an_hour_loses_nothing(site: Site, source: Source) -> None:
+@pytest.mark.parametrize(
+    "instead", [AWAY, "", UnsupportedContent("it has the content type application/octet-stream")],
+    ids=["a login elsewhere", "nothing", "no page"],
+)  # fmt: skip
+def test_a_site_that_answers_with_something_else_for_an_hour_loses_nothing(
+    instead: str | Exception, site: Site, source: Source
+) -> None:
     ingest(source)
     chunks, pages = Chunk.objects.live().count(), dict(site.pages)
-    site.pages = dict.fromkeys(pages, AWAY)
+    site.pages = dict.fromkeys(pages, instead)
     ingest(source)
     assert Chunk.objects.live().count() == chunks
     site.pages = pages
@@ -613,3 +627,11 @@ def test_a_site_that_forbids_everything_for_an_hour_loses_nothing(
     site.pages = pages
     ingest(source)
     assert states(source) == {"unchanged": 21}
+
+
+def test_a_page_that_asks_to_leave_the_index_leaves_at_once(site: Site, source: Source) -> None:
+    ingest(source)
+    site.pages[f"{HOME}page3"] = html("page3", head='<meta name="robots" content="noindex">')
+    ingest(source)
+    document = Document.objects.get(url=f"{HOME}page3")
+    assert (document.state, document.chunks.live().exists()) == (Document.State.GONE, False)
