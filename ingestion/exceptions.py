@@ -9,7 +9,8 @@
     │   ├── PageGone              404 or 410
     │   ├── PageRefused           401, 403, another 4xx, endless redirects, no permission
     │   ├── UnsupportedContent    binary, an unknown format, or a page without text
-    │   │   └── ErrorPage         a soft 404, a login wall, a blank shell of scripts
+    │   │   ├── ErrorPage         a soft 404, a login wall, a blank shell of scripts
+    │   │   └── IndexingRefused   the page asks not to be indexed
     │   ├── DeviceTaken           another embedding worker uses the device
     │   ├── ChunkTooLarge         one chunk alone exhausts the device's memory
     │   ├── ContextRefused        a language model has no sentence of context for a chunk
@@ -21,7 +22,7 @@
         ├── HostBusy              our own pace: no request may go to this host yet
         ├── NobodyAnswers         no embedding worker embeds questions
         ├── DeviceFailed          the device cannot be used any more in this process
-        ├── LeaseLost             a lock was not renewed in time, and another process may have it
+        ├── LeaseLost             a lock or a document is not this process's any more
         └── EnvironmentFault      what the work needs is missing or full; it waits, and no attempt is counted
             ├── ModelError            the embedding model, or its tokenizer, cannot be loaded
             ├── ToolMissing           a program that reads a format is not installed
@@ -69,6 +70,10 @@ class UnsupportedContent(PermanentError):
 
 class ErrorPage(UnsupportedContent):
     """A page that looks like an error, a login or an empty shell of scripts; it never replaces good text."""
+
+
+class IndexingRefused(UnsupportedContent):
+    """A page that asks not to be indexed, in an element or in a header."""
 
 
 class DeviceTaken(PermanentError):
@@ -120,7 +125,7 @@ class DeviceFailed(TransientError):
 
 
 class LeaseLost(TransientError):
-    """A lock that this process lost by not renewing it in time; another process goes on with the work."""
+    """A lock or a document that this process has no more; another one has it, or the work is not wanted any more."""
 
 
 class EnvironmentFault(TransientError):

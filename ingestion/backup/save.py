@@ -17,7 +17,7 @@ from ingestion.backup import archive, rows
 from ingestion.backup.archive import FORMAT, MANIFEST, Manifest, Writer
 from ingestion.buffer import codec
 from ingestion.models import Chunk, Collection
-from ingestion.pipeline.embed.push_vectors import Embedded, storable_record
+from ingestion.pipeline.embed.push_vectors import Embedded, record_of
 from ingestion.pipeline.index.audit import batched
 from ingestion.vector_store.store import open_store
 
@@ -77,9 +77,9 @@ def vectors(searched: Collection, using: str) -> Iterator[list[bytes]]:
     for chunks in batched(indexed.defer("document__markdown").iterator(VECTORS_AT_ONCE), VECTORS_AT_ONCE):
         held = store.vectors([chunk.key for chunk in chunks])
         records = [
-            codec.pack(record)
+            codec.pack(record_of(Embedded(chunk, held[chunk.key]), searched.name))
             for chunk in chunks
-            if chunk.key in held and (record := storable_record(Embedded(chunk, held[chunk.key]), searched.name))
+            if chunk.key in held
         ]
         if records:
             yield records

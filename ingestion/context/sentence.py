@@ -76,7 +76,7 @@ def sentence(passage: Passage) -> str:
         ) from error
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise ContextRefused(f"{settings.CONTEXT_MODEL} answered with something else than a text.") from error
-    line = " ".join(THOUGHT.sub(" ", text).split())[:SENTENCE_CHARS].rstrip()
+    line = on_one_line(THOUGHT.sub(" ", text))[:SENTENCE_CHARS].rstrip()
     if not line:
         raise ContextRefused(f"{settings.CONTEXT_MODEL} answered with nothing.")
     return line
@@ -92,8 +92,13 @@ def prompt(passage: Passage) -> str:
 
 def said(error: Exception) -> str:
     """Return what the server said, without our key."""
-    words = " ".join(str(error).split())[:300].rstrip(".") + "."
+    words = on_one_line(str(error))[:300].rstrip(".") + "."
     return words.replace(settings.LLM_API_KEY, "…") if settings.LLM_API_KEY else words
+
+
+def on_one_line(text: str) -> str:
+    """Return a text with single spaces, and none of the characters that a database takes no text with."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 @functools.cache

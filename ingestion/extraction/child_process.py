@@ -1,7 +1,8 @@
 """Run the program that reads a format of documents in a process of its own, with limits on its time and output.
 
 In: a command without anything of the document in it, and the document for its standard input. Out: what it wrote.
-Raises ``ChildFailed`` with the reason when there is none. Limits on memory are the command's part.
+Raises ``ChildFailed`` with the reason when there is none, and TransientError where a busy machine gave it no time,
+which says nothing of the document. Limits on memory are the command's part.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import signal
 import subprocess
 import tempfile
 from threading import Timer
+
+from ingestion.exceptions import TransientError
 
 # On the clock, for a child that waits or a machine that is busy; below PAGE_TIME_LIMIT_SECONDS.
 TIMEOUT_SECONDS = 60.0
@@ -26,7 +29,7 @@ class ChildFailed(Exception):
 
 
 def run(command: list[str], body: bytes, *, cpu_seconds: int) -> bytes:
-    """Return what the command writes about a document. Raises ChildFailed."""
+    """Return what the command writes about a document. Raises ChildFailed or TransientError."""
     with tempfile.TemporaryFile() as document, tempfile.TemporaryFile() as errors:
         document.write(body)
         document.seek(0)
@@ -49,7 +52,10 @@ def run(command: list[str], body: bytes, *, cpu_seconds: int) -> bytes:
         errors.seek(max(0, errors.seek(0, os.SEEK_END) - MAX_ERROR_BYTES))
         words = errors.read().decode(errors="replace").strip()
     if is_late:
-        raise ChildFailed(f"it takes longer than {TIMEOUT_SECONDS:g} s on the clock")
+        raise TransientError(
+            f"The program that reads this format took more than {TIMEOUT_SECONDS:g} s on the clock, less of them on a "
+            "processor: the machine is busy. It will be tried again."
+        )
     if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         raise ChildFailed(f"it takes more than {cpu_seconds} s of processor time")
     if process.returncode:

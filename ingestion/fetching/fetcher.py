@@ -31,7 +31,7 @@ from urllib3.exceptions import HTTPError
 
 from ingestion import robots_directives
 from ingestion.coordination.measurements import FETCH
-from ingestion.exceptions import AddressRefused, FetchFailed, PageRefused, UnsupportedContent
+from ingestion.exceptions import AddressRefused, FetchFailed, IndexingRefused, PageRefused
 from ingestion.fetching import meta_refresh, responses
 from ingestion.fetching.http_session import Deadline, session
 from ingestion.fetching.responses import READABLE
@@ -83,7 +83,7 @@ def fetch_if_changed(
     """Fetch one page, or return None when the server says that it still is the version that ``known`` describes.
 
     A page behind a redirect is always fetched: the validators of one address do not apply to another. Raise
-    UnsupportedContent when the server says beside it that it is to be left out of indexes.
+    IndexingRefused when the server says beside it that it is to be left out of indexes.
     """
     address = canonical(url)
     validators = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
@@ -98,7 +98,7 @@ def fetch_if_changed(
         if response.status_code == 304 and conditions and hop == address:
             _ = response.content  # empty; without reading it the connection would not be kept
             if responses.robots(response) & robots_directives.NO_INDEX:
-                raise UnsupportedContent(f"{hop} asks not to be indexed (X-Robots-Tag)")
+                raise IndexingRefused(f"{hop} asks not to be indexed (X-Robots-Tag)")
             return None
         return responses.page(hop, response, content_types, max_bytes or settings.FETCH_MAX_BYTES)
 

@@ -76,8 +76,8 @@ def page(url: str, response: requests.Response, content_types: Collection[str], 
         body=body,
         content_type=media_types.by_look(url, content_type, body),
         charset=_charset(header),
-        etag=response.headers.get("ETag", ""),
-        last_modified=response.headers.get("Last-Modified", ""),
+        etag=_validator(response, "ETag"),
+        last_modified=_validator(response, "Last-Modified"),
         robots=robots(response),
     )
 
@@ -158,10 +158,16 @@ def retry_after(text: str) -> float | None:
         return float(text)
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     wait = (when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime.now(UTC)
     return max(wait.total_seconds(), 0.0)
+
+
+def _validator(response: requests.Response, name: str) -> str:
+    """Return a header that is sent back next time, or "" where it holds what no client may send and no row hold."""
+    value = response.headers.get(name, "")
+    return value if value.isprintable() else ""
 
 
 def _charset(content_type: str) -> str:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, QuerySet, Value, When
 from django.utils import timezone
 
 from ingestion.models.times import passed
@@ -71,8 +71,14 @@ class ChunkQuerySet(QuerySet["Chunk"]):
         )
 
     def remove(self) -> int:
-        """Take chunks out of their documents; the drain deletes them from Milvus, then deletes the rows."""
-        return self.live().update(state=Chunk.State.REMOVING, owner="", lease_until=None)
+        """Take chunks out of their documents; the drain deletes them from Milvus, then deletes the rows.
+
+        Only of those that were indexed is the vector there for certain, should their text come back before that.
+        """
+        leaving = Case(
+            When(state=Chunk.State.INDEXED, then=Value(Chunk.State.REMOVING)), default=Value(Chunk.State.DELETING)
+        )
+        return self.live().update(state=leaving, owner="", lease_until=None)
 
     def fail(self, *, error: str) -> int:
         """Mark chunks as failed with this error."""

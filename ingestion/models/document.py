@@ -63,6 +63,10 @@ class DocumentQuerySet(QuerySet["Document"]):
         """Select the documents that others may be duplicates of, also while they are processed again."""
         return self.holding_text().exclude(state=Document.State.MISSING)
 
+    def held(self, document: Document) -> DocumentQuerySet:
+        """Select the document's row if the attempt that ``document`` was read for still goes on."""
+        return self.filter(id=document.pk, state=Document.State.FETCHING, started_at=document.started_at)
+
     def lease(self, ids: Iterable[int], *, until: datetime) -> int:
         """Lease waiting documents to the CPU workers."""
         return self.filter(id__in=list(ids), state=Document.State.WAITING).update(

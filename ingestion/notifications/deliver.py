@@ -79,6 +79,7 @@ def settle(message: Delivery, outcome: Outcome) -> None:
         mine.update(state=Delivery.State.FAILED, answer=answer)
         logger.warning("notification %d has failed: %s", message.pk, answer)
     else:
-        pause = max(PAUSES[message.attempts - 1] * random.uniform(1.0, 1.2), outcome.retry_after)  # noqa: S311
+        asked = min(outcome.retry_after, max(PAUSES))  # whoever writes "next year" is told tomorrow
+        pause = max(PAUSES[message.attempts - 1] * random.uniform(1.0, 1.2), asked)  # noqa: S311
         later = timezone.now() + timedelta(seconds=pause)
         mine.update(state=Delivery.State.WAITING, answer=answer, next_attempt_at=later)

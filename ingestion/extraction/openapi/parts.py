@@ -11,6 +11,7 @@ from ingestion.extraction.code_fence import fence
 from ingestion.extraction.markdown import reader as markdown_reader
 from ingestion.extraction.openapi.loader import Object, resolve
 from ingestion.extraction.openapi.schemas import MAX_PARTS, Schemas, as_dict, as_list, bounded
+from ingestion.extraction.sanitize import clean
 
 # Text of all examples: an alias may stand for a large one again and again.
 MAX_EXAMPLE_CHARS = 3_000_000
@@ -47,7 +48,7 @@ class Parts:
                 yield fence(shown, "" if isinstance(value, str) else "json")
 
     def heading(self, level: int, words: str, pointer: str) -> str:
-        self.fragments.append(pointer)
+        self.fragments.append(clean(pointer))
         return f"{'#' * level} {' '.join(words.split())}"
 
     def text(self, text: Any, level: int) -> str:

@@ -31,7 +31,7 @@ def read(url: str, text: str) -> Extracted:
     """Return an OpenAPI document as Markdown. Raises UnsupportedContent for another YAML or JSON text."""
     page = _Page(url, load(url, text))
     markdown = clean("\n\n".join(filter(None, page.blocks())))
-    title = str(page.info.get("title") or "").strip() or file_name(url)
+    title = clean(str(page.info.get("title") or "")).strip() or file_name(url)
     dropped = DroppedWords()
     for words in _extensions(page.root):
         dropped.add(EXTENSION, words)

@@ -68,7 +68,8 @@ def _page(url: str, body: bytes, markup: str) -> str:
     try:
         return _pandoc(body, markup, FILE_SECONDS)
     except child_process.ChildFailed as error:
-        reason = "it needs more memory than a document may have" if "heap" in str(error).lower() else error
+        # The last line of what pandoc says then is advice to raise the limit.
+        reason = "it needs more memory than a document may have" if "-M<size>" in str(error) else error
         raise UnsupportedContent(f"{url} cannot be read as {markup} ({reason}); repair, split or exclude it") from None
 
 

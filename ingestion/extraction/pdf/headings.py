@@ -117,8 +117,9 @@ def _outlined(lines: Sequence[Line], entries: list[Entry]) -> Iterator[_Found]:
             at = next((number for number, line in enumerate(lines) if line.bottom <= height), len(lines))
         at = max(start, at)
         shown = joined([line.text for line in lines[at : at + count]])  # with the number of the section
-        if words := " ".join((shown or entry.title).split())[:MAX_HEADING_CHARS]:
-            yield _Found(at, count, words, entry.level)
+        if words := " ".join((shown or entry.title).split()):
+            count = count if len(words) <= MAX_HEADING_CHARS else 0  # the lines of a longer one stay in the text
+            yield _Found(at, count, words[:MAX_HEADING_CHARS], entry.level)
         start = at + count
 
 
@@ -169,8 +170,8 @@ def _lettered(lines: Sequence[Line], body: _Body) -> Iterator[_Found]:
         end = at + 1
         while rank and end < len(lines) and _is_same_heading(lines[end - 1], lines[end]):
             end += 1
-        if rank and end - at <= HEADING_LINES:
-            words = joined([line.text for line in lines[at:end]])[:MAX_HEADING_CHARS]
+        words = joined([line.text for line in lines[at:end]]) if rank and end - at <= HEADING_LINES else ""
+        if words and len(words) <= MAX_HEADING_CHARS:
             yield _Found(at, end - at, words, rank=rank)
         at = end
 

@@ -74,7 +74,7 @@ def _apart(side: list[Line], usual: float, body: float) -> list[Line]:
 
 def _key(text: str) -> str:
     """Return a text with every number replaced, so that lines with page numbers are equal."""
-    return "(roman)" if _ROMAN.fullmatch(text) else _NUMBER.sub("#", text)
+    return "(roman)" if _ROMAN.fullmatch(text) else _NUMBER.sub("\0", text)
 
 
 def _repeats(edges: list[_Edge]) -> bool:

@@ -22,7 +22,7 @@ from django.db.models import F
 from ingestion.context.sentence import Passage, around, sentence
 from ingestion.coordination.locks import Lease, hold
 from ingestion.coordination.redis_client import available
-from ingestion.exceptions import ContextRefused, LanguageModelUnavailable
+from ingestion.exceptions import ContextRefused, LanguageModelUnavailable, LeaseLost
 from ingestion.models import Chunk, ChunkQuerySet, ContextSentence, Document
 from ingestion.pipeline.state.fingerprints import context_key, context_model, embedding_digest
 from ingestion.pipeline.state.transitions import explain_wait
@@ -58,11 +58,14 @@ def describe_for_a_slice(lease: Lease) -> bool:
         while chunks := next_group():
             if time.monotonic() > ends_at:
                 return True
-            lease.renew()
             try:
-                describe(chunks, requests)
+                lease.renew()
+                describe(chunks, requests, lease)
             except LanguageModelUnavailable as fault:
                 pause(str(fault))
+                return False
+            except LeaseLost as error:
+                logger.warning("%s", error)
                 return False
     return False
 
@@ -80,11 +83,12 @@ def next_group() -> list[Chunk]:
     return list(wanting().select_related("document").order_by("id")[: 4 * settings.CONTEXT_REQUESTS])
 
 
-def describe(chunks: Sequence[Chunk], requests: ThreadPoolExecutor) -> None:
+def describe(chunks: Sequence[Chunk], requests: ThreadPoolExecutor, lease: Lease) -> None:
     """Ask for the sentences that are not kept, keep them, and settle the chunks.
 
-    A request that takes too long is the passage's fault where the server answers others, or after SLOW_ATTEMPTS. Raises
-    LanguageModelUnavailable for what is left.
+    The lease is renewed with each sentence, so that no other process asks for the same ones meanwhile. A request that
+    takes too long is the passage's fault where the server answers others, or after SLOW_ATTEMPTS. Raises
+    LanguageModelUnavailable for what is left, and LeaseLost.
     """
     keys = {chunk.pk: context_key(chunk.document.title, chunk.heading, chunk.text) for chunk in chunks}
     known = dict(ContextSentence.objects.filter(key__in=keys.values()).values_list("key", "text"))
@@ -99,6 +103,7 @@ def describe(chunks: Sequence[Chunk], requests: ThreadPoolExecutor) -> None:
             ContextSentence.objects.update_or_create(key=key, defaults={"text": known[key]})
         except (ContextRefused, LanguageModelUnavailable) as error:
             errors[key] = error
+        lease.renew()
     alive = any(key in known for key in asked)
     faults = []
     for chunk in chunks:

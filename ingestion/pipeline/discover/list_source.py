@@ -25,8 +25,8 @@ from ingestion.models.times import LONGEST_WAIT_SECONDS
 from ingestion.pipeline.state.fingerprints import shape_of
 from ingestion.pipeline.state.held_up import next_probe
 from ingestion.pipeline.state.removals import note_unlisted, retire
-from ingestion.sources.registry import BULK, follow, list_documents, prepare
-from ingestion.sources.web.url_scope import template
+from ingestion.sources.registry import BULK, list_documents, prepare
+from ingestion.sources.web.url_scope import document_of, template
 from ingestion.types import Listed, Listing
 
 # Addresses in one INSERT and one UPDATE; SQLite allows 32 766 parameters.
@@ -44,8 +44,8 @@ DIED = "The worker died each time it listed this source. Look at its size, then 
 
 def list_run(run_id: int) -> bool:
     """List what the source of the run holds now. Return True when documents wait; a failure is noted on the run."""
-    run = Run.objects.select_related("source").get(id=run_id)
-    if run.state != Run.State.LISTING:
+    run = Run.objects.select_related("source").filter(id=run_id, state=Run.State.LISTING).first()
+    if run is None:  # it has ended meanwhile, or its source is gone
         return False
     if run.attempts >= settings.MAX_ATTEMPTS:
         return fail(run, DIED)
@@ -123,21 +123,51 @@ def register_listing(run: Run, listing: Listing) -> int:
     """Queue what is listed, then deal with known documents that are not. Return how many were listed."""
     Run.objects.filter(id=run.pk).update(complete=listing.complete, remarks=dict.fromkeys(listing.notes, ""))
     found = register_all(run, listing.documents)
-    if not found:
-        return 0
-    if listing.complete:
-        note_unlisted(run)
-        return found
-    # An incomplete listing says nothing of what it leaves out: that is fetched too, unless the source does not cover
-    # it any more.
-    rows = Document.objects.filter(source_id=run.source_id).exclude(run=run).exclude(state=Document.State.GONE)
-    urls = list(rows.values_list("url", flat=True))
-    spec = run.source.spec()
-    covered = follow(spec, "", urls) if run.source.kind == Source.Kind.WEBSITE else urls
-    register_all(run, map(Listed, covered))
-    outside = rows.filter(Q(run=None) | ~Q(run=run))
-    retire(outside, error=f"{spec.target} does not cover this address any more.", run=run)
+    if found and not listing.complete:
+        # It says nothing of what it leaves out: that is fetched too, unless the source does not cover it any more.
+        register_all(run, still_covered(run))
+    if found:
+        settle_unlisted(run, complete=listing.complete)
     return found
+
+
+@transaction.atomic
+def settle_unlisted(run: Run, *, complete: bool) -> None:
+    """Mark what a complete listing does not name as missing, or retire what the source does not cover any more.
+
+    A run that has ended meanwhile has not taken up what it lists, so that nothing follows from what it lacks.
+    """
+    if not Run.objects.active().filter(id=run.pk).select_for_update().first():
+        return
+    if complete:
+        note_unlisted(run)
+    else:
+        retire(not_taken_up(run), error=f"{run.source.target} does not cover this address any more.", run=run)
+
+
+def still_covered(run: Run) -> Iterator[Listed]:
+    """Yield the documents that have not come into the run and that its source covers as it is set now.
+
+    What is gone from a website is looked at again: a page that links to it and has not changed does not name it anew.
+    What its robots.txt forbids now is told by the document itself, as it may do so for an hour only.
+    """
+    if run.source.kind != Source.Kind.WEBSITE:
+        yield from map(Listed, list(not_taken_up(run).values_list("url", flat=True)))
+        return
+    spec = run.source.spec()
+    for url in list(outside_run(run).values_list("url", flat=True)):
+        if covered := document_of(spec, url):
+            yield Listed(covered)
+
+
+def not_taken_up(run: Run) -> DocumentQuerySet:
+    """Return the documents of the run's source that have not come into the run, without those that are gone."""
+    return outside_run(run).exclude(state=Document.State.GONE)
+
+
+def outside_run(run: Run) -> DocumentQuerySet:
+    """Return the documents of the run's source that have not come into the run."""
+    return Document.objects.filter(source_id=run.source_id).filter(Q(run=None) | ~Q(run=run))
 
 
 def register_all(run: Run, documents: Iterable[Listed]) -> int:

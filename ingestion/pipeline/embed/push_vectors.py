@@ -44,8 +44,19 @@ def deliver(finished: Sequence[Embedded], *, collection: str, seconds: float) ->
 
 def storable_record(embedded: Embedded, collection: str) -> EmbeddedChunk | None:
     """Return the record for this collection; None when it cannot be stored, and the row has failed with the reason."""
+    record = record_of(embedded, collection)
+    try:
+        codec.check(record)
+    except BadRecord as error:
+        Chunk.objects.filter(id=embedded.chunk.pk).fail(error=str(error))
+        return None
+    return record
+
+
+def record_of(embedded: Embedded, collection: str) -> EmbeddedChunk:
+    """Return a chunk as it travels to this collection, whether or not it can be stored there."""
     chunk, document = embedded.chunk, embedded.chunk.document
-    record = EmbeddedChunk(
+    return EmbeddedChunk(
         key=chunk.key,
         chunk_id=chunk.pk,
         document_id=document.pk,
@@ -59,12 +70,6 @@ def storable_record(embedded: Embedded, collection: str) -> EmbeddedChunk | None
         collection=collection,
         context=chunk.context,
     )
-    try:
-        codec.check(record)
-    except BadRecord as error:
-        Chunk.objects.filter(id=chunk.pk).fail(error=str(error))
-        return None
-    return record
 
 
 def refuse(chunks: Iterable[Chunk], reason: str) -> None:

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from ingestion.models import Document, Source
 from ingestion.pipeline.discover.list_source import register
+from ingestion.pipeline.process.attempts import hold
 from ingestion.pipeline.state.removals import release_duplicates
 from ingestion.sources.web.url_scope import canonical_in_scope
 from ingestion.types import Extracted, Listed, Page
@@ -92,6 +93,7 @@ def mark_duplicate(document: Document, original: Document) -> bool:
     looked at again.
     """
     one_at_a_time(document)
+    hold(document)
     if Document.objects.filter(id=original.pk, state=Document.State.DUPLICATE).exists():
         Document.objects.retry_later(document.pk, error="", delay=timedelta())
         return False

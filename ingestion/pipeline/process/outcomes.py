@@ -16,7 +16,8 @@ from django.utils import timezone
 from ingestion.exceptions import HostBusy, Throttled
 from ingestion.models import Document, Source
 from ingestion.models.times import LONGEST_WAIT_SECONDS
-from ingestion.pipeline.state.removals import release_duplicates, retire
+from ingestion.pipeline.process.attempts import hold
+from ingestion.pipeline.state.removals import note_missing, release_duplicates, retire
 from ingestion.types import Extracted
 
 # A wait up to this long is left to the message, which comes again by itself. The rows remember a longer one, because
@@ -30,7 +31,7 @@ SETTLED = ["state", "error", "misses", "unchanged_by", "new_chunks", "new_tokens
 @transaction.atomic
 def leave_unchanged(document: Document, layer: str) -> bool:
     """Keep what is stored; ``layer`` showed that it is current. Return False: nothing waits for the embedder."""
-    now = Document.objects.select_for_update().only("duplicate_of").get(id=document.pk)
+    now = hold(document)
     if document.duplicate_of_id and not now.duplicate_of_id:  # released meanwhile: it may need chunks of its own
         Document.objects.retry_later(document.pk, error="", delay=timedelta())
         return False
@@ -43,11 +44,13 @@ def leave_unchanged(document: Document, layer: str) -> bool:
     return False
 
 
+@transaction.atomic
 def leave_shrunk(document: Document, digest: str, extracted: Extracted) -> bool:
     """Keep the old text of a page that shrank, until a second run finds the same text, told by ``digest``.
 
     Return False: nothing waits for the embedder.
     """
+    hold(document)
     before, now = len(document.markdown), len(extracted.markdown)
     Document.objects.filter(id=document.pk).update(suspect_hash=digest)
     words = (
@@ -66,24 +69,43 @@ def leave_error_page(document: Document, error: str) -> None:
         leave_out(document, error)
 
 
+def leave_unread(document: Document, error: str) -> None:
+    """Leave out a page that cannot be had; what is indexed of it stays until a second run finds the same.
+
+    For an hour a site may send all its readers to a login, answer with nothing or with the wrong media type, or forbid
+    everything, and a network may answer for the names of all hosts.
+    """
+    if was_found(document) and document.chunks.live().exists():
+        note_missing(document, error)
+    else:
+        leave_out(document, error)
+
+
 def leave_out(document: Document, error: str) -> None:
-    """Take a page out of the index that is not ours to read or not readable.
+    """Take a page out of the index, now.
 
     It is no failure when a page links to it or a sitemap names it, and one when staff named it.
     """
-    source = document.source
-    if document.depth or (source.kind in CRAWLED and document.url != source.target):
+    if was_found(document):
         Document.objects.settle(document.pk, state=Document.State.GONE, error=error)
         retire(Document.objects.filter(id=document.pk), run=None)
     else:
         fail(document, error)
 
 
+def was_found(document: Document) -> bool:
+    """Return whether a page or a sitemap led to the document, rather than a person who named it."""
+    source = document.source
+    return bool(document.depth) or (source.kind in CRAWLED and document.url != source.target)
+
+
+@transaction.atomic
 def leave_out_signpost(document: Document, what_it_does: str) -> bool:
     """Leave out a page that only leads to other documents. Return False: nothing waits for the embedder.
 
     It is a failure only on a list of addresses, since that is read without following anything.
     """
+    hold(document)
     error = f"{document.url} {what_it_does}, and has no text of its own."
     if document.source.kind == Source.Kind.URLS:
         fail(document, f"{error} List those pages instead.")

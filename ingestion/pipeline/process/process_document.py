@@ -28,6 +28,8 @@ from ingestion.exceptions import (
     AddressRefused,
     ErrorPage,
     HostBusy,
+    IndexingRefused,
+    LeaseLost,
     PageGone,
     PermanentError,
     Throttled,
@@ -39,6 +41,7 @@ from ingestion.fetching import meta_refresh
 from ingestion.models import Chunk, Document, Source
 from ingestion.pipeline.discover.follow_links import follow_links
 from ingestion.pipeline.process import duplicates, outcomes
+from ingestion.pipeline.process.attempts import hold
 from ingestion.pipeline.process.sync_chunks import reconcile
 from ingestion.pipeline.state.fingerprints import content_hash, shape_of, text_hash
 from ingestion.pipeline.state.held_up import go_on, hold_up
@@ -63,7 +66,7 @@ class Next(NamedTuple):
 
 
 def process(document_id: int, attempt: int) -> Next:
-    """Run one attempt and return what follows it. Do nothing when another worker has the attempt.
+    """Run one attempt and return what follows it. Do nothing when another worker has the attempt, or gets it meanwhile.
 
     Whatever a page provokes is noted on its row; nothing is raised. A fault of the surroundings is noted on the run,
     and the document waits as if it had not been tried.
@@ -71,9 +74,22 @@ def process(document_id: int, attempt: int) -> Next:
     until = timezone.now() + timedelta(seconds=settings.PAGE_TIME_LIMIT_SECONDS + settings.LEASE_SECONDS)
     if not persistently(lambda: Document.objects.start_attempt(document_id, attempt=attempt, until=until)):
         return Next()
-    document = Document.objects.select_related("source", "run").get(id=document_id)
+    document = Document.objects.select_related("source", "run").filter(id=document_id).first()
+    if document is None:  # its source has just been deleted
+        return Next()
+    try:
+        return attempt_now(document)
+    except LeaseLost as error:
+        logger.info("document %s: %s", document_id, error)
+        return Next()
+
+
+def attempt_now(document: Document) -> Next:
+    """Fetch and store the document, or note why that failed. Raise LeaseLost when it was taken from this worker."""
     try:
         embed = fetch_and_compare(document)
+    except LeaseLost:
+        raise
     except Exception as error:  # the border of the worker: one page must not end it
         if fault := fault_behind(error):
             hold_up(document, fault)
@@ -83,9 +99,11 @@ def process(document_id: int, attempt: int) -> Next:
     return Next(embed)
 
 
+@transaction.atomic
 def end_attempt(document: Document, error: Exception) -> Next:
     """Note on the document's row how the attempt failed. Return what follows it."""
-    words = str(error)
+    hold(document)
+    words = str(error).encode(errors="replace").decode().replace("\0", "")  # a server's words may be among them
     match error:
         case HostBusy():
             return Next(again_in=outcomes.wait_for_host(document, error))
@@ -96,8 +114,10 @@ def end_attempt(document: Document, error: Exception) -> Next:
             note_missing(document, words)
         case ErrorPage():
             outcomes.leave_error_page(document, words)
-        case AddressRefused() | UnsupportedContent():
+        case IndexingRefused():
             outcomes.leave_out(document, words)
+        case AddressRefused() | UnsupportedContent():
+            outcomes.leave_unread(document, words)
         case PermanentError():
             outcomes.fail(document, words)
         case TransientError():
@@ -141,7 +161,7 @@ def compare_text(document: Document, page: Page, extracted: Extracted, clock: St
     """Decide whether the text is refused, unchanged, too short to be true, another document's, or new.
 
     ``current``: the stored text is wholly in the index. Return whether chunks wait for the embedder. Raise
-    UnsupportedContent when the page asks not to be indexed.
+    IndexingRefused when the page asks not to be indexed.
     """
     source, title = document.source, page.title or extracted.title
     digest = text_hash(title, extracted)
@@ -150,7 +170,7 @@ def compare_text(document: Document, page: Page, extracted: Extracted, clock: St
         return outcomes.leave_out_signpost(document, f"is a frameset for {', '.join(extracted.frames[:5])}")
     if not extracted.indexable:
         follow_links(document, page.url, extracted.links)
-        raise UnsupportedContent(f"{document.url} asks not to be indexed (meta robots or X-Robots-Tag)")
+        raise IndexingRefused(f"{document.url} asks not to be indexed (meta robots or X-Robots-Tag)")
     document.dropped = {each.rule: each.words for each in extracted.dropped}
     if current and digest == document.text_hash:
         follow_links(document, page.url, extracted.links)
@@ -182,6 +202,7 @@ def store(document: Document, page: Page, extracted: Extracted, chunks: Sequence
     whether chunks wait for the embedder.
     """
     duplicates.one_at_a_time(document)
+    hold(document)
     if original := duplicates.find_same_text(document):
         follow_links(document, page.url, extracted.links)
         return duplicates.mark_duplicate(document, original)

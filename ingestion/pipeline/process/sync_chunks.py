@@ -22,7 +22,8 @@ CONTENT_FIELDS = ("position", "heading", "anchor", "start", "end", "tokens")
 def reconcile(document: Document, chunks: Sequence[TextChunk]) -> bool:
     """Make the Chunk rows say what the document holds now. Return whether text came or went."""
     wanted = dict(zip(chunk_keys(document, chunks), enumerate(chunks), strict=True))
-    stored = {row.key: row for row in document.chunks.all()}
+    # Locked: what becomes of a row depends on its state, which the embedder and the drain change.
+    stored = {row.key: row for row in document.chunks.select_for_update(no_key=True)}
     vanished = [row.pk for key, row in stored.items() if key not in wanted and row.state not in Chunk.LEAVING]
     Chunk.objects.filter(id__in=vanished).remove()
     kept, fresh = [], []

@@ -26,7 +26,9 @@ def hold_up(document: Document, fault: EnvironmentFault) -> None:
 
     @transaction.atomic
     def write() -> None:
-        Document.objects.put_off(document.pk, attempt=document.attempts - 1, error="", until=until)
+        held = Document.objects.held(document)
+        if not held.put_off(document.pk, attempt=document.attempts - 1, error="", until=until):
+            return  # it is not this worker's any more
         Run.objects.active().filter(documents=document.pk).update(held_up_until=until, note=str(fault))
 
     persistently(write)

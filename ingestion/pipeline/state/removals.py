@@ -121,6 +121,5 @@ def release_duplicates(document_ids: list[int]) -> None:
     known = list(duplicates.values_list("id", "run_id"))
     if known:
         duplicates.update(duplicate_of=None, content_hash="", text_hash="", version="", etag="", last_modified="")
-    for pk, run_id in known:
-        if run_id and Run.objects.filter(id=run_id, state=Run.State.RUNNING).exists():
-            Document.objects.filter(id=pk).queue(run_id=run_id)
+    for run in Run.objects.filter(id__in={run_id for _, run_id in known}, state=Run.State.RUNNING):
+        Document.objects.filter(id__in=[pk for pk, run_id in known if run_id == run.pk]).queue(run_id=run.pk)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,8 +14,11 @@ from django.db.models import Count, Exists, F, Max, Min, OuterRef, Sum
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
+from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Document, DocumentQuerySet, Run, Source, due_sources
 from ingestion.sources.registry import forget
+
+logger = logging.getLogger(__name__)
 
 PAUSED = "It is paused: resume it in the admin."
 STAGES = ("list", "fetch", "extract", "chunk", "embed", "index")
@@ -86,7 +91,8 @@ def start_due_runs() -> int:
     """Start runs of the sources whose refresh interval has passed. Return how many."""
     due = list(due_sources())
     for source in due:
-        start_run(source)
+        with suppress(Source.DoesNotExist):  # it was deleted a moment ago
+            start_run(source)
     return len(due)
 
 
@@ -97,20 +103,28 @@ def remove_source(source: Source) -> None:
         Run.objects.active().filter(source=source).update(
             state=Run.State.FAILED, error="The source is being deleted.", finished_at=timezone.now()
         )
-        Chunk.objects.filter(document__source=source).remove()
+        # Documents first: a worker that stores one has its row until its chunks are there.
         Document.objects.active().filter(source=source).update(state=Document.State.GONE, lease_until=None)
+        Chunk.objects.filter(document__source=source).remove()
 
 
 def forget_removed_sources() -> int:
-    """Delete the rows of removed sources whose vectors are deleted. Return how many."""
+    """Delete the files, then the rows of removed sources whose vectors are deleted. Return how many.
+
+    One whose files cannot be deleted stays until they can.
+    """
     chunks = Chunk.objects.filter(document__source=OuterRef("pk")).order_by()
-    removed = list(Source.objects.filter(~Exists(chunks), deleting=True))
-    if not removed:
-        return 0
-    Source.objects.filter(id__in=[source.pk for source in removed]).delete()
-    for source in removed:
-        forget(source.spec())
-    return len(removed)
+    forgotten = []
+    for source in Source.objects.filter(~Exists(chunks), deleting=True):
+        try:
+            forget(source.spec())
+        except IngestionError as error:
+            logger.warning("the source %s is not deleted yet: %s", source, error)
+        else:
+            forgotten.append(source.pk)
+    if forgotten:
+        Source.objects.filter(id__in=forgotten).delete()
+    return len(forgotten)
 
 
 def embedding_rate() -> float:

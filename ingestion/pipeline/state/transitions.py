@@ -65,6 +65,9 @@ def _without_work(runs: RunQuerySet) -> RunQuerySet:
 
 
 def explain_wait(note: str, *, source_ids: Collection[int] | None = None) -> None:
-    """Write on every active run, or on those of some sources, why it waits; an empty note clears it."""
-    runs = Run.objects.active() if source_ids is None else Run.objects.active().filter(source_id__in=source_ids)
-    runs.exclude(note=note).update(note=note)
+    """Write on every active run, or on those of some sources, why it waits; an empty note clears it.
+
+    A run that is held up keeps the fault that a person has to mend.
+    """
+    runs = Run.objects.active().filter(held_up_until=None).exclude(note=note)
+    (runs if source_ids is None else runs.filter(source_id__in=source_ids)).update(note=note)

@@ -170,7 +170,8 @@ class Reading:
         url, reason = self._checked(address)
         if reason:
             self._left_out[reason] += 1
-            self._examples.setdefault(reason, address[:MAX_EXAMPLE_CHARS])
+            shown = "".join(char if char.isprintable() else "\ufffd" for char in address[:MAX_EXAMPLE_CHARS])
+            self._examples.setdefault(reason, shown)
         elif len(self.documents) < self._room or url in self.documents:
             self.documents[url] = entry.version
         else:

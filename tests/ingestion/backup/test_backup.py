@@ -65,6 +65,15 @@ def saved(filled: Document, tmp_path: Path) -> Path:
     return tmp_path / "backup.zip"
 
 
+def test_saving_changes_no_row_while_a_model_of_another_dimension_takes_over(
+    filled: Document, tmp_path: Path, settings: Settings
+) -> None:
+    before = everything()
+    settings.EMBED_DIMENSION = 2 * settings.EMBED_DIMENSION
+    assert save(tmp_path / "backup.zip", with_vectors=True).vectors == 3
+    assert everything() == before
+
+
 def everything() -> dict[str, list[dict[str, object]]]:
     """All rows, with times as exact as a backup keeps them: to the millisecond."""
 

@@ -315,3 +315,11 @@ def test_a_hostile_document_ends_in_time_and_bounds(text: str) -> None:
     except UnsupportedContent as error:
         assert "shop.yaml" in str(error)  # noqa: PT017 (both are right)
     assert spent() - started < 30
+
+
+def test_titles_and_addresses_of_parts_have_no_characters_that_no_database_takes() -> None:
+    info = {"title": "Tea\0 Shop\ud83d", "version": "1"}
+    document = {"openapi": "3.0.3", "info": info, "paths": {"/teas\0\ud83d": {"get": {"summary": "Find"}}}}
+    found = extract(Page("https://tea.example/api.json", json.dumps(document).encode(), "application/json"))
+    assert found.title == "Tea Shop"
+    assert found.anchors["Tea Shop › Operations › GET /teas"] == "/paths/~1teas/get"

@@ -113,6 +113,22 @@ def test_without_an_outline_each_page_is_a_heading() -> None:
     assert page.anchors == {"tea.pdf › Page 1": "page=1", "tea.pdf › Page 3": "page=3"}
 
 
+@pytest.mark.parametrize("outlined", [False, True])
+def test_words_in_large_letters_that_are_too_many_for_a_heading_are_kept(outlined: bool) -> None:
+    rest = "of the tea that one drinks early in the morning before the kettle has cooled down, and "
+    quoted = [f"{word} {rest}" for word in ("Most", "Some", "Hardly any")]
+    words = [(50.0, 700.0 - 24 * at, line.strip()) for at, line in enumerate(quoted)]
+    below = [(50.0, 600.0 - 14 * at, f"Line {at} of the page tells of cups.") for at in range(20)]
+    title = " ".join("".join(quoted).split())
+    page = read(pdf(drawn(*words, size=16) + drawn(*below), outline=((title, 0),) if outlined else ()))
+    assert title in " ".join(page.markdown.split())
+
+
+def test_number_signs_at_the_edges_of_pages_are_no_numbers() -> None:
+    pages = [text(edge, "", *(f"Line {n} of it." for n in range(5))) for edge in ("##", "#1", "##", "1#")]
+    assert read(pdf(*pages)).markdown.count("Line 4") == 4
+
+
 def test_a_file_with_a_password_is_refused_with_what_to_do() -> None:
     secret = b"/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O (%s) /U (%s) >> /ID [<00> <00>]" % (
         b"o" * 32,

@@ -248,6 +248,12 @@ def test_no_retry_after_makes_it_fail() -> None:
     for _ in range(3000):
         seconds = responses.retry_after("".join(chance.choices(alphabet, k=chance.randrange(30))))
         assert seconds is None or seconds >= 0
+    assert responses.retry_after("Mon, 01 Jan 2024 00:00:00 +99999999999999999999") is None
+
+
+def test_validators_that_no_row_can_hold_are_left_out(site: LocalSite) -> None:
+    page = fetcher.fetch(site.page("/", PAGE, ETag='"a\0b"', Last_Modified="\0"))
+    assert (page.etag, page.last_modified) == ("", "")
 
 
 # --- Headers, slots and checks on the way -------------------------------------------------------------

@@ -110,6 +110,13 @@ def test_a_receiver_that_is_back_gets_the_message(site: LocalSite) -> None:
     assert again(message).state == SENT
 
 
+@pytest.mark.parametrize("header", ["99999999999", "9" * 400])
+def test_a_receiver_that_asks_to_wait_for_years_is_told_within_a_day(site: LocalSite, header: str) -> None:
+    message = told(site.page("/hook", status=503, Retry_After=header))
+    assert message.state == WAITING
+    assert message.next_attempt_at - timezone.now() < timedelta(days=1)
+
+
 def test_a_receiver_that_is_gone_is_told_nothing_more(site: LocalSite) -> None:
     message = told(site.page("/hook", status=410))
     message.subscription.refresh_from_db()

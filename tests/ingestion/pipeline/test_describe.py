@@ -21,7 +21,7 @@ from ingestion.buffer import codec, embedding_queue
 from ingestion.checks import check_context_model
 from ingestion.context import sentence as sentences
 from ingestion.context.sentence import around
-from ingestion.coordination.locks import hold
+from ingestion.coordination.locks import Lease, hold
 from ingestion.models import Chunk, ContextSentence, Document, Run
 from ingestion.pipeline import dispatcher
 from ingestion.pipeline.describe import describe_waiting as describing
@@ -344,3 +344,36 @@ def test_a_model_without_a_server_is_named_before_anything_starts(settings: Sett
     assert "LLM_BASE_URL" in found.msg
     settings.CONTEXT_MODEL = ""
     assert check_context_model() == []
+
+
+def test_a_sentence_is_stored_without_what_no_database_takes(server: WritingServer, document: Document) -> None:
+    server.reply = lambda prompt: (200, "How zebras\x00are\ud83d cached,\x1b from the guide.")
+    describe_waiting()
+    assert {row.context for row in rows()} == {"How zebras are cached, from the guide."}
+
+
+def test_a_group_of_slow_sentences_is_nobody_elses(
+    server: WritingServer, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewals: list[int] = []
+    renew = Lease.renew
+
+    def count(lease: Lease) -> None:
+        renewals.append(len(server.prompts))
+        renew(lease)
+
+    monkeypatch.setattr(Lease, "renew", count)
+    describe_waiting()
+    assert len(renewals) >= len(server.prompts) == 6
+
+
+def test_a_describer_that_was_stopped_for_too_long_leaves_the_rest_to_another(
+    server: WritingServer, document: Document, clean_redis: redis.Redis
+) -> None:
+    def lose_the_lock(prompt: str) -> tuple[int, str]:
+        clean_redis.flushall()
+        return 200, SENTENCE
+
+    server.reply = lose_the_lock
+    assert describe_waiting() is False
+    assert {row.context_wanted for row in rows()} == {True}

@@ -10,9 +10,12 @@ import redis
 from django.db import connection
 from django.utils import timezone
 
+from ingestion.exceptions import SourceError
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline import dispatcher
+from ingestion.pipeline.state import runs
 from ingestion.pipeline.state.runs import remove_source, start_run
+from ingestion.sources.registry import KEEPERS
 from tests.support.rows import make_chunk, make_document, make_source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
@@ -258,6 +261,33 @@ def test_a_deleted_source_leaves_after_its_vectors() -> None:
     Chunk.objects.filter(id=chunk.pk).delete()
     dispatcher.tick()
     assert not Source.objects.exists()
+
+
+def test_a_source_whose_files_cannot_be_deleted_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(target: str) -> None:
+        raise SourceError("The files cannot be stored (Read-only file system); look at the disk of DATA_DIR.")
+
+    remove = KEEPERS["uploads"]
+    monkeypatch.setitem(KEEPERS, "uploads", refuse)
+    kept, gone, other = (make_source(name, kind="uploads", target=name) for name in ("kept", "gone", "other"))
+    remove_source(kept)
+    run = start_run(other)
+    assert run.pk in dispatcher.tick().runs
+    assert set(Source.objects.values_list("name", flat=True)) == {"kept", "gone", "other"}
+    monkeypatch.setitem(KEEPERS, "uploads", remove)
+    remove_source(gone)
+    dispatcher.tick()
+    assert set(Source.objects.values_list("name", flat=True)) == {"other"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_due_source_that_is_deleted_at_that_moment_holds_no_other_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, other = make_source("gone"), make_source("other")
+    due = [Source.objects.get(pk=gone.pk), other]
+    gone.delete()
+    monkeypatch.setattr(runs, "due_sources", lambda: due)
+    dispatcher.tick()
+    assert Run.objects.get().source == other
 
 
 def test_a_slow_host_does_not_take_the_room_of_others(settings) -> None:  # type: ignore[no-untyped-def]

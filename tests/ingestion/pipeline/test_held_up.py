@@ -21,6 +21,7 @@ from ingestion.pipeline.dispatcher import runs_to_list, start_documents
 from ingestion.pipeline.process import process_document
 from ingestion.pipeline.report.alerts import alerts
 from ingestion.pipeline.state.runs import start_run
+from ingestion.pipeline.state.transitions import explain_wait
 from ingestion.types import Page
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path", "clean_redis")]
@@ -193,3 +194,13 @@ def test_a_disk_without_room_is_said_even_where_nothing_can_store_it(clean_redis
     finally:
         clean_redis.config_set("min-replicas-to-write", 0)
     assert "1 MiB are left" in said
+
+
+def test_what_holds_a_run_up_stays_said_while_others_are_written(run: Run, settings: Any, tmp_path: Path) -> None:
+    settings.MODEL_PATH = str(tmp_path / "bge-m3")
+    assert work() == FILES
+    other = Run.objects.create(source=Source.objects.create(name="other", kind="files", target="/other"), note="waits")
+    explain_wait("")  # as each drain does at its end
+    run.refresh_from_db()
+    other.refresh_from_db()
+    assert (str(tmp_path) in run.note, other.note) == (True, "")

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
+from django.db import connection
 from django.utils import timezone
 
-from ingestion.exceptions import FetchFailed
+from ingestion.exceptions import FetchFailed, HostBusy, ToolMissing, UnsupportedContent
 from ingestion.extraction.extract import extract
-from ingestion.models import Chunk, Document, Run, Source
+from ingestion.models import Chunk, ChunkQuerySet, Document, DocumentQuerySet, Run, Source
 from ingestion.pipeline.discover.list_source import list_run
 from ingestion.pipeline.process import process_document
 from ingestion.pipeline.report.sentences import chunks_sentence, dropped_sentence
 from ingestion.pipeline.state import fingerprints
-from ingestion.pipeline.state.runs import start_run, summary
+from ingestion.pipeline.state.runs import forget_removed_sources, remove_source, start_run, summary
+from ingestion.pipeline.state.steering import cancel
 from ingestion.pipeline.state.transitions import finish_runs
+from ingestion.sources import registry
 from ingestion.types import Dropped, Extracted
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]
@@ -38,11 +43,16 @@ def source(folder: Path) -> Source:
     return Source.objects.create(name="docs", kind="files", target=str(folder))
 
 
+def list_run_of(run: Run) -> None:
+    """List the run's source as a worker would."""
+    Run.objects.lease_for_listing(until=timezone.now())
+    list_run(run.pk)
+
+
 def ingest(source: Source) -> Run:
     """List and process everything as the workers would."""
     run = start_run(source)
-    Run.objects.lease_for_listing(until=timezone.now())
-    list_run(run.pk)
+    list_run_of(run)
     for document in Document.objects.filter(run=run, state=Document.State.WAITING):
         Document.objects.lease([document.pk], until=timezone.now())
         process_document.process(document.pk, document.attempts)
@@ -123,6 +133,55 @@ def test_text_that_comes_back_before_it_was_deleted_keeps_its_vector(source: Sou
     assert not removing.exclude(text="All gone.").exists()
     deleting.refresh_from_db()
     assert deleting.state == Chunk.State.WAITING
+
+
+def test_text_that_left_before_it_was_embedded_is_embedded_when_it_comes_back(source: Source, folder: Path) -> None:
+    original = (folder / "guide.md").read_text()
+    ingest(source)  # and the embedder is away
+    for text in ("# Guide\n\nAll gone.", original):
+        Document.objects.update(state=Document.State.INDEXED)
+        Run.objects.update(state=Run.State.FINISHED)
+        (folder / "guide.md").write_text(text)
+        ingest(source)
+    assert set(Chunk.objects.live().values_list("state", flat=True)) == {Chunk.State.WAITING}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_text_that_comes_back_while_a_drain_deletes_it_is_not_lost(
+    source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not connection.features.has_select_for_update:
+        pytest.skip("SQLite lets one process write at a time")
+    original = (folder / "guide.md").read_text()
+    ingest(source)
+    pretend_indexed()
+    wanted = set(Chunk.objects.values_list("key", flat=True))
+    (folder / "guide.md").write_text("# Guide\n\nAll gone.")
+    ingest(source)
+    pretend_indexed()
+    Chunk.objects.filter(key__in=wanted).update(state=Chunk.State.REMOVING)
+
+    def delete() -> None:  # as a drain does
+        Chunk.objects.filter(state=Chunk.State.REMOVING).update(state=Chunk.State.DELETING)
+        Chunk.objects.filter(state=Chunk.State.DELETING).delete()
+        connection.close()
+
+    drain = threading.Thread(target=delete)
+    remove = ChunkQuerySet.remove
+
+    def remove_beside_a_drain(rows: ChunkQuerySet) -> int:
+        drain.start()
+        drain.join(1.0)  # it waits for this transaction, or it has deleted the rows by then
+        return remove(rows)
+
+    (folder / "guide.md").write_text(original)
+    list_run_of(start_run(source))
+    document = Document.objects.get()
+    Document.objects.lease([document.pk], until=timezone.now())
+    monkeypatch.setattr(ChunkQuerySet, "remove", remove_beside_a_drain)
+    process_document.process(document.pk, document.attempts)
+    drain.join()
+    assert set(Chunk.objects.live().values_list("key", flat=True)) == wanted
 
 
 def test_a_deleted_file_is_gone_with_its_chunks(source: Source, folder: Path) -> None:
@@ -324,3 +383,91 @@ def test_two_equal_paragraphs_are_two_chunks(source: Source, folder: Path) -> No
     (folder / "guide.md").write_text(f"# Guide\n\n{same}\n\n## Other\n\nX.\n\n{same}\n")
     ingest(source)
     assert Chunk.objects.filter(text__contains="Equal text").count() == 2
+
+
+def test_an_error_is_noted_whatever_a_server_wrote(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> None:
+        raise UnsupportedContent("it has the content type text/\0html\ud83d")
+
+    monkeypatch.setattr(process_document, "fetch", refuse)
+    ingest(source)
+    document = Document.objects.get()
+    assert (document.state, document.error) == (Document.State.FAILED, "it has the content type text/html?")
+
+
+# --- What happens to a document while a worker holds it ---------------------------------------------------
+
+
+def process_while(source: Source, monkeypatch: pytest.MonkeyPatch, event: Callable[[], object]) -> Document:
+    """Process the source's document, and let ``event`` happen while its page is fetched."""
+    list_run_of(start_run(source))
+    document = Document.objects.get()
+    Document.objects.lease([document.pk], until=timezone.now())
+    fetch = registry.fetch
+
+    def fetch_meanwhile(*args: Any) -> Any:
+        monkeypatch.setattr(process_document, "fetch", fetch)
+        event()
+        return fetch(*args)
+
+    monkeypatch.setattr(process_document, "fetch", fetch_meanwhile)
+    assert process_document.process(document.pk, document.attempts) == process_document.Next()
+    document.refresh_from_db()
+    return document
+
+
+def test_a_source_that_is_removed_while_a_page_is_read_leaves_nothing_behind(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = process_while(source, monkeypatch, lambda: remove_source(source))
+    assert document.state == Document.State.GONE
+    assert not Chunk.objects.exists()
+    assert forget_removed_sources() == 1
+
+
+def test_messages_about_a_source_that_is_gone_do_nothing(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start_run(source)
+    list_run_of(run)
+    document = Document.objects.get()
+    Document.objects.lease([document.pk], until=timezone.now())
+    start_attempt = DocumentQuerySet.start_attempt
+
+    def start_and_vanish(rows: DocumentQuerySet, document_id: int, **attempt: Any) -> bool:
+        begun = start_attempt(rows, document_id, **attempt)
+        Source.objects.all().delete()
+        return begun
+
+    monkeypatch.setattr(DocumentQuerySet, "start_attempt", start_and_vanish)
+    assert process_document.process(document.pk, 0) == process_document.Next()
+    assert list_run(run.pk) is False
+
+
+def test_a_page_that_is_read_for_a_cancelled_run_stays_with_the_run_that_followed(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin_anew() -> None:
+        cancel(source)
+        list_run_of(start_run(source))
+
+    document = process_while(source, monkeypatch, begin_anew)
+    assert (document.state, document.attempts) == (Document.State.WAITING, 0)
+    assert document.run == Run.objects.active().get()
+
+
+@pytest.mark.parametrize("error", [FetchFailed("reset"), HostBusy("busy", retry_after=1.0), ToolMissing("pandoc")])
+def test_a_worker_that_lost_a_page_to_another_one_ends_nothing(
+    error: Exception, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = timezone.now() + timedelta(hours=1)
+
+    def hand_to_another() -> None:
+        Document.objects.update(state=Document.State.WAITING)  # as the dispatcher does when a lease has run out
+        document = Document.objects.get()
+        Document.objects.lease([document.pk], until=later)
+        assert Document.objects.start_attempt(document.pk, attempt=1, until=later)
+        raise error
+
+    document = process_while(source, monkeypatch, hand_to_another)
+    assert (document.state, document.attempts, document.error) == (Document.State.FETCHING, 2, "")
+    assert document.lease_until == later
+    assert Run.objects.get().note == ""

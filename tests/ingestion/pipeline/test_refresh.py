@@ -12,7 +12,15 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.utils import timezone
 
-from ingestion.exceptions import ErrorPage, FetchFailed, HostBusy, PageGone, Throttled
+from ingestion.exceptions import (
+    AddressRefused,
+    ErrorPage,
+    FetchFailed,
+    HostBusy,
+    PageGone,
+    Throttled,
+    UnsupportedContent,
+)
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline.discover import follow_links, list_source
 from ingestion.pipeline.discover.list_source import list_run
@@ -20,8 +28,10 @@ from ingestion.pipeline.dispatcher import startable_sources
 from ingestion.pipeline.process import outcomes, process_document
 from ingestion.pipeline.state.removals import accept_missing
 from ingestion.pipeline.state.runs import start_run, summary
+from ingestion.pipeline.state.steering import cancel
 from ingestion.pipeline.state.transitions import finish_runs
 from ingestion.sources.registry import BULK, KINDS
+from ingestion.sources.web import crawler, website
 from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]
@@ -526,3 +536,102 @@ def test_what_comes_in_bulk_comes_with_the_listing_and_only_if_something_changed
     site.versions[HOME] = "2"
     ingest(source)
     assert prepared == [HOME, HOME]
+
+
+@pytest.mark.parametrize("complete", [False, True], ids=["links are followed", "the listing is complete"])
+def test_a_run_that_is_cancelled_while_it_lists_takes_nothing_away(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch, complete: bool
+) -> None:
+    ingest(source)
+    site.complete = complete
+    before, chunks = states(source), Chunk.objects.live().count()
+    listed = site.list_documents
+
+    def slow(spec: SourceSpec) -> Listing:
+        cancel(source)
+        return listed(spec)
+
+    monkeypatch.setattr(site, "list_documents", slow)
+    run = start_run(source)
+    Run.objects.lease_for_listing(until=timezone.now())
+    list_run(run.pk)
+    finish_runs()
+    assert states(source) == before
+    assert Chunk.objects.live().count() == chunks
+    assert not Document.objects.filter(run=run).exists()
+
+
+def test_a_site_of_more_pages_than_links_are_followed_of_one_page_keeps_them_all(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(source)
+    monkeypatch.setattr(website, "MAX_LINKS", 5)
+    monkeypatch.setattr(crawler, "is_forbidden", lambda url: False)
+    monkeypatch.setattr(site, "follow", website.follow)
+    ingest(source)
+    assert states(source) == {"unchanged": 21}
+
+
+def test_a_page_that_did_not_exist_yet_is_found_by_a_later_run(site: Site, source: Source) -> None:
+    later = site.pages.pop(f"{HOME}page5")
+    ingest(source)
+    assert states(source) == {"indexed": 20, "gone": 1}
+    site.pages[f"{HOME}page5"] = later  # and no page that links to it has changed
+    ingest(source)
+    assert states(source) == {"unchanged": 20, "indexed": 1}
+
+
+AWAY = AddressRefused("https://login.example/ lies outside https://docs.example.org/")
+
+
+@pytest.mark.parametrize(
+    "instead", [AWAY, "", UnsupportedContent("it has the content type application/octet-stream")],
+    ids=["a login elsewhere", "nothing", "no page"],
+)  # fmt: skip
+def test_a_site_that_answers_with_something_else_for_an_hour_loses_nothing(
+    instead: str | Exception, site: Site, source: Source
+) -> None:
+    ingest(source)
+    chunks, pages = Chunk.objects.live().count(), dict(site.pages)
+    site.pages = dict.fromkeys(pages, instead)
+    ingest(source)
+    assert Chunk.objects.live().count() == chunks
+    site.pages = pages
+    ingest(source)
+    assert states(source) == {"unchanged": 21}
+
+
+def test_a_page_that_leads_away_for_good_leaves_the_index(site: Site, source: Source) -> None:
+    ingest(source)
+    site.pages[f"{HOME}page3"] = AWAY
+    ingest(source)
+    document = Document.objects.get(url=f"{HOME}page3")
+    assert (document.state, document.chunks.live().exists()) == (Document.State.MISSING, True)
+    assert "lies outside" in document.error
+    ingest(source)
+    document.refresh_from_db()
+    assert (document.state, document.chunks.live().exists()) == (Document.State.GONE, False)
+
+
+def test_a_site_that_forbids_everything_for_an_hour_loses_nothing(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(source)
+    chunks, pages = Chunk.objects.live().count(), dict(site.pages)
+    with monkeypatch.context() as hour:
+        hour.setattr(crawler, "is_forbidden", lambda url: True)
+        hour.setattr(site, "follow", website.follow)
+        site.pages = dict.fromkeys(pages, AddressRefused("robots.txt forbids it"))
+        ingest(source)
+    assert Chunk.objects.live().count() == chunks
+    site.pages = pages
+    ingest(source)
+    assert states(source) == {"unchanged": 21}
+
+
+def test_a_page_that_asks_to_leave_the_index_leaves_at_once(site: Site, source: Source) -> None:
+    ingest(source)
+    site.pages[f"{HOME}page3"] = html("page3", head='<meta name="robots" content="noindex">')
+    ingest(source)
+    document = Document.objects.get(url=f"{HOME}page3")
+    assert (document.state, document.chunks.live().exists()) == (Document.State.GONE, False)

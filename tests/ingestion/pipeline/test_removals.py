@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ingestion.models import Chunk, Document, Run
-from ingestion.pipeline.state.removals import MISSES_UNTIL_GONE, settle_missing
+from ingestion.pipeline.state.removals import MISSES_UNTIL_GONE, release_duplicates, settle_missing
 from tests.support.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db
@@ -25,3 +27,13 @@ def test_more_than_a_fifth_and_ten_pages_at_least_are_held(known: int, missing: 
     said = settle_missing(Run.objects.get(source=source))
     assert bool(said) is held
     assert source.documents.filter(state=Document.State.GONE).count() == (0 if held else missing)
+
+
+def test_releasing_many_duplicates_takes_a_few_queries(django_assert_max_num_queries: Any) -> None:
+    original = make_document(make_source(), "https://docs.example/", chunk_count=1)
+    for number in range(30):
+        state = Document.State.DUPLICATE
+        make_document(original.source, f"https://docs.example/{number}", state=state, duplicate_of=original)
+    with django_assert_max_num_queries(10):
+        release_duplicates([original.pk])
+    assert Document.objects.filter(state=Document.State.WAITING, duplicate_of=None).count() == 31

@@ -429,6 +429,12 @@ def test_what_is_left_out_is_counted_with_an_example(site: LocalSite) -> None:
     )
 
 
+def test_an_example_has_no_characters_that_no_row_can_hold(site: LocalSite) -> None:
+    site.page("/sitemap.txt", f"{site.url('/a')}\n{site.url('/b')}\0\n".encode(), Content_Type="text/plain")
+    (note,) = sitemap.list_documents(spec_of(site.url("/sitemap.txt"))).notes
+    assert note == f"1 addresses that are no web addresses are left out, for example {site.url('/b')}\ufffd."
+
+
 def test_an_example_is_not_longer_than_a_note(site: LocalSite) -> None:
     site.page("/sitemap.xml", urlset("/a", "/" + "x" * 3000).encode())
     (note,) = sitemap.list_documents(spec_of(site.url("/sitemap.xml"))).notes
