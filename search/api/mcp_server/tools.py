@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from typing import Annotated
-from urllib.parse import urldefrag
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -168,7 +167,7 @@ def stored_page(page: str, asked: Asking, position: int) -> Page | None:
     """Return a page by its id or its address; None where there is none that the caller may read."""
     wanted: int | None = int(page) if page.isdecimal() and len(page) < 19 else None
     if wanted is None:
-        seen = catalogue.findable_documents(asked.caller).filter(url=urldefrag(page).url)
+        seen = catalogue.findable_documents(asked.caller).filter(url=page.partition("#")[0])
         wanted = seen.values_list("pk", flat=True).first()
     found = catalogue.stored_document(wanted, asked.caller) if wanted is not None else None
     return page_of(*found, asked.site, position) if found else None
