@@ -86,8 +86,11 @@ def similar(question: Question, passages: Sequence[Passage]) -> Remembered | Non
         return None
     if mine is None:
         return None
-    nearest = sorted(((float(np.frombuffer(v, np.float16) @ mine), key.decode()) for key, v in vectors.items()))[::-1]
-    ANSWER_COSINE.observe(nearest[0][0])
+    known = [(np.frombuffer(vector, np.float16), key.decode()) for key, vector in vectors.items()]
+    # While a new model loads, the one before it answers for its collection, and its vectors may have another length.
+    nearest = sorted(((float(vector @ mine), key) for vector, key in known if vector.shape == mine.shape), reverse=True)
+    if nearest:
+        ANSWER_COSINE.observe(nearest[0][0])
     for cosine, key in nearest:
         if cosine < settings.ANSWER_CACHE_COSINE:
             return None
@@ -122,6 +125,7 @@ def keep(question: Question, passages: Sequence[Passage], events: Sequence[Draft
     try:
         vector = question_vector(question.text).astype(np.float16).tobytes()
         with redis_client.available() as client, client.pipeline(transaction=False) as pipe:
+            forget_ended(client, near)
             pipe.set(f"{PREFIX}:entry:{key}", packed(entry), ex=settings.ANSWER_CACHE_SECONDS)
             pipe.hset(near, key, vector)
             pipe.expire(near, settings.ANSWER_CACHE_SECONDS)
@@ -179,6 +183,17 @@ def forget(key: str) -> None:
         client.zrem(USED, key)
         if body is not None:
             client.hdel(unpacked(body)["near"], key)
+
+
+def forget_ended(client: Any, near: str) -> None:
+    """Delete the vectors of questions whose answers' time is over: those that are asked for keep the others alive."""
+    keys = client.hkeys(near)
+    with client.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.exists(f"{PREFIX}:entry:{key.decode()}")
+        ended = [key for key, is_there in zip(keys, pipe.execute(), strict=True) if not is_there]
+    if ended:
+        client.hdel(near, *ended)
 
 
 def stamp(passages: Sequence[Passage]) -> str:

@@ -163,6 +163,23 @@ def test_it_ends_after_its_time(cache: ModelServer, settings: Settings) -> None:
     assert not remembered(ask())
 
 
+def test_nothing_is_left_of_questions_whose_answers_have_ended(cache: ModelServer) -> None:
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    ask()
+    client.delete(*client.keys("answers:entry:*"))
+    ask(PARAPHRASE)
+    assert [client.hlen(key) for key in client.keys("answers:alike:*")] == [1]
+    assert remembered(ask())
+
+
+def test_vectors_of_a_model_before_are_not_compared(cache: ModelServer) -> None:
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    ask()
+    [alike] = client.keys("answers:alike:*")
+    client.hset(alike, mapping=dict.fromkeys(client.hkeys(alike), bytes(8)))
+    assert not remembered(ask(PARAPHRASE))
+
+
 def test_the_least_used_leaves(cache: ModelServer, settings: Settings) -> None:
     settings.ANSWER_CACHE_ENTRIES = 2
     other, third = replace(QUESTION, limit=3), replace(QUESTION, limit=4)
