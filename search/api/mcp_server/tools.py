@@ -68,7 +68,7 @@ async def search(query: Query, ctx: Context) -> Results:
 
 async def found(query: str, ctx: Context, source: str, limit: int) -> tuple[list[Passage], Asking]:
     """Return the passages that were found for a call, and who calls."""
-    asked = asking(ctx)
+    asked = await asking(ctx)
     with told(source):
         await sync_to_async(admit)(asked.caller, SEARCH)
         question = read_question({"q": query, "source": source}, asked.caller, limit=limit)
@@ -76,7 +76,7 @@ async def found(query: str, ctx: Context, source: str, limit: int) -> tuple[list
 
 
 async def ask_docs(question: Query, ctx: Context, source: SourceName = "") -> Answer:
-    asked = asking(ctx)
+    asked = await asking(ctx)
     with told(source):
         await sync_to_async(admit)(asked.caller, ASK)
         read = read_question({"q": question, "source": source}, asked.caller, limit=settings.ANSWER_PASSAGES)
@@ -119,7 +119,7 @@ async def fetch_page(
     ctx: Context,
     position: Annotated[int, Field(ge=0, description="Begin there; results and next_position name positions.")] = 0,
 ) -> Page:
-    asked = asking(ctx)
+    asked = await asking(ctx)
     with told():
         await sync_to_async(admit)(asked.caller, SEARCH)
         read = await sync_to_async(stored_page)(page, asked, position)
@@ -140,7 +140,7 @@ async def fetch(
 
 
 async def list_sources(ctx: Context) -> Sources:
-    asked = asking(ctx)
+    asked = await asking(ctx)
     with told():
         await sync_to_async(admit)(asked.caller, SEARCH)
         found = await sync_to_async(catalogue.indexed_sources)(asked.caller)
@@ -151,7 +151,7 @@ async def list_sources(ctx: Context) -> Sources:
 
 async def page_resource(page: str, ctx: Context) -> str:
     """Return a page from its beginning, for clients that attach documents themselves."""
-    asked = asking(ctx)
+    asked = await asking(ctx)
     try:
         await sync_to_async(admit)(asked.caller, SEARCH)
         read = await sync_to_async(stored_page)(page, asked, 0)
