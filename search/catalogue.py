@@ -99,6 +99,12 @@ def indexed_sources(caller: Caller) -> list[IndexedSource]:
     return [IndexedSource(row.name, row.findable, row.chunks) for row in rows]
 
 
+def source_names(caller: Caller) -> list[str]:
+    """Return the names of the same sources, without counting what is in them."""
+    seen = Source.objects.filter(caller.visible("id"), deleting=False)
+    return list(seen.order_by("name").values_list("name", flat=True))
+
+
 def findable(chunks: str = "") -> Q:
     """Return the condition for chunks that answers may come from; ``chunks`` is the path from the model to them.
 
