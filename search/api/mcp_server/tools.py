@@ -166,7 +166,7 @@ async def page_resource(page: str, ctx: Context) -> str:
 def stored_page(page: str, asked: Asking, position: int) -> Page | None:
     """Return a page by its id or its address; None where there is none that the caller may read."""
     wanted: int | None = int(page) if page.isdecimal() and len(page) < 19 else None
-    if wanted is None:
+    if wanted is None and "\0" not in page:  # which no database takes
         seen = catalogue.findable_documents(asked.caller).filter(url=page.partition("#")[0])
         wanted = seen.values_list("pk", flat=True).first()
     found = catalogue.stored_document(wanted, asked.caller) if wanted is not None else None

@@ -202,6 +202,7 @@ def test_a_follow_up_is_asked_with_its_subject(index: None) -> None:
         ({"model": "docs", "messages": [{"role": "user", "content": 5}]}, (400, None, "messages.0.content", None)),
         ({"model": "docs", "messages": [{"role": "user", "content": "x"}], "n": 2}, (400, None, "n", None)),
         ({"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}, (404, None, "model", "model_not_found")),
+        ({"model": "docs/\0", "messages": [{"role": "user", "content": "x"}]}, (404, None, "model", "model_not_found")),
         ({"model": "docs/", "messages": [{"role": "user", "content": "x"}]}, (404, None, "model", "model_not_found")),
     ],
 )
