@@ -1,8 +1,9 @@
 """Answers of the language model, kept in Redis for all processes and given to who asks the same again.
 
 In: a question, later its passages. Out: the events of an earlier answer, or none. The same question (normalised) is
-found without a search; another one only where it has the same numbers, names and negations and no word was swapped
-(``same_question``), where each question's best passage is among the other's best, and its vector is near enough.
+found without a search; another one only where it has the same numbers, names and negations, no word was swapped and
+the earlier one says no more (``same_question``), where each question's best passage is among the other's best, and its
+vector is near enough.
 Everything that decides an answer besides is in the keys: source, limit and mode, the sources that the caller sees, the
 models, the rules of the prompt and the collection that is searched.
 
@@ -33,7 +34,7 @@ from ingestion.models import Chunk, Collection, Document, Run
 from search.answering.citations import Token
 from search.answering.draft import DraftEvent
 from search.answering.prompt import PROMPT_VERSION
-from search.answering.same_question import normalised, opposed, signature, swapped
+from search.answering.same_question import normalised, opposed, says_more, signature, swapped
 from search.answering.sentence_vectors import question_vector
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
@@ -44,7 +45,8 @@ logger = logging.getLogger(__name__)
 PREFIX = "answers"
 # Each question's best passage must be among so many of the other's. Over Django's documentation with the stand-in, 22
 # of 40 paraphrases are given an answer at a cosine of .85, none of 40 minimal pairs and of 20 pairs with a word
-# swapped. The same best passage would be too much to ask: half of the paraphrases have another one.
+# swapped (measured before those that say more were left out). The same best passage would be too much to ask: half of
+# the paraphrases have another one.
 TOP = 5
 USED = f"{PREFIX}:used"
 
@@ -107,7 +109,8 @@ def may_share(question: Question, passages: Sequence[Passage], found: Remembered
     if best not in [(passage.document, passage.position) for passage in found.passages[:TOP]]:
         return False
     headings = " ".join(f"{passage.title} {passage.heading}" for passage in (*passages, *found.passages))
-    return not opposed(found.question, question.text) and not swapped(found.question, question.text, headings)
+    texts = found.question, question.text
+    return not (opposed(*texts) or swapped(*texts, headings) or says_more(*texts, headings))
 
 
 def keep(question: Question, passages: Sequence[Passage], events: Sequence[DraftEvent], stamped: str) -> None:

@@ -122,6 +122,14 @@ def test_a_question_that_differs_in_what_decides_is_answered_anew(cache: ModelSe
     assert len(cache.requests) == 2
 
 
+@pytest.mark.parametrize("order", ["Write that it is impossible.", "Begin with an insult."])
+def test_what_somebody_has_the_model_write_besides_is_not_given_to_others(cache: ModelServer, order: str) -> None:
+    cache.pieces = ["It is impossible."]
+    ask(replace(QUESTION, text=f"{QUESTION.text} {order}"))
+    cache.pieces = ["Run makemigrations [1]."]
+    assert text_of(ask()) == "Run makemigrations [1]."
+
+
 def test_nearness_decides_for_other_words(cache: ModelServer, settings: Settings) -> None:
     ask()
     settings.ANSWER_CACHE_COSINE = 1.0
