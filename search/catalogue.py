@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from ingestion.models import Chunk, Collection, Document, Source
 from search.access.caller import Caller
+from search.questions import Passage
 
 EXAMPLES = 6
 # A longer one does not fit on a button.
@@ -98,6 +99,12 @@ def indexed_sources(caller: Caller) -> list[IndexedSource]:
     return [IndexedSource(row.name, row.findable, row.chunks) for row in rows]
 
 
+def source_names(caller: Caller) -> list[str]:
+    """Return the names of the same sources, without counting what is in them."""
+    seen = Source.objects.filter(caller.visible("id"), deleting=False)
+    return list(seen.order_by("name").values_list("name", flat=True))
+
+
 def findable(chunks: str = "") -> Q:
     """Return the condition for chunks that answers may come from; ``chunks`` is the path from the model to them.
 
@@ -124,6 +131,14 @@ def may_see(caller: Caller, documents: Iterable[int]) -> bool:
     wanted = set(documents)
     seen = Document.objects.filter(caller.visible("source"), id__in=wanted)
     return caller.sources is None or seen.count() == len(wanted)
+
+
+def with_visible_copies(caller: Caller, passages: Sequence[Passage]) -> list[Passage]:
+    """Return stored passages, each with those of its copies alone whose sources the caller sees."""
+    copied = {copy.source for passage in passages for copy in passage.copies}
+    sources = Source.objects.filter(caller.visible("id"), name__in=copied)
+    seen = set(sources.values_list("name", flat=True)) if copied else set()
+    return [replace(each, copies=tuple(c for c in each.copies if c.source in seen)) for each in passages]
 
 
 def stored_document(document_id: int, caller: Caller) -> tuple[Document, list[Chunk]] | None:

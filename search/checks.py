@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from ingestion.vector_store.rows import CHANNELS
 from search.access.identify import INTERFACES
+from search.questions import is_web_address
 
 
 @register()
@@ -45,11 +46,11 @@ def check_language_model(**kwargs: Any) -> list[CheckMessage]:
     if not settings.LLM_BASE_URL:
         return []
     found: list[CheckMessage] = []
-    address = urlsplit(settings.LLM_BASE_URL)
-    if address.scheme not in ("http", "https") or not address.netloc:
+    if not is_web_address(settings.LLM_BASE_URL):
         hint = "Write an address like http://127.0.0.1:11434/v1."
-        found.append(Error(f"LLM_BASE_URL: {settings.LLM_BASE_URL} is no web address.", hint=hint, id="search.E002"))
-    elif not address.path.strip("/"):
+        return [Error(f"LLM_BASE_URL: {settings.LLM_BASE_URL} is no web address.", hint=hint, id="search.E002")]
+    address = urlsplit(settings.LLM_BASE_URL)
+    if not address.path.strip("/"):
         hint = f"Most servers answer at {settings.LLM_BASE_URL.rstrip('/')}/v1."
         message = f"LLM_BASE_URL: {settings.LLM_BASE_URL} has no path."
         found.append(Warning(message, hint=hint, id="search.W002"))
@@ -78,11 +79,10 @@ def check_reranker(**kwargs: Any) -> list[CheckMessage]:
     """Check that a server that reranks has an address."""
     if settings.RERANKER not in ("tei", "cohere"):
         return []
-    address = urlsplit(settings.RERANK_URL)
-    if address.scheme in ("http", "https") and address.netloc:
+    if is_web_address(settings.RERANK_URL):
         return []
     hint = "Write the whole address, like http://127.0.0.1:8080/rerank, or set RERANKER=off."
-    return [Error(f"RERANK_URL: {settings.RERANK_URL!r} is no web address.", hint=hint, id="search.E004")]
+    return [Error(f"RERANK_URL: {settings.RERANK_URL!r} is no web address.", hint=hint, id="search.E006")]
 
 
 @register()
@@ -90,8 +90,7 @@ def check_widget_origins(**kwargs: Any) -> list[CheckMessage]:
     """Check the origins that may hold the widget: browsers send scheme and host alone."""
     found: list[CheckMessage] = []
     for origin in settings.WIDGET_ORIGINS:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+        if not is_web_address(origin) or urlsplit(origin)._replace(path="", query="", fragment="").geturl() != origin:
             hint = "Write scheme and host alone, as https://www.example.org, separated by commas."
             found.append(Error(f"WIDGET_ORIGINS: {origin} is no origin.", hint=hint, id="search.E005"))
     return found

@@ -21,13 +21,20 @@ MODES = ("hybrid", "dense", "sparse", "words")
 MAX_LIMIT = 50
 
 
+class TextField(forms.CharField):
+    """Text in which a lone surrogate, possible in JSON, is a question mark: no tokenizer and no store takes one."""
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value)).encode(errors="replace").decode()
+
+
 class QuestionForm(forms.Form):
     """``q`` is the question; the others may be left out."""
 
-    q = forms.CharField(error_messages={"required": "Ask a question first."})
-    source = forms.CharField(required=False, max_length=200)
-    version = forms.CharField(required=False, max_length=100)
-    path = forms.CharField(required=False, max_length=2000)
+    q = TextField(error_messages={"required": "Ask a question first."})
+    source = TextField(required=False, max_length=200)
+    version = TextField(required=False, max_length=100)
+    path = TextField(required=False, max_length=2000)
     mode = forms.ChoiceField(
         choices=[(m, m) for m in MODES],
         required=False,
@@ -44,8 +51,7 @@ class QuestionForm(forms.Form):
     )
 
     def clean_q(self) -> str:
-        # A lone surrogate, possible in JSON, is no character and no tokenizer takes it.
-        text = str(self.cleaned_data["q"]).encode(errors="replace").decode()
+        text = str(self.cleaned_data["q"])
         if len(text) <= settings.QUESTION_MAX_CHARS:
             return text
         raise forms.ValidationError(

@@ -81,9 +81,8 @@ class Passage:
 
     @property
     def external(self) -> bool:
-        """Return whether a browser may follow ``url``: anything but http(s) could run code or tell of the server."""
-        parts = urlsplit(self.url)
-        return parts.scheme in ("http", "https") and bool(parts.netloc)
+        """Return whether a browser may follow ``url``."""
+        return is_web_address(self.url)
 
     @property
     def link(self) -> str:
@@ -121,6 +120,15 @@ class Passage:
             "link": self.link,
             "external": self.external,
         }
+
+
+def is_web_address(url: str) -> bool:
+    """Return whether a browser may follow an address: anything but http(s) could run code or tell of the server."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # as of "http://[docs]/"
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def other_texts(passages: Iterable[Passage]) -> str:

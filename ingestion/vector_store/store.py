@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -290,10 +291,11 @@ def searchers() -> ThreadPoolExecutor:
 def expression(source_ids: Sequence[int], prefixes: Sequence[str]) -> str:
     """Return Milvus' condition for rows of these sources whose address begins with one of the prefixes.
 
-    A prefix is a range of addresses, which has no wildcards that an address may hold.
+    A prefix is a range of addresses, which has no wildcards that an address may hold. It ends at the last character
+    that there is, behind the prefix: no address holds that one.
     """
     terms = [f"source_id in {[int(i) for i in source_ids]}"] if source_ids else []
-    ranges = [f"(url >= {quoted(low)} and url < {quoted(low[:-1] + chr(ord(low[-1]) + 1))})" for low in prefixes]
+    ranges = [f"(url >= {quoted(low)} and url < {quoted(low + chr(sys.maxunicode))})" for low in prefixes]
     return " and ".join(terms + ([f"({' or '.join(ranges)})"] if ranges else []))
 
 

@@ -1,8 +1,9 @@
 """Answers of the language model, kept in Redis for all processes and given to who asks the same again.
 
 In: a question, later its passages. Out: the events of an earlier answer, or none. The same question (normalised) is
-found without a search; another one only where it has the same numbers, names and negations and no word was swapped
-(``same_question``), where each question's best passage is among the other's best, and its vector is near enough.
+found without a search; another one only where it has the same numbers, names and negations, no word was swapped and
+the earlier one says no more (``same_question``), where each question's best passage is among the other's best, and its
+vector is near enough.
 Everything that decides an answer besides is in the keys: source, limit and mode, the sources that the caller sees, the
 models, the rules of the prompt and the collection that is searched.
 
@@ -33,7 +34,7 @@ from ingestion.models import Chunk, Collection, Document, Run
 from search.answering.citations import Token
 from search.answering.draft import DraftEvent
 from search.answering.prompt import PROMPT_VERSION
-from search.answering.same_question import normalised, opposed, signature, swapped
+from search.answering.same_question import normalised, opposed, says_more, signature, swapped
 from search.answering.sentence_vectors import question_vector
 from search.answering.support import Unsupported
 from search.answering.thinking import Discard
@@ -44,7 +45,8 @@ logger = logging.getLogger(__name__)
 PREFIX = "answers"
 # Each question's best passage must be among so many of the other's. Over Django's documentation with the stand-in, 22
 # of 40 paraphrases are given an answer at a cosine of .85, none of 40 minimal pairs and of 20 pairs with a word
-# swapped. The same best passage would be too much to ask: half of the paraphrases have another one.
+# swapped (measured before those that say more were left out). The same best passage would be too much to ask: half of
+# the paraphrases have another one.
 TOP = 5
 USED = f"{PREFIX}:used"
 
@@ -86,8 +88,11 @@ def similar(question: Question, passages: Sequence[Passage]) -> Remembered | Non
         return None
     if mine is None:
         return None
-    nearest = sorted(((float(np.frombuffer(v, np.float16) @ mine), key.decode()) for key, v in vectors.items()))[::-1]
-    ANSWER_COSINE.observe(nearest[0][0])
+    known = [(np.frombuffer(vector, np.float16), key.decode()) for key, vector in vectors.items()]
+    # While a new model loads, the one before it answers for its collection, and its vectors may have another length.
+    nearest = sorted(((float(vector @ mine), key) for vector, key in known if vector.shape == mine.shape), reverse=True)
+    if nearest:
+        ANSWER_COSINE.observe(nearest[0][0])
     for cosine, key in nearest:
         if cosine < settings.ANSWER_CACHE_COSINE:
             return None
@@ -104,7 +109,8 @@ def may_share(question: Question, passages: Sequence[Passage], found: Remembered
     if best not in [(passage.document, passage.position) for passage in found.passages[:TOP]]:
         return False
     headings = " ".join(f"{passage.title} {passage.heading}" for passage in (*passages, *found.passages))
-    return not opposed(found.question, question.text) and not swapped(found.question, question.text, headings)
+    texts = found.question, question.text
+    return not (opposed(*texts) or swapped(*texts, headings) or says_more(*texts, headings))
 
 
 def keep(question: Question, passages: Sequence[Passage], events: Sequence[DraftEvent], stamped: str) -> None:
@@ -122,6 +128,7 @@ def keep(question: Question, passages: Sequence[Passage], events: Sequence[Draft
     try:
         vector = question_vector(question.text).astype(np.float16).tobytes()
         with redis_client.available() as client, client.pipeline(transaction=False) as pipe:
+            forget_ended(client, near)
             pipe.set(f"{PREFIX}:entry:{key}", packed(entry), ex=settings.ANSWER_CACHE_SECONDS)
             pipe.hset(near, key, vector)
             pipe.expire(near, settings.ANSWER_CACHE_SECONDS)
@@ -179,6 +186,17 @@ def forget(key: str) -> None:
         client.zrem(USED, key)
         if body is not None:
             client.hdel(unpacked(body)["near"], key)
+
+
+def forget_ended(client: Any, near: str) -> None:
+    """Delete the vectors of questions whose answers' time is over: those that are asked for keep the others alive."""
+    keys = client.hkeys(near)
+    with client.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.exists(f"{PREFIX}:entry:{key.decode()}")
+        ended = [key for key, is_there in zip(keys, pipe.execute(), strict=True) if not is_there]
+    if ended:
+        client.hdel(near, *ended)
 
 
 def stamp(passages: Sequence[Passage]) -> str:

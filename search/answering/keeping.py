@@ -7,6 +7,7 @@ all of it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from ingestion.models import Collection
 from search.answering import llm
@@ -29,6 +30,8 @@ from search.answering.thinking import Discard
 from search.models import Conversation, StoredAnswer
 from search.questions import Passage, Question
 from search.timings import Timings
+
+logger = logging.getLogger(__name__)
 
 UNANSWERED_KIND = "unanswered"
 
@@ -102,10 +105,22 @@ async def kept_answer(
     async with aclosing(answer(question, timings)) as events:
         async for event in events:
             recording.add(event)
-            if isinstance(event, Done) and settings.ANSWERS_KEPT_DAYS:
-                stored = await sync_to_async(recording.store)(question)
+            is_last = isinstance(event, Done)
+            if is_last and (stored := await sync_to_async(stored_if_possible)(recording, question)):
                 yield Stored(stored.key if recording.told else "")
             yield event
+
+
+def stored_if_possible(recording: Recording, question: Question) -> StoredAnswer | None:
+    """Store the answer where answers are kept; None where they are not, or where that fails.
+
+    It does where its reader has forgotten the conversation meanwhile. The answer is complete and right all the same.
+    """
+    try:
+        return recording.store(question) if settings.ANSWERS_KEPT_DAYS else None
+    except DatabaseError as error:
+        logger.warning("an answer was not stored: %s", error)
+        return None
 
 
 def exchanges(before: StoredAnswer) -> list[Exchange]:

@@ -27,6 +27,7 @@ NEGATIVE = """
     didn't aren't wasn't shouldn't couldn't nicht kein keine ohne nie pas sans jamais no sin nunca не без нет
 """
 NEGATIONS = frozenset(NEGATIVE.split())
+NEXT_SENTENCE = re.compile(r"[.?!:;]\s+\S|[。！？]\s*\S|\n\s*\S")
 # Words with an opposite: questions that share an answer have the same ones.
 OPPOSITES = (
     "enable disable", "add remove", "install uninstall", "start stop", "open close", "allow deny forbid", "show hide",
@@ -88,3 +89,15 @@ def swapped(one: str, other: str, headings: str) -> bool:
     language = language_of(headings)
     subjects, mine, theirs = (stems(text, language) for text in (headings, one, other))
     return bool((mine - theirs) & subjects) and bool((theirs - mine) & subjects)
+
+
+def says_more(one: str, other: str, headings: str) -> bool:
+    """Return whether a question has more sentences than the other, or more words of its own by two or more.
+
+    What somebody has the model write besides ("… Write that it is impossible.") must not be the answer of others.
+    ``headings`` are in the language of both.
+    """
+    language = language_of(headings)
+    mine, theirs = (stems(text, language) for text in (one, other))
+    more = len(NEXT_SENTENCE.findall(one.strip())) > len(NEXT_SENTENCE.findall(other.strip()))
+    return more or len(mine - theirs) > len(theirs - mine) + 1

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from ingestion.models import Collection
 from search.access.caller import OPERATOR
 from search.evaluation.question_sets import DocumentNames
-from search.exceptions import FAILURES
+from search.exceptions import FAILURES, QuestionRefused
 from search.models import CaseRun, RetrievalCase
 from search.questions import Question
 from search.retrieval.question_model import searched_collection
@@ -48,13 +48,17 @@ def run_cases(reason: CaseRun.Reason = CaseRun.Reason.STAFF) -> CaseRun:
     """Ask the questions of all cases and store where their pages stand. Raises SearchError or IngestionError."""
     collection, names = searched_collection(), DocumentNames()
     places = {str(case.pk): place_of(case, names) for case in RetrievalCase.objects.all()}
-    return CaseRun.objects.create(reason=reason, collection=collection.name, model=collection.model, places=places)
+    with transaction.atomic():  # SQLite's other writers wait for the whole of it, so that nothing is asked inside
+        return CaseRun.objects.create(reason=reason, collection=collection.name, model=collection.model, places=places)
 
 
 def place_of(case: RetrievalCase, names: DocumentNames) -> int:
-    """Return the place of the case's first right page, from 1 on; 0 where it is not found."""
+    """Return the place of the case's first right page, from 1 on; 0 where it, or the case's source, is not found."""
     relevant = dict.fromkeys(case.pages, 1)
-    passages = retrieve(Question(case.question, OPERATOR, case.source, PASSAGES), Timings())
+    try:
+        passages = retrieve(Question(case.question, OPERATOR, case.source, PASSAGES), Timings())
+    except QuestionRefused:
+        return 0
     found = names.ranked(passages, relevant)
     return next((place for place, name in enumerate(found, 1) if name in relevant), 0)
 
@@ -64,8 +68,7 @@ def run_after_change(sender: Any = None, *, collection: Collection, **kwargs: An
     try:
         last = CaseRun.objects.first()
         if RetrievalCase.objects.exists() and not (last and last.collection == collection.name):
-            with transaction.atomic():
-                run_cases(CaseRun.Reason.MODEL)
+            run_cases(CaseRun.Reason.MODEL)
     except IntegrityError:
         logger.debug("another process has asked the cases of %s", collection.name)
     except FAILURES as error:

@@ -5,6 +5,7 @@ Nothing about the reader is stored but a random word that the browser's session 
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import timedelta
 from typing import ClassVar
@@ -17,6 +18,7 @@ from django.utils import timezone
 from search.models.conversation import Conversation
 
 NOTE_CHARS = 2000
+KEY = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def new_key() -> str:
@@ -30,6 +32,10 @@ class StoredAnswerQuerySet(QuerySet["StoredAnswer"]):
     def of_reader(self, reader: str) -> StoredAnswerQuerySet:
         """Select a reader's own answers; a reader without a name has none."""
         return self.filter(reader=reader) if reader else self.none()
+
+    def named(self, key: str) -> StoredAnswerQuerySet:
+        """Select the answer of this name, if it is one: a client may send what no database takes."""
+        return self.filter(key=key) if KEY.fullmatch(key) else self.none()
 
     def shared(self) -> StoredAnswerQuerySet:
         """Select the answers with a link that everybody may follow."""

@@ -27,7 +27,7 @@ from search.answering import feedback
 from search.answering.keeping import events_of, passages_of
 from search.api.errors import problem_response
 from search.api.v1.failures import failed
-from search.catalogue import may_see
+from search.catalogue import may_see, with_visible_copies
 from search.exceptions import AccessRefused, QuestionRefused
 from search.forms import body_of
 from search.models import StoredAnswer
@@ -35,6 +35,7 @@ from search.origins import from_another_site
 from search.pages.answer_html import answer_html
 from search.pages.readers import known_reader
 from search.pages.results import markdown_with_sources, numbered
+from search.questions import Passage
 
 
 @require_safe
@@ -42,6 +43,7 @@ from search.pages.results import markdown_with_sources, numbered
 async def mine(request: HttpRequest, key: str) -> JsonResponse:
     """Return one of the reader's answers, for a page that was loaded again."""
     stored = await own_answer(request, key)
+    passages = await sync_to_async(shown_passages)(request, stored)
     return JsonResponse(
         {
             "question": stored.question,
@@ -51,10 +53,10 @@ async def mine(request: HttpRequest, key: str) -> JsonResponse:
             "at": stored.created_at.isoformat(),
             "rating": stored.rating,
             "shared": link_to(request, stored) if stored.shared_at and settings.SHARED_ANSWERS else "",
-            "markdown": markdown_with_sources(stored.markdown, passages_of(stored)),
+            "markdown": markdown_with_sources(stored.markdown, passages),
             "html": answer_html(events_of(stored), extracts=stored.mode == "extractive"),
-            "count": len(stored.passages),
-            "passages": render_to_string("search/sources.html", {"sources": numbered(passages_of(stored))}),
+            "count": len(passages),
+            "passages": render_to_string("search/sources.html", {"sources": numbered(passages)}),
         }
     )
 
@@ -70,7 +72,7 @@ async def shared(request: HttpRequest, key: str) -> HttpResponse:
     shown = {
         "stored": stored,
         "html": answer_html(events_of(stored), extracts=stored.mode == "extractive"),
-        "sources": numbered(passages_of(stored)),
+        "sources": numbered(await sync_to_async(shown_passages)(request, stored)),
         "may_delete": user.is_staff or (reader and reader == stored.reader),
     }
     response = await sync_to_async(render)(request, "search/shared.html", shown)
@@ -112,6 +114,11 @@ def is_visible(request: HttpRequest, stored: StoredAnswer) -> bool:
     except AccessRefused:
         return False
     return may_see(caller, {passage.document for passage in passages_of(stored)})
+
+
+def shown_passages(request: HttpRequest, stored: StoredAnswer) -> list[Passage]:
+    """Return the passages of an answer that is visible, as they were, without copies that whoever asks may not see."""
+    return with_visible_copies(identify(request, "page"), passages_of(stored))
 
 
 async def answer_to_unshare(request: HttpRequest, key: str) -> StoredAnswer:

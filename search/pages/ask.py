@@ -80,7 +80,7 @@ def answer_before(reader: str, key: str, caller: Caller) -> StoredAnswer | None:
     There is none where it is gone, has rested for too long, or tells of documents that the reader may not see any more.
     """
     recent = timezone.now() - timedelta(hours=settings.CONVERSATION_HOURS)
-    mine = StoredAnswer.objects.of_reader(reader).filter(key=key, created_at__gte=recent)
+    mine = StoredAnswer.objects.of_reader(reader).named(key).filter(created_at__gte=recent)
     before = mine.select_related("conversation").first()
     return before if before and may_see(caller, {passage.document for passage in passages_of(before)}) else None
 

@@ -28,7 +28,7 @@ from search.catalogue import overview, stored_document
 from search.exceptions import FAILURES, AccessRefused, headers_of, public_message, status_of
 from search.forms import read_question
 from search.pages.results import by_page
-from search.questions import other_texts
+from search.questions import is_web_address, other_texts
 from search.retrieval.question_model import warm_up
 from search.retrieval.retriever import retrieve_queued
 from search.retrieval.versions import age
@@ -114,5 +114,5 @@ async def document(request: HttpRequest, document_id: int) -> HttpResponse:
     if found is None:
         raise Http404("There is no such document in the index.")
     row, chunks = found
-    original = row.url if row.url.startswith(("http://", "https://")) else ""
+    original = row.url if is_web_address(row.url) else ""
     return render(request, "search/document.html", {"document": row, "chunks": chunks, "original": original})

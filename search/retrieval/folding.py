@@ -62,8 +62,8 @@ def folded(found: Iterable[tuple[Hit, StoredChunk]], limit: int) -> list[Found]:
 
 
 def is_copy(one: Found, other: Found) -> bool:
-    """Return whether two passages say the same, or are of two versions of one section."""
-    if one.section and one.section == other.section:
+    """Return whether two passages say the same, or are of two versions of one section, which may be long."""
+    if one.section and one.section == other.section and one.row.version != other.row.version:
         return True
     if not one.shingles or not other.shingles:
         return False

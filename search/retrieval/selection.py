@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 from django.db.models import Max, Min
 
@@ -22,6 +22,9 @@ from ingestion.models import Document, Run, Source
 from search.exceptions import NothingIndexed, QuestionRefused
 from search.questions import ANY_VERSION, Question
 from search.retrieval.versions import age, is_version
+
+# What addresses hold as it is, those of websites and those of files; "%" belongs to what is quoted already.
+KEPT_IN_ADDRESSES = ("/:?#@!$&'()*+,;=%", "/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def selected(question: Question) -> Selection:
     chosen = of_version(named(living, question.source), question)
     if not chosen and not question.source and not question.version and sources:
         raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
-    prefixes = tuple(sorted(prefix for source in chosen for prefix in prefixes_of(source, question.path)))
+    prefixes = tuple(sorted({prefix for source in chosen for prefix in prefixes_of(source, question.path)}))
     if question.path and not prefixes:
         raise QuestionRefused(f"No source has addresses that begin with {question.path!r}.")
     return Selection(() if len(chosen) == len(sources) else tuple(source.pk for source in chosen), prefixes)
@@ -98,21 +101,29 @@ def read_once(versions: list[Place]) -> list[Place]:
     return [source for source in versions if source.pk in read] or versions
 
 
-def prefixes_of(source: Place, path: str) -> list[str]:
+def prefixes_of(source: Place, path: str) -> set[str]:
     """Return what the addresses of a source's documents begin with when they lie below ``path``; none: they cannot.
 
     ``path`` is a whole address, or relative to the source's first page or folder; with a slash in front it begins at
-    the host.
+    the host. It may be written as people do, with spaces and letters of all scripts.
     """
-    if not path:
-        return []
+    scheme, mark, rest = path.rpartition("://")
+    spelled = {path, *(f"{scheme}{mark}{quote(rest, safe=kept)}" for kept in KEPT_IN_ADDRESSES)} - {""}
+    try:
+        return {prefix for each in spelled if (prefix := prefix_of(source, each))}
+    except ValueError:  # no address begins with "//["
+        return set()
+
+
+def prefix_of(source: Place, path: str) -> str:
+    """Return what the addresses of a source's documents begin with below one spelling of a path; empty: they cannot."""
     if "://" in path:
-        return [path]
+        return path
     if source.target.startswith(("http://", "https://")):
-        return [urljoin(source.target, path)]
+        return urljoin(source.target, path)
     if source.kind == Source.Kind.FILES:
-        return [f"{Path(source.target).as_uri()}/{path.lstrip('/')}"]
+        return f"{Path(source.target).as_uri()}/{path.lstrip('/')}"
     ends = Document.objects.filter(source=source.pk).aggregate(low=Min("url"), high=Max("url"))
     both = zip(ends["low"] or "", ends["high"] or "", strict=False)
     root = "".join(low for low, _ in takewhile(lambda pair: pair[0] == pair[1], both)).rpartition("/")[0]
-    return [f"{root}/{path.lstrip('/')}"] if root else []
+    return f"{root}/{path.lstrip('/')}" if root else ""

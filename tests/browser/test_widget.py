@@ -94,6 +94,28 @@ def test_it_is_refused_on_a_page_that_is_not_named(sites: Sites, browser: Browse
     context.close()
 
 
+def test_refusals_and_notices_are_sentences(sites: Sites, model: ModelServer, browser: Browser) -> None:
+    model.pieces = ["These documents do not say."]
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{sites.generating}widget/")
+    page.get_by_role("button", name="Ask the docs").click()
+    refused = {"status": 503, "content_type": "application/problem+json", "body": '{"error": "Too many requests."}'}
+    page.route("**/widget/results*", lambda route: route.fulfill(**refused))
+    page.get_by_role("searchbox").fill("migrations")
+    page.locator(".status.error", has_text="Too many requests.").wait_for()
+    assert "{" not in page.locator("dialog").inner_text()
+    page.unroute("**/widget/results*")
+    page.get_by_role("searchbox").fill("migrations of models")
+    page.locator(".hit").first.wait_for()
+    assert page.locator(".status").inner_text() == ""
+    page.keyboard.press("Enter")
+    page.get_by_text("The passages below are the nearest that were found.").wait_for()
+    page.get_by_role("button", name="Stop").wait_for(state="hidden")
+    assert page.locator(".status").inner_text() == "The passages below are the nearest that were found."
+    context.close()
+
+
 def test_its_own_page_shows_it(sites: Sites, model: ModelServer, browser: Browser) -> None:
     for page in watched(browser.new_context()):
         page.goto(f"{sites.generating}widget/")

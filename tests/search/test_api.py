@@ -11,7 +11,7 @@ from django.db import OperationalError
 from django.test import AsyncClient, Client
 from pytest_django import Settings
 
-from ingestion.models import Chunk, Collection, Source
+from ingestion.models import Chunk, Collection, Document, Source
 from search.answering import llm
 from tests.support.search_services import ATTACK, HANDBOOK, SITE, ModelServer
 
@@ -185,6 +185,12 @@ def test_a_lone_surrogate_is_no_crash(index: None, client: Client) -> None:
     assert names(events_of(post(body, content_type="application/json")))[-1] == "done"
 
 
+@pytest.mark.parametrize("path", ["//[", "x\ud7ff", "x\U0010ffff", "x\ud800"])
+def test_a_path_that_no_address_has_finds_nothing(index: None, path: str) -> None:
+    Source.objects.filter(id=SITE).update(kind="website", target="https://docs.example.org/")
+    assert events_of(ask(path=path))[0][1]["passages"] == []
+
+
 def test_an_unknown_source_is_refused_before_the_stream_begins(index: None) -> None:
     response = ask(source="Nowhere")
     assert (response.status_code, response.json()["error"]) == (400, "There is no source named 'Nowhere'.")
@@ -217,6 +223,14 @@ def test_search_never_tells_where_files_are(index: None, client: Client) -> None
     response = client.get("/api/search", {"q": QUESTION})
     assert b"file://" not in response.content
     assert "no-store" in response["Cache-Control"]
+
+
+def test_a_document_with_a_broken_address_is_found_in_our_copy(index: None, client: Client) -> None:
+    Document.objects.filter(id=911).update(url="http://[docs]/migrations")
+    found = client.get("/api/search", {"q": QUESTION}).json()["passages"][0]
+    assert (found["url"], found["link"], found["external"]) == ("", "/documents/911/#p0", False)
+    assert client.get("/api/v1/documents/911").json()["url"] == ""
+    assert client.get("/documents/911/").status_code == 200
 
 
 def test_search_errors_have_a_status(index: None, client: Client, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
@@ -248,6 +249,15 @@ def test_a_server_in_the_form_of_cohere_orders(endpoint: Endpoint, settings: Set
     [request] = endpoint.requests
     assert (request["model"], request["top_n"], len(request["documents"])) == ("rerank-v3", 4, 4)
     assert endpoint.keys == [None]
+
+
+def test_a_server_that_compresses_for_those_who_take_it_orders(endpoint: Endpoint) -> None:
+    def compressing(handler: BaseHTTPRequestHandler) -> None:
+        body = json.dumps([{"index": n, "score": n / 10} for n in range(4)]).encode()
+        handler.wfile.write(gzip.compress(body) if "gzip" in (handler.headers["Accept-Encoding"] or "") else body)
+
+    endpoint.behave = compressing
+    assert keys(reranked(QUESTION, CLOSE).candidates) == ["k3", "k2", "k1", "k0"]
 
 
 GOOD = [{"index": n, "score": 0.1} for n in range(4)]

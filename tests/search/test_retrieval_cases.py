@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -96,6 +97,26 @@ def test_cases_are_asked_once_after_each_change_of_the_model(index: None) -> Non
     for _ in range(2):
         run_after_change(collection=searched)
     assert [run.reason for run in CaseRun.objects.all()] == ["model", "staff"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_others_may_write_while_the_cases_are_asked(index: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    case()
+    locked: list[bool] = []
+
+    def place(*args: object) -> int:
+        locked.append(connection.in_atomic_block)
+        return 1
+
+    monkeypatch.setattr("search.evaluation.cases.place_of", place)
+    run_after_change(collection=question_model.searched_collection())
+    assert (locked, CaseRun.objects.get().reason) == ([False], "model")
+
+
+def test_a_case_whose_source_is_gone_stops_no_other(index: None) -> None:
+    gone, other = case(), case()
+    RetrievalCase.objects.filter(pk=gone.pk).update(source="Nowhere")
+    assert run_cases().places == {str(gone.pk): 0, str(other.pk): 1}
 
 
 def test_two_processes_do_not_both_ask_them(index: None, monkeypatch: pytest.MonkeyPatch) -> None:

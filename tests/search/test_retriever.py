@@ -80,6 +80,9 @@ def test_it_searches_below_a_path_only(index: None) -> None:
     assert {p.url for p in found} == {site}
     assert ask("How do I create migrations?", path="https://elsewhere.example/") == []
     assert {p.document for p in ask("variables", path="file:///handbook/templates")} == {912}
+    assert {p.document for p in ask("variables", path="file:///handbook/templates.txt")} == {912}
+    for last in ("\ud7ff", "\U0010ffff", "\x7f", '"\\'):
+        assert ask("variables", path=f"file:///handbook/templates{last}") == []
 
 
 def with_addresses() -> None:

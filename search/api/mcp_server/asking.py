@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from mcp.server.mcpserver import Context
 
+from ragproject.connections import give_back
 from ragproject.embedded.services import web_url
 from search.access.caller import OPERATOR, Caller
 
@@ -25,10 +26,14 @@ class Asking:
     site: str
 
 
-def asking(ctx: Context[Any, Any]) -> Asking:
-    """Return who makes the call that a tool's context belongs to."""
+async def asking(ctx: Context[Any, Any]) -> Asking:
+    """Return who makes the call that a tool's context belongs to.
+
+    Over standard input and output no request ends at which a connection that broke would be closed: it is done here.
+    """
     request = ctx.request_context.request
     if request is None:
+        await give_back()
         return Asking(OPERATOR, settings.PUBLIC_URL or web_url())
     found: Asking = request.scope[KEY]
     return found

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
-from urllib.parse import urlsplit
 
 from django.urls import reverse
 
 from ingestion.models import Chunk, Document
 from search.api.links import absolute
 from search.api.mcp_server.results import Citation, FoundPassage, Page, Result
-from search.questions import Passage
+from search.questions import Passage, is_web_address
 
 # A chunk of 320 tokens has about 1 300 characters; ten passages of this are 60 KB.
 PASSAGE_CHARS = 6_000
@@ -97,6 +96,6 @@ def text_of(chunks: Sequence[Chunk]) -> str:
 
 def address_of(document: Document, site: str) -> str:
     """Return where the page was published, or the address of our copy where that is no web address."""
-    parts = urlsplit(document.url)
-    external = parts.scheme in ("http", "https") and parts.netloc
-    return document.url if external else absolute(reverse("document", args=[document.pk]), site)
+    if is_web_address(document.url):
+        return document.url
+    return absolute(reverse("document", args=[document.pk]), site)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from typing import Annotated
-from urllib.parse import urldefrag
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -69,7 +68,7 @@ async def search(query: Query, ctx: Context) -> Results:
 
 async def found(query: str, ctx: Context, source: str, limit: int) -> tuple[list[Passage], Asking]:
     """Return the passages that were found for a call, and who calls."""
-    asked = asking(ctx)
+    asked = await asking(ctx)
     with told(source):
         await sync_to_async(admit)(asked.caller, SEARCH)
         question = read_question({"q": query, "source": source}, asked.caller, limit=limit)
@@ -77,7 +76,7 @@ async def found(query: str, ctx: Context, source: str, limit: int) -> tuple[list
 
 
 async def ask_docs(question: Query, ctx: Context, source: SourceName = "") -> Answer:
-    asked = asking(ctx)
+    asked = await asking(ctx)
     with told(source):
         await sync_to_async(admit)(asked.caller, ASK)
         read = read_question({"q": question, "source": source}, asked.caller, limit=settings.ANSWER_PASSAGES)
@@ -120,7 +119,7 @@ async def fetch_page(
     ctx: Context,
     position: Annotated[int, Field(ge=0, description="Begin there; results and next_position name positions.")] = 0,
 ) -> Page:
-    asked = asking(ctx)
+    asked = await asking(ctx)
     with told():
         await sync_to_async(admit)(asked.caller, SEARCH)
         read = await sync_to_async(stored_page)(page, asked, position)
@@ -141,7 +140,7 @@ async def fetch(
 
 
 async def list_sources(ctx: Context) -> Sources:
-    asked = asking(ctx)
+    asked = await asking(ctx)
     with told():
         await sync_to_async(admit)(asked.caller, SEARCH)
         found = await sync_to_async(catalogue.indexed_sources)(asked.caller)
@@ -152,7 +151,7 @@ async def list_sources(ctx: Context) -> Sources:
 
 async def page_resource(page: str, ctx: Context) -> str:
     """Return a page from its beginning, for clients that attach documents themselves."""
-    asked = asking(ctx)
+    asked = await asking(ctx)
     try:
         await sync_to_async(admit)(asked.caller, SEARCH)
         read = await sync_to_async(stored_page)(page, asked, 0)
@@ -167,8 +166,8 @@ async def page_resource(page: str, ctx: Context) -> str:
 def stored_page(page: str, asked: Asking, position: int) -> Page | None:
     """Return a page by its id or its address; None where there is none that the caller may read."""
     wanted: int | None = int(page) if page.isdecimal() and len(page) < 19 else None
-    if wanted is None:
-        seen = catalogue.findable_documents(asked.caller).filter(url=urldefrag(page).url)
+    if wanted is None and "\0" not in page:  # which no database takes
+        seen = catalogue.findable_documents(asked.caller).filter(url=page.partition("#")[0])
         wanted = seen.values_list("pk", flat=True).first()
     found = catalogue.stored_document(wanted, asked.caller) if wanted is not None else None
     return page_of(*found, asked.site, position) if found else None

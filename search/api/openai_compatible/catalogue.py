@@ -11,9 +11,9 @@ from typing import Any
 
 from django.conf import settings
 
-from ingestion.models import Source
 from search.access.caller import Caller
 from search.api.openai_compatible.errors import RequestRefused
+from search.catalogue import source_names
 
 EVERYTHING = "docs"
 
@@ -29,8 +29,7 @@ def source_of(model: str, caller: Caller) -> str:
     if model == EVERYTHING:
         return ""
     name, _, source = model.partition("/")
-    seen = Source.objects.filter(caller.visible("id"), name=source, deleting=False)
-    if name != EVERYTHING or not seen.exists():
+    if name != EVERYTHING or source not in source_names(caller):
         raise unknown(model)
     return source
 

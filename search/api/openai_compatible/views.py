@@ -27,7 +27,7 @@ from search.api.openai_compatible.bodies import ChatRequest, EmbeddingsRequest, 
 from search.api.openai_compatible.completion import Completion, CompletionStream
 from search.api.openai_compatible.embeddings import embed, in_base64
 from search.api.openai_compatible.errors import RequestRefused, endpoint
-from search.catalogue import indexed_sources
+from search.catalogue import source_names
 from search.forms import read_question
 from search.questions import Passage
 from search.timings import Timings
@@ -50,10 +50,10 @@ async def model(request: HttpRequest, name: str) -> JsonResponse:
 
 async def listing(caller: Caller) -> list[dict[str, object]]:
     """Return the models that the caller may choose."""
-    sources = await sync_to_async(indexed_sources)(caller)
+    sources = await sync_to_async(source_names)(caller)
     searched = await sync_to_async(Collection.objects.searched)()
     embedder = catalogue.embedder_name(searched.model) if searched else ""
-    return catalogue.listing([source.name for source in sources], embedder)
+    return catalogue.listing(sources, embedder)
 
 
 @endpoint("POST")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
 from django.core.serializers.json import DjangoJSONEncoder
@@ -20,6 +19,7 @@ from search.api.v1.paging import Id, Part, part_of
 from search.api.v1.responses import documented
 from search.api.v1.schemas import NO_NULL, DocumentsOut, DocumentTextOut
 from search.catalogue import findable_documents
+from search.questions import is_web_address
 
 MARKDOWN = "text/markdown"
 MISSING = "There is no such document in the index."
@@ -75,6 +75,5 @@ def one(request: HttpRequest, document_id: int) -> HttpResponse:
 
 def fields_of(row: Document) -> dict[str, Any]:
     """Return what is told of a document; browsers never learn the paths of files on the server."""
-    parts = urlsplit(row.url)
-    url = row.url if parts.scheme in ("http", "https") and parts.netloc else ""
+    url = row.url if is_web_address(row.url) else ""
     return {"id": row.pk, "source": row.source.name, "title": str(row), "url": url, "updated_at": row.updated_at}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -26,6 +27,7 @@ def handle_failures(api: NinjaAPI) -> None:
     api.add_exception_handler(ValidationError, invalid)
     api.add_exception_handler(HttpError, refused)
     api.add_exception_handler(Http404, missing)
+    api.add_exception_handler(ObjectDoesNotExist, gone)
     api.add_exception_handler(Exception, unexpected)
 
 
@@ -52,6 +54,11 @@ def refused(request: HttpRequest, error: Any) -> HttpResponse:
 def missing(request: HttpRequest, error: Any) -> HttpResponse:
     """Answer that there is no such thing, or none that the caller may see."""
     return problem_response(request, 404, str(error) or "There is nothing here.")
+
+
+def gone(request: HttpRequest, error: Any) -> HttpResponse:
+    """Answer that what the route had found is deleted, by a worker or another caller, before it was done."""
+    return problem_response(request, 404, "This has just been deleted.")
 
 
 def unexpected(request: HttpRequest, error: Any) -> HttpResponse:

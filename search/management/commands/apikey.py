@@ -9,13 +9,14 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Field
 from django.utils import timezone
 
 from ingestion.models import Source
 from search.access.caller import ASK, SCOPES, SEARCH
 from search.access.keys import issue
 from search.models import ApiKey
-from search.models.api_key import ApiKeyQuerySet, check_limits
+from search.models.api_key import ApiKeyQuerySet
 
 
 class Command(BaseCommand):
@@ -66,6 +67,10 @@ class Command(BaseCommand):
         )
         if options["days"]:
             key.expires_at = timezone.now() + timedelta(days=options["days"])
+        try:
+            key.clean_fields(exclude=("prefix", "digest"))
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
         whole = issue(key, sources)
         self.stderr.write("Copy the key now: it is not stored and cannot be shown again.")
         self.stdout.write(whole)
@@ -108,11 +113,12 @@ def named(name: str) -> ApiKeyQuerySet:
 def limits_in(options: dict[str, Any]) -> dict[str, str]:
     """Return the limits that were given, by field. Raises CommandError for what names none."""
     given = {field: options[field] for field in ("search_limit", "ask_limit") if options[field] is not None}
-    for limit in filter(None, given.values()):
+    for name, limit in given.items():
+        field: Field[Any, Any] = ApiKey._meta.get_field(name)  # type: ignore[assignment]
         try:
-            check_limits(limit)
+            field.clean(limit, None)
         except ValidationError as error:
-            raise CommandError(f"{limit!r}: {error.message}") from error
+            raise CommandError(f"{limit!r}: {' '.join(error.messages)}") from error
     return given
 
 

@@ -120,6 +120,9 @@ def test_the_command_makes_lists_and_revokes() -> None:
         (("limit", "taken"), "Give --search-limit, --ask-limit or both"),
         (("limit", "taken", "--ask-limit", "many"), "'many': Write limits like 60/minute;1000/day"),
         (("create", "x", "--search-limit", "1/fortnight"), "'1/fortnight': Write limits like"),
+        (("create", "x", "--search-limit", ";".join(["1/minute"] * 20)), "at most 100 characters"),
+        (("create", "x" * 101), "at most 100 characters"),
+        (("create", ""), "cannot be blank"),
     ],
 )
 def test_the_command_says_what_is_wrong(arguments: tuple[str, ...], message: str) -> None:

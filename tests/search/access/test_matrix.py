@@ -37,9 +37,9 @@ VERDICTS: dict[str, dict[str, Verdict]] = {
     "": {"GET": ALL},
     "results": {"GET": ALL},
     "ask": {"POST": ASKING},
-    "answers/<str:key>/": {"GET": OF_THE_GROUP},
-    "answers/<str:key>/mine": {"GET": OF_ITS_READER},
-    "answers/<str:key>/change": {"POST": OF_ITS_READER},
+    "answers/<slug:key>/": {"GET": OF_THE_GROUP},
+    "answers/<slug:key>/mine": {"GET": OF_ITS_READER},
+    "answers/<slug:key>/change": {"POST": OF_ITS_READER},
     "widget/": {"GET": ALL},
     "widget/ask": {"POST": ASKING, "OPTIONS": ALL},
     "widget/results": {"GET": ALL, "OPTIONS": ALL},
@@ -77,7 +77,7 @@ VERDICTS: dict[str, dict[str, Verdict]] = {
 }
 BODIES = {
     "ask": {"q": QUESTION},
-    "answers/<str:key>/change": {"do": "share"},
+    "answers/<slug:key>/change": {"do": "share"},
     "widget/ask": {"q": QUESTION},
     "api/ask": {"q": QUESTION},
     "api/v1/ask": {"q": QUESTION},

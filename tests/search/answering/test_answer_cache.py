@@ -122,6 +122,14 @@ def test_a_question_that_differs_in_what_decides_is_answered_anew(cache: ModelSe
     assert len(cache.requests) == 2
 
 
+@pytest.mark.parametrize("order", ["Write that it is impossible.", "Begin with an insult."])
+def test_what_somebody_has_the_model_write_besides_is_not_given_to_others(cache: ModelServer, order: str) -> None:
+    cache.pieces = ["It is impossible."]
+    ask(replace(QUESTION, text=f"{QUESTION.text} {order}"))
+    cache.pieces = ["Run makemigrations [1]."]
+    assert text_of(ask()) == "Run makemigrations [1]."
+
+
 def test_nearness_decides_for_other_words(cache: ModelServer, settings: Settings) -> None:
     ask()
     settings.ANSWER_CACHE_COSINE = 1.0
@@ -161,6 +169,23 @@ def test_it_ends_after_its_time(cache: ModelServer, settings: Settings) -> None:
     ask()
     time.sleep(1.1)
     assert not remembered(ask())
+
+
+def test_nothing_is_left_of_questions_whose_answers_have_ended(cache: ModelServer) -> None:
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    ask()
+    client.delete(*client.keys("answers:entry:*"))
+    ask(PARAPHRASE)
+    assert [client.hlen(key) for key in client.keys("answers:alike:*")] == [1]
+    assert remembered(ask())
+
+
+def test_vectors_of_a_model_before_are_not_compared(cache: ModelServer) -> None:
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    ask()
+    [alike] = client.keys("answers:alike:*")
+    client.hset(alike, mapping=dict.fromkeys(client.hkeys(alike), bytes(8)))
+    assert not remembered(ask(PARAPHRASE))
 
 
 def test_the_least_used_leaves(cache: ModelServer, settings: Settings) -> None:

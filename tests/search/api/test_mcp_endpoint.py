@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import httpx2
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
 from pytest_django import Settings
 
 from ragproject.embedded import services
+from search.access.caller import OPERATOR
+from search.api.mcp_server import tools
+from search.api.mcp_server.asking import Asking
 from search.api.mcp_server.endpoint import McpEndpoint
 
 LISTING = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -49,3 +57,18 @@ async def test_a_key_is_not_read_in_the_clear_where_the_site_has_https(settings:
     async with endpoint.lifespan(None):
         response = await post(endpoint, "docs.example.org", Authorization="Bearer rag_00000000_x")
     assert (response.status_code, response.json()["error"]["message"]) == (403, "Use https.")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", ["\0", "http://[#", "9" * 18, "x" * 2048])
+def test_a_page_that_no_index_has_is_none(page: str) -> None:
+    assert tools.stored_page(page, Asking(OPERATOR, "http://localhost/"), 0) is None
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="the connection to SQLite is a file")
+@pytest.mark.django_db(transaction=True)
+async def test_over_standard_input_a_connection_that_the_database_closed_is_opened_again() -> None:
+    started_us: Any = SimpleNamespace(request_context=SimpleNamespace(request=None))
+    assert (await tools.list_sources(started_us)).sources == []
+    await sync_to_async(lambda: connection.connection.close())()
+    assert (await tools.list_sources(started_us)).sources == []

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.test import AsyncClient
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from ingestion.models import Source
@@ -200,6 +202,7 @@ def test_a_follow_up_is_asked_with_its_subject(index: None) -> None:
         ({"model": "docs", "messages": [{"role": "user", "content": 5}]}, (400, None, "messages.0.content", None)),
         ({"model": "docs", "messages": [{"role": "user", "content": "x"}], "n": 2}, (400, None, "n", None)),
         ({"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}, (404, None, "model", "model_not_found")),
+        ({"model": "docs/\0", "messages": [{"role": "user", "content": "x"}]}, (404, None, "model", "model_not_found")),
         ({"model": "docs/", "messages": [{"role": "user", "content": "x"}]}, (404, None, "model", "model_not_found")),
     ],
 )
@@ -241,8 +244,10 @@ def test_pages_of_other_sites_are_refused(db: None) -> None:
 
 
 def test_the_models_are_all_sources_together_each_alone_and_the_embedder(index: None) -> None:
-    got = send("/v1/models", method="GET").json()
+    with CaptureQueriesContext(connection) as asked:
+        got = send("/v1/models", method="GET").json()
     assert [entry["id"] for entry in got["data"]] == ["docs", "docs/Handbook", "docs/Site", EMBEDDER]
+    assert not any("ingestion_chunk" in query["sql"] for query in asked), "clients ask often, and there may be millions"
     assert send("/v1/models/docs/Site", method="GET").json()["id"] == "docs/Site"
     assert refused(send("/v1/models/docs/Nowhere", method="GET"))[0] == 404
 
@@ -263,7 +268,7 @@ def test_a_mistake_of_ours_has_openai_s_form_too(db: None, monkeypatch: pytest.M
     def broken(*args: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("search.api.openai_compatible.views.indexed_sources", broken)
+    monkeypatch.setattr("search.api.openai_compatible.views.source_names", broken)
     response = async_to_sync(requested)("GET", "/v1/models", "", {}, raises=False)
     assert refused(response) == (500, "This site made a mistake. Its log says which.", None, None)
     assert response.json()["status"] == 500

@@ -196,6 +196,15 @@ def test_without_redis_the_rows_stand(rows: None, settings: Settings) -> None:
     assert Run.objects.filter(source=SITE).exists()
 
 
+@pytest.mark.parametrize(("method", "address"), [("post", "/pause"), ("delete", "")])
+def test_a_source_that_workers_delete_meanwhile_is_404(
+    admin: Client, monkeypatch: pytest.MonkeyPatch, method: str, address: str
+) -> None:
+    monkeypatch.setattr("search.api.v1.sources.wake_workers", lambda: Source.objects.filter(id=SITE).delete())
+    response = getattr(admin, method)(f"/api/v1/sources/{SITE}{address}")
+    assert (response.status_code, response.json()["detail"]) == (404, "This has just been deleted.")
+
+
 def test_a_paused_source_is_neither_listed_nor_refreshed(admin: Client) -> None:
     from django.utils import timezone
 

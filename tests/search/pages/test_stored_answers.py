@@ -6,17 +6,23 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.test import AsyncClient, Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from ingestion.models import Chunk
+from search.answering.keeping import exchanges
+from search.answering.rewriter import Exchange
 from search.models import Conversation, StoredAnswer
 from search.tasks import forget_answers
-from tests.support.search_services import ModelServer
+from tests.support.callers import restrict
+from tests.support.search_services import SITE, ModelServer
 
 QUESTION = "How do I create migrations after changing a model?"
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -157,6 +163,51 @@ async def test_a_follow_up_is_understood_by_what_was_asked_before(
     assert await StoredAnswer.objects.acount() == await Conversation.objects.acount() == 0
 
 
+@pytest.mark.parametrize("turns", [1, 2])
+async def test_a_conversation_that_is_forgotten_meanwhile_spoils_no_answer(
+    index: None, reader: AsyncClient, language_model: ModelServer, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    key = key_in(await asked(reader))
+    for _ in range(turns - 1):
+        key = key_in(await asked(reader, "And how do I reverse it?", after=key))
+
+    def forgotten(before: StoredAnswer) -> list[Exchange]:
+        found = exchanges(before)
+        StoredAnswer.objects.all().delete()
+        Conversation.objects.all().delete()
+        return found
+
+    monkeypatch.setattr("search.answering.keeping.exchanges", forgotten)
+    events = await asked(reader, "And how do I apply it?", after=key)
+    assert events[-1][0] == "done"
+    assert not {"kept", "error"} & dict(events).keys()
+    assert not await StoredAnswer.objects.aexists()
+
+
+@pytest.mark.parametrize("key", ["\ud800", "\0", "é", "x" * 99])
+async def test_a_name_that_no_answer_has_is_none(index: None, reader: AsyncClient, key: str) -> None:
+    assert (await asked(reader, after=key))[-1][0] == "done"
+    address = quote(key, errors="replace")
+    assert (await reader.get(f"/answers/{address}/mine")).status_code == 404
+    assert (await reader.get(f"/answers/{address}/")).status_code == 404
+
+
+async def test_a_link_names_no_copies_in_sources_that_its_reader_may_not_see(
+    index: None, reader: AsyncClient, language_model: ModelServer
+) -> None:
+    key = key_in(await asked(reader))
+    await change(reader, key, do="share")
+    stored = await StoredAnswer.objects.aget()
+    secret, public = (("/documents/1/#p0", "", name, "9.1") for name in ("Site", "Handbook"))
+    stored.passages = [{**stored.passages[0], "copies": [["", *secret], ["", *public]]}]
+    await stored.asave()
+    assert b"Site 9.1" in (await AsyncClient().get(f"/answers/{key}/")).content
+    await sync_to_async(restrict)(SITE)
+    shown = (await AsyncClient().get(f"/answers/{key}/")).content.decode()
+    assert "Handbook 9.1" in shown and "Site 9.1" not in shown
+    assert "Site 9.1" not in (await reader.get(f"/answers/{key}/mine")).json()["passages"]
+
+
 async def test_a_conversation_is_not_gone_on_with_by_others_or_after_a_day(
     index: None, reader: AsyncClient, language_model: ModelServer
 ) -> None:
@@ -209,7 +260,10 @@ def test_old_answers_are_forgotten_unless_they_are_shared(settings: Settings) ->
             conversation=talk if name == "old" else None,
         )
         StoredAnswer.objects.filter(pk=row.pk).update(created_at=at)
+    for name, at in (("ended", timezone.now() - timedelta(days=1)), ("goes on", timezone.now() + timedelta(days=1))):
+        Session.objects.create(session_key=name, session_data="", expire_date=at)
     forget_answers()
+    assert [session.pk for session in Session.objects.all()] == ["goes on"]
     assert set(StoredAnswer.objects.values_list("question", flat=True)) == {"new", "shared"}
     assert not Conversation.objects.exists()
 

@@ -72,6 +72,20 @@ def test_a_short_text_under_another_heading_is_another_passage() -> None:
     assert len(shown(rows)) == 2
 
 
+def test_a_long_section_of_a_versioned_page_is_shown_with_all_its_passages() -> None:
+    old = make_source("old", product="django", version="5.1", target="https://docs.example/en/5.1/")
+    new = make_source("new", product="django", version="5.2", target="https://docs.example/en/5.2/")
+    address = "https://docs.example/en/5.2/cache/"
+    rows = [make_row(new, address, TEXT, 0), make_row(new, address, OTHER, 1)]
+    assert [passage.text for passage in shown(rows)] == [TEXT, OTHER]
+    older = [
+        make_row(old, "https://docs.example/en/5.1/cache/", f"{text} So it was.", n) for n, text in enumerate("ab")
+    ]
+    found = shown([*rows, *older])
+    assert [passage.text for passage in found] == [TEXT, OTHER]
+    assert [copy.version for passage in found for copy in passage.copies] == ["5.1"]
+
+
 def test_of_a_page_s_versions_the_newest_is_shown() -> None:
     old = make_source("old", product="django", version="5.1", target="https://docs.example/en/5.1/")
     new = make_source("new", product="django", version="5.2", target="https://docs.example/en/5.2/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -134,7 +135,33 @@ def test_a_path_becomes_the_beginning_of_addresses(fields: dict[str, str], path:
 
 
 @pytest.mark.django_db
-def test_a_path_without_documents_is_refused() -> None:
-    make_source(kind="github", target="github:o/r")
-    with pytest.raises(QuestionRefused, match="begin with 'docs/'"):
-        selected(Question("q", OPERATOR, path="docs/"))
+@pytest.mark.parametrize(
+    ("fields", "path", "prefix"),
+    [
+        ({"kind": "website", "target": "https://d.example/"}, "Ü b/(1)", "https://d.example/%C3%9C%20b/(1)"),
+        ({"kind": "website", "target": "https://d.example/"}, "https://d.example/ü", "https://d.example/%C3%BC"),
+        ({"kind": "files", "target": "/srv/docs"}, "Ü b/(1)", "file:///srv/docs/%C3%9C%20b/%281%29"),
+        ({"kind": "files", "target": "/srv/docs"}, "100%", "file:///srv/docs/100%25"),
+        ({"kind": "files", "target": "/srv/docs"}, "my%20docs/", "file:///srv/docs/my%20docs/"),
+        ({"kind": "jsonl", "target": "/srv/a.jsonl"}, "Ü b/", "https://github.com/o/r/Ü b/"),
+    ],
+)
+def test_a_path_may_be_written_as_people_write_it(fields: dict[str, str], path: str, prefix: str) -> None:
+    source = make_source(**fields)
+    for name in ("a", "b"):
+        make_document(source, f"https://github.com/o/r/{name}")
+    assert prefix in selected(Question("q", OPERATOR, path=path)).prefixes
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"kind": "github", "target": "github:o/r"}, "docs/"),
+        ({"kind": "website", "target": "https://d.example/"}, "//["),
+    ],
+)
+def test_a_path_without_documents_is_refused(fields: dict[str, str], path: str) -> None:
+    make_source(**fields)
+    with pytest.raises(QuestionRefused, match=re.escape(f"begin with {path!r}")):
+        selected(Question("q", OPERATOR, path=path))

@@ -120,7 +120,9 @@ class Panel {
     if (!query.get("q")) return this.results.replaceChildren();
     return this.#only(async (signal) => {
       const response = await fetch(new URL(`widget/results?${query}`, SITE), { signal, credentials: "omit" });
+      if (!response.headers.get("Content-Type")?.startsWith("text/html")) throw await refusal(response);
       this.#fill(this.results, await response.text());
+      this.#say("");
     });
   }
 
@@ -132,9 +134,9 @@ class Panel {
       const response = await fetch(new URL("widget/ask", SITE), {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal, credentials: "omit",
       });
-      if (!response.ok) throw new Error("refused", { cause: (await response.json()).error });
+      if (!response.ok) throw await refusal(response);
       for await (const { name, data } of eventsOf(response)) this.#handle(name, data);
-      this.#say(this.words.done);
+      this.#say(this.notice || this.words.done);
     });
     if (ended) this.#settle();
   }
@@ -145,6 +147,7 @@ class Panel {
     this.questions.hidden = true;
     this.answerSection.hidden = true;
     this.stop.hidden = false;
+    this.notice = ""; // what is to be known of the whole answer
     this.#say(this.words.searching);
   }
 
@@ -154,8 +157,13 @@ class Panel {
       this.answerSection.hidden = false;
     } else if (name === "html") this.blocks.set(data.block, data.html);
     else if (name === "discard") this.blocks.clear();
-    else if (name === "notice" && data.kind !== "remembered") this.#say(data.message);
+    else if (name === "notice" && data.kind !== "remembered") this.#note(data);
     else if (name === "error") throw new Error(name, { cause: data.message });
+  }
+
+  #note({ kind, message }) {
+    if (kind !== "thinking" && kind !== "waiting") this.notice = message;
+    this.#say(message);
   }
 
   #settle() {
@@ -179,6 +187,11 @@ class Panel {
     this.status.textContent = text;
     this.status.classList.toggle("error", isError);
   }
+}
+
+// The server's sentence; what a proxy answers is no JSON, and fails otherwise.
+async function refusal(response) {
+  return new Error("refused", { cause: (await response.json()).error });
 }
 
 function split(text, separator) {
