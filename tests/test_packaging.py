@@ -134,7 +134,8 @@ def test_it_pins_every_package_that_the_code_imports() -> None:
 def test_it_gives_the_cpu_image_every_package_that_importing_the_code_needs() -> None:
     """``stack`` is the embedded stack, which no image runs; ``asgi`` and what answers requests run in the web image
     alone; what imports torch is imported where the model is loaded."""
-    with_torch = {"packed_encoder.py", "packed_attention.py", "int8_encoder.py", "model_loader.py", "cpu_threads.py"}
+    encoders = {"packed_encoder.py", "packed_attention.py", "int8_encoder.py", "late_interaction.py"}
+    with_torch = encoders | {"model_loader.py", "cpu_threads.py"}
     of_the_web = {"asgi.py", "mcp.py", "api", "v1", "openai_compatible", "mcp_server", "pages"}
     missing = distributions_imported(everywhere=False, without={"stack.py", *of_the_web, *with_torch}) - cpu_names()
     assert not missing, f"name them in docker/cpu-worker.txt: {sorted(missing)}"
