@@ -40,4 +40,4 @@ def close_connections() -> None:
     """Close this thread's connections that are not in a transaction."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
+            connection.close()
