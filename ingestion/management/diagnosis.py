@@ -75,7 +75,8 @@ def diagnose(site: str = "") -> Iterator[Finding]:
 def configuration() -> Iterator[Finding]:
     """Yield what Django's checks say of the settings, and names in .env that are no settings."""
     checks = run_checks(include_deployment_checks=settings.SERVES_OTHERS)
-    found = [message for message in checks if message.level >= WARNING and message.id not in SAID_OF_THE_MODEL]
+    told = [message for message in checks if message.level >= WARNING and not message.is_silenced()]
+    found = [message for message in told if message.id not in SAID_OF_THE_MODEL]
     for message in found:
         state: State = "fail" if message.level >= ERROR else "warn"
         yield Finding("settings", state, str(message.msg), str(message.hint or ""))

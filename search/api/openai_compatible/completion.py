@@ -109,7 +109,7 @@ class CompletionStream:
     counts: bool
 
     def __call__(self, waiting: Sequence[Event | Exception]) -> Iterator[str]:
-        """Yield what the stream says of events; nothing of those that it says nothing of."""
+        """Yield the lines of the stream that tell of these events; some events have none."""
         yield from filter(None, map(self.write, waiting))
 
     def write(self, event: Event | Exception) -> str:

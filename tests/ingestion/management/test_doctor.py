@@ -50,6 +50,14 @@ def test_where_everything_is_right_nothing_fails() -> None:
     assert {name: told[name] for name in services} == {name: {"ok"} for name in services}
 
 
+def test_a_check_that_is_silenced_is_not_told(settings: Settings) -> None:
+    settings.SERVES_OTHERS = True
+    found, _ = findings()
+    said = " ".join(each["says"] for each in found["settings"])
+    assert "SESSION_COOKIE_SECURE" in said  # which is told where others are served
+    assert "SecurityMiddleware" not in said
+
+
 def test_people_get_lines_with_what_to_do(settings: Settings) -> None:
     settings.EMBED_MODEL, settings.MODEL_PATH = "/nowhere", "/nowhere"
     written = StringIO()
