@@ -3,11 +3,13 @@
 In: requests and responses as ASGI has them. Out: the status and the seconds that are left. A sender is told apart by
 its address and the key that it presents; one that sends a cookie may be somebody who is signed in, and is always heard.
 Only refusals for programs are remembered, for the path that was asked for whatever number it ends with, and only for a
-moment: limits may be raised.
+moment: limits may be raised. Who asks again all the same waits for the repetition, so that a client which does nothing
+else costs as much as two requests a second on each of its connections, not as much as a processor can refuse.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import time
@@ -19,6 +21,10 @@ REPEATED_SECONDS = 5.0
 # About 300 bytes each.
 MOST_REMEMBERED = 10_000
 DIGITS = "0123456789"
+# Half the shortest time that anybody is told to wait.
+SLOWED_SECONDS = 0.5
+# About 10 KB each, held by the server beside its connection.
+MOST_SLOWED = 2_000
 
 
 class Refusal(NamedTuple):
@@ -34,6 +40,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self._told: OrderedDict[tuple[str, str], Refusal] = OrderedDict()
+        self._slowed = 0
 
     def again(self, sender: str, path: str) -> tuple[int, int]:
         """Return the status and the seconds to repeat to the sender; zeros where more has to be found out."""
@@ -43,6 +50,16 @@ class Refusals:
             return told.status, math.ceil(told.until - now)
         self._told.pop(key, None)
         return 0, 0
+
+    async def slow_down(self) -> None:
+        """Wait before a refusal is repeated; not at all where more clients wait than is held open for this."""
+        if self._slowed >= MOST_SLOWED:
+            return
+        self._slowed += 1
+        try:
+            await asyncio.sleep(SLOWED_SECONDS)
+        finally:
+            self._slowed -= 1
 
     def note(self, sender: str, path: str, response: Mapping[str, Any]) -> None:
         """Remember the head of a response to the sender, if it is a refusal that says until when."""

@@ -67,9 +67,10 @@ class RequestLimits:
         sender = sender_of(scope, client)
         status, seconds = self.refusals.again(sender, scope["path"])
         if status:
+            await self.refusals.slow_down()
             await refuse(send, scope["path"], status, f"Too many requests. Try again in {seconds} s.", seconds)
             return
-        if not self.slots.take(client):
+        if not await self.place(client):
             sentence = "Too many requests are open, from your network or in all. Try again in a moment."
             await refuse(send, scope["path"], 503, sentence, RETRY_SECONDS)
             return
@@ -79,6 +80,13 @@ class RequestLimits:
             return  # the server closes a connection whose response is not complete
         finally:
             self.slots.give_back(client)
+
+    async def place(self, client: str) -> bool:
+        """Return whether the client got a place, now or after a moment."""
+        if self.slots.take(client):
+            return True
+        await self.refusals.slow_down()
+        return self.slots.take(client)
 
     def body_bytes(self, path: str) -> int:
         """Return how large the body of a request for the path may be."""

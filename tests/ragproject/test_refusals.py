@@ -108,3 +108,21 @@ def test_what_is_remembered_is_bounded_and_holds_no_key(clock: Clock, monkeypatc
         kept.note(f"192.0.2.{number}", "/", head)
     assert [kept.again(f"192.0.2.{number}", "/") for number in range(5)] == [(0, 0)] * 2 + [(429, 9)] * 3
     assert "rag_1_2" not in sender_of(scope_of(**KEY), "192.0.2.1")
+
+
+async def test_whoever_asks_again_waits_for_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "SLOWED_SECONDS", 600.0)
+    monkeypatch.setattr(refusals, "MOST_SLOWED", 2)
+    site = Site()
+    callers = [Caller() for _ in range(4)]
+    scope = scope_of("/api/v1/search", "192.0.2.1")
+    first, *again = [asyncio.create_task(site.limits(scope, caller.receive, caller.send)) for caller in callers]
+    await first  # is told at once
+    await again[-1]  # beyond the clients that are held
+    assert [bool(caller.sent) for caller in callers] == [True, False, False, True]
+    for task in again[:2]:
+        task.cancel()
+    await asyncio.gather(*again, return_exceptions=True)
+    monkeypatch.setattr(refusals, "SLOWED_SECONDS", 0.0)
+    await site.limits(scope, callers[1].receive, callers[1].send)
+    assert (callers[1].status, site.asked) == (429, 1)

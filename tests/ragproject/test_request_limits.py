@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ragproject import request_limits
+from ragproject import refusals, request_limits
 from ragproject.clients import Slots, client_at
 from ragproject.request_limits import BODY_BYTES, FORM_BYTES, Message, Receive, RequestLimits, Scope, Send
 
@@ -94,8 +94,9 @@ def test_uploads_have_a_limit_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8:1:2::1"])
-def test_one_client_cannot_take_all_places(address: str) -> None:
+def test_one_client_cannot_take_all_places(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A place is held until the response has been sent, and no longer; a crash gives it back as well."""
+    monkeypatch.setattr(refusals, "SLOWED_SECONDS", 0.0)
 
     async def scenario() -> list[int]:
         free, statuses = asyncio.Event(), []
@@ -113,10 +114,10 @@ def test_one_client_cannot_take_all_places(address: str) -> None:
             return caller, asyncio.create_task(limits(scope_of(path, client), caller.receive, caller.send))
 
         crowd = [ask(address, "/crash"), ask(address), ask(address)]
-        await asyncio.sleep(0)
+        await crowd[2][1]
         other = ask("198.51.100.7")
         late = ask("203.0.113.9")
-        await asyncio.sleep(0)
+        await late[1]
         statuses += [crowd[2][0].status, late[0].status]
         assert late[0].sent[0]["headers"][-1] == (b"retry-after", b"1")
         free.set()
@@ -125,6 +126,20 @@ def test_one_client_cannot_take_all_places(address: str) -> None:
         return [*statuses, other[0].status, crowd[0][0].status]
 
     assert asyncio.run(scenario()) == [503, 503, 200, 200]
+
+
+async def test_a_place_that_becomes_free_in_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "MOST_SLOWED", 1)
+    limits = RequestLimits(reading, Slots(1, 1), UPLOAD)
+    assert limits.slots.take("192.0.2.1")
+
+    async def given_back(seconds: float) -> None:
+        limits.slots.give_back("192.0.2.1")
+
+    monkeypatch.setattr(refusals.asyncio, "sleep", given_back)
+    caller = Caller()
+    await limits(scope_of(), caller.receive, caller.send)
+    assert (caller.status, limits.slots.held) == (200, {})
 
 
 def test_a_body_that_does_not_come_gives_the_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
