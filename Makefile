@@ -2,7 +2,7 @@
 #
 #   make demo [PAGES=all]   Django's documentation through the whole system, three questions, figures
 #   make up [DEMO=1]        the site, in the foreground (DEMO=1: with the demo's data and model)
-#   make test [FAST=1]      the tests (FAST=1: without services, processes and a browser; COVERAGE=1: with a report;
+#   make test [FAST=1]      the tests (FAST=1: without services, processes, a browser and what takes long; COVERAGE=1: a report;
 #                           DATABASE=postgres: on Debian's PostgreSQL, which is started, or on the one at a URL;
 #                           ROWS=1: those that use the database, a fifth of all)
 #   make lint               format, lint, imports, types         make audit   known vulnerabilities

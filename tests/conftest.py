@@ -39,7 +39,7 @@ measurements.FLUSH_SECONDS = 100_000.0
 
 # What `make test FAST=1` leaves out: tests with one of these fixtures or markers.
 SERVICE_FIXTURES = {"redis_server", "milvus_server", "model_path"}
-SLOW_MARKERS = {"e2e", "browser", "processes"}
+SLOW_MARKERS = {"e2e", "browser", "slow"}
 
 pytest_plugins = ["tests.support.search_fixtures", "tests.support.site_fixtures"]
 

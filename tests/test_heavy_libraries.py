@@ -9,7 +9,7 @@ import sys
 import pytest
 from django.conf import settings
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 
 def test_a_worker_that_drains_loads_neither_pandas_nor_arrow_and_can_still_import_them() -> None:

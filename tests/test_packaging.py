@@ -146,7 +146,7 @@ def test_it_takes_the_images_versions_from_the_pins(image: str) -> None:
     assert image_names(image) <= pins().keys()
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image", "code"),
     [

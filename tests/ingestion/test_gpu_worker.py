@@ -153,7 +153,7 @@ def test_a_parent_that_lost_its_device_stops(clean_redis: redis.Redis, monkeypat
     assert clean_redis.get(DeviceLease().key) == b'{"pid": 1}'
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_the_parent_process_never_loads_torch() -> None:
     code = (
         "import sys\n"

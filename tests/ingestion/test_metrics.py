@@ -236,7 +236,7 @@ ALERTS: list[tuple[dict[str, float], set[str], set[str]]] = [
 ]
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool asks the rules")
 def test_each_rule_fires_on_what_it_is_for_and_on_nothing_else(tmp_path: Path, settings: Settings) -> None:
     rules = settings.BASE_DIR / "docker" / "observability" / "rules.yml"

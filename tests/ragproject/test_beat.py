@@ -93,6 +93,7 @@ def test_a_time_of_day_is_refused_with_the_jobs_name() -> None:
         scheduler_of({"nightly": crontab(hour="4")})
 
 
+@pytest.mark.slow
 def test_a_job_that_redis_does_not_take_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     scheduler = Scheduler(Celery("apart", broker="redis://127.0.0.1:9/0", set_as_current=False))
     entry = scheduler.Entry(name="dispatch", task="ingestion.tasks.dispatch", schedule=1.0, app=scheduler.app)  # type: ignore[arg-type]

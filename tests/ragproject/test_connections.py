@@ -68,6 +68,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> str:
     return start_server(folder)
 
 
+@pytest.mark.slow
 def test_many_requests_share_a_few_connections_and_outlive_a_server_that_closes_them(
     postgres: str, tmp_path: Path
 ) -> None:

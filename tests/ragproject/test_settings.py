@@ -16,7 +16,7 @@ from django.conf import settings as project
 from ragproject.environment import Environment
 from ragproject.settings import env
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 # Reads the settings anew for each pair of a name and a value, and prints what each is refused with.
 READ = """

@@ -30,14 +30,14 @@ def manage(folder: Path, *arguments: str, **variables: str) -> subprocess.Comple
     return subprocess.run(command, cwd=project.BASE_DIR, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_production_settings_leave_nothing_to_say(tmp_path: Path, model_path: Path) -> None:
     (tmp_path / "models").symlink_to(model_path.parent)
     done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING")
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_site_for_others_without_tls_is_warned_of(tmp_path: Path) -> None:
     done = manage(tmp_path, "check", "--deploy", BEHIND_HTTPS="false")
     assert "SESSION_COOKIE_SECURE" in done.stderr
@@ -49,7 +49,7 @@ def test_a_key_that_can_be_guessed_is_refused(key: str) -> None:
         require_secret(key)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_nothing_starts_with_the_key_of_an_example(tmp_path: Path) -> None:
     assert "SECRET_KEY can be guessed" in manage(tmp_path, "check", SECRET_KEY="changeme").stderr
     assert manage(tmp_path, "check", SECRET_KEY="changeme", DEBUG="true").returncode == 0

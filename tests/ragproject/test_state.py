@@ -28,7 +28,7 @@ from ragproject.embedded.stack import Child, Stack
 from ragproject.settings.secret_key import SECRET_KEY_LEAST_CHARS, read_secret_key
 from tests.support.running import environment, up
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 NOBODY = 65534
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

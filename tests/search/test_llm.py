@@ -180,7 +180,7 @@ def test_what_cannot_be_shown_is_removed() -> None:
     assert text_of(["a\x00b\x1b[31mc\u202ed\ud800\r\n\te\x9b"]) == "ab[31mcd\n\te"
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_openai_is_imported_on_first_use_only() -> None:
     code = (
         "import django, sys; django.setup(); import search.urls; "

@@ -400,7 +400,7 @@ def test_the_command_says_in_one_line_what_to_do(db: None, arguments: list[str],
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_missing_model_is_a_command_error(rows: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(question_model, "_served", None)
     Collection.objects.update(model="/nowhere/model")

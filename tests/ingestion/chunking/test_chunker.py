@@ -302,6 +302,7 @@ def test_any_mixture_keeps_the_rules(kind: str, markdown: str, max_tokens: int, 
     assert bool(found) == bool(markdown.strip())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "markdown",
     [

@@ -117,7 +117,7 @@ def test_vectors_of_prose_code_and_odd_texts_equal_those_of_flagembedding(model:
     assert_equal_to_flagembedding(model.embed(texts), theirs)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_they_do_with_networks_of_bge_m3s_kind_too(random_model: ModelSpec, passages: list[str]) -> None:
     ours = read_model("cpu", random_model, "float32")
     texts = [*passages[:60], *ODD]
@@ -509,6 +509,7 @@ def test_eight_bits_stay_close_to_full_precision(model: Embedder, small: Embedde
     assert min(found) < 0.99999  # it is not float32 under another name
 
 
+@pytest.mark.slow
 def test_eight_bits_keep_the_lexical_weights(random_model: ModelSpec, passages: list[str]) -> None:
     exact, small = (read_model("cpu", random_model, dtype) for dtype in ("float32", "int8"))
     for a, b in zip(exact.embed(passages[:40]), small.embed(passages[:40]), strict=True):

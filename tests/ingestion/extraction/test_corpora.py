@@ -43,6 +43,7 @@ def crashes() -> dict[str, bytes]:
     return source_archives.read_all("beautifulsoup4", "/bs4/tests/fuzz/", ".testcase")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CRASHES)
 def test_what_crashes_other_parsers_is_read_in_time_in_proportion(name: str) -> None:
     (body,) = (body for file, body in crashes().items() if name in file)
@@ -120,6 +121,7 @@ def test_it_reads_the_characters_that_browsers_read() -> None:
     assert [(text, expected) for text, expected in compared if expected and text != expected] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content_type", READERS)
 def test_a_file_of_broken_pages_is_read_in_every_format(content_type: str) -> None:
     files = source_archives.read_all("html5lib", "/testdata/")

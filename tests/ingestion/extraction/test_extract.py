@@ -109,6 +109,7 @@ def test_a_line_of_five_megabytes_is_read(content_type: str) -> None:
 HOSTILE = ["[", "](", "`", "``a`", ":a:`", ":a:a", "|a", "{#", " ", "\n", "\\", "http://", "a_ ", "=\n", "- a\n", "<"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content_type", ["text/markdown", "text/x-rst", "text/html"])
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_repeated_markup_takes_time_in_proportion(pattern: str, content_type: str) -> None:

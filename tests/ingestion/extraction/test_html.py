@@ -560,6 +560,7 @@ HOSTILE: dict[str, Callable[[], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_page_keeps_its_words_and_grows_little(name: str) -> None:
     body = HOSTILE[name]()

@@ -108,11 +108,13 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_repeated_markup_takes_time_in_proportion(pattern: str) -> None:
     assert is_linear(lambda size: reader.read(URL, pattern * (size // len(pattern))).title, 25_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", [*HOSTILE, "```{note}\n", ":::{tip}\n", "> - ", "[^a]: ", "- > ", "!!! a\n    "])
 def test_a_hundred_thousand_levels_keep_their_words(pattern: str) -> None:
     assert "word" in reader.read(URL, pattern * 100_000 + "\n\nword").markdown

@@ -175,6 +175,7 @@ def test_asciidoc_keeps_what_readers_see(source: str, shown: str) -> None:
     assert "secret" not in markdown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["////", "----", "ifdef::x[", "include::", "//", "[[[[", "|===", "= ", "* "])
 def test_preparing_asciidoc_takes_linear_time(line: str) -> None:
     started = spent()
@@ -351,7 +352,7 @@ CONSTRUCTS: dict[str, Callable[[int], str]] = {
 }
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".adoc", ".org"])
 @pytest.mark.parametrize("name", CONSTRUCTS)
 def test_hostile_text_is_read_in_time_and_kept(name: str, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:

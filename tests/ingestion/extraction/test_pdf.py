@@ -149,7 +149,7 @@ def test_a_damaged_file_is_refused_with_what_to_do(body: bytes) -> None:
         read(body)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_bomb_is_stopped_by_the_limit_on_memory() -> None:
     """Blocks that end in a full flush do not refer to one another: one may be repeated."""
     packer = zlib.compressobj(9)

@@ -252,6 +252,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_rst_repeated_markup_takes_work_in_proportion(pattern: str) -> None:
     def work(size: int) -> int:

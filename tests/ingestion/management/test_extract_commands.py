@@ -21,7 +21,7 @@ from ingestion.exceptions import BufferUnavailable, HostBusy
 from ingestion.pipeline.report import preview
 from ingestion.types import Page
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

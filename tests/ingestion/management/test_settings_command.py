@@ -108,7 +108,7 @@ def test_it_spells_parameters_as_the_environment_does(settings: Any) -> None:
     assert rows()["MILVUS_SEARCH_PARAMS"]["value"] == ""
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_it_still_lists_when_neither_database_nor_services_are_there(tmp_path: Path) -> None:
     done = run(tmp_path, "settings", "--json")
     assert done.returncode == 0, done.stderr

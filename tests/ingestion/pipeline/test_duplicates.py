@@ -31,12 +31,12 @@ def met(folder: Path, *arguments: str) -> dict[str, int]:
     return figures
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_one_text_under_four_addresses_that_four_workers_read_at_a_time_is_stored_once(tmp_path: Path) -> None:
     assert met(tmp_path, "5", "4") == {"standing": 5, "duplicates": 15}
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_of_two_addresses_that_name_each_other_as_canonical_one_stands_for_itself(tmp_path: Path) -> None:
     assert met(tmp_path, "5", "2", "canonical") == {"standing": 5, "duplicates": 5}
 

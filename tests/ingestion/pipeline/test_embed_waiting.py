@@ -692,7 +692,7 @@ def test_the_meter_counts_waiting_between_slices_only_while_work_waits(monkeypat
 # --- Several workers on one database ------------------------------------------------------------------------
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_workers_that_claim_at_the_same_time_share_the_chunks_without_doubles(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -298,7 +298,7 @@ def test_a_row_that_milvus_refuses_is_a_permanent_error(store: VectorStore) -> N
         store.upsert([wrong])
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_process_that_writes_sparse_vectors_loads_no_scipy() -> None:
     code = (
         "import sys, django; django.setup()\n"

@@ -110,6 +110,7 @@ def test_a_word_is_no_name(token: str) -> None:
     assert not is_name(token)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["a", "a.", "a_", "aB", "1.", "v1.", "文", "A", "é", "-", "++", "aB_1./-"])
 def test_hostile_texts_take_linear_time(unit: str) -> None:
     assert is_linear(lambda units: shares(unit * units), 100_000 // len(unit))

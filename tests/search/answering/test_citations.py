@@ -141,6 +141,7 @@ def test_nothing_but_citations_is_lost_or_added(said: str) -> None:
     assert shown(said) == shown(*said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["[", "[1", "`", "` ", "(doc ", "\n", "**", "<sup>", "【", "[1] ", "```\nA bc [1]\n"])
 def test_work_grows_with_the_text_only(part: str) -> None:
     assert calls(lambda: shown(part * TIMES * 4_000)) <= MOST * calls(lambda: shown(part * 4_000))

@@ -180,6 +180,7 @@ def test_who_leaves_closes_the_connection_within_two_seconds(model: ScriptedMode
         asyncio.run(llm.close_client())
 
 
+@pytest.mark.slow
 def test_a_slow_model_goes_on_as_long_as_tokens_come(model: ScriptedModel, settings: Settings) -> None:
     settings.LLM_TIMEOUT_SECONDS = 8.0  # a busy machine adds seconds to a pause
     model.replies = [Reply([event({"content": "on "})] * 9 + [stream("end.")], pause=1.0)]
@@ -297,6 +298,7 @@ def test_the_operator_is_told_which_setting_and_the_reader_is_not(
     assert model.url not in public_message(error)
 
 
+@pytest.mark.slow
 def test_a_model_that_loads_is_waited_for(model: ScriptedModel) -> None:
     model.replies = [refusal(503, "Loading model")] * 2 + [Reply(ANSWER)]
     events = ask()
@@ -348,6 +350,7 @@ def test_a_server_that_does_not_tell_gets_everything(model: ScriptedModel, setti
     assert model.requests[0]["messages"][1]["content"].count("BEGIN ") == len(PASSAGES)
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_in_silence_does_not_double_the_wait(model: ScriptedModel, settings: Settings) -> None:
     settings.LLM_TIMEOUT_SECONDS = 10.0
     model.replies = [Reply([b"", b""], pause=3.5)]

@@ -23,7 +23,7 @@ from mcp_types import CallToolResult, TextContent
 from ragproject.settings import BASE_DIR
 from tests.search.api.conftest import ProgramSites
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 QUESTION = "How do I create migrations after changing a model?"
 TOOLS = ["search_docs", "ask_docs", "fetch_page", "list_sources", "search", "fetch"]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.search.api.conftest import ProgramSites
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 QUESTION = "How do I create migrations after changing a model?"
 
