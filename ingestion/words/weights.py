@@ -35,12 +35,16 @@ class Frequencies:
     terms: IndexArray = field(default_factory=lambda: np.empty(0, np.uint32))
     counts: IndexArray = field(default_factory=lambda: np.empty(0, np.uint32))
 
+    def counted(self, terms: IndexArray) -> IndexArray:
+        """Return in how many chunks each of the terms occurs."""
+        if not len(self.terms):
+            return np.zeros(len(terms), np.uint32)
+        at = np.minimum(np.searchsorted(self.terms, terms), len(self.terms) - 1)
+        return np.where(self.terms[at] == terms, self.counts[at], np.uint32(0))
+
     def rarity(self, terms: IndexArray) -> FloatArray:
         """Return BM25's inverse document frequency of each term."""
-        at = np.searchsorted(self.terms, terms)
-        at[at == len(self.terms)] = 0
-        known = self.terms[at] == terms if len(self.terms) else np.zeros(len(terms), bool)
-        counts = np.where(known, self.counts[at] if len(self.counts) else 0, 0)
+        counts = self.counted(terms)
         rarity: FloatArray = np.log1p((self.chunks - counts + 0.5) / (counts + 0.5)).astype(np.float32)
         return rarity
 

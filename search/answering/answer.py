@@ -37,6 +37,8 @@ from search.answering.server_habits import habits_of
 from search.exceptions import LLMFailed
 from search.questions import Passage, Question, other_texts
 from search.retrieval.expansion import expanded
+from search.retrieval.query_vectors import last_count
+from search.retrieval.question_model import searched
 from search.retrieval.retriever import retrieve_queued
 from search.timings import Timings
 
@@ -172,7 +174,8 @@ async def new_answer(question: Question, passages: Sequence[Passage], timings: T
 
 def is_out_of_scope(question: Question, passages: Sequence[Passage]) -> bool:
     """Return whether the passages say nothing of what is asked."""
-    return out_of_scope(question.text, passages, partial(nearness, question.text))
+    asked = passages[0].found_by or question.text
+    return out_of_scope(asked, passages, partial(nearness, asked), last_count(searched().counted_at))
 
 
 async def waited(ticket: Ticket, timings: Timings) -> AsyncGenerator[Notice, None]:

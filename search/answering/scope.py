@@ -1,13 +1,12 @@
 """A question and its passages → whether they can answer it at all.
 
-Retrieval always finds something, and no score of it tells an answer from the nearest miss. What tells is whether one
-passage has nearly all words of the question, and how near the nearest sentences are. Over 90 pages of Django's
-documentation with the stand-in model, 103 questions that they answer, half of them in other words than the pages', and
-65 on other subjects: 6 % of the first are refused and 78 % of the others. (Of questions in the pages' own words none
-is refused; a threshold that refuses 86 % of the others refuses 10 % of the first.)
+Retrieval always finds something, and no score of it tells an answer from the nearest miss. What tells is what the
+question's words are to the index: where a third of their weight is in words that hardly any chunk has and no passage
+has, these documents do not speak of it. One passage with nearly all words may answer all the same. Where the model's
+cosines are known (ANSWER_LEAST_COSINE above 0) the nearest sentences have a say: far ones cannot answer, and near ones
+may, in other words.
 
-Where nothing is known of the model's cosines (ANSWER_LEAST_COSINE 0), words alone decide, and only where there are
-hardly any; a question in another language than its passages is then never refused.
+FIGURES
 """
 
 from __future__ import annotations
@@ -17,33 +16,65 @@ from heapq import nlargest
 from itertools import islice
 from statistics import fmean
 
+import numpy as np
 from django.conf import settings
 
 from ingestion.words.language import WORD, Language, language_of
+from ingestion.words.terms import terms_of, tokens
+from ingestion.words.weights import chunk_weights, question_weights
 from search.answering.extractive import Nearness, stems
 from search.passage_text import units
 from search.questions import Passage
+from search.retrieval.corrections import is_mistyped
+from search.retrieval.query_vectors import Counted
 
 # Of a question's words in one passage: with so many nothing else is asked; with so few it is refused where nothing is
-# known of cosines.
+# known of cosines and of other chunks.
 CERTAIN, HARDLY_ANY = 0.8, 0.34
-# The nearest sentences, whose mean decides: one alone is near by chance.
-NEAREST = 3
+# A word is unheard of in fewer than one chunk in RARE; a question is, by this share of its words' weight. In a small
+# index most words are.
+RARE, UNHEARD_OF = 1000, 1 / 3
+LEAST_CHUNKS = 1000
+# The nearest sentences, whose mean decides: one alone is near by chance. So many
+# times the least cosine is plainly near.
+NEAREST, PLAINLY = 3, 2
 # The passages that are looked at, and the sentences of each: about 0.1 s with the stand-in on two cores.
 PASSAGES, SENTENCES = 3, 12
 
 
-def out_of_scope(question: str, passages: Sequence[Passage], nearness: Nearness) -> bool:
-    """Return whether the passages say nothing of what is asked."""
+def out_of_scope(question: str, passages: Sequence[Passage], nearness: Nearness, counted: Counted) -> bool:
+    """Return whether the passages say nothing of what is asked; ``counted`` is what the index's words are."""
     language = language_of(" ".join(passage.text for passage in passages[:PASSAGES]))
-    covered = coverage(question, passages, language)
+    covered, foreign = coverage(question, passages, language), is_foreign(question, language)
     if covered >= CERTAIN:
         return False
+    is_counted = counted.frequencies.chunks >= LEAST_CHUNKS
+    unheard = is_counted and not foreign and unheard_of(question, passages, counted) > UNHEARD_OF
     sentences = [unit.plain for p in passages[:PASSAGES] for unit in islice(units(p.text), SENTENCES)]
     near = nearness(sentences) if settings.ANSWER_LEAST_COSINE else ()
     if near:
-        return fmean(nlargest(NEAREST, near)) < settings.ANSWER_LEAST_COSINE
-    return covered < HARDLY_ANY and not is_foreign(question, language)
+        return fmean(nlargest(NEAREST, near)) < settings.ANSWER_LEAST_COSINE * (PLAINLY if unheard else 1)
+    return unheard or (covered < HARDLY_ANY and not foreign and not is_counted)
+
+
+def unheard_of(question: str, passages: Sequence[Passage], counted: Counted) -> float:
+    """Return which share of the question's words, by weight, hardly any chunk has and no passage.
+
+    A word that may be mistyped tells nothing.
+    """
+    frequencies = counted.frequencies
+    asked = question_weights(question, frequencies)
+    rare = frequencies.counted(asked.terms) * RARE < frequencies.chunks
+    if not rare.any():
+        return 0.0
+    stemmer = language_of(question).stemmer
+    mistyped = [
+        t for word in tokens(question) if is_mistyped(word, counted.vocabulary) for t, _ in terms_of(word, stemmer)
+    ]
+    held = np.concatenate(
+        [np.array(mistyped, np.uint32), *(chunk_weights(p.text, p.heading, p.title).terms for p in passages)]
+    )
+    return float(asked.weights[rare & ~np.isin(asked.terms, held)].sum() / asked.weights.sum())
 
 
 def is_foreign(question: str, language: Language) -> bool:

@@ -26,6 +26,8 @@ CORRECTED = 3
 # Shorter words are one error away from words that mean something else ("shop" and "show"); a word of LONG letters may
 # have two.
 LEAST_LETTERS, LONG = 6, 8
+# Words of so few letters are mistyped, too, though nobody knows what was meant ("paeg").
+LEAST_MISTYPED = 4
 # Hardly anybody means a word that fewer than one chunk in so many holds: "shopping" was taken for "stopping".
 RARE = 2000
 # An acronym in fewer chunks finds little by itself.
@@ -70,6 +72,13 @@ def is_meant(corrected: Pools, asked: Pools) -> bool:
     return best[0] - best[1] > NEARER
 
 
+def is_mistyped(word: str, vocabulary: Vocabulary) -> bool:
+    """Return whether a word is none of the vocabulary's, but may be one of them with one typing error."""
+    word, words = word.lower(), vocabulary.words
+    is_word = LEAST_MISTYPED <= len(word) <= LONGEST and word.isascii() and word.isalpha()
+    return is_word and word not in words and any(each in words for each in edits(word))
+
+
 def is_correctable(word: str) -> bool:
     """Return whether a word is one of letters, neither short nor endless."""
     return LEAST_LETTERS <= len(word) <= LONGEST and word.isascii() and word.replace("_", "").isalpha()
@@ -78,9 +87,7 @@ def is_correctable(word: str) -> bool:
 def chunks_with(word: str, stemmer: str, frequencies: Frequencies) -> int:
     """Return about how many chunks hold a word: a name counts as itself, not by its parts."""
     terms = np.array([term for term, share in terms_of(word, stemmer) if share == 1.0], np.uint32)
-    at = np.searchsorted(frequencies.terms, terms)
-    known = [(a, t) for a, t in zip(at.tolist(), terms.tolist(), strict=True) if a < len(frequencies.terms)]
-    return max((int(frequencies.counts[a]) for a, t in known if frequencies.terms[a] == t), default=0)
+    return int(frequencies.counted(terms).max(initial=0))
 
 
 def nearest(word: str, words: Mapping[str, int]) -> str:

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from pytest_django import Settings
 
-from search.answering.scope import out_of_scope
+from ingestion.words.terms import terms_of, tokens
+from ingestion.words.vocabulary import Vocabulary
+from ingestion.words.weights import Frequencies
+from search.answering.scope import LEAST_CHUNKS, out_of_scope
 from search.questions import Passage
+from search.retrieval.query_vectors import Counted
 
 TEXT = "A lock is released by calling unlock. Whoever waits for the lock wakes up and takes it, one after the other."
 PASSAGE = Passage(1.0, "Locks", "https://x.example/", "Locks", "", TEXT, 1, "Docs", 0)
 
 
-def refused(question: str, near: float = 0.0) -> bool:
+UNKNOWN = Counted()
+
+
+def refused(question: str, near: float = 0.0, counted: Counted = UNKNOWN) -> bool:
     def nearness(sentences: Sequence[str]) -> list[float]:
         return [near] * len(sentences)
 
-    return out_of_scope(question, [PASSAGE], nearness)
+    return out_of_scope(question, [PASSAGE], nearness, counted)
+
+
+def index_of(words: str, chunks: int = LEAST_CHUNKS) -> Counted:
+    """Return the words of an index where two chunks in a thousand have each of the words."""
+    terms = np.unique([term for word in tokens(words) for term, _ in terms_of(word, "english")]).astype(np.uint32)
+    frequencies = Frequencies(chunks, terms, np.full(len(terms), chunks // 500, np.uint32))
+    return Counted(None, frequencies, Vocabulary(dict.fromkeys(words.lower().split(), 2)))
 
 
 @pytest.mark.parametrize(
@@ -46,3 +61,44 @@ def test_words_alone_decide_where_cosines_were_not_measured(settings: Settings) 
 def test_a_question_in_another_language_is_never_refused_by_its_words(settings: Settings) -> None:
     settings.ANSWER_LEAST_COSINE = 0.0
     assert not refused("Wie wird der Riegel aufgemacht, der nicht zu ist?")
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Where does Zürich's airport sell sourdough bread?", True),  # no word of it is in the index
+        ("How do threads share a queue?", False),  # in other chunks than those found, but these documents speak of it
+        ("How do threads share a queue when the lock wakes them up in Erlang?", False),  # one word of seven
+        ("How do threads share Erlang's mailbox?", True),
+        (
+            "How is a lock released so that who waits wakes up and takes it in Erlang?",
+            False,
+        ),  # the passage has most of its words
+    ],
+)
+@pytest.mark.parametrize("least_cosine", [0.0, 0.28])
+def test_words_that_no_document_has_decide(
+    settings: Settings, question: str, expected: bool, least_cosine: float
+) -> None:
+    settings.ANSWER_LEAST_COSINE = least_cosine
+    index = index_of(f"{TEXT} threads share a queue in them")
+    assert refused(question, 0.5, index) is expected
+
+
+def test_a_small_index_lacks_most_words(settings: Settings) -> None:
+    settings.ANSWER_LEAST_COSINE = 0.28
+    assert refused("How do threads share a mailbox?", 0.5, index_of(TEXT, LEAST_CHUNKS))
+    assert not refused("How do threads share a mailbox?", 0.5, index_of(TEXT, LEAST_CHUNKS - 1))
+
+
+def test_plainly_near_sentences_answer_in_other_words(settings: Settings) -> None:
+    settings.ANSWER_LEAST_COSINE = 0.28
+    assert refused("How do I free a mutex?", 0.55, index_of(TEXT))
+    assert not refused("How do I free a mutex?", 0.57, index_of(TEXT))
+
+
+def test_a_mistyped_word_is_not_one_that_the_documents_lack(settings: Settings) -> None:
+    settings.ANSWER_LEAST_COSINE = 0.28
+    index = index_of(f"{TEXT} threads share a queue")
+    assert refused("How do Erlang processes share?", 0.5, index)
+    assert not refused("How do thraeds shre a queu?", 0.5, index)
