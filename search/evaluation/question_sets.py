@@ -44,14 +44,19 @@ class JudgedQuestion:
 
 def read_set(queries: Path, qrels: Path | None = None) -> list[JudgedQuestion]:
     """Return the questions that have a relevant document. Raises QuestionRefused where there is none."""
-    judged = read_qrels(qrels) if qrels else {}
-    questions = list(read_queries(queries))
-    if qrels:
-        questions = [replace(question, relevant=judged.get(question.id, {})) for question in questions]
-    found = [q for q in questions if q.relevant]
+    found = [question for question in read_all(queries, qrels) if question.relevant]
     if not found:
         raise QuestionRefused("No query has a relevant document; do the ids of both files agree?")
     return found
+
+
+def read_all(queries: Path, qrels: Path | None = None) -> list[JudgedQuestion]:
+    """Return all questions. Raises QuestionRefused with the line that cannot be used."""
+    questions = list(read_queries(queries))
+    if not qrels:
+        return questions
+    judged = read_qrels(qrels)
+    return [replace(question, relevant=judged.get(question.id, {})) for question in questions]
 
 
 def read_queries(path: Path) -> Iterator[JudgedQuestion]:

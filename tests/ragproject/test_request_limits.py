@@ -136,7 +136,7 @@ async def test_a_place_that_becomes_free_in_a_moment_is_waited_for(monkeypatch: 
     async def given_back(seconds: float) -> None:
         limits.slots.give_back("192.0.2.1")
 
-    monkeypatch.setattr(refusals.asyncio, "sleep", given_back)
+    monkeypatch.setattr(asyncio, "sleep", given_back)
     caller = Caller()
     await limits(scope_of(), caller.receive, caller.send)
     assert (caller.status, limits.slots.held) == (200, {})

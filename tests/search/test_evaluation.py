@@ -219,6 +219,35 @@ def test_a_baseline_that_was_better_fails_the_command(index: None, files: dict[s
         call_command("evaluate", **files, baseline=tmp_path / "none", stdout=out)
 
 
+def test_refused_questions_are_counted_right_and_wrong_ones(
+    index: None, files: dict[str, Path], settings: Settings
+) -> None:
+    settings.ANSWER_LEAST_COSINE = 0.0
+    with files["queries"].open("a") as queries:
+        queries.write('{"_id": "o", "text": "Where do penguins breed?"}\n')
+    with files["qrels"].open("a") as qrels:
+        qrels.write(f"unjudged\t{GUIDE}\t1\n")
+    out = StringIO()
+    call_command("evaluate", **files, refusals=True, json=True, stdout=out, stderr=StringIO())
+    figures = json.loads(out.getvalue())
+    assert figures.pop("answerable_refused") == 0.333
+    assert figures == {
+        "answerable": 3, "refused": ["Nobody knows?"],
+        "on_other_subjects": 1, "on_other_subjects_refused": 1.0, "answered": [],
+    }  # fmt: skip
+    settings.ANSWER_LEAST_COSINE = 0.01
+    call_command("evaluate", **files, refusals=True, stdout=(out := StringIO()))
+    assert "3 questions that the index answers: 0.0% refused" in out.getvalue()
+    assert "  answered: Where do penguins breed?" in out.getvalue()
+
+
+@pytest.mark.usefixtures("rows")
+def test_questions_that_the_index_can_tell_nothing_of_are_not_counted(tmp_path: Path) -> None:
+    queries = write(tmp_path / "q.jsonl", '{"_id": "1", "text": "What?", "relevant": {"elsewhere.txt": 1}}')
+    with pytest.raises(CommandError, match="holds no document that answers"):
+        call_command("evaluate", queries=queries, refusals=True)
+
+
 def test_the_reranker_is_measured_beside_the_fused_order(
     index: None, files: dict[str, Path], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,8 @@ from ragproject.commands import VersionedCommand
 from search.evaluation import evaluate as evaluation
 from search.evaluation.beir import FILES, evaluated
 from search.evaluation.evaluate import RERANKED
-from search.evaluation.question_sets import DJANGO, JudgedQuestion, read_set, sources_of
+from search.evaluation.question_sets import DJANGO, JudgedQuestion, read_all, read_set, sources_of
+from search.evaluation.refusals import refusals
 from search.evaluation.tune import tune
 from search.exceptions import SearchError
 from search.forms import MODES
@@ -42,6 +43,7 @@ class Command(VersionedCommand):
         parser.add_argument("--version", default="", help="of the product, or all (default: the newest)")
         parser.add_argument("--tune", action="store_true", help="find the channels' weights (SEARCH_WEIGHTS)")
         parser.add_argument("--rerank", action="store_true", help="also with the configured reranker (RERANKER)")
+        parser.add_argument("--refusals", action="store_true", help="count refused questions, right and wrong ones")
         parser.add_argument("--save", type=Path, help="write what each question achieved to this file")
         parser.add_argument("--baseline", type=Path, help="compare with a saved file; fail where it was better")
         parser.add_argument("--beir", type=Path, metavar="DIR", help=f"{', '.join(FILES)}, on an index of its own")
@@ -65,6 +67,8 @@ class Command(VersionedCommand):
             figures = evaluated(options["beir"], options["keep"], passed_on(options), say)
             say(f"SEARCH_WEIGHTS={figures['weights']}" if options["tune"] else shown(figures))
             return figures
+        if options["refusals"]:
+            return counted(read_all(options["queries"], options["qrels"]), options, say)
         questions = read_set(options["queries"], options["qrels"])
         if options["tune"]:
             return tuned(questions, options, say)
@@ -118,6 +122,20 @@ def with_interval(name: str, value: float, found: Json) -> str:
     """Return a figure, with its interval of 95 % below it where there is one."""
     low, high = found["intervals"].get(name, (None, None))
     return f"{value:g}" if low is None else f"{value:g}\n{low:g}–{high:g}"
+
+
+def counted(questions: Sequence[JudgedQuestion], options: Json, say: Callable[[str], object]) -> Json:
+    """Count refused questions, print them and return the figures."""
+    figures = refusals(questions, **searched(options)).figures()
+    for group, wrong, sentence in (
+        ("answerable", "refused", "questions that the index answers"),
+        ("on_other_subjects", "answered", "questions on other subjects"),
+    ):
+        share = figures[f"{group}_refused"]
+        say(f"{figures[group]} {sentence}" + (f": {share:.1%} refused" if share is not None else ""))
+        for text in figures[wrong]:
+            say(f"  {wrong}: {text}")
+    return figures
 
 
 def tuned(questions: Sequence[JudgedQuestion], options: Json, say: Callable[[str], object]) -> Json:
