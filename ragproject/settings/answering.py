@@ -157,10 +157,16 @@ ASK_LIMIT = env.text(
     "ASK_LIMIT", "60/minute;1000/hour", "Questions of one caller that are answered; empty: no bound.", validate=limits
 )
 SITE_SEARCH_LIMIT = env.text(
-    "SITE_SEARCH_LIMIT", "6000/minute", "Searches of all callers together; empty: no bound.", validate=limits
+    "SITE_SEARCH_LIMIT",
+    "6000/minute",
+    "Searches of all addresses together, and of all keys and users together; empty: no bound.",
+    validate=limits,
 )
 SITE_ASK_LIMIT = env.text(
-    "SITE_ASK_LIMIT", "1200/minute", "Questions of all callers that are answered; empty: no bound.", validate=limits
+    "SITE_ASK_LIMIT",
+    "1200/minute",
+    "Questions that are answered, of all addresses together, and of all keys and users together; empty: no bound.",
+    validate=limits,
 )
 REQUEST_LIMITS = {"search": (SEARCH_LIMIT, SITE_SEARCH_LIMIT), "ask": (ASK_LIMIT, SITE_ASK_LIMIT)}
 # Requests of any kind; each may hold a thread and a connection to the database.

@@ -1,8 +1,10 @@
 """How many searches and answers a caller, and all callers together, may have in a time.
 
-Counted in Redis for all web processes, in sliding windows of ``limits``: two numbers for each caller and limit. Without
-Redis nothing is counted and everybody is let in, because passages can be found without it; what is open or generated
-at once is bounded in each process all the same (``ragproject.clients.Slots``, ``fair_queue``).
+Counted in Redis for all web processes, in sliding windows of ``limits``: two numbers for each caller and limit.
+Callers of whom nothing is known but an address have the site's limit together, those with a key or a login have
+another one together: a crowd of addresses cannot keep them out. Without Redis nothing is counted and everybody is let
+in, because passages can be found without it; what is open or generated at once is bounded in each process all the same
+(``ragproject.clients.Slots``, ``fair_queue``).
 """
 
 from __future__ import annotations
@@ -25,11 +27,8 @@ from search.exceptions import LimitReached
 
 logger = logging.getLogger(__name__)
 
-SITE = "site"
-SENTENCES = {
-    "own": "You sent too many requests in a short time. Try again in {seconds} s.",
-    SITE: "This site gets more requests than it takes at the moment. Try again in {seconds} s.",
-}
+OWN = "You sent too many requests in a short time. Try again in {seconds} s."
+SITE = "This site gets more requests than it takes at the moment. Try again in {seconds} s."
 
 
 def count(caller: Caller, scope: str) -> None:
@@ -38,8 +37,8 @@ def count(caller: Caller, scope: str) -> None:
     own = {SEARCH: caller.search_limit, ASK: caller.ask_limit}[scope] or usual
     try:
         with redis_client.available() as client:
-            hit(client, own, scope, caller.name, SENTENCES["own"])
-            hit(client, site, scope, SITE, SENTENCES[SITE])
+            hit(client, own, scope, caller.name, OWN)
+            hit(client, site, scope, "addresses" if caller.anonymous else "known callers", SITE)
     except BufferUnavailable as error:
         logger.warning("a request of %s was let in without being counted: %s", caller.name, error)
 

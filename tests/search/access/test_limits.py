@@ -52,6 +52,12 @@ def test_a_key_with_a_limit_of_its_own_is_counted_by_it(few: None) -> None:
     assert admitted(caller("key 8"), SEARCH, 20) == 4, "the site's limit is the same for all"
 
 
+def test_a_crowd_of_addresses_keeps_no_known_caller_out(few: None) -> None:
+    crowd = [Caller(address, address, frozenset({SEARCH}), None) for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3")]
+    assert sum(admitted(each, SEARCH, 6) for each in crowd) == 12
+    assert admitted(caller("one"), SEARCH, 6) == 5
+
+
 def test_the_site_has_a_limit(few: None) -> None:
     assert sum(admitted(caller(str(n)), SEARCH, 3) for n in range(6)) == 12
     with pytest.raises(LimitReached, match="This site gets more requests"):
