@@ -3,8 +3,8 @@
 In: requests and responses as ASGI has them. Out: the status and the seconds that are left. A sender is told apart by
 its address and the key that it presents; one that sends a cookie may be somebody who is signed in, and is always heard.
 Only refusals for programs are remembered, for the path that was asked for whatever number it ends with, and only for a
-moment: limits may be raised. Who asks again all the same waits for the repetition, so that a client which does nothing
-else costs as much as two requests a second on each of its connections, not as much as a processor can refuse.
+moment: limits may be raised. Who asks again all the same waits for the repetition, and its time begins anew: a client
+that does nothing else costs two repetitions a second on each of its connections, and one refusal every few seconds.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ MOST_SLOWED = 2_000
 
 
 class Refusal(NamedTuple):
-    """What somebody was told: a status, and until when it holds and is repeated, by the monotonic clock."""
+    """What somebody was told: a status, and until when it holds and is repeated, by the monotonic clock.
+
+    ``seconds`` is how long whoever comes too early has to wait from then.
+    """
 
     status: int
+    seconds: float
     until: float
     repeated_until: float
 
@@ -47,6 +51,7 @@ class Refusals:
         key, now = (sender, path.rstrip(DIGITS)), time.monotonic()
         told = self._told.get(key)
         if told and now < min(told.until, told.repeated_until):
+            self._told[key] = told = told._replace(until=max(told.until, now + told.seconds))
             return told.status, math.ceil(told.until - now)
         self._told.pop(key, None)
         return 0, 0
@@ -69,8 +74,9 @@ class Refusals:
         headers = {name.lower(): value for name, value in response["headers"]}
         seconds, kind = headers.get(b"retry-after", b""), headers.get(b"content-type", b"")
         if seconds.isdigit() and b"json" in kind:
-            now = time.monotonic()
-            self._told[sender, path.rstrip(DIGITS)] = Refusal(status, now + int(seconds), now + REPEATED_SECONDS)
+            now, again = time.monotonic(), min(int(seconds), REPEATED_SECONDS)
+            refusal = Refusal(status, again, now + int(seconds), now + REPEATED_SECONDS)
+            self._told[sender, path.rstrip(DIGITS)] = refusal
             if len(self._told) > MOST_REMEMBERED:
                 self._told.popitem(last=False)
 

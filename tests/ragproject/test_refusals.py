@@ -58,10 +58,23 @@ def test_who_was_refused_is_refused_again_until_then(clock: Clock, headers: dict
     site.ask(**headers)
     clock.now += 1.2
     again = site.ask(**headers)
-    assert (site.asked, again.status, again.error) == (1, status, "Too many requests. Try again in 2 s.")
-    assert (b"retry-after", b"2") in again.sent[0]["headers"]
-    clock.now += 1.9
+    assert (site.asked, again.status, again.error) == (1, status, "Too many requests. Try again in 3 s.")
+    assert (b"retry-after", b"3") in again.sent[0]["headers"]
+    clock.now += 3.1
     assert (site.ask(**headers).error, site.asked) == ("No.", 2)
+
+
+def test_the_time_of_who_comes_too_early_begins_anew_for_a_moment(clock: Clock) -> None:
+    site = Site(503, seconds="1")
+    for _ in range(12):
+        assert site.ask().status == 503
+        clock.now += 0.5
+    assert site.asked == 2, "one refusal, and another after REPEATED_SECONDS"
+    site.head = (429, [(b"content-type", b"application/json"), (b"retry-after", b"60")])
+    clock.now += 5
+    site.ask()
+    clock.now += 2
+    assert site.ask().error == "Too many requests. Try again in 58 s."
 
 
 def test_after_a_moment_the_limits_are_asked_again(clock: Clock) -> None:
