@@ -12,17 +12,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import random
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-REPEATED_SECONDS = 5.0
+REPEATED_SECONDS = 8.0
 # About 300 bytes each.
 MOST_REMEMBERED = 10_000
 DIGITS = "0123456789"
-# Half the shortest time that anybody is told to wait.
-SLOWED_SECONDS = 0.5
+# Less than the shortest time that anybody is told to wait.
+SLOWED_SECONDS = 0.8
 # About 10 KB each, held by the server beside its connection.
 MOST_SLOWED = 2_000
 
@@ -62,7 +63,7 @@ class Refusals:
             return
         self._slowed += 1
         try:
-            await asyncio.sleep(SLOWED_SECONDS)
+            await asyncio.sleep(SLOWED_SECONDS * spread())
         finally:
             self._slowed -= 1
 
@@ -75,10 +76,15 @@ class Refusals:
         seconds, kind = headers.get(b"retry-after", b""), headers.get(b"content-type", b"")
         if seconds.isdigit() and b"json" in kind:
             now, again = time.monotonic(), min(int(seconds), REPEATED_SECONDS)
-            refusal = Refusal(status, again, now + int(seconds), now + REPEATED_SECONDS)
+            refusal = Refusal(status, again, now + int(seconds), now + REPEATED_SECONDS * spread())
             self._told[sender, path.rstrip(DIGITS)] = refusal
             if len(self._told) > MOST_REMEMBERED:
                 self._told.popitem(last=False)
+
+
+def spread() -> float:
+    """Return a part of a time, at random: those who were refused together do not all come back in the same moment."""
+    return random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
 
 
 def sender_of(scope: Mapping[str, Any], client: str) -> str:

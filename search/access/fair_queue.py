@@ -1,10 +1,11 @@
 """In which order callers are served where not all can be at once: fairly, and with a bound on waiting.
 
-In: who asks. Out: a ticket, which runs at once or later, or TooBusy. At most ``at_once`` tickets run, ``per_client`` of
-them one caller's; others wait in the event loop and hold neither a thread nor a connection to the database. Callers are
-served round robin: one ticket of each, then a second. Those who are known by a key or a login have a round of their
-own, which alternates with that of all addresses, so that a crowd of addresses cannot keep them out. Where too many
-wait, the newest ticket of the caller with the most is refused, in the fuller round. Who hangs up leaves.
+In: who asks. Out: a ticket, which runs at once or later, or TooBusy. At most ``at_once`` tickets run, ``per_client``
+of them one caller's; others wait in the event loop and hold neither a thread nor a connection to the database. Callers
+are served round robin: one ticket of each, then a second. Those who are known by a key or a login have a round of
+their own, which alternates with that of all addresses, so that a crowd of addresses cannot keep them out; and while
+there are any, addresses leave them some places free. Where too many wait, the newest ticket of the caller with the
+most is refused, in the fuller round. Who hangs up leaves.
 
 Counted for each web process. ``searches`` are what processors do for a question, ``answers`` what a language model
 writes. It does not say how often a caller may come (``limits``).
@@ -29,6 +30,9 @@ from search.exceptions import TooBusy
 
 Result = TypeVar("Result")
 
+# A known caller who asked so recently is likely to ask again.
+KNOWN_SECONDS = 60.0
+
 
 @dataclass(eq=False, slots=True)
 class Ticket:
@@ -45,18 +49,23 @@ class Ticket:
 
 
 class FairQueue:
-    """The tickets that run and wait in one event loop; who is refused is told to come back after ``retry_seconds``."""
+    """The tickets that run and wait in one event loop; who is refused is told to come back after ``retry_seconds``.
+
+    Addresses leave ``kept`` of the places free while known callers come.
+    """
 
     def __init__(
-        self, *, at_once: int, per_client: int, waiting: int, waiting_per_client: int, retry_seconds: int
+        self, *, at_once: int, per_client: int, waiting: int, waiting_per_client: int, retry_seconds: int, kept: int = 0
     ) -> None:
-        self.at_once, self.per_client = at_once, per_client
+        self.at_once, self.per_client, self.kept = at_once, per_client, kept
         self.most_waiting, self.most_waiting_per_client = waiting, waiting_per_client
         self.retry_seconds = retry_seconds
         self.running: Counter[str] = Counter()
+        self.running_in_round = {True: 0, False: 0}
         # Of known callers and of addresses: each one's tickets, who is served next first.
         self.rounds: dict[bool, dict[str, deque[Ticket]]] = {True: {}, False: {}}
         self._next_round = True
+        self._known_until = 0.0
 
     @asynccontextmanager
     async def served(
@@ -100,7 +109,15 @@ class FairQueue:
         """Return how many tickets wait in one of the rounds."""
         return sum(map(len, self.rounds[known].values()))
 
+    def places(self, known: bool) -> int:
+        """Return how many tickets of one of the rounds may run at once."""
+        if known or asyncio.get_running_loop().time() > self._known_until:
+            return self.at_once
+        return max(1, self.at_once - self.kept)
+
     def _add(self, ticket: Ticket) -> None:
+        if ticket.known:
+            self._known_until = asyncio.get_running_loop().time() + KNOWN_SECONDS
         mine = self.rounds[ticket.known].setdefault(ticket.client, deque())
         mine.append(ticket)
         self._grant()
@@ -131,6 +148,7 @@ class FairQueue:
         """Forget a ticket, and let the next begin if it ran."""
         if ticket.runs:
             self.running[ticket.client] -= 1
+            self.running_in_round[ticket.known] -= 1
             self.running += Counter()  # forget who has none
             self._grant()
         else:
@@ -141,14 +159,15 @@ class FairQueue:
         while self.running.total() < self.at_once and (ticket := self._next()):
             if not ticket.granted.done():  # cancelled: its caller hung up
                 self.running[ticket.client] += 1
+                self.running_in_round[ticket.known] += 1
                 ticket.granted.set_result(None)
 
     def _next(self) -> Ticket | None:
         """Take out the ticket that is served next; None where nobody who waits may have one more."""
         for known in (self._next_round, not self._next_round):
-            clients = self.rounds[known]
+            clients, has_room = self.rounds[known], self.running_in_round[known] < self.places(known)
             client = next((name for name in clients if self.running[name] < self.per_client), None)
-            if client is not None:
+            if has_room and client is not None:
                 tickets = clients.pop(client)
                 ticket = tickets.popleft()
                 if tickets:
@@ -197,6 +216,7 @@ def new_queues() -> ProcessQueues:
         waiting=settings.QUESTIONS_WAITING,
         waiting_per_client=settings.QUESTIONS_WAITING_PER_CLIENT,
         retry_seconds=1,
+        kept=settings.SEARCHES * 3 // 4,
     )
     answers = FairQueue(
         at_once=settings.LLM_ANSWERS,
@@ -204,5 +224,6 @@ def new_queues() -> ProcessQueues:
         waiting=settings.LLM_ANSWERS_WAITING,
         waiting_per_client=settings.LLM_ANSWERS_WAITING_PER_CLIENT,
         retry_seconds=5,
+        kept=settings.LLM_ANSWERS // 4,
     )
     return ProcessQueues(searches, answers)

@@ -28,6 +28,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(refusals, "time", clock)
+    monkeypatch.setattr(refusals, "spread", lambda: 1.0)
     return clock
 
 
@@ -66,7 +67,7 @@ def test_who_was_refused_is_refused_again_until_then(clock: Clock, headers: dict
 
 def test_the_time_of_who_comes_too_early_begins_anew_for_a_moment(clock: Clock) -> None:
     site = Site(503, seconds="1")
-    for _ in range(12):
+    for _ in range(18):
         assert site.ask().status == 503
         clock.now += 0.5
     assert site.asked == 2, "one refusal, and another after REPEATED_SECONDS"

@@ -111,6 +111,31 @@ def test_a_key_waits_for_one_of_a_crowd_of_addresses_and_they_are_not_kept_out()
     assert known == [1, 3, 5]
 
 
+def test_while_known_callers_come_addresses_leave_them_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def begun(first: Caller | None) -> list[str]:
+        scene = Scene(at_once=4, kept=3, per_client=4)
+        if first:
+            scene.ask(first)
+            await scene.ended()
+            scene.begun.clear()
+        for number in range(5):
+            scene.ask(address(number))
+        await asyncio.sleep(0)
+        for _ in range(4):
+            scene.ask(key(2))
+        await asyncio.sleep(0)
+        at_once = list(scene.begun)
+        await scene.ended()
+        assert len(scene.begun) == 9
+        return at_once
+
+    crowd = [address(number).name for number in range(4)]
+    assert asyncio.run(begun(None)) == crowd
+    assert asyncio.run(begun(key(1))) == [*crowd[:1], *["key 2"] * 3]
+    monkeypatch.setattr(fair_queue, "KNOWN_SECONDS", -1.0)
+    assert asyncio.run(begun(key(1))) == crowd
+
+
 def test_nobody_is_served_twice_before_everybody_was_served_once() -> None:
     def play(scene: Scene) -> None:
         scene.ask(address(9))
@@ -253,15 +278,16 @@ def test_a_turn_lasts_until_its_thread_is_done() -> None:
     st.lists(st.tuples(st.booleans(), st.integers(1, 6)), min_size=1, max_size=60),
     st.integers(1, 4),
     st.integers(1, 3),
+    st.integers(0, 4),
 )
 def test_everybody_is_served_or_refused_and_the_bounds_hold(
-    asked: list[tuple[bool, int]], at_once: int, per_client: int
+    asked: list[tuple[bool, int]], at_once: int, per_client: int, kept: int
 ) -> None:
     def play(scene: Scene) -> None:
         for known, number in asked:
             scene.ask(key(number) if known else address(number))
 
-    scene, found = played(play, at_once=at_once, per_client=per_client, waiting=20, waiting_per_client=5)
+    scene, found = played(play, at_once=at_once, per_client=per_client, kept=kept, waiting=20, waiting_per_client=5)
     refused = sum(isinstance(each, TooBusy) for each in found)
     assert len(scene.begun) + refused == len(asked)
     assert scene.most_at_once <= at_once
