@@ -40,7 +40,7 @@ def embedder_name(model: str) -> str:
     return Path(name).name if Path(name).is_absolute() else name
 
 
-def unknown(model: str) -> RequestRefused:
-    """Return the refusal of a model that is not here."""
-    message = f"There is no model {model[:100]!r} here. GET /v1/models lists those there are; {EVERYTHING!r} is one."
+def unknown(model: str, right: str = EVERYTHING, what: str = "model") -> RequestRefused:
+    """Return the refusal of a model that is not here; ``right`` is one that would be."""
+    message = f"There is no {what} {model[:100]!r} here. GET /v1/models lists those there are; {right!r} is one."
     return RequestRefused(message, 404, param="model", code="model_not_found")

@@ -49,8 +49,9 @@ def prepare(texts: list[str], model: str) -> tuple[QuestionModel, list[TokenIds]
     Raises RequestRefused for a text that is longer than any chunk of the index.
     """
     served = served_model(searched_collection(), Timings())
-    if model != catalogue.embedder_name(served.collection.model):
-        raise catalogue.unknown(model)
+    embedder = catalogue.embedder_name(served.collection.model)
+    if model != embedder:
+        raise catalogue.unknown(model, embedder, "embedding model")
     longest = min(settings.CHUNK_TOKENS, served.embedder.max_tokens - 1)
     for number, text in enumerate(texts):
         if len(text) > CHARS_PER_TOKEN * longest:

@@ -322,7 +322,10 @@ def test_what_cannot_be_embedded_is_said(index: None, fields: dict[str, Any], ex
 
 
 def test_vectors_come_from_no_other_model(index: None) -> None:
-    assert refused(send(EMBEDDINGS, {"model": "text-embedding-3-small", "input": "x"}))[3] == "model_not_found"
+    for other in ("text-embedding-3-small", "docs"):
+        _, message, _, code = refused(send(EMBEDDINGS, {"model": other, "input": "x"}))
+        assert code == "model_not_found"
+        assert message.startswith(f"There is no embedding model '{other}' here.") and repr(EMBEDDER) in message
 
 
 # --- Who asks --------------------------------------------------------------------------------------
