@@ -15,6 +15,7 @@ import numpy as np
 
 from ingestion.exceptions import IngestionError
 from ingestion.types import ModelSpec
+from search.retrieval.query_embedder import kept_by, question_tokens
 from search.retrieval.question_model import searched_collection, served_model
 from search.timings import Timings
 
@@ -48,8 +49,13 @@ def nearness(question: str, sentences: Sequence[str]) -> list[float]:
 
 
 def question_vector(question: str) -> npt.NDArray[np.float32]:
-    """Return the dense vector of a question. Raises IngestionError where there is no model."""
-    vector: npt.NDArray[np.float32] = question_vectors([question])[0]
+    """Return the dense vector of a question, the one that it was searched by where that is kept.
+
+    Raises IngestionError where there is no model.
+    """
+    embedder = served_model(searched_collection(), Timings()).embedder
+    kept = kept_by(embedder).get(question_tokens(embedder, [question])[0])
+    vector: npt.NDArray[np.float32] = kept.dense if kept else question_vectors([question])[0]
     return vector
 
 

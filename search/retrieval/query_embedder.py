@@ -12,6 +12,7 @@ Web processes only. Commands embed directly (``retriever``).
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
+
+import numpy as np
+from django.conf import settings
 
 if TYPE_CHECKING:
     from ingestion.embedding.embedder import TokenIds
@@ -46,22 +50,25 @@ class WaitingQuestion:
 
 
 class KeptVectors:
-    """The vectors of one model's last KEPT_QUESTIONS questions, by their tokens."""
+    """The vectors of one model's last KEPT_QUESTIONS questions, by their tokens, for all threads."""
 
     def __init__(self) -> None:
         self._vectors: OrderedDict[bytes, Vectors] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, ids: TokenIds) -> Vectors | None:
         """Return the question's vectors if they are kept, and count it among the last."""
-        if found := self._vectors.get(ids.tobytes()):
-            self._vectors.move_to_end(ids.tobytes())
-        return found
+        with self._lock:
+            if found := self._vectors.get(ids.tobytes()):
+                self._vectors.move_to_end(ids.tobytes())
+            return found
 
     def add(self, ids: TokenIds, vectors: Vectors) -> None:
         """Keep a question's vectors, and forget those asked longest ago."""
-        self._vectors[ids.tobytes()] = vectors
-        if len(self._vectors) > KEPT_QUESTIONS:
-            self._vectors.popitem(last=False)
+        with self._lock:
+            self._vectors[ids.tobytes()] = vectors
+            if len(self._vectors) > KEPT_QUESTIONS:
+                self._vectors.popitem(last=False)
 
 
 class QuestionQueue:
@@ -69,7 +76,6 @@ class QuestionQueue:
 
     def __init__(self) -> None:
         self.waiting: list[WaitingQuestion] = []
-        self.kept: WeakKeyDictionary[QuestionModel, KeptVectors] = WeakKeyDictionary()
         self._coming = 0
         self._changed = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
@@ -86,7 +92,7 @@ class QuestionQueue:
 
     async def embed(self, embedder: QuestionModel, ids: TokenIds) -> Vectors:
         """Wait until the question has been embedded, and return its vectors. Raises what the embedder raised."""
-        kept = self.kept.setdefault(embedder, KeptVectors())
+        kept = kept_by(embedder)
         if known := kept.get(ids):
             return known
         question = WaitingQuestion(embedder, ids)
@@ -149,6 +155,21 @@ def embed_each(embedder: QuestionModel, ids: Sequence[TokenIds]) -> list[Vectors
     except Exception as error:  # handed to the questions, which raise it where it is seen
         failure = error
     return [found.get(n, failure or RuntimeError("The embedder left a question out.")) for n in range(len(ids))]
+
+
+# A model's vectors go with it.
+_kept: WeakKeyDictionary[QuestionModel, KeptVectors] = WeakKeyDictionary()
+
+
+def kept_by(embedder: QuestionModel) -> KeptVectors:
+    """Return the vectors of the questions that this model embedded last."""
+    return _kept.setdefault(embedder, KeptVectors())
+
+
+def question_tokens(embedder: QuestionModel, texts: Sequence[str]) -> list[TokenIds]:
+    """Return the tokens of questions, cut to QUESTION_MAX_TOKENS; the last token ends a text."""
+    most = settings.QUESTION_MAX_TOKENS
+    return [np.append(ids[: most - 1], ids[-1:]) if len(ids) > most else ids for ids in embedder.tokenise(texts)]
 
 
 # A queue belongs to its event loop: a web process has one, each command and test another.

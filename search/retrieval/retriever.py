@@ -17,7 +17,6 @@ from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
@@ -117,11 +116,7 @@ def prepare(question: Question, timings: Timings) -> PreparedQuestion:
     meant = corrected(question.text, counted.frequencies, counted.vocabulary)
     texts = [question.text, *question.parts, *([meant] if meant else [])]
     with timings.stage("embed"):
-        most = settings.QUESTION_MAX_TOKENS
-        ids = [  # the last token ends a text
-            np.append(each[: most - 1], each[-1:]) if len(each) > most else each
-            for each in served.embedder.tokenise(texts)
-        ]
+        ids = query_embedder.question_tokens(served.embedder, texts)
     return PreparedQuestion(served, selection, texts, ids, meant, counted.frequencies)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any, NoReturn
 
 import pytest
 import redis
@@ -91,6 +92,17 @@ def test_a_paraphrase_is_given_it_and_told_so(cache: ModelServer) -> None:
     assert notice.message == f"Answered from an earlier question: “{QUESTION.text}”. Ask again for a new one."
     assert text_of(events) == "Run makemigrations [1]."
     assert len(cache.requests) == 1
+
+
+def test_a_question_is_compared_by_the_vector_that_it_was_searched_by(
+    cache: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def embedded_again(*arguments: Any) -> NoReturn:
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr("search.answering.sentence_vectors.question_vectors", embedded_again)
+    long = replace(QUESTION, text=f"{QUESTION.text} {'I changed it much. ' * 80}")  # cut to QUESTION_MAX_TOKENS
+    assert not remembered(ask()) and remembered(ask(PARAPHRASE)) and not remembered(ask(long))
 
 
 @pytest.mark.parametrize(("text", "verdict"), [("Run makemigrations [1].", "agreed"), ("No idea.", "differed")])
