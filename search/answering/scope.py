@@ -38,8 +38,7 @@ CERTAIN, HARDLY_ANY = 0.8, 0.34
 # index most words are.
 RARE, UNHEARD_OF = 1000, 1 / 3
 LEAST_CHUNKS = 1000
-# The nearest sentences, whose mean decides: one alone is near by chance. So many
-# times the least cosine is plainly near.
+# The nearest sentences, whose mean decides: one alone is near by chance. Twice the least cosine is plainly near.
 NEAREST, PLAINLY = 3, 2
 # The passages that are looked at, and the sentences of each: about 0.05 s with the stand-in on two cores. Twelve decide
 # the same; two passages refuse 10 % of what the index answers.
