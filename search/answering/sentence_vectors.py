@@ -38,13 +38,15 @@ _lock = threading.Lock()
 
 def nearness(question: str, sentences: Sequence[str]) -> list[float]:
     """Return the cosine of each sentence and the question, not below 0; empty where there is no model."""
+    if not sentences:
+        return []
     try:
         served = served_model(searched_collection(), Timings())
-        texts = [question[:SENTENCE_CHARS], *(sentence[:SENTENCE_CHARS] for sentence in sentences[:SENTENCES])]
+        texts = [sentence[:SENTENCE_CHARS] for sentence in sentences[:SENTENCES]]
         vectors = vectors_of(served.collection.spec(), served.embedder, texts)
+        near = np.clip(vectors @ question_vector(question), 0, 1)
     except IngestionError:
         return []
-    near = np.clip(vectors[1:] @ vectors[0], 0, 1)
     return [float(value) for value in near] + [0.0] * (len(sentences) - len(near))
 
 

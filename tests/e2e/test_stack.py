@@ -159,9 +159,8 @@ def test_only_the_cpu_worker_is_kept_to_one_thread_per_child(running: Running) -
     assert running.service("worker", "gpu").environ().get("OMP_NUM_THREADS") == given
 
 
-def test_a_second_stack_on_the_same_data_is_refused_by_the_firsts_pid(running: Running) -> None:
-    ports = environment(Path(running.environment["DATA_DIR"]))
-    message = refused(ports)
+def test_a_second_stack_on_the_same_data_is_refused_by_the_firsts_pid(running: Running, tmp_path: Path) -> None:
+    message = refused({**environment(tmp_path), "DATA_DIR": running.environment["DATA_DIR"]})
     assert "already runs" in message
     assert f"process {running.process.pid}" in message
 
