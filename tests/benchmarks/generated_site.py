@@ -30,6 +30,7 @@ def ingested(site: Site, workers: int, *, stub: bool) -> dict[str, Any]:
     extra = {"CPU_WORKERS": str(workers)}
     if stub:
         extra |= {"DJANGO_SETTINGS_MODULE": "tests.benchmarks.stub_settings", "PYTHONPATH": str(settings.BASE_DIR)}
+        extra |= {"EMBED_MODEL": settings.STAND_IN}  # its tokens are counted; its vectors are never made
     with tempfile.TemporaryDirectory(prefix="site-") as name, processes.own_services(None, **extra) as place:
         folder = write_pages(Path(name), site.pages, words=site.words, seed=1)
         with (
