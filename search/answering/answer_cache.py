@@ -77,10 +77,11 @@ def similar(question: Question, passages: Sequence[Passage]) -> Remembered | Non
     if not settings.ANSWER_CACHE_SECONDS or question.again:
         return None
     try:
+        keys = alike(question, passages[:TOP])
         with redis_client.available() as client:
             with client.pipeline(transaction=False) as pipe:
-                for passage in passages[:TOP]:
-                    pipe.hgetall(alike(question, passage))
+                for near in keys:
+                    pipe.hgetall(near)
                 vectors = {key: vector for found in pipe.execute() for key, vector in found.items()}
             ANSWER_CACHE.add(1, "asked")
         mine = question_vector(question.text) if vectors else None
@@ -117,7 +118,7 @@ def keep(question: Question, passages: Sequence[Passage], events: Sequence[Draft
     """Keep an answer; ``stamped`` is what ``stamp`` said of the passages before it was written."""
     if not settings.ANSWER_CACHE_SECONDS or not stamped:
         return
-    key, near = f"{scope(question)}:{digest(normalised(question.text))}", alike(question, passages[0])
+    key, [near] = f"{scope(question)}:{digest(normalised(question.text))}", alike(question, passages[:1])
     entry = {
         "question": question.text,
         "passages": [asdict(passage) for passage in passages],
@@ -230,10 +231,10 @@ def scope(question: Question) -> str:
     return digest(repr((asked, seen, model, searched)))
 
 
-def alike(question: Question, best: Passage) -> str:
-    """Return the key of the vectors of the questions like this one whose best passage is ``best``."""
-    words = repr((best.document, best.position, signature(question.text)))
-    return f"{PREFIX}:alike:{scope(question)}:{digest(words)}"
+def alike(question: Question, passages: Sequence[Passage]) -> list[str]:
+    """Return, for each passage, the key of the vectors of the questions like this one whose best passage it is."""
+    before, signed = f"{PREFIX}:alike:{scope(question)}", signature(question.text)
+    return [f"{before}:{digest(repr((best.document, best.position, signed)))}" for best in passages]
 
 
 def compare(known: Remembered, passages: Sequence[Passage], events: Sequence[object]) -> None:
