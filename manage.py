@@ -23,10 +23,10 @@ def main() -> None:
     except (OperationalError, ProgrammingError) as error:
         if "--traceback" in sys.argv:
             raise
-        sys.exit(
-            f"The database cannot be used: {str(error).strip()}. If it is new, run `manage.py migrate` "
-            "(`manage.py up` does so by itself); otherwise check DATABASE_URL."
-        )
+        said = str(error).strip().rstrip(".")
+        has_no_tables = isinstance(error, ProgrammingError) or "no such " in said  # of PostgreSQL, of SQLite
+        remedy = "Run `manage.py migrate` (`manage.py up` does so by itself)" if has_no_tables else "Check DATABASE_URL"
+        sys.exit(f"The database cannot be used: {said}. {remedy}.")
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def failures_translated() -> Iterator[None]:
         if is_unavailable(error):
             raise VectorStoreUnavailable(
                 f"Milvus does not answer at {settings.MILVUS_URI} or takes no writes ({_reason_of(error)}). Check "
-                "that it runs and that MILVUS_URI is right; vectors wait in Redis until it is back."
+                "that it runs and that MILVUS_URI and MILVUS_TOKEN are right; vectors wait in Redis until it is back."
             ) from error
         raise PermanentError(f"Milvus refused the request: {error}") from error
 

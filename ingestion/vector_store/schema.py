@@ -7,7 +7,7 @@ own: with the source as partition key Milvus 2.3.5 finds none of a source's upse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
 METRIC = "IP"
+# What every request rests on; collections of earlier versions have them too.
+FIELDS = ("key", "source_id", "document_id", "dense")
 
 
 def create(client: MilvusClient, name: str, dimension: int, channels: Sequence[str], seconds: float) -> None:
@@ -41,6 +43,15 @@ def create(client: MilvusClient, name: str, dimension: int, channels: Sequence[s
         index.add_index(channel, index_type="SPARSE_INVERTED_INDEX", metric_type=METRIC)
     shards = settings.MILVUS_SHARDS
     client.create_collection(name, schema=schema, index_params=index, num_shards=shards, timeout=seconds)
+
+
+def misfit(description: Mapping[str, Any], dimension: int) -> str:
+    """Return in what a collection, as Milvus describes it, is not one that ``create`` makes; empty where it is one."""
+    fields = {field["name"]: field for field in description["fields"]}
+    if missing := [name for name in FIELDS if name not in fields]:
+        return f"it has no field {missing[0]}"
+    length = int(fields["dense"]["params"]["dim"])
+    return f"its vectors have {length} numbers and the model's {dimension}" if length != dimension else ""
 
 
 def load(client: MilvusClient, name: str, seconds: float) -> None:

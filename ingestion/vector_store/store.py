@@ -8,8 +8,9 @@ Reads by key and counts have the consistency level Strong: they see every write 
 it. Searches have the collection's level, Bounded: a row written in the last seconds may be missing, and a deleted one
 may still be found (which is why hits are checked against the rows of the database).
 
-Errors: VectorStoreUnavailable when Milvus does not answer or takes no writes just now, CollectionMissing when it does
-not have the collection; PermanentError with Milvus' own words when it refuses the request.
+Errors: VectorStoreUnavailable when Milvus does not answer, takes no writes just now, or has a collection of this name
+that is not ours; CollectionMissing when it does not have the collection; PermanentError with Milvus' own words when it
+refuses the request.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from functools import partial
 from itertools import pairwise
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from django.conf import settings
 
 from ingestion.exceptions import VectorStoreUnavailable
 from ingestion.types import EmbeddedChunk, Hit, Vectors
@@ -100,6 +103,10 @@ class VectorStore:
         """Return the channels that the collection holds or, while there is none, those that a new one would."""
         return self._call(self._channels)
 
+    def verify(self) -> None:
+        """Raise CollectionMissing, or VectorStoreUnavailable, unless Milvus has the collection and it is ours."""
+        self._call(self._fields)
+
     def exists(self) -> bool:
         """Return whether Milvus has the collection."""
         return bool(self._call(lambda: self.client.has_collection(self.name, timeout=self.seconds)))
@@ -123,6 +130,7 @@ class VectorStore:
 
     def count(self) -> int:
         """Return how many rows there are (Strong; by ``count(*)``, since ``num_entities`` lags behind deletes)."""
+        self.verify()
         return int(self._query("", ["count(*)"])[0]["count(*)"])
 
     def existing(self, keys: Sequence[str]) -> set[str]:
@@ -205,12 +213,25 @@ class VectorStore:
     def _ensure(self) -> None:
         if not self.client.has_collection(self.name, timeout=self.seconds):
             schema.create(self.client, self.name, self.dimension, self._channels(), self.seconds)
+        self._fields()
         schema.load(self.client, self.name, self.seconds)
+
+    def _fields(self) -> set[str]:
+        """Return the names of the collection's fields. Raise VectorStoreUnavailable for a collection that is not ours.
+
+        Milvus Lite acknowledges rows that do not fit a collection, and drops them.
+        """
+        description = self.client.describe_collection(self.name, timeout=self.seconds)
+        if why := schema.misfit(description, self.dimension):
+            raise VectorStoreUnavailable(
+                f"Milvus at {settings.MILVUS_URI} has another collection under the name {self.name}: {why}. Rename or "
+                "drop it there; then its chunks are embedded again. Vectors wait in Redis until then."
+            )
+        return {field["name"] for field in description["fields"]}
 
     def _channels(self) -> tuple[str, ...]:
         if self.client.has_collection(self.name, timeout=self.seconds):
-            description = self.client.describe_collection(self.name, timeout=self.seconds)
-            held = {field["name"] for field in description["fields"]}
+            held = self._fields()
             return tuple(channel for channel in CHANNELS if channel in held)
         try:
             return CHANNELS if knows_sparse(str(self.client.get_server_version(timeout=self.seconds))) else CHANNELS[:1]

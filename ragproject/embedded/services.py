@@ -74,14 +74,18 @@ class Service:
 def backends() -> list[Service]:
     """Return those of Redis and Milvus that are embedded. Raises StackError when one that is not does not answer."""
     found = []
-    for url, schemes, embedded, trouble in (
-        (settings.REDIS_URL, ("unix", "redis"), redis_server, redis_trouble),
-        (settings.MILVUS_URI, ("unix", "http"), milvus_server, milvus_trouble),
+    for setting, schemes, embedded, trouble in (
+        ("REDIS_URL", ("unix", "redis"), redis_server, redis_trouble),
+        ("MILVUS_URI", ("unix", "http"), milvus_server, milvus_trouble),
     ):
+        url = getattr(settings, setting)
         if urlsplit(url).scheme in schemes and is_embedded(url) and not runs_already(url):
             found.append(embedded())
         elif reason := trouble():
-            raise StackError(f"The server at {without_credentials(url)} does not answer: {reason}")
+            raise StackError(
+                f"The server at {without_credentials(url)} does not answer as it should: {reason.rstrip('.')}. Check "
+                f"{setting} and that it runs."
+            )
     return found
 
 

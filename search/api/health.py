@@ -1,4 +1,4 @@
-"""Which of the services behind the site do not answer. In: nothing. Out: their names.
+"""Which of the services behind the site do not answer, or have not what it needs. In: nothing. Out: their names.
 
 Each is asked in a thread of its own and has PROBE_SECONDS. A probe that hangs longer counts as no answer: the caller
 gets its reply in time, whatever the service's client is waiting for.
@@ -17,21 +17,27 @@ from redis.retry import Retry
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.models import Collection
+from ragproject.embedded.preflight import migrations_missing
 from ragproject.embedded.restarts import unstable_processes
 
 PROBE_SECONDS = 1.0
 # A probe that hangs keeps its thread; a service with this many is not asked again until one is free.
 THREADS_PER_SERVICE = 2
+MIGRATIONS = "migrations"
+# Known for good once it is true: looking reads every migration.
+_tables_are_current = False
 
 
 def missing_services() -> list[str]:
     """Return the names of the services that do not answer, in a fixed order, without addresses and error texts.
 
-    Processes of the embedded stack that end again and again are among them.
+    Processes of the embedded stack that end again and again are among them, and MIGRATIONS where tables are missing.
     """
     probes: dict[str, Future[bool]] = {name: _threads[name].submit(finished, probe) for name, probe in PROBES.items()}
     wait(probes.values(), PROBE_SECONDS)
     silent = [name for name, probe in probes.items() if not (probe.done() and probe.result())]
+    if "database" in silent and MIGRATIONS in silent:
+        silent.remove(MIGRATIONS)
     return silent + [each.name for each in unstable_processes(settings.DATA_DIR) if each.name not in silent]
 
 
@@ -51,6 +57,16 @@ def database_answers() -> bool:
             return bool(cursor.fetchone())
     except DatabaseError:
         return False
+
+
+def tables_are_current() -> bool:
+    """Return whether the database has this version's tables, which stay once they are there."""
+    global _tables_are_current
+    try:
+        _tables_are_current = _tables_are_current or not migrations_missing()
+    except DatabaseError:
+        return False
+    return _tables_are_current
 
 
 def redis_answers() -> bool:
@@ -81,7 +97,9 @@ def milvus_answers() -> bool:
         if collection is None:
             open_store(settings.MILVUS_COLLECTION, settings.EMBED_DIMENSION, PROBE_SECONDS).exists()
         else:
-            open_store(collection.name, collection.dimension, PROBE_SECONDS).existing(["readiness"])
+            store = open_store(collection.name, collection.dimension, PROBE_SECONDS)
+            store.verify()
+            store.existing(["readiness"])
     except (VectorStoreUnavailable, PermanentError):
         return False
     return True
@@ -91,5 +109,6 @@ PROBES: dict[str, Callable[[], bool]] = {
     "database": database_answers,
     "redis": redis_answers,
     "milvus": milvus_answers,
+    MIGRATIONS: tables_are_current,
 }
 _threads = {name: ThreadPoolExecutor(THREADS_PER_SERVICE, f"probe-{name}") for name in PROBES}

@@ -139,7 +139,9 @@ def test_a_server_that_runs_already_is_used(settings: Any, somebodys_redis: str)
     settings.REDIS_URL = somebodys_redis
     assert [service.name for service in services.backends()] == ["milvus"]
     settings.REDIS_URL = somebodys_redis.replace("right", "wrong")
-    with pytest.raises(StackError, match=r"\*\*\*@127\.0\.0\.1:\d+/0 does not answer: invalid username"):
+    with pytest.raises(
+        StackError, match=r"\*\*\*@127\.0\.0\.1:\d+/0 does not answer as it should: invalid username.* REDIS_URL"
+    ):
         services.backends()
     (port,) = free_ports(1)
     settings.REDIS_URL = f"redis://127.0.0.1:{port}/0"

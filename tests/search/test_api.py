@@ -298,6 +298,17 @@ def test_a_collection_that_milvus_lost_is_not_ready(index: None, redis_server: s
 
 
 @ASKED_IN_THREADS
+def test_tables_of_an_older_version_are_not_ready(
+    index: None, redis_server: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.api.health._tables_are_current", False)
+    monkeypatch.setattr("search.api.health.migrations_missing", lambda: 2)
+    response = client.get("/readyz").json()
+    assert response["missing"] == ["migrations"]
+    assert "run `manage.py migrate`" in response["error"]
+
+
+@ASKED_IN_THREADS
 def test_a_database_that_fails_is_not_ready(
     index: None, redis_server: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

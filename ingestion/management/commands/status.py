@@ -98,7 +98,7 @@ def lines(now: Status) -> Iterator[str]:
         yield f"line {name:6} {listed(known(getattr(now.depths, name)))}"
     yield f"queues     {listed(known(now.queues))}"
     yield f"buffer     {listed(known(now.buffer))}"
-    yield f"index      {listed(known(now.index) if now.index else NO_INDEX)}"
+    yield f"index      {listed(known(now.index)) if now.index else 'nothing has been indexed yet'}"
     for name, worker in now.embedders.items() if not isinstance(now.embedders, Unavailable) else ():
         memory = f", at most {worker.peak_bytes / 2**30:.1f} GiB of the device" if worker.peak_bytes else ""
         model = "no model yet" if worker.model is None else worker.model

@@ -8,7 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.color import supports_color
 
-from ragproject.embedded import stack
+from ingestion.management.diagnosis import answer_of_milvus
+from ragproject.embedded import services, stack
 from ragproject.embedded.preflight import StackError
 
 
@@ -28,8 +29,17 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["cpu_workers"] < 1:
             raise CommandError("--cpu-workers must be 1 or more.")
+        require_access()
         colour = supports_color() and not options["no_color"]
         try:
             stack.run(cpu_workers=options["cpu_workers"], with_web=not options["no_web"], colour=colour)
         except StackError as error:
             raise CommandError(str(error)) from error
+
+
+def require_access() -> None:
+    """Raise CommandError where Milvus does not take our password: it speaks to everybody, and so looks well."""
+    if settings.MILVUS_TOKEN and not services.milvus_trouble():
+        found = answer_of_milvus()
+        if found.state != "ok":
+            raise CommandError(f"{found.says} {found.remedy}")

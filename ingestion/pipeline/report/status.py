@@ -265,9 +265,11 @@ def index_figures() -> IndexFigures | None:
     A Milvus that is known not to answer is not asked.
     """
     row = Collection.objects.searched()
-    if row is None:
-        return None
-    store = open_store(row.name, row.dimension, settings.SERVICE_TIMEOUT_SECONDS)
+    name, dimension = (row.name, row.dimension) if row else (settings.MILVUS_COLLECTION, settings.EMBED_DIMENSION)
+    store = open_store(name, dimension, settings.SERVICE_TIMEOUT_SECONDS)
     with circuit_breaker.interactive():
+        if row is None:
+            store.exists()  # whether Milvus lets us in is told before anything was indexed
+            return None
         search = "hybrid" if len(store.channels) > 1 else "dense-only"
         return IndexFigures(row.name, row.model, store.count(), search)

@@ -214,6 +214,7 @@ def test_readiness_does_not_wait_for_a_database_that_hangs(client: Client, monke
     monkeypatch.setitem(health.PROBES, "database", released.wait)
     monkeypatch.setitem(health.PROBES, "redis", lambda: True)
     monkeypatch.setitem(health.PROBES, "milvus", lambda: True)
+    monkeypatch.setitem(health.PROBES, health.MIGRATIONS, lambda: True)
     try:
         assert client.get("/readyz").json()["missing"] == ["database"]
     finally:

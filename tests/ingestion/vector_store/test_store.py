@@ -90,6 +90,24 @@ def test_vectors_come_back_as_they_went_in(store: VectorStore) -> None:
     assert found[keys(2)[0]].weights.tolist() == [0.5, 1.0]
 
 
+@pytest.mark.parametrize(("other", "why"), [(8, "it has no field key"), (None, "have 16 numbers and the model's 8")])
+def test_another_collection_of_its_name_takes_and_gives_nothing(
+    store: VectorStore, clean_milvus: MilvusClient, other: int | None, why: str
+) -> None:
+    store.upsert([embedded(1)])
+    clean_milvus.drop_collection(store.name)
+    if other:
+        clean_milvus.create_collection(store.name, dimension=other)
+    else:
+        VectorStore(store.name, 2 * DIMENSION).ensure()
+    for request in (store.ensure, store.verify, store.count, lambda: VectorStore(store.name, DIMENSION).channels):
+        with pytest.raises(VectorStoreUnavailable, match=rf"another collection under the name {store.name}: .*{why}"):
+            request()
+    clean_milvus.drop_collection(store.name)
+    store.ensure()
+    assert store.count() == 0
+
+
 def test_any_number_of_keys_is_asked_for_in_bounded_queries(
     store: VectorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
