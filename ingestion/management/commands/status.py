@@ -123,8 +123,8 @@ def lines(now: Status) -> Iterator[str]:
 
 
 def listed(figures: Mapping[str, object]) -> str:
-    """Return figures as "3 indexed, 1 failed"."""
-    return ", ".join(f"{value} {name}" for name, value in figures.items()) or "none"
+    """Return figures as "3 indexed, 1 failed", and an error as it is."""
+    return ", ".join(f"{value}" if name == "error" else f"{value} {name}" for name, value in figures.items()) or "none"
 
 
 def waits_because(source: SourceStatus, tokens_waiting: int) -> str:

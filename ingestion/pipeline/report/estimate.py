@@ -1,13 +1,14 @@
 """What ingesting a source would bring and cost, without storing anything: `manage.py estimate`.
 
-The source is listed as a run would list it; of a website that has no complete list, as many pages as the sample holds
-are followed. Pages spread evenly over the list are fetched, extracted and cut into chunks; the rest is proportion.
+The source is listed as a run would list it; of a website that has no complete list, links of as many pages as the
+sample holds are followed. Pages spread evenly over what is known are fetched, extracted and cut into chunks; the rest
+is proportion.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from statistics import mean, stdev
@@ -25,9 +26,10 @@ from ingestion.words.weights import chunk_weights
 
 # Sizes of pages differ by more than their mean: with 200 of Django's 656 the standard error is 6 %. Pages of a site are
 # fetched at its pace, a second each.
-SAMPLED_FILES, SAMPLED_WEB_PAGES = 200, 25
+SAMPLED_FILES, SAMPLED_WEB_PAGES = 200, 50
 SAMPLE_CHARS = 1200
 EXAMPLES = 3
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 # Before anything was embedded here: the rate of the stand-in model on two CPU cores; a GPU is far faster.
 ASSUMED_TOKENS_PER_SECOND = 4000.0
 # Tokens a second of BGE-M3: half of what the devices' float16 arithmetic allows for texts of 256 tokens (its network
@@ -70,7 +72,7 @@ class Estimate:
     tokens: int
     described: int  # sentences of context that CONTEXT_MODEL is asked for
     described_tokens: int  # which it reads for them, at most
-    standard_error: float  # of chunks and tokens, as a share, where the listing is complete; 0: none
+    standard_error: float  # of chunks and tokens, as a share, given the number of pages; 0: none
     tokens_per_second: float
     rate_from: str  # where that is known from
     embed_seconds: float
@@ -140,7 +142,7 @@ def estimate(spec: SourceSpec, *, sample: int = 0, rate: float = 0.0) -> Estimat
         tokens=round(tokens),
         described=described,
         described_tokens=described and round(tokens) + described * TOKENS_AROUND,
-        standard_error=standard_error([page.tokens() for page in samples], pages) if listing.complete else 0.0,
+        standard_error=standard_error([page.tokens() for page in samples], pages),
         tokens_per_second=round(speed),
         rate_from=rate_from,
         embed_seconds=embedding,
@@ -179,17 +181,27 @@ def spread(urls: Sequence[str], wanted: int) -> Sequence[str]:
     return [urls[n * len(urls) // wanted] for n in range(wanted)] if wanted < len(urls) else urls
 
 
+def unread(urls: Sequence[str], seen: Collection[str]) -> str:
+    """Return the address to read next, "" after the last one.
+
+    Steps of the golden ratio spread them evenly, however many become known on the way: the pages that a start page
+    links to first are longer than the others.
+    """
+    start = int(len(seen) * GOLDEN_RATIO % 1 * len(urls))
+    return next((url for url in (*urls[start:], *urls[:start]) if url not in seen), "")
+
+
 def _sampled(
     spec: SourceSpec, known: dict[str, None], listing: Listing, failures: list[str], wanted: int
 ) -> Iterator[SampledPage]:
-    """Yield pages read one after the other: spread over a complete listing, otherwise as links lead to them.
+    """Yield pages read one after the other: spread over a complete listing, otherwise over what links lead to so far.
 
     Adds to ``known`` what links lead to, unless the listing is complete, and to ``failures`` why a page could not be
     read.
     """
-    chosen = spread(list(known), wanted) if listing.complete else known
+    complete = spread(list(known), wanted) if listing.complete else ()
     seen: set[str] = set()
-    while url := next((each for each in chosen if each not in seen), ""):
+    while url := unread(complete or list(known)[: spec.max_pages or None], seen):
         seen.add(url)
         try:
             extracted = fetch_and_extract(spec, url)

@@ -100,3 +100,15 @@ def test_a_page_that_cannot_be_read_counts_as_a_page_without_chunks(folder: Path
     found = figures(folder)
     assert (found["pages"], found["chunks"]) == (101, whole["chunks"])
     assert any("broken.txt" in note for note in found["notes"])
+
+
+def test_a_sample_is_spread_over_what_is_known_while_more_becomes_known() -> None:
+    known, seen = [str(number) for number in range(100)], set[str]()
+    for _ in range(10):
+        seen.add(estimating.unread(known, seen))
+    assert {int(url) // 20 for url in seen} == set(range(5))
+    known += [str(number) for number in range(100, 200)]
+    for _ in range(10):
+        seen.add(estimating.unread(known, seen))
+    assert {int(url) // 20 for url in seen} >= set(range(5, 10))
+    assert estimating.unread(known, set(known)) == ""

@@ -136,7 +136,7 @@ def test_the_embedders_pace_gives_the_time_that_the_waiting_tokens_take() -> Non
     assert (now["tokens_per_second"], now["eta_seconds"]) == (100.0, 5)
 
 
-def test_the_keys_of_its_json_stay() -> None:
+def test_the_keys_of_its_json_stay(milvus_server: str) -> None:
     make_document(make_source())
     now = shown()
     assert list(now) == [
