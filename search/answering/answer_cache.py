@@ -19,8 +19,9 @@ import json
 import logging
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from django.db.models import Max
 from ingestion.coordination import redis_client
 from ingestion.coordination.measurements import ANSWER_CACHE, ANSWER_COSINE
 from ingestion.exceptions import BufferUnavailable, IngestionError
-from ingestion.models import Chunk, Collection, Document, Run
+from ingestion.models import Chunk, Collection, Run
 from search.answering.citations import Token
 from search.answering.draft import DraftEvent
 from search.answering.prompt import PROMPT_VERSION
@@ -97,8 +98,7 @@ def similar(question: Question, passages: Sequence[Passage]) -> Remembered | Non
     for cosine, key in nearest:
         if cosine < settings.ANSWER_CACHE_COSINE:
             return None
-        found = held(key)
-        if found and may_share(question, passages, found):
+        if found := held(key, partial(may_share, question, passages)):
             ANSWER_CACHE.add(1, "similar")
             return found
     return None
@@ -161,23 +161,29 @@ def worth_keeping(events: Sequence[DraftEvent]) -> list[Kept]:
     return kept
 
 
-def held(key: str) -> Remembered | None:
-    """Return the entry under ``key`` if it still holds; one that does not is deleted."""
+def held(key: str, serves: Callable[[Remembered], bool] = lambda found: True) -> Remembered | None:
+    """Return the entry under ``key`` if it ``serves`` and still holds; one that does not hold is deleted."""
     try:
         with redis_client.available() as client:
             body = client.get(f"{PREFIX}:entry:{key}")
             if body is None:
                 return None
             entry = unpacked(body)
-            passages = tuple(map(Passage.restored, entry["passages"]))
-            if stamp(passages) != entry["stamp"]:
+            found = Remembered(
+                entry["question"],
+                tuple(map(Passage.restored, entry["passages"])),
+                tuple(KINDS[kind](**fields) for kind, fields in entry["events"]),
+            )
+            if not serves(found):  # told without the rows
+                return None
+            if stamp(found.passages) != entry["stamp"]:
                 ANSWER_CACHE.add(1, "died")
                 forget(key)
                 return None
             client.zadd(USED, {key: time.time()}, xx=True)
     except BufferUnavailable:
         return None
-    return Remembered(entry["question"], passages, tuple(KINDS[kind](**fields) for kind, fields in entry["events"]))
+    return found
 
 
 def forget(key: str) -> None:
@@ -203,21 +209,20 @@ def forget_ended(client: Any, near: str) -> None:
 def stamp(passages: Sequence[Passage]) -> str:
     """Return what changes with any of the passages, their pages or their sources; empty where one is gone already."""
     documents = {passage.document for passage in passages}
-    texts = {
-        (document, position): text
-        for document, position, text in Chunk.objects.live()
+    page = ("url", "title", "text_hash", "source_id", "source__name")
+    rows = list(
+        Chunk.objects.live()
         .filter(document__in=documents, position__in={passage.position for passage in passages})
-        .values_list("document_id", "position", "text")
-    }
+        .filter(document__source__deleting=False)
+        .values_list("document_id", "position", "text", *(f"document__{name}" for name in page))
+    )
+    texts = {(document, position): text for document, position, text, *_ in rows}
     if any(texts.get((each.document, each.position)) != (each.excerpt or each.text) for each in passages):
         return ""
-    pages = Document.objects.filter(id__in=documents, source__deleting=False).order_by("id")
-    rows = list(pages.values_list("id", "url", "title", "text_hash", "source_id", "source__name"))
-    if len(rows) < len(documents):
-        return ""
-    runs = Run.objects.filter(source_id__in={row[4] for row in rows}).order_by()
+    pages = {document: rest for document, _, _, *rest in rows}
+    runs = Run.objects.filter(source_id__in={source for *_, source, _ in pages.values()}).order_by()
     latest = sorted(runs.values_list("source_id").annotate(Max("id")))
-    return digest(repr((rows, latest)))
+    return digest(repr((sorted(pages.items()), latest)))
 
 
 def scope(question: Question) -> str:
