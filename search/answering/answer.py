@@ -276,7 +276,7 @@ async def extracted(
 
 
 def quoted(extract: Extract, passage: Passage) -> Iterator[str]:
-    """Yield the lines of an extract as a quotation of Markdown, the heading first."""
+    """Yield the lines of an extract as a quotation of Markdown, the heading first; its citation may follow."""
     sections = passage.section.split(" › ") if passage.section else [passage.title]
     if extract.heading and extract.heading not in sections:
         sections.append(extract.heading)
@@ -284,4 +284,5 @@ def quoted(extract: Extract, passage: Passage) -> Iterator[str]:
     *lines, last = printable(extract.text).split("\n")
     for line in lines:
         yield f"> {line}\n"
-    yield f"> {last} "
+    # Behind a fence or a row of a table a citation would be part of them.
+    yield f"> {last}\n>\n> " if last.startswith(("```", "|")) else f"> {last} "

@@ -36,7 +36,7 @@ def test_results_come_while_typing_and_open_by_keyboard(sites: Sites, page: Page
     assert box(page).input_value() == "cache in rediss"
     press("Control+k")
     page.keyboard.type("migrations")
-    page.locator("#results .hits:first-child[aria-label=Migrations]").wait_for()
+    page.locator("#results .hits:first-child[aria-label^=Migrations]").wait_for()
     press("Enter")
     page.wait_for_url("**/documents/911/#p*")
     assert page.locator(".chunk:target").count() == 1

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from search import passage_text
+from search.answering.answer import quoted
 from search.answering.citations import CitationReader, Token
-from search.answering.extractive import best_extracts
+from search.answering.extractive import Extract, best_extracts
 from search.code_marks import as_code, open_run, unpadded
 from search.passage_text import preview, units
 
@@ -160,3 +164,15 @@ def test_a_model_may_write_backticks_within_code() -> None:
     tokens = [t for piece in pieces for t in reader.feed(piece)] + list(reader.finish())
     assert [t for t in tokens if t.citation] == [Token("[2]", 2)]
     assert "".join(t.text for t in tokens) == "See ``a`b [1]`` and `c` [2]."
+
+
+@pytest.mark.parametrize(
+    "text", ["Run this:\n```\n$ migrate\n```", "| a | b |\n| --- | --- |\n| 1 | 2 |", "Run `migrate`."]
+)
+def test_the_citation_of_a_quotation_stands_outside_of_code_and_tables(text: str) -> None:
+    passage: Any = SimpleNamespace(section="", title="Migrations")
+    tokens = MarkdownIt().enable("table").parse("".join(quoted(Extract(text, 1), passage)) + "[1]")
+    *others, last = [token.content for token in tokens if token.type in ("inline", "fence")]
+    assert last in ("[1]", "Run `migrate`. [1]")
+    assert not any("[1]" in content or "```" in content for content in others)
+    assert tokens[-1].type == "blockquote_close"
