@@ -448,7 +448,7 @@ def test_vectors_made_for_another_collection_are_not_written_and_made_anew(docum
 
 
 def test_vectors_of_another_length_than_the_collections_are_buried_and_made_anew(document: Document) -> None:
-    written_store()
+    written_store().drop()
     Collection.objects.update(dimension=1024)
     chunk = buffered(document, range(1))[0]
     drain()
