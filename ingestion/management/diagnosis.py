@@ -28,7 +28,7 @@ from ingestion.fetching.fetcher import fetch
 from ingestion.models import Collection
 from ingestion.models.times import CLOCK_SECONDS
 from ingestion.pipeline.report.alerts import LEAST_FREE_BYTES, alerts
-from ingestion.vector_store.store import VectorStore
+from ingestion.vector_store.store import require_answer
 from ragproject.embedded import services
 from ragproject.embedded.data_folder import require_access
 from ragproject.embedded.model_folder import lacking
@@ -214,7 +214,7 @@ def milvus() -> Iterator[Finding]:
 def answer_of_milvus() -> Finding:
     """Return whether a Milvus that speaks also does what we ask: one with passwords speaks to everybody."""
     try:
-        VectorStore(settings.MILVUS_COLLECTION, settings.EMBED_DIMENSION, settings.SERVICE_TIMEOUT_SECONDS).exists()
+        require_answer(settings.SERVICE_TIMEOUT_SECONDS)
     except IngestionError as error:
         remedy = "The server speaks, so check MILVUS_TOKEN (user:password) first, then Milvus' log."
         return Finding("milvus", "fail", said(error)[0], remedy)

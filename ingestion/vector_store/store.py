@@ -46,7 +46,7 @@ from ingestion.vector_store.rows import CHANNELS, parts_by_bytes, row_of, vector
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
-__all__ = ["Entry", "VectorStore", "connect", "import_without_pandas", "open_store"]
+__all__ = ["Entry", "VectorStore", "connect", "import_without_pandas", "open_store", "require_answer"]
 
 T = TypeVar("T")
 # A dense vector, or a sparse one as number to weight; and those of a question by their channels.
@@ -337,6 +337,11 @@ def first_bounds(rows: int) -> list[str]:
     while rows > 16**digits * WINDOW_ROWS // 2:
         digits += 1
     return ["", *(f"{number:0{digits}x}" for number in range(1, 16**digits))]
+
+
+def require_answer(seconds: float) -> None:
+    """Raise VectorStoreUnavailable where Milvus does not answer or does not let us in, with or without a collection."""
+    open_store(settings.MILVUS_COLLECTION, settings.EMBED_DIMENSION, seconds).exists()
 
 
 @functools.cache

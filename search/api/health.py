@@ -87,7 +87,7 @@ def redis_answers() -> bool:
 
 def milvus_answers() -> bool:
     """Return whether Milvus queries the collection that is searched; before there is one, any answer will do."""
-    from ingestion.vector_store.store import open_store
+    from ingestion.vector_store.store import open_store, require_answer
 
     try:
         collection = Collection.objects.searched()
@@ -95,7 +95,7 @@ def milvus_answers() -> bool:
         collection = None
     try:
         if collection is None:
-            open_store(settings.MILVUS_COLLECTION, settings.EMBED_DIMENSION, PROBE_SECONDS).exists()
+            require_answer(PROBE_SECONDS)
         else:
             store = open_store(collection.name, collection.dimension, PROBE_SECONDS)
             store.verify()

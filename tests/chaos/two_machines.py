@@ -28,6 +28,7 @@ import psycopg
 from django.conf import settings
 
 from ragproject.embedded.parent_watch import bound_to_parent
+from tests.benchmarks.generated import write_pages
 from tests.support import databases
 
 if TYPE_CHECKING:
@@ -126,13 +127,6 @@ def database() -> str:
     return f"postgres://tests@{HUB}/machines"
 
 
-def write_pages(folder: Path, count: int) -> Path:
-    from tests.benchmarks.generated import write_pages as generated
-
-    folder.mkdir()
-    return generated(folder, count, words=600, seed=7)
-
-
 class Trial:
     """The services in ``place``, the machines, and what is seen of them."""
 
@@ -229,7 +223,7 @@ def say(words: str) -> None:
 
 
 def observed(trial: Trial, options: argparse.Namespace) -> dict[str, Any]:
-    run = trial.ingest(write_pages(trial.place / "pages", options.pages))
+    run = trial.ingest(write_pages(trial.place / "pages", options.pages, words=600, seed=7))
     second = trial.machines[1]
     by_machine = "SELECT split_part(split_part(owner, '/', 1), '@', 1), count(*) FROM embedded GROUP BY 1 ORDER BY 1"
     while len(trial.counted(by_machine)) < 2:

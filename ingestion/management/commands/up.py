@@ -42,4 +42,4 @@ def require_access() -> None:
     if settings.MILVUS_TOKEN and not services.milvus_trouble():
         found = answer_of_milvus()
         if found.state != "ok":
-            raise CommandError(f"{found.says} {found.remedy}")
+            raise CommandError(f"{found.says}. {found.remedy}")

@@ -25,7 +25,7 @@ from ingestion.pipeline.report.alerts import alerts
 from ingestion.pipeline.state.collections import BuildProgress, LastAudit, build_progress, last_audit
 from ingestion.pipeline.state.runs import embedding_rate
 from ingestion.pipeline.state.transitions import TO_EMBED
-from ingestion.vector_store.store import open_store
+from ingestion.vector_store.store import open_store, require_answer
 
 SAMPLED_CHUNKS = 1000
 
@@ -265,11 +265,10 @@ def index_figures() -> IndexFigures | None:
     A Milvus that is known not to answer is not asked.
     """
     row = Collection.objects.searched()
-    name, dimension = (row.name, row.dimension) if row else (settings.MILVUS_COLLECTION, settings.EMBED_DIMENSION)
-    store = open_store(name, dimension, settings.SERVICE_TIMEOUT_SECONDS)
     with circuit_breaker.interactive():
         if row is None:
-            store.exists()  # whether Milvus lets us in is told before anything was indexed
+            require_answer(settings.SERVICE_TIMEOUT_SECONDS)  # told before anything is indexed
             return None
+        store = open_store(row.name, row.dimension, settings.SERVICE_TIMEOUT_SECONDS)
         search = "hybrid" if len(store.channels) > 1 else "dense-only"
         return IndexFigures(row.name, row.model, store.count(), search)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ def test_status_without_services_names_them_and_still_answers(tmp_path: Path) ->
     assert run(tmp_path, "migrate").returncode == 0
     done = run(tmp_path, "status")
     assert done.returncode == 0
+    assert not re.search(r" error(,|$)", done.stdout, re.MULTILINE)
     assert "Redis does not answer" in done.stdout
     assert "documents  none" in done.stdout
 

@@ -139,6 +139,12 @@ def test_a_milvus_that_refuses_the_password_fails() -> None:
     assert failed["state"] == "fail" and "MILVUS_TOKEN" in failed["remedy"]
 
 
+@pytest.mark.usefixtures("locked_milvus")
+def test_a_stack_does_not_start_beside_a_milvus_that_refuses_the_password() -> None:
+    with pytest.raises(CommandError, match=r"Milvus does not answer .* check MILVUS_TOKEN"):
+        call_command("up")
+
+
 def test_a_data_folder_that_is_not_there_yet_is_no_failure(tmp_path: Path, settings: Settings) -> None:
     settings.DATA_DIR = tmp_path / "new" / "folder"
     found = [*diagnosis.permissions(), *diagnosis.disk()]
