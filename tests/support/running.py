@@ -40,13 +40,17 @@ class Running:
         return [me, *me.children(recursive=True)]
 
     def service(self, *words: str) -> psutil.Process:
-        """The process directly under the supervisor whose command line has all the words."""
-        for child in psutil.Process(self.process.pid).children():
-            if set(words) <= set(command_words(child)):
-                return child
-        raise AssertionError(f"no process with {words}:\n{self.output()}")
+        """The process directly under the supervisor whose command line has all the words.
 
-    def until(self, reached: Callable[[], T]) -> T:
+        Waits for it: from its start to its exec, a process has no command line that could be read.
+        """
+        return self.until(lambda: self._service(set(words)))
+
+    def _service(self, words: set[str]) -> psutil.Process | None:
+        children = psutil.Process(self.process.pid).children()
+        return next((child for child in children if words <= set(command_words(child))), None)
+
+    def until(self, reached: Callable[[], T | None]) -> T:
         """Wait until it returns something that counts as true, and return that."""
         deadline = time.monotonic() + START_SECONDS
         while not (found := reached()):
