@@ -12,6 +12,7 @@ bounded by tokens (``batching``), and on CUDA batches follow one another without
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 import time
 import traceback
@@ -38,14 +39,12 @@ if TYPE_CHECKING:
     from ingestion.embedding.cpu_threads import BatchExecutor
     from ingestion.embedding.packed_encoder import Encoder, Network, Stream, Transfer
 
+logger = logging.getLogger(__name__)
+
 TokenIds = IndexArray
 
 # int8: attention is padded, hence few texts at once (8 700 tokens/s at 512, 7 400 at 1 024, 5 600 at 4 096).
 BATCH_TOKENS = {"cpu": 1024, "int8": 512, "cuda": 16_384, "mps": 4096}
-# Texts that have no more tokens together, like a few questions, are one batch: eight questions in two batches, a core
-# each, took 1.4 times as long, two questions 2.4 times; from 1 024 tokens on there is no difference. In 8 bits, where a
-# batch has one core, eight took 1.3-1.7 times as long.
-UNDIVIDED_TOKENS = {"cpu": 512, "int8": 128}
 # Batches started, on the device or in each of a CPU's threads, before the first one's result is awaited: one computes,
 # one waits behind it while the results of the one before are read here.
 IN_FLIGHT = {"cpu": 2, "cuda": 3, "mps": 1}
@@ -91,13 +90,11 @@ class Embedder:
         batch_tokens: int,
         in_flight: int,
         executor: BatchExecutor,
-        undivided_tokens: int = 0,
     ) -> None:
         self.device = device
         self.batch_tokens = batch_tokens
         self.in_flight = in_flight * executor.parallel
         self.executor = executor
-        self.undivided_tokens = undivided_tokens
         self.network = network
         self.tokenizer = tokenizer
         self.dimension = int(network.config.hidden_size)
@@ -135,9 +132,7 @@ class Embedder:
         """
         refused: list[ChunkTooLarge] = []
         running: deque[RunningBatch] = deque()
-        lengths = [len(i) for i in ids]
-        parallel = self.executor.parallel if sum(lengths) > self.undivided_tokens else 1
-        batches = list(batches_by_tokens(lengths, self.batch_tokens, parallel))
+        batches = list(batches_by_tokens([len(i) for i in ids], self.batch_tokens, self.executor.parallel))
         start = self.executor.start if len(batches) > 1 else self.executor.start_alone
         try:
             with nullcontext() if urgent else self._caller_lock:
@@ -264,9 +259,10 @@ def configured_model() -> ModelSpec:
 
 
 @functools.cache
-def load_model(device: str = "auto", model: ModelSpec | None = None) -> Embedder:
+def load_model(device: str = "auto", model: ModelSpec | None = None, *, questions: bool = False) -> Embedder:
     """Return a model, by default the configured one, on ``device`` ("auto", "cpu", "cuda:0", "mps").
 
+    ``questions``: it is for few texts at a time, each of which is waited for.
     It is loaded once per process. Raises ModelError when it is missing, damaged or of another dimension than it should
     have, and when the device cannot be had or does not do ``EMBED_DTYPE``.
     """
@@ -274,10 +270,12 @@ def load_model(device: str = "auto", model: ModelSpec | None = None) -> Embedder
     dtype = resolve_dtype(resolved, wanted_dtype(device))
     # A web process that embeds questions elsewhere must not compile for minutes.
     compiled = settings.EMBED_COMPILE and device == settings.EMBED_DEVICE
-    return read_model(resolved, model or configured_model(), dtype, compiled=compiled)
+    return read_model(resolved, model or configured_model(), dtype, compiled=compiled, questions=questions)
 
 
-def read_model(device: str, spec: ModelSpec, dtype: str, *, compiled: bool = False) -> Embedder:
+def read_model(
+    device: str, spec: ModelSpec, dtype: str, *, compiled: bool = False, questions: bool = False
+) -> Embedder:
     """Load a model on exactly this device and in this precision, not shared with other callers. Raises ModelError."""
     import torch
 
@@ -287,18 +285,13 @@ def read_model(device: str, spec: ModelSpec, dtype: str, *, compiled: bool = Fal
 
     model, tokenizer = model_loader.read(spec, device, dtype)
     kind = device.partition(":")[0]
-    if kind == "cuda":
-        torch.backends.cuda.matmul.allow_fp16_accumulation = settings.EMBED_FP16_ACCUMULATION
-    elif kind == "cpu":
-        keep_freed_memory()
-    executor = BatchExecutor(torch.get_num_threads() if kind == "cpu" else 1)
     encoder: Encoder
-    if dtype == "int8":
-        from ingestion.embedding.int8_encoder import Int8Layers
-
-        encoder = Int8Layers(model.model, executor.parallel)
+    if kind == "cpu":
+        keep_freed_memory()
+        encoder, executor = on_cpu(model.model, dtype, questions=questions)
     else:
-        encoder = Layers(model.model, compiled=compiled)
+        torch.backends.cuda.matmul.allow_fp16_accumulation = settings.EMBED_FP16_ACCUMULATION
+        encoder, executor = Layers(model.model, compiled=compiled), BatchExecutor(1)
     embedder = Embedder(
         Network(encoder, model.sparse_linear, model.colbert_linear, spec.pooling),
         tokenizer,
@@ -306,10 +299,31 @@ def read_model(device: str, spec: ModelSpec, dtype: str, *, compiled: bool = Fal
         settings.EMBED_BATCH_TOKENS or BATCH_TOKENS["int8" if dtype == "int8" else kind],
         IN_FLIGHT[kind],
         executor,
-        UNDIVIDED_TOKENS.get("int8" if dtype == "int8" else kind, 0),
     )
     model_loader.require_dimension(spec, embedder.dimension)
     return embedder
+
+
+def on_cpu(module: Any, dtype: str, *, questions: bool) -> tuple[Encoder, BatchExecutor]:
+    """Return FlagEmbedding's layers for all cores, and what runs batches on them.
+
+    Layers in float32 that cannot be converted run in PyTorch. Raises ModelError.
+    """
+    import torch
+
+    from ingestion.embedding.cpu_encoder import CpuLayers, question_threads
+    from ingestion.embedding.cpu_threads import BatchExecutor
+    from ingestion.embedding.packed_encoder import Layers
+
+    cores = torch.get_num_threads()
+    threads = question_threads(module, dtype, cores) if questions else 1
+    try:
+        return CpuLayers(module, dtype, parallel=cores // threads, threads=threads), BatchExecutor(cores // threads)
+    except ModelError as error:
+        if dtype != "float32":
+            raise
+        logger.warning("%s Until the next start PyTorch runs them, which is slower.", error)
+        return Layers(module), BatchExecutor(cores)
 
 
 def resolve_device(device: str) -> str:

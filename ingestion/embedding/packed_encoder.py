@@ -1,10 +1,10 @@
 """One stream of tokens → dense vectors and a weight per token, packed into one tensor.
 
-The layers and their weights are those that FlagEmbedding loads. They run over all texts of a batch as one row without
-padding or mask: 160 of Django's chunks with the stand-in, in processor time of one core, 3 030 tokens/s, of
-which 85 % is matrix products at the rate of bare ones; FlagEmbedding's ``encode`` 2 650 (batch 4), 2 600 (8), 2 370
-(16) and called once a page 770; sentence-transformers 2 490. Batches of 512-4 096 tokens differ little, and one matrix
-for query, key and value gains nothing.
+``Layers`` are those that FlagEmbedding loads, run by PyTorch over all texts of a batch as one row without padding or
+mask; CPUs have an encoder of their own (``cpu_encoder``). 160 of Django's chunks with the stand-in, in processor time
+of one core, 3 030 tokens/s, of which 85 % is matrix products at the rate of bare ones; FlagEmbedding's ``encode`` 2 650
+(batch 4), 2 600 (8), 2 370 (16) and called once a page 770; sentence-transformers 2 490. Batches of 512-4 096 tokens
+differ little, and one matrix for query, key and value gains nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Stream:
 class Encoder(Protocol):
     """Token ids → hidden states (tokens, size) and the offsets at which texts begin and end.
 
-    ``Layers`` here and ``int8_encoder.Int8Layers`` are such.
+    ``Layers`` here and ``cpu_encoder.CpuLayers`` are such.
     """
 
     config: Any

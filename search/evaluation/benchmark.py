@@ -184,7 +184,7 @@ def beside_peer(count: int, questions: int) -> Json:
     from ingestion.embedding.embedder import load_model
 
     collection = question_model.searched_collection()
-    ours = load_model(settings.QUERY_DEVICE, collection.spec())
+    ours = load_model(settings.QUERY_DEVICE, collection.spec(), questions=True)
     theirs = sentence_transformers(collection.spec(), ours.device, "float32", ours.max_tokens)
     texts = asked_texts(Cell("short", count, "peers"), count * (questions + 1))
     work: dict[str, Callable[[list[str]], object]] = {

@@ -167,7 +167,7 @@ def loaded(model: ModelSpec) -> QuestionModel:
         return WorkerModel(model)
     from ingestion.embedding.embedder import load_model
 
-    embedder = load_model(settings.QUERY_DEVICE, model)
+    embedder = load_model(settings.QUERY_DEVICE, model, questions=True)
     load_model.cache_clear()  # the one model of this process is kept here
     return embedder
 

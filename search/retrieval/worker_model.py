@@ -60,7 +60,7 @@ class WorkerModel:
             except NobodyAnswers as error:
                 logger.warning("%s This process embeds questions itself for %g s.", error, RETRY_SECONDS)
                 self._left_alone_until = monotonic() + RETRY_SECONDS
-        own = load_model(settings.QUERY_DEVICE, self.spec)
+        own = load_model(settings.QUERY_DEVICE, self.spec, questions=True)
         yield from own.embed_tokens([each[: own.max_tokens] for each in ids])
 
     def similarities(self, question: TokenIds, texts: Sequence[TokenIds], until: float) -> list[float]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,6 +64,14 @@ def model(model_path: Path) -> Iterator[Embedder]:
     torch.set_num_threads(1)
     yield load_model("cpu")
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def in_pytorch(model: Embedder) -> Embedder:
+    """Return the model as it runs on other devices; the CPU takes their place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", "/nowhere")
+        return read_model("cpu", configured_model(), "float32")
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +126,58 @@ def test_vectors_of_prose_code_and_odd_texts_equal_those_of_flagembedding(model:
 
 
 @pytest.mark.slow
-def test_they_do_with_networks_of_bge_m3s_kind_too(random_model: ModelSpec, passages: list[str]) -> None:
+def test_they_do_with_networks_of_bge_m3s_kind_too(
+    random_model: ModelSpec, passages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours = read_model("cpu", random_model, "float32")
-    texts = [*passages[:60], *ODD]
+    texts = [*passages[:60], *(text for text in ODD if "<pad>" not in text)]
     found = ours.embed(texts)
     assert len({vector.weights.tobytes() for vector in found}) > 60
     assert_equal_to_flagembedding(found, flagembedding(random_model, texts, ours.max_tokens))
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    in_pytorch = read_model("cpu", random_model, "float32")
+    assert_alike(in_pytorch.embed(texts), found)
+    # On a CPU positions go on where RoBERTa's are counted without the padding's token; PyTorch's are RoBERTa's.
+    assert_equal_to_flagembedding(in_pytorch.embed(ODD), flagembedding(random_model, ODD, ours.max_tokens))
+    assert min(cosines(ours, in_pytorch, ODD)) > 0.999
+
+
+def test_pytorch_where_it_runs_the_layers_gives_the_same_vectors(
+    model: Embedder, in_pytorch: Embedder, passages: list[str]
+) -> None:
+    from ingestion.embedding.cpu_encoder import CpuLayers
+    from ingestion.embedding.packed_encoder import Layers
+
+    assert (type(model.network.layers), type(in_pytorch.network.layers)) == (CpuLayers, Layers)
+    texts = [*passages[:60], *ODD]
+    assert_alike(in_pytorch.embed(texts), model.embed(texts))
+
+
+def test_layers_that_cannot_be_converted_run_in_pytorch_and_the_log_says_why(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    read_model("cpu", configured_model(), "float32")
+    assert "room for them in /nowhere (TMPDIR). Until the next start PyTorch runs them" in caplog.text
+
+
+def test_questions_have_all_cores_where_that_helps(random_model: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from ingestion.embedding import cpu_encoder
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    narrow = read_model("cpu", random_model, "float32", questions=True)
+    monkeypatch.setattr(cpu_encoder, "WIDE", 64)
+    models = [
+        read_model("cpu", random_model, "float32", questions=True),
+        read_model("cpu", random_model, "float32"),
+        read_model("cpu", random_model, "int8", questions=True),
+    ]
+    assert [each.executor.parallel for each in (narrow, *models)] == [2, 1, 2, 2]
+    assert_alike(models[0].embed(TEXTS), models[1].embed(TEXTS))
+    torch.set_num_threads(before)
 
 
 def test_similar_texts_are_closer_than_others(model: Embedder) -> None:
@@ -286,28 +340,6 @@ def test_a_batch_alone_has_all_cores_and_those_side_by_side_one_each(
     side_by_side.embed(["many words " * 100 for _ in range(6)])
     side_by_side.embed(["one more question"])
     assert (threads[0], set(threads[1:-1]), threads[-1]) == (2, {1}, 2)
-    torch.set_num_threads(before)
-
-
-def test_a_few_questions_are_one_batch_and_many_texts_are_divided(model: Embedder) -> None:
-    sizes: list[int] = []
-    forward = type(model.network).__call__
-
-    class Watched:
-        config, pooling = model.network.config, model.network.pooling
-
-        def __call__(self, stream: Any) -> Any:
-            sizes.append(len(stream.lengths))
-            return forward(model.network, stream)
-
-    import torch
-
-    questions, before = ["How long is a short question?"] * 8, torch.get_num_threads()
-    few = Embedder(cast("Any", Watched()), model.tokenizer, "cpu", 1024, 2, BatchExecutor(2), undivided_tokens=512)
-    few.embed(questions)
-    assert sizes == [8]
-    few.embed(questions * 20)
-    assert sum(sizes[1:]) == 160 and len(sizes) > 2
     torch.set_num_threads(before)
 
 
@@ -592,21 +624,24 @@ def test_a_cpu_without_products_of_bytes_is_told_so(model_path: Path, monkeypatc
         read_model("cpu", configured_model(), "int8")
 
 
-def test_the_compiled_network_gives_the_same_vectors(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiled_network_gives_the_same_vectors(
+    model: Embedder, in_pytorch: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     from ingestion.embedding.packed_encoder import Layers, Network
 
     compile_it = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f, **k: compile_it(f, backend="eager", fullgraph=True, **k))
-    layers: Any = model.network.layers
-    plain = model.network
-    compiled = Network(Layers(layers.module, compiled=True), plain.head, plain.token_head, plain.pooling)
+    plain: Any = in_pytorch.network
+    compiled = Network(Layers(plain.layers.module, compiled=True), plain.head, plain.token_head, plain.pooling)
     found = variant(model, batch_tokens=200, network=compiled).embed(TEXTS)
     assert_alike(found, model.embed(TEXTS))
 
 
-def test_the_attention_of_cuda_is_asked_for_the_same_texts(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_attention_of_cuda_is_asked_for_the_same_texts(
+    in_pytorch: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PyTorch has no variable-length attention for CPUs: a plain one takes its place, with its conventions."""
     import torch
     import torch.nn.attention.varlen as varlen
@@ -622,10 +657,10 @@ def test_the_attention_of_cuda_is_asked_for_the_same_texts(model: Embedder, monk
             [torch.einsum("hqk,khd->qhd", s.softmax(-1), v[p]) for s, p in zip(scores, parts, strict=True)]
         )
 
-    expected = model.embed(TEXTS)
+    expected = in_pytorch.embed(TEXTS)
     monkeypatch.setattr(varlen, "varlen_attn", plain)
-    monkeypatch.setattr(model.network.layers, "flash", True)
-    assert_alike(model.embed(TEXTS), expected)
+    monkeypatch.setattr(in_pytorch.network.layers, "flash", True)
+    assert_alike(in_pytorch.embed(TEXTS), expected)
 
 
 def test_that_attention_is_used_only_where_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -775,6 +810,7 @@ def test_the_network_stays_where_it_was_put_when_flagembedding_lets_go(
         return move(module, *args, **options)
 
     monkeypatch.setattr(torch.nn.Module, "to", watched)
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     network: Any = load_model.__wrapped__("cpu").network
     gc.collect()
     assert network.layers.weight.device.type == "cpu"
