@@ -3,8 +3,9 @@
 In: requests and responses as ASGI has them. Out: the status and the seconds that are left. A sender is told apart by
 its address and the key that it presents; one that sends a cookie may be somebody who is signed in, and is always heard.
 Only refusals for programs are remembered, for the path that was asked for whatever number it ends with, and only for a
-moment: limits may be raised. Who asks again all the same waits for the repetition, and its time begins anew: a client
-that does nothing else costs two repetitions a second on each of its connections, and one refusal every few seconds.
+moment: limits may be raised. Who asks again all the same waits for the repetition, each time longer, and its time
+begins anew: a client that does nothing else costs a repetition every few seconds on each of its connections, and as
+often one refusal.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ REPEATED_SECONDS = 8.0
 # About 300 bytes each.
 MOST_REMEMBERED = 10_000
 DIGITS = "0123456789"
-# Less than the shortest time that anybody is told to wait.
+# The first repetition waits less than the shortest time that anybody is told to wait, each one twice as long as the one
+# before, and none as long as clients wait for an answer.
 SLOWED_SECONDS = 0.8
+LONGEST_SLOWED_SECONDS = 5.0
 # About 10 KB each, held by the server beside its connection.
 MOST_SLOWED = 2_000
 
@@ -31,13 +34,19 @@ MOST_SLOWED = 2_000
 class Refusal(NamedTuple):
     """What somebody was told: a status, and until when it holds and is repeated, by the monotonic clock.
 
-    ``seconds`` is how long whoever comes too early has to wait from then.
+    Whoever comes too early is told so after ``delay``, and has to wait for ``seconds`` from then.
     """
 
     status: int
     seconds: float
     until: float
     repeated_until: float
+    delay: float
+
+    @property
+    def seconds_left(self) -> int:
+        """Return in how many seconds to come back, for Retry-After."""
+        return max(1, math.ceil(self.until - time.monotonic()))
 
 
 class Refusals:
@@ -47,23 +56,24 @@ class Refusals:
         self._told: OrderedDict[tuple[str, str], Refusal] = OrderedDict()
         self._slowed = 0
 
-    def again(self, sender: str, path: str) -> tuple[int, int]:
-        """Return the status and the seconds to repeat to the sender; zeros where more has to be found out."""
+    def again(self, sender: str, path: str) -> Refusal | None:
+        """Return what to repeat to the sender, and when; None where more has to be found out."""
         key, now = (sender, path.rstrip(DIGITS)), time.monotonic()
         told = self._told.get(key)
         if told and now < min(told.until, told.repeated_until):
-            self._told[key] = told = told._replace(until=max(told.until, now + told.seconds))
-            return told.status, math.ceil(told.until - now)
+            told = told._replace(until=max(told.until, now + told.delay + told.seconds))
+            self._told[key] = told._replace(delay=min(2 * told.delay, LONGEST_SLOWED_SECONDS))
+            return told
         self._told.pop(key, None)
-        return 0, 0
+        return None
 
-    async def slow_down(self) -> None:
+    async def slow_down(self, seconds: float) -> None:
         """Wait before a refusal is repeated; not at all where more clients wait than is held open for this."""
         if self._slowed >= MOST_SLOWED:
             return
         self._slowed += 1
         try:
-            await asyncio.sleep(SLOWED_SECONDS * spread())
+            await asyncio.sleep(seconds * spread())
         finally:
             self._slowed -= 1
 
@@ -76,7 +86,8 @@ class Refusals:
         seconds, kind = headers.get(b"retry-after", b""), headers.get(b"content-type", b"")
         if seconds.isdigit() and b"json" in kind:
             now, again = time.monotonic(), min(int(seconds), REPEATED_SECONDS)
-            refusal = Refusal(status, again, now + int(seconds), now + REPEATED_SECONDS * spread())
+            repeated_until = now + REPEATED_SECONDS * spread()
+            refusal = Refusal(status, again, now + int(seconds), repeated_until, SLOWED_SECONDS)
             self._told[sender, path.rstrip(DIGITS)] = refusal
             if len(self._told) > MOST_REMEMBERED:
                 self._told.popitem(last=False)

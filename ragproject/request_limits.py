@@ -17,7 +17,7 @@ from typing import Any
 
 from ragproject.clients import Slots, client_at
 from ragproject.problems import OPENAI_PATHS, PROBLEM_TYPE, id_of_request, problem_at
-from ragproject.refusals import Refusals, sender_of
+from ragproject.refusals import SLOWED_SECONDS, Refusals, sender_of
 
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
@@ -65,10 +65,10 @@ class RequestLimits:
             return
         client = client_at(scope["client"][0] if scope.get("client") else "")
         sender = sender_of(scope, client)
-        status, seconds = self.refusals.again(sender, scope["path"])
-        if status:
-            await self.refusals.slow_down()
-            await refuse(send, scope["path"], status, f"Too many requests. Try again in {seconds} s.", seconds)
+        if told := self.refusals.again(sender, scope["path"]):
+            await self.refusals.slow_down(told.delay)
+            sentence = f"Too many requests. Try again in {told.seconds_left} s."
+            await refuse(send, scope["path"], told.status, sentence, told.seconds_left)
             return
         if not await self.place(client):
             sentence = "Too many requests are open, from your network or in all. Try again in a moment."
@@ -85,7 +85,7 @@ class RequestLimits:
         """Return whether the client got a place, now or after a moment."""
         if self.slots.take(client):
             return True
-        await self.refusals.slow_down()
+        await self.refusals.slow_down(SLOWED_SECONDS)
         return self.slots.take(client)
 
     def body_bytes(self, path: str) -> int:

@@ -4,8 +4,8 @@ In: who asks. Out: a ticket, which runs at once or later, or TooBusy. At most ``
 of them one caller's; others wait in the event loop and hold neither a thread nor a connection to the database. Callers
 are served round robin: one ticket of each, then a second. Those who are known by a key or a login have a round of
 their own, which alternates with that of all addresses, so that a crowd of addresses cannot keep them out; and while
-there are any, addresses leave them some places free. Where too many wait, the newest ticket of the caller with the
-most is refused, in the fuller round. Who hangs up leaves.
+there are any, addresses leave them some places free, and some of the processor. Where too many wait, the newest ticket
+of the caller with the most is refused, in the fuller round. Who hangs up leaves.
 
 Counted for each web process. ``searches`` are what processors do for a question, ``answers`` what a language model
 writes. It does not say how often a caller may come (``limits``).
@@ -32,6 +32,8 @@ Result = TypeVar("Result")
 
 # A known caller who asked so recently is likely to ask again.
 KNOWN_SECONDS = 60.0
+# Beside a known caller's work on the processor, addresses begin no more than one in so long.
+APART_SECONDS = 0.5
 
 
 @dataclass(eq=False, slots=True)
@@ -51,13 +53,23 @@ class Ticket:
 class FairQueue:
     """The tickets that run and wait in one event loop; who is refused is told to come back after ``retry_seconds``.
 
-    Addresses leave ``kept`` of the places free while known callers come.
+    Addresses leave ``kept`` of the places free while known callers come. Where the work is ``cpu_bound`` they rest
+    meanwhile after each as long as it took, at most APART_SECONDS, and begin no more than one in so long while a known
+    caller's runs.
     """
 
     def __init__(
-        self, *, at_once: int, per_client: int, waiting: int, waiting_per_client: int, retry_seconds: int, kept: int = 0
+        self,
+        *,
+        at_once: int,
+        per_client: int,
+        waiting: int,
+        waiting_per_client: int,
+        retry_seconds: int,
+        kept: int = 0,
+        cpu_bound: bool = False,
     ) -> None:
-        self.at_once, self.per_client, self.kept = at_once, per_client, kept
+        self.at_once, self.per_client, self.kept, self.cpu_bound = at_once, per_client, kept, cpu_bound
         self.most_waiting, self.most_waiting_per_client = waiting, waiting_per_client
         self.retry_seconds = retry_seconds
         self.running: Counter[str] = Counter()
@@ -66,6 +78,7 @@ class FairQueue:
         self.rounds: dict[bool, dict[str, deque[Ticket]]] = {True: {}, False: {}}
         self._next_round = True
         self._known_until = 0.0
+        self._address_began = self._rest_until = 0.0
 
     @asynccontextmanager
     async def served(
@@ -111,8 +124,12 @@ class FairQueue:
 
     def places(self, known: bool) -> int:
         """Return how many tickets of one of the rounds may run at once."""
-        if known or asyncio.get_running_loop().time() > self._known_until:
+        now = asyncio.get_running_loop().time()
+        if known or now > self._known_until:
             return self.at_once
+        too_near = self.running_in_round[True] and now < self._address_began + APART_SECONDS
+        if self.cpu_bound and (too_near or now < self._rest_until):
+            return 0
         return max(1, self.at_once - self.kept)
 
     def _add(self, ticket: Ticket) -> None:
@@ -150,9 +167,18 @@ class FairQueue:
             self.running[ticket.client] -= 1
             self.running_in_round[ticket.known] -= 1
             self.running += Counter()  # forget who has none
+            if self.cpu_bound and not ticket.known:
+                self._rest()
             self._grant()
         else:
             self._remove(ticket)
+
+    def _rest(self) -> None:
+        """Let no address begin for as long as the last one took, while known callers come."""
+        loop = asyncio.get_running_loop()
+        if (now := loop.time()) <= self._known_until:
+            self._rest_until = now + min(now - self._address_began, APART_SECONDS)
+            loop.call_at(self._rest_until, self._grant)
 
     def _grant(self) -> None:
         """Let tickets begin while there is room."""
@@ -173,6 +199,8 @@ class FairQueue:
                 if tickets:
                     clients[client] = tickets  # at the end of the round
                 self._next_round = not known
+                if not known:
+                    self._address_began = asyncio.get_running_loop().time()
                 return ticket
         return None
 
@@ -217,6 +245,7 @@ def new_queues() -> ProcessQueues:
         waiting_per_client=settings.QUESTIONS_WAITING_PER_CLIENT,
         retry_seconds=1,
         kept=settings.SEARCHES * 3 // 4,
+        cpu_bound=True,
     )
     answers = FairQueue(
         at_once=settings.LLM_ANSWERS,

@@ -120,8 +120,22 @@ def test_what_is_remembered_is_bounded_and_holds_no_key(clock: Clock, monkeypatc
     head = {"status": 429, "headers": [(b"Retry-After", b"9"), (b"Content-Type", b"application/json")]}
     for number in range(5):
         kept.note(f"192.0.2.{number}", "/", head)
-    assert [kept.again(f"192.0.2.{number}", "/") for number in range(5)] == [(0, 0)] * 2 + [(429, 9)] * 3
+    told = [kept.again(f"192.0.2.{number}", "/") for number in range(5)]
+    assert [each and (each.status, each.seconds_left) for each in told] == [None] * 2 + [(429, 9)] * 3
     assert "rag_1_2" not in sender_of(scope_of(**KEY), "192.0.2.1")
+
+
+def test_each_repetition_comes_later_up_to_a_bound(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "SLOWED_SECONDS", 0.8)
+    kept = Refusals()
+    kept.note("192.0.2.1", "/", {"status": 503, "headers": [(b"retry-after", b"1"), (b"content-type", b"x/json")]})
+    told = [kept.again("192.0.2.1", "/") for _ in range(5)]
+    assert [each and each.delay for each in told] == [0.8, 1.6, 3.2, 5.0, 5.0]
+    assert [each and each.seconds_left for each in told] == [2, 3, 5, 6, 6], "counted from the end of the delay"
+    clock.now += 3.9
+    assert kept.again("192.0.2.1", "/"), "who comes right after the repetition is too early"
+    clock.now += refusals.REPEATED_SECONDS
+    assert kept.again("192.0.2.1", "/") is None
 
 
 async def test_whoever_asks_again_waits_for_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:

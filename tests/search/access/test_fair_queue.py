@@ -47,7 +47,13 @@ class Scene:
     """FairQueue whose work goes on until the test lets it end, one after the other."""
 
     def __init__(self, **limits: int) -> None:
-        bounds = {"at_once": 1, "per_client": 1, "waiting": 100, "waiting_per_client": 100, "retry_seconds": 3}
+        bounds: dict[str, Any] = {
+            "at_once": 1,
+            "per_client": 1,
+            "waiting": 100,
+            "waiting_per_client": 100,
+            "retry_seconds": 3,
+        }
         self.queue = FairQueue(**{**bounds, **limits})
         self.begun: list[str] = []
         self.most_at_once = 0
@@ -134,6 +140,44 @@ def test_while_known_callers_come_addresses_leave_them_places(monkeypatch: pytes
     assert asyncio.run(begun(key(1))) == [*crowd[:1], *["key 2"] * 3]
     monkeypatch.setattr(fair_queue, "KNOWN_SECONDS", -1.0)
     assert asyncio.run(begun(key(1))) == crowd
+
+
+async def test_addresses_leave_known_callers_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    now, timers = 100.0, list[tuple[float, Callable[[], None]]]()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    monkeypatch.setattr(loop, "call_at", lambda when, call: timers.append((when, call)))
+    queue = FairQueue(at_once=4, per_client=4, waiting=9, waiting_per_client=9, retry_seconds=1, kept=3, cpu_bound=True)
+    with ExitStack() as stack:
+        crowd = [ExitStack() for _ in range(4)]
+        tickets = [each.enter_context(queue.queued(address(n))) for n, each in enumerate(crowd)]
+        assert all(ticket.runs for ticket in tickets), "nobody is known yet"
+        crowd[0].close()
+        assert not timers
+        for each in crowd[1:]:
+            each.close()
+        known = stack.enter_context(ExitStack())
+        assert known.enter_context(queue.queued(key(1))).runs
+        crowd = [stack.enter_context(ExitStack()) for _ in range(3)]
+        first, second, third = [each.enter_context(queue.queued(address(n))) for n, each in enumerate(crowd)]
+        assert not first.runs, "the last address has just begun, and a known caller's work runs"
+        now += fair_queue.APART_SECONDS
+        queue._grant()
+        assert (first.runs, second.runs) == (True, False)
+        known.close()
+        now += 0.25
+        crowd[0].close()
+        assert not second.runs, "it rests"
+        now += 0.125
+        queue._grant()
+        assert not second.runs
+        now += 0.125
+        assert timers[-1][0] == now
+        timers[-1][1]()
+        assert (second.runs, third.runs) == (True, False)
+        now += fair_queue.KNOWN_SECONDS
+        queue._grant()
+        assert third.runs, "no known caller has come for long"
 
 
 def test_nobody_is_served_twice_before_everybody_was_served_once() -> None:
