@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -68,6 +69,12 @@ def is_slow(item: pytest.Item) -> bool:
 def uses_rows(item: pytest.Item) -> bool:
     marked = any(item.get_closest_marker(name) for name in ("django_db", "e2e", "browser"))
     return marked or not {"db", "transactional_db"}.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> None:
+    """Let files be readable: a stack makes all that its process writes from then on private."""
+    os.umask(0o022)
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 300.0, every: float = 0.1) -> None:

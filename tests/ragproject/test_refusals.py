@@ -29,6 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(refusals, "time", clock)
     monkeypatch.setattr(refusals, "spread", lambda: 1.0)
+    monkeypatch.setattr(refusals, "SLOWED_SECONDS", 0.0)
     return clock
 
 

@@ -191,8 +191,8 @@ class FakeModel:
         monkeypatch.setattr(embedder, "load_model", self)
         monkeypatch.setattr(question_model, "_served", None)
 
-    def __call__(self, device: str, model: ModelSpec) -> ModelSpec:
-        assert device == project.QUERY_DEVICE
+    def __call__(self, device: str, model: ModelSpec, *, questions: bool) -> ModelSpec:
+        assert (device, questions) == (project.QUERY_DEVICE, True)
         self.overlaps += self.busy
         self.busy = True
         self.tried.append(model)
