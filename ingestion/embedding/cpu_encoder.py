@@ -42,7 +42,7 @@ class CpuLayers:
 
     def __init__(self, module: Any, dtype: str, *, parallel: int, threads: int) -> None:
         if dtype not in ctranslate2.get_supported_compute_types("cpu"):
-            raise ModelError("This CPU has no 8-bit products that CTranslate2 knows. Set EMBED_DTYPE=auto.")
+            raise ModelError("This CPU has no 8-bit products that CTranslate2 knows.")
         self.config = module.config
         try:
             self._encoder = convert(module, dtype, parallel, threads)

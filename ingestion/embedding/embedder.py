@@ -290,7 +290,8 @@ def read_model(
         keep_freed_memory()
         encoder, executor = on_cpu(model.model, dtype, questions=questions)
     else:
-        torch.backends.cuda.matmul.allow_fp16_accumulation = settings.EMBED_FP16_ACCUMULATION
+        if kind == "cuda":
+            torch.backends.cuda.matmul.allow_fp16_accumulation = settings.EMBED_FP16_ACCUMULATION
         encoder, executor = Layers(model.model, compiled=compiled), BatchExecutor(1)
     embedder = Embedder(
         Network(encoder, model.sparse_linear, model.colbert_linear, spec.pooling),
@@ -321,7 +322,7 @@ def on_cpu(module: Any, dtype: str, *, questions: bool) -> tuple[Encoder, BatchE
         return CpuLayers(module, dtype, parallel=cores // threads, threads=threads), BatchExecutor(cores // threads)
     except ModelError as error:
         if dtype != "float32":
-            raise
+            raise ModelError(f"{error} EMBED_DTYPE=auto does without.") from error
         logger.warning("%s Until the next start PyTorch runs them, which is slower.", error)
         return Layers(module), BatchExecutor(cores)
 
