@@ -5,7 +5,8 @@ its address and the key that it presents; one that sends a cookie may be somebod
 Only refusals for programs are remembered, for the path that was asked for whatever number it ends with, and only for a
 moment: limits may be raised. Who asks again all the same waits for the repetition, each time longer, and its time
 begins anew: a client that does nothing else costs a repetition every few seconds on each of its connections, and as
-often one refusal.
+often one refusal. A 503 to somebody who is known by nothing but an address says that there is no room for one request
+more, so that for a moment all of them are told so.
 """
 
 from __future__ import annotations
@@ -29,6 +30,19 @@ SLOWED_SECONDS = 0.8
 LONGEST_SLOWED_SECONDS = 5.0
 # About 10 KB each, held by the server beside its connection.
 MOST_SLOWED = 2_000
+# How long a 503 to one address holds for all: after so long a few searches have ended, and there is room for others.
+CROWDED_SECONDS = 0.5
+
+
+class Sender(NamedTuple):
+    """What tells who sends a request from others; no name where more has to be read to know."""
+
+    name: str
+    # Nothing is known but an address.
+    is_address: bool = False
+
+
+ADDRESSES = "all addresses"
 
 
 class Refusal(NamedTuple):
@@ -56,16 +70,19 @@ class Refusals:
         self._told: OrderedDict[tuple[str, str], Refusal] = OrderedDict()
         self._slowed = 0
 
-    def again(self, sender: str, path: str) -> Refusal | None:
+    def again(self, sender: Sender, path: str) -> Refusal | None:
         """Return what to repeat to the sender, and when; None where more has to be found out."""
-        key, now = (sender, path.rstrip(DIGITS)), time.monotonic()
+        key, now = (sender.name, path.rstrip(DIGITS)), time.monotonic()
         told = self._told.get(key)
-        if told and now < min(told.until, told.repeated_until):
-            told = told._replace(until=max(told.until, now + told.delay + told.seconds))
-            self._told[key] = told._replace(delay=min(2 * told.delay, LONGEST_SLOWED_SECONDS))
-            return told
-        self._told.pop(key, None)
-        return None
+        if not told or now >= min(told.until, told.repeated_until):
+            self._told.pop(key, None)
+            told = self._told.get((ADDRESSES, key[1])) if sender.is_address else None
+            if not told or now >= told.repeated_until:
+                return None
+            told = refusal(told.status, told.seconds)
+        told = told._replace(until=max(told.until, now + told.delay + told.seconds))
+        self._remember(key, told._replace(delay=min(2 * told.delay, LONGEST_SLOWED_SECONDS)))
+        return told
 
     async def slow_down(self, seconds: float) -> None:
         """Wait before a refusal is repeated; not at all where more clients wait than is held open for this."""
@@ -77,20 +94,31 @@ class Refusals:
         finally:
             self._slowed -= 1
 
-    def note(self, sender: str, path: str, response: Mapping[str, Any]) -> None:
+    def note(self, sender: Sender, path: str, response: Mapping[str, Any]) -> None:
         """Remember the head of a response to the sender, if it is a refusal that says until when."""
         status = response.get("status")
-        if not sender or status not in (429, 503):
+        if not sender.name or status not in (429, 503):
             return
         headers = {name.lower(): value for name, value in response["headers"]}
         seconds, kind = headers.get(b"retry-after", b""), headers.get(b"content-type", b"")
         if seconds.isdigit() and b"json" in kind:
-            now, again = time.monotonic(), min(int(seconds), REPEATED_SECONDS)
-            repeated_until = now + REPEATED_SECONDS * spread()
-            refusal = Refusal(status, again, now + int(seconds), repeated_until, SLOWED_SECONDS)
-            self._told[sender, path.rstrip(DIGITS)] = refusal
-            if len(self._told) > MOST_REMEMBERED:
-                self._told.popitem(last=False)
+            told = refusal(status, int(seconds))
+            self._remember((sender.name, path.rstrip(DIGITS)), told)
+            if status == 503 and sender.is_address:
+                for_all = told._replace(repeated_until=time.monotonic() + CROWDED_SECONDS)
+                self._remember((ADDRESSES, path.rstrip(DIGITS)), for_all)
+
+    def _remember(self, key: tuple[str, str], told: Refusal) -> None:
+        self._told[key] = told
+        if len(self._told) > MOST_REMEMBERED:
+            self._told.popitem(last=False)
+
+
+def refusal(status: int, seconds: float) -> Refusal:
+    """Return a refusal from now on, to be repeated for a moment."""
+    now = time.monotonic()
+    repeated_until = now + REPEATED_SECONDS * spread()
+    return Refusal(status, min(seconds, REPEATED_SECONDS), now + seconds, repeated_until, SLOWED_SECONDS)
 
 
 def spread() -> float:
@@ -98,10 +126,10 @@ def spread() -> float:
     return random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
 
 
-def sender_of(scope: Mapping[str, Any], client: str) -> str:
-    """Return what tells the sender of a request from others; empty where more has to be read to know."""
+def sender_of(scope: Mapping[str, Any], client: str) -> Sender:
+    """Return who sends a request from an address."""
     headers = dict(scope["headers"])
     keys = [headers.get(name, b"") for name in (b"authorization", b"x-api-key")]
     if any(keys):
-        return hashlib.sha256(b"\0".join([*keys, client.encode()])).hexdigest()
-    return "" if b"cookie" in headers else client
+        return Sender(hashlib.sha256(b"\0".join([*keys, client.encode()])).hexdigest())
+    return Sender("") if b"cookie" in headers else Sender(client, is_address=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 from ragproject.clients import Slots, client_at
 from ragproject.problems import OPENAI_PATHS, PROBLEM_TYPE, id_of_request, problem_at
-from ragproject.refusals import SLOWED_SECONDS, Refusals, sender_of
+from ragproject.refusals import SLOWED_SECONDS, Refusals, Sender, sender_of
 
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
@@ -94,7 +94,7 @@ class RequestLimits:
             return CONVERSATION_BYTES
         return self.upload_bytes + FORM_BYTES if path.startswith("/admin/") else BODY_BYTES
 
-    async def bounded(self, scope: Scope, receive: Receive, send: Send, sender: str) -> None:
+    async def bounded(self, scope: Scope, receive: Receive, send: Send, sender: Sender) -> None:
         """Pass the request on. A body that grows too large or does not arrive is ended, and the response says why."""
         limit = self.body_bytes(scope["path"])
         headers = dict(scope["headers"])

@@ -60,6 +60,10 @@ class CpuLayers:
         read = np.arange(found.shape[1]) < stream.lengths[:, None]
         return torch.from_numpy(found[read]), torch.from_numpy(bounds)
 
+    def tokens_read(self, stream: Stream) -> int:
+        """Return how many tokens all but attention is computed for: those of the texts."""
+        return len(stream.ids)
+
 
 def question_threads(module: Any, dtype: str, cores: int) -> int:
     """Return in how many threads one text is read fastest.

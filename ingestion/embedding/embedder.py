@@ -246,7 +246,7 @@ class Embedder:
             self._figures = EmbedderFigures(
                 texts=before.texts + len(running.positions),
                 tokens=before.tokens + tokens,
-                padded_tokens=before.padded_tokens + len(running.stream.rounded_up().ids),
+                padded_tokens=before.padded_tokens + self.network.layers.tokens_read(running.stream),
                 seconds=before.seconds + now - max(running.started, self._busy_until),
                 peak_bytes=torch.cuda.max_memory_allocated(self.device) if self.device.startswith("cuda") else 0,
             )

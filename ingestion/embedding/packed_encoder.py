@@ -62,6 +62,9 @@ class Encoder(Protocol):
     def __call__(self, stream: Stream) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the hidden states (tokens, size) and the offsets of the texts."""
 
+    def tokens_read(self, stream: Stream) -> int:
+        """Return how many tokens the layers compute for a stream, padding included."""
+
 
 class Layers:
     """An ``Encoder`` in PyTorch. ``module``: FlagEmbedding's, on its device and in its precision."""
@@ -92,6 +95,10 @@ class Layers:
         lengths = torch.from_numpy(whole.lengths)
         hidden = self._hidden(ids, positions, limits.int(), lengths, int(whole.lengths.max()))
         return hidden[: len(stream.ids)], limits[: len(stream.lengths) + 1]
+
+    def tokens_read(self, stream: Stream) -> int:
+        """Return how many tokens the layers compute for a stream."""
+        return len(stream.rounded_up().ids)
 
     def _read(
         self, ids: torch.Tensor, positions: torch.Tensor, bounds: torch.Tensor, lengths: torch.Tensor, longest: int

@@ -5,7 +5,8 @@ of them one caller's; others wait in the event loop and hold neither a thread no
 are served round robin: one ticket of each, then a second. Those who are known by a key or a login have a round of
 their own, which alternates with that of all addresses, so that a crowd of addresses cannot keep them out; and while
 there are any, addresses leave them some places free, and some of the processor. Where too many wait, the newest ticket
-of the caller with the most is refused, in the fuller round. Who hangs up leaves.
+of the caller with the most is refused, in the fuller round: with 503 where not one more of anybody's could wait. Who
+hangs up leaves.
 
 Counted for each web process. ``searches`` are what processors do for a question, ``answers`` what a language model
 writes. It does not say how often a caller may come (``limits``).
@@ -143,7 +144,8 @@ class FairQueue:
         elif self.waiting(True) + self.waiting(False) > self.most_waiting:
             fuller = self.rounds[self.waiting(True) > self.waiting(False)]
             heaviest = max(reversed(fuller.values()), key=len)  # of equals the one that came last
-            self._refuse(heaviest[-1], "More requests wait for their turn here than can be served soon.", 503)
+            status = 503 if len(heaviest) == 1 else 429
+            self._refuse(heaviest[-1], "More requests wait for their turn here than can be served soon.", status)
         if ticket.granted.done():
             ticket.granted.result()
 

@@ -9,7 +9,7 @@ import pytest
 
 from ragproject import refusals
 from ragproject.clients import Slots
-from ragproject.refusals import Refusals, sender_of
+from ragproject.refusals import Refusals, Sender, sender_of
 from ragproject.request_limits import Receive, RequestLimits, Scope, Send
 from tests.ragproject.test_request_limits import Caller, scope_of
 
@@ -100,6 +100,30 @@ def test_others_and_other_paths_are_heard(clock: Clock) -> None:
     assert site.asked == 8
 
 
+def test_where_there_is_no_room_for_one_more_all_addresses_are_told_so_for_a_moment(clock: Clock) -> None:
+    site = Site(503, seconds="1")
+    site.ask()
+    others = [site.ask(client=f"192.0.2.{number}") for number in range(2, 9)]
+    assert {(other.status, other.error) for other in others} == {(503, "Too many requests. Try again in 1 s.")}
+    assert site.asked == 1
+    site.ask(**KEY)
+    site.ask(cookie="sessionid=x")
+    site.ask("/api/v1/ask", client="192.0.2.2")
+    assert site.asked == 4, "who is known by more is heard, and whoever asks for something else"
+    clock.now += refusals.CROWDED_SECONDS + 0.1
+    site.ask(client="192.0.2.9")
+    assert site.asked == 5, "there may be room now"
+    site.ask(client="192.0.2.2")
+    assert site.asked == 5, "who was told to wait for a second is too early"
+
+
+def test_what_somebody_known_is_told_holds_for_no_address(clock: Clock) -> None:
+    site = Site(503)
+    site.ask(**KEY)
+    site.ask()
+    assert site.asked == 2
+
+
 def test_all_documents_are_one_path(clock: Clock) -> None:
     site = Site()
     for number in range(5):
@@ -119,24 +143,25 @@ def test_what_is_remembered_is_bounded_and_holds_no_key(clock: Clock, monkeypatc
     monkeypatch.setattr(refusals, "MOST_REMEMBERED", 3)
     kept = Refusals()
     head = {"status": 429, "headers": [(b"Retry-After", b"9"), (b"Content-Type", b"application/json")]}
-    for number in range(5):
-        kept.note(f"192.0.2.{number}", "/", head)
-    told = [kept.again(f"192.0.2.{number}", "/") for number in range(5)]
+    senders = [Sender(f"192.0.2.{number}", is_address=True) for number in range(5)]
+    for sender in senders:
+        kept.note(sender, "/", head)
+    told = [kept.again(sender, "/") for sender in senders]
     assert [each and (each.status, each.seconds_left) for each in told] == [None] * 2 + [(429, 9)] * 3
-    assert "rag_1_2" not in sender_of(scope_of(**KEY), "192.0.2.1")
+    assert "rag_1_2" not in sender_of(scope_of(**KEY), "192.0.2.1").name
 
 
 def test_each_repetition_comes_later_up_to_a_bound(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "SLOWED_SECONDS", 0.8)
-    kept = Refusals()
-    kept.note("192.0.2.1", "/", {"status": 503, "headers": [(b"retry-after", b"1"), (b"content-type", b"x/json")]})
-    told = [kept.again("192.0.2.1", "/") for _ in range(5)]
+    kept, sender = Refusals(), Sender("192.0.2.1", is_address=True)
+    kept.note(sender, "/", {"status": 503, "headers": [(b"retry-after", b"1"), (b"content-type", b"x/json")]})
+    told = [kept.again(sender, "/") for _ in range(5)]
     assert [each and each.delay for each in told] == [0.8, 1.6, 3.2, 5.0, 5.0]
     assert [each and each.seconds_left for each in told] == [2, 3, 5, 6, 6], "counted from the end of the delay"
     clock.now += 3.9
-    assert kept.again("192.0.2.1", "/"), "who comes right after the repetition is too early"
+    assert kept.again(sender, "/"), "who comes right after the repetition is too early"
     clock.now += refusals.REPEATED_SECONDS
-    assert kept.again("192.0.2.1", "/") is None
+    assert kept.again(sender, "/") is None
 
 
 async def test_whoever_asks_again_waits_for_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,13 +293,17 @@ def test_figures_count_tokens_without_padding(model: Embedder) -> None:
     assert figures.seconds > 0
 
 
-def test_a_long_batch_is_filled_to_a_round_size_that_shows_in_the_figures_alone(model: Embedder) -> None:
-    counted = variant(model, batch_tokens=4096)
+def test_a_long_batch_is_filled_to_a_round_size_that_shows_in_the_figures_alone(
+    model: Embedder, in_pytorch: Embedder
+) -> None:
     texts = [f"text number {n} says something of its own " * 10 for n in range(15)]
-    assert_alike(counted.embed(texts), [model.embed([text])[0] for text in texts])
-    figures = counted.figures()
+    filled, as_it_is = variant(in_pytorch, batch_tokens=4096), variant(model, batch_tokens=4096)
+    for counted in (filled, as_it_is):
+        assert_alike(counted.embed(texts), [model.embed([text])[0] for text in texts])
+    figures = filled.figures()
     assert 1024 < figures.tokens < figures.padded_tokens
     assert figures.padded_tokens % 64 == 0
+    assert as_it_is.figures().padded_tokens == as_it_is.figures().tokens == figures.tokens
 
 
 def test_batches_side_by_side_give_the_same_vectors(model: Embedder) -> None:
@@ -312,6 +316,7 @@ def test_batches_side_by_side_give_the_same_vectors(model: Embedder) -> None:
 
         def __init__(self) -> None:
             self.config, self.pooling = model.network.config, model.network.pooling
+            self.layers = model.network.layers
 
         def __call__(self, stream: Any) -> Any:
             busy.append(threading.current_thread().name)
@@ -597,15 +602,20 @@ def test_eight_bits_too_are_halved_when_memory_is_exhausted(small: Embedder, mon
     """With the words of CTranslate2's allocator under a real limit."""
     read, sizes = small.network.layers, []
 
-    def limited(stream: Any) -> Any:
-        sizes.append(len(stream.lengths))
-        if len(stream.lengths) > 2:
-            raise RuntimeError("mkl_malloc: failed to allocate memory")
-        return read(stream)
+    class Limited:
+        """The layers, with memory for two texts."""
+
+        tokens_read = read.tokens_read
+
+        def __call__(self, stream: Any) -> Any:
+            sizes.append(len(stream.lengths))
+            if len(stream.lengths) > 2:
+                raise RuntimeError("mkl_malloc: failed to allocate memory")
+            return read(stream)
 
     texts = [f"text number {n}" for n in range(8)]
     expected = small.embed(texts)
-    monkeypatch.setattr(small.network, "layers", limited)
+    monkeypatch.setattr(small.network, "layers", Limited())
     assert_alike(small.embed(texts), expected)
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
 

@@ -227,7 +227,7 @@ def test_where_too_many_wait_whoever_has_the_most_loses_the_newest() -> None:
     _, found = played(play, waiting=4)
     refused = [at for at, each in enumerate(found) if isinstance(each, TooBusy)]
     assert refused == [3, 4]
-    assert status_of(found[3]) == 503
+    assert status_of(found[3]) == 429, "of others one more could wait"
     assert "Try again in 3 s." in str(found[3])
 
 
@@ -238,6 +238,7 @@ def test_of_callers_with_one_each_the_last_to_come_is_refused() -> None:
 
     _, found = played(play, waiting=3)
     assert [isinstance(each, TooBusy) for each in found] == [False] * 4 + [True] * 2
+    assert {status_of(each) for each in found[4:]} == {503}
 
 
 def test_who_waits_holds_no_connection(given_back: list[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pytest_django import Settings
 from ingestion.words.terms import terms_of, tokens
 from ingestion.words.vocabulary import Vocabulary
 from ingestion.words.weights import Frequencies
-from search.answering.scope import LEAST_CHUNKS, out_of_scope
+from search.answering.scope import LEAST_CHUNKS, PASSAGES, out_of_scope
 from search.questions import Passage
 from search.retrieval.query_vectors import Counted
 
@@ -68,8 +69,8 @@ def test_a_question_in_another_language_is_never_refused_by_its_words(settings: 
     [
         ("Where does Zürich's airport sell sourdough bread?", True),  # no word of it is in the index
         ("How do threads share a queue?", False),  # in other chunks than those found, but these documents speak of it
-        ("How do threads share a queue when the lock wakes them up in Erlang?", False),  # one word of seven
-        ("How do threads share Erlang's mailbox?", True),
+        ("How do threads share a queue when the lock wakes them up in erlang?", False),  # one word of seven
+        ("How do threads share erlang's mailbox?", True),
         (
             "How is a lock released so that who waits wakes up and takes it in Erlang?",
             False,
@@ -83,6 +84,43 @@ def test_words_that_no_document_has_decide(
     settings.ANSWER_LEAST_COSINE = least_cosine
     index = index_of(f"{TEXT} threads share a queue in them")
     assert refused(question, 0.5, index) is expected
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("How do threads share a queue when the lock wakes them up in Erlang?", True),
+        ("How do threads share a queue when the lock wakes them up in OpenERL?", True),
+        ("how do threads share a queue when the lock wakes them up in erlang?", False),  # no capital letter
+        ("Erlang: how do threads share a queue when the lock wakes them up?", False),  # a sentence begins with it
+        ("How Do Threads Share A Queue When The Lock Wakes Them Up In Erlang?", False),  # a title
+        ("How do Threads share a queue when the lock wakes them up?", False),  # no name of anything else
+    ],
+)
+def test_a_name_that_no_document_has_asks_for_nearer_sentences(settings: Settings, question: str, name: bool) -> None:
+    settings.ANSWER_LEAST_COSINE = 0.28
+    index = index_of(f"{TEXT} threads share a queue in them")
+    assert refused(question, 0.5, index) is name
+    assert not refused(question, 0.57, index), "these documents say it in other words"
+    settings.ANSWER_LEAST_COSINE = 0.0
+    assert not refused(question, 0.5, index), "one name is not enough where nothing is known of sentences"
+
+
+def test_german_nouns_are_no_names(settings: Settings) -> None:
+    settings.ANSWER_LEAST_COSINE = 0.28
+    question = "Wie teilen sich threads eine queue, wenn der lock sie weckt, in der Warteschlange?"
+    index = index_of("threads teilen queue wenn lock sie weckt eine sich der wie in")
+    german = replace(PASSAGE, text="Ein Lock wird freigegeben, und wer auf ihn wartet, der ist dann nicht mehr allein.")
+    assert not out_of_scope(question, [german], lambda sentences: [0.5] * len(sentences), index)
+
+
+def test_a_word_that_only_a_late_passage_has_is_lacking(settings: Settings) -> None:
+    settings.ANSWER_LEAST_COSINE = 0.28
+    index = index_of(f"{TEXT} of another process")
+    others, late = [PASSAGE] * PASSAGES, replace(PASSAGE, text="Whoever holds a mutex may free it.")
+    question = "How do I free a mutex of another process?"
+    assert out_of_scope(question, [*others, late], lambda sentences: [0.5] * len(sentences), index)
+    assert not out_of_scope(question, [late, *others], lambda sentences: [0.5] * len(sentences), index)
 
 
 def test_a_small_index_lacks_most_words(settings: Settings) -> None:
