@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import OuterRef, Subquery
 
 from ingestion.coordination import redis_client
 from ingestion.coordination.measurements import ANSWER_CACHE, ANSWER_COSINE
@@ -208,21 +208,21 @@ def forget_ended(client: Any, near: str) -> None:
 
 def stamp(passages: Sequence[Passage]) -> str:
     """Return what changes with any of the passages, their pages or their sources; empty where one is gone already."""
-    documents = {passage.document for passage in passages}
     page = ("url", "title", "text_hash", "source_id", "source__name")
-    rows = list(
+    latest = Run.objects.filter(source=OuterRef("document__source")).order_by("-id").values("id")[:1]
+    rows = (
         Chunk.objects.live()
-        .filter(document__in=documents, position__in={passage.position for passage in passages})
+        .filter(document__in={passage.document for passage in passages})
+        .filter(position__in={passage.position for passage in passages})
         .filter(document__source__deleting=False)
-        .values_list("document_id", "position", "text", *(f"document__{name}" for name in page))
+        .values_list("document_id", "position", "text", *(f"document__{name}" for name in page), Subquery(latest))
     )
-    texts = {(document, position): text for document, position, text, *_ in rows}
+    texts, pages = {}, {}
+    for document, position, text, *rest in rows:
+        texts[document, position], pages[document] = text, rest
     if any(texts.get((each.document, each.position)) != (each.excerpt or each.text) for each in passages):
         return ""
-    pages = {document: rest for document, _, _, *rest in rows}
-    runs = Run.objects.filter(source_id__in={source for *_, source, _ in pages.values()}).order_by()
-    latest = sorted(runs.values_list("source_id").annotate(Max("id")))
-    return digest(repr((sorted(pages.items()), latest)))
+    return digest(repr(sorted(pages.items())))
 
 
 def scope(question: Question) -> str:

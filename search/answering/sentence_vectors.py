@@ -16,7 +16,7 @@ import numpy as np
 from ingestion.exceptions import IngestionError
 from ingestion.types import ModelSpec
 from search.retrieval.query_embedder import kept_by, question_tokens
-from search.retrieval.question_model import searched_collection, served_model
+from search.retrieval.question_model import in_memory, searched_collection, served_model
 from search.timings import Timings
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def question_vector(question: str) -> npt.NDArray[np.float32]:
 
     Raises IngestionError where there is no model.
     """
-    embedder = served_model(searched_collection(), Timings()).embedder
-    kept = kept_by(embedder).get(question_tokens(embedder, [question])[0])
+    embedder = in_memory()
+    kept = kept_by(embedder).get(question_tokens(embedder, [question])[0]) if embedder else None
     vector: npt.NDArray[np.float32] = kept.dense if kept else question_vectors([question])[0]
     return vector
 

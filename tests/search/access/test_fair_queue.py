@@ -168,10 +168,10 @@ async def test_addresses_leave_known_callers_the_processor(monkeypatch: pytest.M
         now += 0.25
         crowd[0].close()
         assert not second.runs, "it rests"
-        now += 0.125
+        now += 0.25
         queue._grant()
         assert not second.runs
-        now += 0.125
+        now += (fair_queue.RESTS - 1) * 0.25
         assert timers[-1][0] == now
         timers[-1][1]()
         assert (second.runs, third.runs) == (True, False)
