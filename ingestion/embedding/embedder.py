@@ -328,8 +328,15 @@ def on_cpu(module: Any, dtype: str, *, questions: bool) -> tuple[Encoder, BatchE
 
 
 def resolve_device(device: str) -> str:
-    """Return the device that "auto" means here. Raises ModelError when CUDA is asked for and there is none."""
-    import torch
+    """Return the device that "auto" means here.
+
+    Raises ModelError when CUDA is asked for and there is none, and when PyTorch does not load: it wants room for
+    temporary files.
+    """
+    try:
+        import torch
+    except OSError as error:
+        raise ModelError(f"PyTorch cannot be loaded: {error}. Make room on the disks of this machine.") from error
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError(f"{device} is asked for, but PyTorch finds no CUDA device. Set EMBED_DEVICE=cpu or auto.")

@@ -8,6 +8,7 @@ import pickle
 import platform
 import resource
 import shutil
+import sys
 import tempfile
 import threading
 import weakref
@@ -624,6 +625,20 @@ def test_without_room_for_the_conversion_the_place_is_named(model_path: Path, mo
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with pytest.raises(ModelError, match=r"room for them in /nowhere \(TMPDIR\)\. EMBED_DTYPE=auto does without"):
         read_model("cpu", configured_model(), "int8")
+
+
+def test_without_room_for_temporary_files_the_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        """What an import of PyTorch ends with on a full disk."""
+
+        def find_spec(self, name: str, *others: Any) -> None:
+            if name == "torch":
+                raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(sys, "meta_path", [Full(), *sys.meta_path])
+    with pytest.raises(ModelError, match=r"No usable temporary directory.*Make room on the disks"):
+        load_model.__wrapped__("cpu")
 
 
 def test_a_cpu_without_products_of_bytes_is_told_so(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
