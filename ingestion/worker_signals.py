@@ -87,6 +87,7 @@ def start(sender: Any, **_: Any) -> None:
     try:
         keeper.take_device()
     except DeviceTaken as error:
+        heartbeat.note_turned_away(keeper.lease.device, str(error))
         raise SystemExit(str(error)) from error
     keeper.start()
     _keepers.append(keeper)

@@ -10,6 +10,7 @@ from ragproject.logins import LoginForm, ReaderLoginForm
 
 admin.autodiscover()
 admin.site.login_form = LoginForm
+handler500 = "search.pages.failures.server_error"
 urlpatterns = [
     path("admin/", admin.site.urls),
     path(

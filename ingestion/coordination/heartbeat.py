@@ -24,6 +24,9 @@ RATE_SECONDS = 60.0
 # Clocks of several machines differ by less; what lies further ahead was noted before the clock was set back.
 AHEAD_SECONDS = 5.0
 DEVICES = "embedder:places"
+TURNED_AWAY = "embedder:turned-away:"
+# A supervisor starts a worker that ended again, after some minutes at the most: it is told until it ends no more.
+TURNED_AWAY_SECONDS = 300
 JOBS = "jobs:done"
 RATES = ("tokens_per_second", "busy")
 
@@ -96,6 +99,19 @@ def failures(device: str) -> list[tuple[float, str]]:
     with available() as client:
         notes = [json.loads(note) for note in client.lrange(_failures(device), -100, -1)]
     return [(at, reason) for at, reason in notes if -AHEAD_SECONDS < time.time() - at < FAILURE_SECONDS]
+
+
+def note_turned_away(device: str, reason: str) -> None:
+    """Record that a worker ended because another one has its device."""
+    with suppress(BufferUnavailable), available() as client:
+        client.set(TURNED_AWAY + device, reason, ex=TURNED_AWAY_SECONDS)
+
+
+def turned_away() -> list[str]:
+    """Return why workers ended that found their device taken. Raise BufferUnavailable without Redis."""
+    with available() as client:
+        reasons = [client.get(key) for key in sorted(client.scan_iter(TURNED_AWAY + "*", count=1000))]
+    return [reason.decode() for reason in reasons if reason]
 
 
 def note_job(name: str) -> None:

@@ -90,7 +90,8 @@ def available() -> Iterator[Any]:
     try:
         yield connect()
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        reason = f"Redis does not answer as it should ({error}). Check that it runs; the work goes on when it is back."
+        said = str(error).rstrip(".")
+        reason = f"Redis does not answer as it should ({said}). Check that it runs; the work goes on when it is back."
         if not _patient:
             _silence = Silence(monotonic() + SILENCE_SECONDS, reason)
         raise BufferUnavailable(reason) from error

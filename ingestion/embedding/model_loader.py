@@ -1,4 +1,4 @@
-"""Loading of a model: its files are found and checked, and FlagEmbedding reads them.
+"""Loading of a model: its files are found and checked (``model_files``), and FlagEmbedding reads them.
 
 Nothing in the files is run: weights come from safetensors, pickles are read for tensors only (FlagEmbedding and
 transformers both ask for that), and code from a hub is never trusted.
@@ -6,7 +6,6 @@ transformers both ask for that), and code from a hub is never trusted.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,9 @@ from typing import Any
 import torch
 from django.conf import settings
 
+from ingestion.embedding.model_files import check, folder_of
 from ingestion.exceptions import ModelError
 from ingestion.types import ModelSpec
-
-# FlagEmbedding makes up random heads when theirs are missing.
-HEADS = ("sparse_linear.pt", "colbert_linear.pt")
-READ = ("config.json", "tokenizer*.json", "*.safetensors", "pytorch_model*.bin", *HEADS)
-# What a hub holds besides; for BGE-M3 a second copy of 2 GB.
-NOT_READ = ["onnx/*", "openvino/*", "imgs/*", "*.onnx", "*.msgpack", "*.h5", "*.ot"]
 
 
 def read(spec: ModelSpec, device: str, dtype: str) -> tuple[Any, Any]:
@@ -40,42 +34,6 @@ def read(spec: ModelSpec, device: str, dtype: str) -> tuple[Any, Any]:
         ) from error
 
 
-def folder_of(path: str) -> Path:
-    """Return the model's folder, downloading it from the hub if need be.
-
-    Raises ModelError if a folder is named that does not exist.
-    """
-    from huggingface_hub import snapshot_download
-
-    if not looks_like_path(path):
-        return Path(snapshot_download(path, ignore_patterns=NOT_READ))
-    if Path(path).is_dir():
-        return Path(path)
-    raise ModelError(
-        f"The model folder {path} does not exist. Put the model there (the stand-in: manage.py standin_model), and the "
-        "work goes on; or set EMBED_MODEL to a folder with BGE-M3, a hub id such as BAAI/bge-m3, or stand-in."
-    )
-
-
-def looks_like_path(model: str) -> bool:
-    """Return whether this names a folder; a hub id has the form "owner/name"."""
-    return Path(model).is_absolute() or model.startswith(".") or model.count("/") != 1
-
-
-def check(folder: Path, wanted: str) -> None:
-    """Raise ModelError if the heads are missing or the files have another SHA-256 than ``wanted``, if that is given."""
-    if missing := [name for name in HEADS if not (folder / name).is_file()]:
-        raise ModelError(
-            f"The model folder {folder} lacks {', '.join(missing)}. Copy the complete model: without its heads "
-            "there are no lexical weights."
-        )
-    if wanted and (found := fingerprint(folder)) != wanted.lower():
-        raise ModelError(
-            f"The files in {folder} have the SHA-256 {found}, EMBED_MODEL_SHA256 says {wanted}. Get the model from "
-            "where you trust it, or correct the setting if the change is meant."
-        )
-
-
 def require_dimension(spec: ModelSpec, found: int) -> None:
     """Raise ModelError unless the model's vectors are as long as they should be; before gigabytes are read for it."""
     if found != spec.dimension:
@@ -83,15 +41,6 @@ def require_dimension(spec: ModelSpec, found: int) -> None:
             f"The model {spec.path} has {found} dimensions, EMBED_DIMENSION says {spec.dimension}. Correct "
             "EMBED_DIMENSION or EMBED_MODEL, and start the workers again."
         )
-
-
-def fingerprint(folder: Path) -> str:
-    """Return a SHA-256 over the names and the SHA-256 of the files that are read."""
-    digest = hashlib.sha256()
-    for file in sorted({file for pattern in READ for file in folder.glob(pattern)}):
-        with file.open("rb") as content:
-            digest.update(file.name.encode() + b"\0" + hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()
 
 
 def load(folder: Path, spec: ModelSpec, device: str, dtype: str) -> tuple[Any, Any]:

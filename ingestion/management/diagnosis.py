@@ -28,7 +28,7 @@ from ingestion.fetching.fetcher import fetch
 from ingestion.models import Collection
 from ingestion.models.times import CLOCK_SECONDS
 from ingestion.pipeline.report.alerts import LEAST_FREE_BYTES, alerts
-from ingestion.vector_store.store import require_answer
+from ingestion.vector_store.store import open_store, require_answer
 from ragproject.embedded import services
 from ragproject.embedded.data_folder import require_access
 from ragproject.embedded.model_folder import lacking
@@ -151,7 +151,10 @@ def database() -> Iterator[Finding]:
         yield Finding("database", "fail", f"{connection.vendor}: {words}", remedy)
         return
     if missing:
-        yield Finding("database", "warn", f"{missing} migrations are not applied", "Run: python manage.py migrate")
+        # `up` applies them before anything else; where other processes run already, nothing does.
+        waits_for_up = is_embedded(settings.REDIS_URL) and not stack_runs(settings.DATA_DIR)
+        state: State = "warn" if waits_for_up else "fail"
+        yield Finding("database", state, f"{missing} migrations are not applied", "Run: python manage.py migrate")
     else:
         server = ".".join(map(str, connection.get_database_version()))
         yield Finding("database", "ok", f"{connection.vendor} {server}, tables of this version")
@@ -171,9 +174,10 @@ def clock(of: str, seconds: float) -> Finding:
 def redis() -> Iterator[Finding]:
     """Yield whether Redis answers, keeps what it is given, and has this machine's time."""
     if trouble := services.redis_trouble():
-        yield silent(
-            "redis", settings.REDIS_URL, trouble, "Check REDIS_URL (password, host, port) and that Redis runs."
-        )
+        remedy = "Check REDIS_URL (password, host, port) and that Redis runs."
+        if trouble.startswith("MISCONF"):  # it runs, and cannot write to its disk
+            remedy = "Make room on Redis' disk, or see its log for what keeps it from writing there."
+        yield silent("redis", settings.REDIS_URL, trouble.rstrip("."), remedy)
         return
     try:
         trouble = redis_client.memory_fault()
@@ -212,12 +216,21 @@ def milvus() -> Iterator[Finding]:
 
 
 def answer_of_milvus() -> Finding:
-    """Return whether a Milvus that speaks also does what we ask: one with passwords speaks to everybody."""
+    """Return whether a Milvus that speaks also does what we ask, and has the collection that is searched.
+
+    One with passwords speaks to everybody.
+    """
     try:
         require_answer(settings.SERVICE_TIMEOUT_SECONDS)
     except IngestionError as error:
         remedy = "The server speaks, so check MILVUS_TOKEN (user:password) first, then Milvus' log."
         return Finding("milvus", "fail", said(error)[0], remedy)
+    with suppress(DatabaseError):
+        if row := Collection.objects.searched():
+            try:
+                open_store(row.name, row.dimension, settings.SERVICE_TIMEOUT_SECONDS).verify()
+            except IngestionError as error:
+                return Finding("milvus", "fail", *said(error))
     return Finding("milvus", "ok", "answers")
 
 

@@ -32,6 +32,11 @@ class CollectionQuerySet(QuerySet["Collection"]):
         """Select the collections with vectors of this model, of whatever layout."""
         return self.filter(model=model.path, pooling=model.pooling, dimension=model.dimension)
 
+    def moved(self, model: ModelSpec, weights: str) -> CollectionQuerySet:
+        """Select the collections with vectors of this model under another path, by the SHA-256 of its files."""
+        same = self.filter(weights=weights, pooling=model.pooling, dimension=model.dimension)
+        return same.exclude(weights="").exclude(model=model.path)
+
 
 class Collection(models.Model):
     """A collection in Milvus.
@@ -45,6 +50,7 @@ class Collection(models.Model):
     model = models.CharField(max_length=500)
     pooling = models.CharField(max_length=20)
     dimension = models.PositiveIntegerField()
+    weights = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the model's files, whatever its path.")
     layout = models.PositiveSmallIntegerField(default=LAYOUT)
     active = models.BooleanField(default=False)
     building = models.BooleanField(default=False)

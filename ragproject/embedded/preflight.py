@@ -32,6 +32,8 @@ from ragproject.embedded.restarts import LOCK_FILE
 LOCK_TRIES, LOCK_PAUSE_SECONDS = 5, 0.05
 # How long the model hub may take to say that it has a model.
 HUB_SECONDS = 10.0
+OLD_TABLES = "The database's tables are those of an older version: run `manage.py migrate`."
+_tables_are_current = False
 
 
 class StackError(Exception):
@@ -212,6 +214,16 @@ def migrate(console: Console) -> None:
         raise StackError(f"The database cannot be used: {said}. {remedy}") from error
     finally:
         connections.close_all()
+
+
+def tables_are_current() -> bool:
+    """Return whether the database has this version's tables. Raises Django's DatabaseError.
+
+    They stay once they are there, and looking reads every migration: it is done until they are.
+    """
+    global _tables_are_current
+    _tables_are_current = _tables_are_current or not migrations_missing()
+    return _tables_are_current
 
 
 def migrations_missing() -> int:

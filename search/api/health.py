@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -17,15 +18,13 @@ from redis.retry import Retry
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.models import Collection
-from ragproject.embedded.preflight import migrations_missing
+from ragproject.embedded.preflight import tables_are_current
 from ragproject.embedded.restarts import unstable_processes
 
 PROBE_SECONDS = 1.0
 # A probe that hangs keeps its thread; a service with this many is not asked again until one is free.
 THREADS_PER_SERVICE = 2
 MIGRATIONS = "migrations"
-# Known for good once it is true: looking reads every migration.
-_tables_are_current = False
 
 
 def missing_services() -> list[str]:
@@ -59,14 +58,11 @@ def database_answers() -> bool:
         return False
 
 
-def tables_are_current() -> bool:
-    """Return whether the database has this version's tables, which stay once they are there."""
-    global _tables_are_current
-    try:
-        _tables_are_current = _tables_are_current or not migrations_missing()
-    except DatabaseError:
-        return False
-    return _tables_are_current
+def is_migrated() -> bool:
+    """Return whether the database answers and has this version's tables."""
+    with suppress(DatabaseError):
+        return tables_are_current()
+    return False
 
 
 def redis_answers() -> bool:
@@ -109,6 +105,6 @@ PROBES: dict[str, Callable[[], bool]] = {
     "database": database_answers,
     "redis": redis_answers,
     "milvus": milvus_answers,
-    MIGRATIONS: tables_are_current,
+    MIGRATIONS: is_migrated,
 }
 _threads = {name: ThreadPoolExecutor(THREADS_PER_SERVICE, f"probe-{name}") for name in PROBES}

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
+from ragproject.embedded.preflight import OLD_TABLES
 from search.access.caller import ASK, SEARCH
 from search.api.health import MIGRATIONS, missing_services
 from search.api.v1.door import Door
@@ -23,8 +24,6 @@ from search.api.v1.questions import asked, searched
 from search.catalogue import indexed_sources
 from search.exceptions import FAILURES
 from search.forms import body_of
-
-UNMIGRATED = "The database's tables are those of an older version: run `manage.py migrate`."
 
 
 @csrf_exempt
@@ -77,6 +76,7 @@ async def readyz(request: HttpRequest) -> JsonResponse:
     missing = await sync_to_async(missing_services, thread_sensitive=False)()  # not behind a question
     if missing:
         silent = ", ".join(name for name in missing if name != MIGRATIONS)
-        error = f"These services do not answer: {silent}." if silent else UNMIGRATED
+        silence = f"These services do not answer as they should: {silent}. `manage.py doctor` says why."
+        error = silence if silent else OLD_TABLES
         return JsonResponse({"status": "unavailable", "missing": missing, "error": error}, status=503)
     return JsonResponse({"status": "ok"})

@@ -12,13 +12,17 @@ import functools
 import gc
 import logging
 import threading
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from django.conf import settings
 from django.db.models import QuerySet, Subquery
 
+from ingestion.embedding.embedder import configured_model
+from ingestion.embedding.model_files import looks_like_path, weights_at
 from ingestion.exceptions import IngestionError, ModelError
 from ingestion.models import Collection, TermFrequencies
 from ingestion.types import ModelSpec
@@ -139,7 +143,7 @@ def load(collection: Collection) -> ServedModel:
         if why := recent_failure(model):
             raise ModelError(why)
         try:
-            embedder = loaded(model)
+            embedder = loaded(as_found_here(collection))
         except ModelError as error:
             _failure = LoadFailure(model, monotonic(), str(error))
             raise
@@ -170,6 +174,14 @@ def loaded(model: ModelSpec) -> QuestionModel:
     embedder = load_model(settings.QUERY_DEVICE, model, questions=True)
     load_model.cache_clear()  # the one model of this process is kept here
     return embedder
+
+
+def as_found_here(collection: Collection) -> ModelSpec:
+    """Return the collection's model by its path on this machine, which is another one after a restore elsewhere."""
+    model, configured = collection.spec(), configured_model()
+    moved = collection.weights and looks_like_path(model.path) and not Path(model.path).is_dir()
+    alike = replace(model, path=configured.path) == configured
+    return configured if moved and alike and weights_at(configured.path) == collection.weights else model
 
 
 def recent_failure(model: ModelSpec) -> str:

@@ -138,6 +138,8 @@ def test_a_parent_whose_device_is_taken_ends_with_the_reason(monkeypatch: pytest
     monkeypatch.setattr(time, "sleep", lambda seconds: first.renew())
     with pytest.raises(SystemExit, match="is in use by another embedding worker"):
         worker_signals.start(sender=worker_of("gpu"))
+    (told,) = heartbeat.turned_away()
+    assert told == first.refusal()
 
 
 @pytest.mark.usefixtures("brief")

@@ -287,7 +287,7 @@ def test_it_says_which_service_is_missing(
     Collection.objects.update(name=f"down_for_{name}" if name == "milvus" else "search_tests")
     response = client.get("/readyz")
     assert response.status_code == 503
-    error = f"These services do not answer: {name}."
+    error = f"These services do not answer as they should: {name}. `manage.py doctor` says why."
     assert response.json() == {"status": "unavailable", "missing": [name], "error": error}
 
 
@@ -301,8 +301,8 @@ def test_a_collection_that_milvus_lost_is_not_ready(index: None, redis_server: s
 def test_tables_of_an_older_version_are_not_ready(
     index: None, redis_server: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.api.health._tables_are_current", False)
-    monkeypatch.setattr("search.api.health.migrations_missing", lambda: 2)
+    monkeypatch.setattr("ragproject.embedded.preflight._tables_are_current", False)
+    monkeypatch.setattr("ragproject.embedded.preflight.migrations_missing", lambda: 2)
     response = client.get("/readyz").json()
     assert response["missing"] == ["migrations"]
     assert "run `manage.py migrate`" in response["error"]

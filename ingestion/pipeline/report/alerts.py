@@ -15,6 +15,7 @@ from ingestion.models import Chunk, Run
 from ingestion.pipeline.describe.describe_waiting import pause_reason
 from ingestion.pipeline.index.completeness import shortfall
 from ingestion.pipeline.state.transitions import TO_EMBED
+from ragproject.embedded.preflight import OLD_TABLES, tables_are_current
 from ragproject.embedded.restarts import unstable_processes
 
 # Beat's jobs: the setting of their period, what stands still without them, and which processes do them.
@@ -35,9 +36,9 @@ def alerts() -> list[str]:
     full_disk = list(_full_disk())
     try:
         redis_client.require_writes()  # without them nothing else moves, and what follows would name the wrong process
-        return [*unstable, *full_disk, *_held_up_runs(), *_late_jobs(), *_failing_services()]
+        return [*unstable, *full_disk, *_old_tables(), *_held_up_runs(), *_late_jobs(), *_failing_services()]
     except BufferUnavailable as error:
-        return [*unstable, *(full_disk or [str(error)])]  # of which the second follows from the first
+        return [*unstable, *(full_disk or [str(error)]), *_old_tables()]  # a full disk is why Redis takes no writes
 
 
 def _full_disk() -> Iterator[str]:
@@ -48,6 +49,12 @@ def _full_disk() -> Iterator[str]:
             f"The disk of {settings.DATA_DIR} is full: {free // 2**20} MiB are left. Make room; the work goes on by "
             "itself."
         )
+
+
+def _old_tables() -> Iterator[str]:
+    """Yield an alert while the database has not been migrated to this version."""
+    if not tables_are_current():
+        yield OLD_TABLES
 
 
 def _held_up_runs() -> Iterator[str]:
@@ -92,6 +99,7 @@ def _failing_services() -> Iterator[str]:
     waiting = Chunk.objects.filter(state__in=TO_EMBED).count()
     if waiting and not workers:
         yield f"{waiting} chunks wait, and no embedding worker answers: look whether one runs and what it logs."
+    yield from heartbeat.turned_away()
     for worker in workers:
         if worker.state == "unhealthy":
             yield f"The embedder on {worker.device_id}: {worker.reason or 'unhealthy'}"

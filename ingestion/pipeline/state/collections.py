@@ -1,6 +1,7 @@
 """Which Milvus collection is searched and which is filled, and how one takes the other's place.
 
-A collection belongs to one model (weights, pooling, dimension); vectors of two models cannot be compared. A collection
+A collection belongs to one model (weights, pooling, dimension); vectors of two models cannot be compared. A model that
+is found at another path, as after a restore on another machine, is known by its files and stays the same. A collection
 of an older layout is replaced in the same way, by one with copies of its vectors. Precision
 (float16, int8) makes no other model: a text's vectors then differ by less than 0.01 in cosine, as those of questions
 and passages embedded on different devices do in any case.
@@ -28,6 +29,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from ingestion.embedding.embedder import configured_model
+from ingestion.embedding.model_files import weights_at
 from ingestion.models import LAYOUT, Chunk, Collection, Document
 from ingestion.types import ModelSpec
 from ingestion.vector_store.store import VectorStore, open_store
@@ -81,9 +83,15 @@ def adopt() -> Collection:
     model = configured_model()
     row = Collection.objects.of(model)
     if row is None or model not in _adopted:
+        weights = (row and row.weights) or weights_at(model.path)
         with transaction.atomic():
             list(Collection.objects.select_for_update())  # embedders that start together decide one after the other
+            if Collection.objects.of(model) is None:
+                Collection.objects.moved(model, weights).update(model=model.path)
             row = Collection.objects.of(model) or create(model)
+            if weights and not row.weights:
+                row.weights = weights
+                row.save(update_fields=["weights"])
             if row != Collection.objects.written() or row.note:
                 begin(row)
     _adopted.add(model)

@@ -793,7 +793,7 @@ def test_code_in_a_models_file_is_not_run(copy_of_model: Path, tmp_path: Path, n
 
 
 def test_a_model_is_taken_only_with_the_hash_that_is_pinned(copy_of_model: Path, settings: Any) -> None:
-    from ingestion.embedding.model_loader import fingerprint
+    from ingestion.embedding.model_files import fingerprint
 
     settings.EMBED_MODEL_SHA256 = fingerprint(copy_of_model).upper()
     assert load_model.__wrapped__("cpu").dimension == 384
@@ -846,7 +846,7 @@ def test_the_network_stays_where_it_was_put_when_flagembedding_lets_go(
     ("name", "path"), [("BAAI/bge-m3", False), ("/models/bge-m3", True), ("./m", True), ("m", True)]
 )
 def test_hub_ids_and_folders_are_told_apart(name: str, path: bool) -> None:
-    from ingestion.embedding.model_loader import looks_like_path
+    from ingestion.embedding.model_files import looks_like_path
 
     assert looks_like_path(name) is path
 

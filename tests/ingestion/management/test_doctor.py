@@ -20,6 +20,8 @@ from pytest_django import Settings
 from ingestion.coordination import redis_client
 from ingestion.management import diagnosis
 from ingestion.models import Collection
+from ingestion.vector_store.store import connect
+from ragproject.embedded import services
 from tests.support.local_site import LocalSite
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis", "clean_milvus", "model_path")]
@@ -206,3 +208,39 @@ def test_a_site_is_fetched_as_the_crawler_does(settings: Settings) -> None:
         settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.0/8"]
         found = diagnosis.network(site.url("/"))
     assert found.state == "ok" and "12 bytes" in found.says
+
+
+def test_a_collection_that_is_not_ours_fails(settings: Settings) -> None:
+    row = Collection.objects.create(
+        name="foreign", model=settings.MODEL_PATH, pooling="cls", dimension=settings.EMBED_DIMENSION, active=True
+    )
+    client = connect()
+    client.create_collection(row.name, dimension=12)
+    try:
+        found, ended = findings()
+    finally:
+        client.drop_collection(row.name)
+        client.close()
+    assert ended == "Not right: milvus."
+    (failed,) = found["milvus"]
+    assert "another collection under the name foreign" in failed["says"]
+    assert failed["remedy"].startswith("Rename or drop it")
+
+
+def test_a_redis_whose_disk_is_full_is_no_wrong_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "MISCONF Errors writing to the AOF file: No space left on device"
+    monkeypatch.setattr(services, "redis_trouble", lambda: words)
+    monkeypatch.setattr(diagnosis, "stack_runs", lambda folder: True)
+    (failed,) = diagnosis.redis()
+    assert (failed.state, failed.says) == ("fail", words)
+    assert "Make room" in failed.remedy and "REDIS_URL" not in failed.remedy
+
+
+@pytest.mark.parametrize(("runs", "state"), [(True, "fail"), (False, "warn")])
+def test_migrations_fail_where_nothing_will_apply_them(
+    runs: bool, state: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "migrations_missing", lambda: 2)
+    monkeypatch.setattr(diagnosis, "stack_runs", lambda folder: runs)
+    told = next(diagnosis.database())
+    assert (told.state, told.says) == (state, "2 migrations are not applied")

@@ -7,16 +7,18 @@ import time
 import pytest
 import redis
 from django.test import Client
+from django.urls import reverse
 from pytest_django import Settings
 
 from ingestion import tasks
 from ingestion.buffer import dead_letters
-from ingestion.coordination import circuit_breaker, heartbeat
+from ingestion.coordination import circuit_breaker, heartbeat, redis_client
 from ingestion.management.commands.status import lines
 from ingestion.models import Chunk
 from ingestion.pipeline.report.alerts import alerts
 from ingestion.pipeline.report.status import status
 from ingestion.pipeline.state.runs import start_run
+from ragproject.embedded import preflight
 from tests.support.rows import make_chunk, make_document, make_source
 
 pytestmark = pytest.mark.django_db
@@ -88,3 +90,27 @@ def test_without_redis_that_is_the_alert(settings) -> None:  # type: ignore[no-u
     finally:
         redis_client.forget()
     assert "Redis" in said
+
+
+def test_a_worker_whose_device_is_taken_is_told_until_it_comes_no_more(
+    clean_redis: redis.Redis, admin_client: Client
+) -> None:
+    heartbeat.note_turned_away("box/cpu", "box/cpu is in use by another embedding worker.")
+    assert alerts() == ["box/cpu is in use by another embedding worker."]
+    assert b"in use by another embedding worker" in admin_client.get(reverse("admin:ingestion_live")).content
+    assert 0 < clean_redis.ttl("embedder:turned-away:box/cpu") <= heartbeat.TURNED_AWAY_SECONDS
+
+
+@pytest.mark.parametrize("redis_answers", [True, False])
+def test_tables_of_an_older_version_are_told(
+    redis_answers: bool, clean_redis: redis.Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "_tables_are_current", False)
+    monkeypatch.setattr(preflight, "migrations_missing", lambda: 1)
+    if not redis_answers:
+        settings.REDIS_URL = "redis://127.0.0.1:9/0"
+        redis_client.forget()
+    told = alerts()
+    redis_client.forget()
+    assert preflight.OLD_TABLES in told
+    assert any("Redis does not answer" in alert for alert in told) is not redis_answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from django.conf import settings as django_settings
 from django.db import IntegrityError
 from django.utils import timezone
 from pymilvus import MilvusClient
@@ -522,3 +524,38 @@ def test_a_build_killed_at_any_point_comes_to_the_same_end(tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["30 30 True 30 1"] * len(POINTS)
+
+
+def at(folder: Path, content: bytes) -> str:
+    """Files of a model in a folder; the settings name it, and the embedder is started again."""
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(content)
+    django_settings.MODEL_PATH = str(folder)
+    collections._adopted.clear()
+    return str(folder)
+
+
+def test_a_model_at_another_path_is_known_by_its_files(document: Document, tmp_path: Path) -> None:
+    Collection.objects.update(model=at(tmp_path / "number-1", b"weights"))
+    adopt()
+    row = searched()
+    assert len(row.weights) == 64
+    elsewhere = at(tmp_path / "moved-1", b"weights")
+    assert change_wanted()
+    assert adopt() == row
+    assert not change_wanted()
+    assert searched().model == elsewhere
+    assert work() == 0
+    assert Collection.objects.count() == 1
+    at(tmp_path / "other-2", b"other weights")
+    assert adopt() != row
+
+
+def test_questions_are_embedded_by_the_same_files_at_another_path(document: Document, tmp_path: Path) -> None:
+    Collection.objects.update(model=at(tmp_path / "number-1", b"weights"))
+    adopt()
+    shutil.rmtree(tmp_path / "number-1")
+    elsewhere = at(tmp_path / "moved-1", b"weights")  # before an embedder has looked
+    assert question_model.as_found_here(searched()).path == elsewhere
+    at(tmp_path / "other-1", b"other weights")
+    assert question_model.as_found_here(searched()).path == str(tmp_path / "number-1")

@@ -1,0 +1,42 @@
+"""The page for an error that no view answered (Django's ``handler500``), in the admin as well.
+
+In: the exception that is being handled. Out: a page with a sentence, and with 503 where time or whoever runs the site
+can help. Programs get a problem instead (``api.errors``); the exception is in the log.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+
+from django.db import DatabaseError, DataError, IntegrityError
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+
+from ragproject.embedded.preflight import OLD_TABLES, tables_are_current
+from search.exceptions import FAILURES, headers_of, public_message, status_of
+
+MISTAKE = "This site made a mistake. Its log says which."
+SILENT_DATABASE = "The database does not answer, or takes no writes: `manage.py doctor` says why."
+# Values that do not fit the tables are mistakes of ours.
+MISTAKES = (DataError, IntegrityError)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer for the exception that is being handled."""
+    error = sys.exc_info()[1]
+    shown, status, headers = {"error": MISTAKE}, 500, {}
+    if isinstance(error, FAILURES) and not isinstance(error, MISTAKES):
+        shown, status, headers = {"error": public_message(error)}, status_of(error), headers_of(error)
+    if isinstance(error, DatabaseError) and status == 503:
+        shown["operator"] = trouble_of_database()
+    page = render_to_string("search/failed.html", shown)  # without the request: its user is in the database
+    return HttpResponse(page, status=status, headers={"Cache-Control": "no-store", **headers})
+
+
+def trouble_of_database() -> str:
+    """Return what whoever runs the site should look at; it names no address."""
+    with suppress(DatabaseError):
+        if not tables_are_current():
+            return OLD_TABLES
+    return SILENT_DATABASE
