@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -19,6 +21,7 @@ from ingestion.admin.source_actions import ACTIONS, act
 from ingestion.coordination.heartbeat import EmbeddingWorker
 from ingestion.models import Document, Run, Source
 from ingestion.pipeline.report.status import SourceStatus, Status, status
+from ragproject.embedded.preflight import database_trouble
 
 # Errors of one source that are shown apart; the rest is in the list of documents.
 ERRORS = 5
@@ -44,7 +47,10 @@ def live(request: HttpRequest) -> HttpResponse:
     """Show the state of everything, as a part of the first page."""
     if not request.user.has_perm("ingestion.view_source"):
         raise PermissionDenied
-    found = status()
+    try:
+        found = status()
+    except DatabaseError:
+        return HttpResponse(format_html('<p class="alert" role="alert">{}</p>', database_trouble()))
     workers = found.embedders if isinstance(found.embedders, dict) else {}
     shown = {
         "status": found,

@@ -33,6 +33,7 @@ LOCK_TRIES, LOCK_PAUSE_SECONDS = 5, 0.05
 # How long the model hub may take to say that it has a model.
 HUB_SECONDS = 10.0
 OLD_TABLES = "The database's tables are those of an older version: run `manage.py migrate`."
+SILENT_DATABASE = "The database does not answer, or takes no writes: `manage.py doctor` says why."
 _tables_are_current = False
 
 
@@ -224,6 +225,14 @@ def tables_are_current() -> bool:
     global _tables_are_current
     _tables_are_current = _tables_are_current or not migrations_missing()
     return _tables_are_current
+
+
+def database_trouble() -> str:
+    """Return why a query failed, as a page may tell whoever runs the site: it names no address."""
+    with suppress(DatabaseError):
+        if not tables_are_current():
+            return OLD_TABLES
+    return SILENT_DATABASE
 
 
 def migrations_missing() -> int:

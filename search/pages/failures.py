@@ -7,17 +7,15 @@ can help. Programs get a problem instead (``api.errors``); the exception is in t
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 
 from django.db import DatabaseError, DataError, IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
-from ragproject.embedded.preflight import OLD_TABLES, tables_are_current
+from ragproject.embedded.preflight import database_trouble
 from search.exceptions import FAILURES, headers_of, public_message, status_of
 
 MISTAKE = "This site made a mistake. Its log says which."
-SILENT_DATABASE = "The database does not answer, or takes no writes: `manage.py doctor` says why."
 # Values that do not fit the tables are mistakes of ours.
 MISTAKES = (DataError, IntegrityError)
 
@@ -29,14 +27,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if isinstance(error, FAILURES) and not isinstance(error, MISTAKES):
         shown, status, headers = {"error": public_message(error)}, status_of(error), headers_of(error)
     if isinstance(error, DatabaseError) and status == 503:
-        shown["operator"] = trouble_of_database()
+        shown["operator"] = database_trouble()
     page = render_to_string("search/failed.html", shown)  # without the request: its user is in the database
     return HttpResponse(page, status=status, headers={"Cache-Control": "no-store", **headers})
-
-
-def trouble_of_database() -> str:
-    """Return what whoever runs the site should look at; it names no address."""
-    with suppress(DatabaseError):
-        if not tables_are_current():
-            return OLD_TABLES
-    return SILENT_DATABASE

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.db import OperationalError
 from django.test import Client
 
 from ingestion.coordination.celery_queues import queue_length
 from ingestion.models import Document, Run, Source
+from ragproject.embedded import preflight
 from tests.support.rows import make_document, make_source
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("clean_redis")]
@@ -94,3 +96,14 @@ def test_who_may_not_see_sources_sees_none_of_it(client: Client) -> None:
     assert client.post(ACT, {"source": make_source().name, "do": "ingest_now"}).status_code == 403
     assert not Run.objects.exists()
     assert Source.objects.exists()
+
+
+def test_a_database_that_fails_is_said_where_the_state_stands(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OperationalError("no such column: secret")
+
+    monkeypatch.setattr("ingestion.admin.live.status", fail)
+    said = admin_client.get(LIVE).content.decode()
+    assert said == f'<p class="alert" role="alert">{preflight.SILENT_DATABASE}</p>'
