@@ -24,7 +24,7 @@ RATE_SECONDS = 60.0
 # Clocks of several machines differ by less; what lies further ahead was noted before the clock was set back.
 AHEAD_SECONDS = 5.0
 DEVICES = "embedder:places"
-TURNED_AWAY = "embedder:turned-away:"
+TURNED_AWAY = "embedder:turned-away"
 # A supervisor starts a worker that ended again, after some minutes at the most: it is told until it ends no more.
 TURNED_AWAY_SECONDS = 300
 JOBS = "jobs:done"
@@ -104,14 +104,15 @@ def failures(device: str) -> list[tuple[float, str]]:
 def note_turned_away(device: str, reason: str) -> None:
     """Record that a worker ended because another one has its device."""
     with suppress(BufferUnavailable), available() as client:
-        client.set(TURNED_AWAY + device, reason, ex=TURNED_AWAY_SECONDS)
+        client.hset(TURNED_AWAY, device, json.dumps([time.time(), reason]))
+        client.expire(TURNED_AWAY, TURNED_AWAY_SECONDS)
 
 
 def turned_away() -> list[str]:
     """Return why workers ended that found their device taken. Raise BufferUnavailable without Redis."""
     with available() as client:
-        reasons = [client.get(key) for key in sorted(client.scan_iter(TURNED_AWAY + "*", count=1000))]
-    return [reason.decode() for reason in reasons if reason]
+        notes = [json.loads(note) for _, note in sorted(client.hgetall(TURNED_AWAY).items())]
+    return [reason for at, reason in notes if -AHEAD_SECONDS < time.time() - at < TURNED_AWAY_SECONDS]
 
 
 def note_job(name: str) -> None:
