@@ -208,12 +208,9 @@ class Site(BaseHTTPRequestHandler):
 
     def kill_client(self) -> None:
         for connection in psutil.net_connections("tcp"):
-            if (
-                connection.laddr
-                and connection.laddr.port == self.client_address[1]
-                and connection.pid != os.getpid()
-                and connection.pid
-            ):
+            # Another process may have the same port of its own, in a connection to elsewhere.
+            ends = connection.laddr and connection.raddr and (connection.laddr.port, connection.raddr.port)
+            if connection.pid and ends == (self.client_address[1], self.connection.getsockname()[1]):
                 self.asked.append(connection.pid)
                 os.kill(connection.pid, signal.SIGKILL)
 
