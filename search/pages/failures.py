@@ -13,9 +13,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
 from ragproject.embedded.preflight import database_trouble
+from search.api.errors import SENTENCES
 from search.exceptions import FAILURES, headers_of, public_message, status_of
 
-MISTAKE = "This site made a mistake. Its log says which."
 # Values that do not fit the tables are mistakes of ours.
 MISTAKES = (DataError, IntegrityError)
 
@@ -23,7 +23,7 @@ MISTAKES = (DataError, IntegrityError)
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer for the exception that is being handled."""
     error = sys.exc_info()[1]
-    shown, status, headers = {"error": MISTAKE}, 500, {}
+    shown, status, headers = {"error": SENTENCES[500]}, 500, {}
     if isinstance(error, FAILURES) and not isinstance(error, MISTAKES):
         shown, status, headers = {"error": public_message(error)}, status_of(error), headers_of(error)
     if isinstance(error, DatabaseError) and status == 503:
