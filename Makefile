@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PAGES ?= 90
 PIP_ARGS ?=
 # Each has a Redis, a Milvus and a model of its own, 2 GB together; the tests wait more than they compute.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 TEST_ARGS := $(if $(FAST),--fast) $(if $(ROWS),--rows) $(if $(COVERAGE),--cov=ingestion --cov=search --cov=ragproject --cov-report=term:skip-covered)
 DEMO_ENV := DATA_DIR=var/demo EMBED_MODEL=stand-in
 
@@ -43,7 +43,7 @@ up: setup
 	@$(if $(DEMO),$(DEMO_ENV)) $(BIN)/python manage.py up
 
 test: $(VENV)/.dev
-	$(if $(DATABASE),TEST_DATABASE=$(DATABASE)) $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TEST_ARGS) $(TESTS)
+	$(if $(DATABASE),TEST_DATABASE=$(DATABASE)) $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(TEST_ARGS) $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

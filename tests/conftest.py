@@ -18,6 +18,8 @@ from django.conf import settings as django_settings
 from django.db import connection
 from pymilvus import MilvusClient
 from pytest_django import DjangoDbBlocker
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling, LoadScopeScheduling
 
 from ingestion.coordination import measurements, redis_client
 from ingestion.embedding.stand_in_model import assemble
@@ -59,6 +61,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
+    # Those that wait for processes come first: others fill the time, and none of them is left alone at the end.
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return ByFile(config, log)
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Give each process whole files, and all that share the servers of ``tests/browser`` to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "tests/browser" if file.startswith("tests/browser/") else file
 
 
 def is_slow(item: pytest.Item) -> bool:

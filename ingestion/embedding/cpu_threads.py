@@ -17,6 +17,10 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+# The cores that PyTorch finds for this process. Asked before a thread is started here: later ones begin with the number
+# that was set last, which is 1, and a second model that was loaded in one had a single core.
+CORES = torch.get_num_threads()
+
 P = ParamSpec("P")
 T = TypeVar("T")
 

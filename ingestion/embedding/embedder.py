@@ -310,16 +310,16 @@ def on_cpu(module: Any, dtype: str, *, questions: bool) -> tuple[Encoder, BatchE
 
     Layers in float32 that cannot be converted run in PyTorch. Raises ModelError.
     """
-    import torch
-
+    from ingestion.embedding import cpu_threads
     from ingestion.embedding.cpu_encoder import CpuLayers, question_threads
     from ingestion.embedding.cpu_threads import BatchExecutor
     from ingestion.embedding.packed_encoder import Layers
 
-    cores = torch.get_num_threads()
+    cores = cpu_threads.CORES
     threads = question_threads(module, dtype, cores) if questions else 1
+    parallel = cores // threads
     try:
-        return CpuLayers(module, dtype, parallel=cores // threads, threads=threads), BatchExecutor(cores // threads)
+        return CpuLayers(module, dtype, parallel=parallel, threads=threads), BatchExecutor(parallel)
     except ModelError as error:
         if dtype != "float32":
             raise ModelError(f"{error} EMBED_DTYPE=auto does without.") from error

@@ -46,7 +46,7 @@ def answers(address: str) -> bool:
         return bool(response.status == 200)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def sites(
     milvus_server: str, redis_server: str, model_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sites]:
@@ -70,9 +70,9 @@ def sites(
         yield Sites(generating, extracting, foreign, model, database)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(sites: Sites) -> Iterator[Browser]:
-    """Start Chromium; its event loop runs in this thread as long, so that no other module's tests may run meanwhile."""
+    """Start Chromium; its event loop runs in this thread as long, so that no other tests may run meanwhile."""
     if not Path(CHROMIUM).exists() and not os.environ.get("REQUIRE_BROWSER"):
         pytest.skip(f"no browser at {CHROMIUM}; set CHROMIUM")
     with sync_playwright() as playwright:

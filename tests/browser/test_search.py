@@ -89,9 +89,7 @@ def versions(sites: Sites) -> Iterator[None]:
         rows.commit()
         yield
         rows.execute("UPDATE ingestion_source SET product = '', version = ''")
-        rows.executemany(
-            "UPDATE ingestion_chunk SET text = ?, heading = ? WHERE id = ?", [(t, h, i) for i, t, h in texts]
-        )
+        rows.executemany("UPDATE ingestion_chunk SET text = ?, heading = ? WHERE id = ?", texts)
         rows.commit()
 
 

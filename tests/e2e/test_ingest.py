@@ -157,10 +157,10 @@ def holding(stack: Running, worker: str, library: str) -> list[int]:
     "fault", ["gpu child", "gpu worker", "cpu worker", "index worker", "redis", "milvus", "flushall"]
 )
 def test_a_run_survives(fault: str, stack: Running, tmp_path: Path) -> None:
-    run = started(stack, corpus(tmp_path / "faulty", 30, seed=100 + list(FAULTS).index(fault)))
+    run = started(stack, corpus(tmp_path / "faulty", 20, seed=100 + list(FAULTS).index(fault)))
     FAULTS[fault](stack)
     figures = finished(run)
-    assert (figures["indexed"], figures["failed"]) == (30, 0)
+    assert (figures["indexed"], figures["failed"]) == (20, 0)
     assert_index_is_exact(stack)
 
 

@@ -27,9 +27,7 @@ PASSWORD = "the right one"
 
 
 @pytest.fixture(autouse=True)
-def staff(db: None, settings: Settings) -> None:
-    """Make an account, and a hash that costs nothing: hundreds of passwords are tried here."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def staff(db: None) -> None:
     get_user_model().objects.create_superuser("ada", "", PASSWORD)
 
 

@@ -43,7 +43,8 @@ def cold_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def language_model(settings: Settings) -> Iterator[ModelServer]:
+def language_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+    monkeypatch.setattr("search.answering.answer.RECHECKED_SHARE", 0.0)  # by chance, no answer is given again
     with search_services.model_server() as server:
         settings.LLM_BASE_URL, settings.LLM_MODEL, settings.LLM_API_KEY = server.url, "stub", ""
         settings.LLM_TIMEOUT_SECONDS = 20.0

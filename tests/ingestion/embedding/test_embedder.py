@@ -8,6 +8,7 @@ import pickle
 import platform
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,6 +27,7 @@ from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
 from ingestion.benchmarks import random_weights
+from ingestion.embedding import cpu_threads
 from ingestion.embedding.batching import batches_by_tokens
 from ingestion.embedding.cpu_threads import BatchExecutor
 from ingestion.embedding.embedder import (
@@ -63,7 +65,9 @@ def model(model_path: Path) -> Iterator[Embedder]:
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield load_model("cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu_threads, "CORES", 1)
+        yield read_model("cpu", configured_model(), "float32")
     torch.set_num_threads(threads)
 
 
@@ -163,12 +167,9 @@ def test_layers_that_cannot_be_converted_run_in_pytorch_and_the_log_says_why(
 
 
 def test_questions_have_all_cores_where_that_helps(random_model: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     from ingestion.embedding import cpu_encoder
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    monkeypatch.setattr(cpu_threads, "CORES", 2)
     narrow = read_model("cpu", random_model, "float32", questions=True)
     monkeypatch.setattr(cpu_encoder, "WIDE", 64)
     models = [
@@ -178,7 +179,37 @@ def test_questions_have_all_cores_where_that_helps(random_model: ModelSpec, monk
     ]
     assert [each.executor.parallel for each in (narrow, *models)] == [2, 1, 2, 2]
     assert_alike(models[0].embed(TEXTS), models[1].embed(TEXTS))
-    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_a_model_that_is_loaded_later_in_a_thread_of_its_own_has_as_many_cores(model_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOAD_TWICE],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "ragproject.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, later = done.stdout.split()
+    assert later == first
+
+
+LOAD_TWICE = """
+import threading
+import django
+django.setup()
+from ingestion.embedding.embedder import configured_model, read_model
+
+def load():
+    embedder = read_model("cpu", configured_model(), "float32")
+    embedder.embed(["a word"] * 1000)
+    print(embedder.executor.parallel)
+
+for _ in range(2):
+    thread = threading.Thread(target=load)
+    thread.start()
+    thread.join()
+"""
 
 
 def test_similar_texts_are_closer_than_others(model: Embedder) -> None:
@@ -533,7 +564,7 @@ def test_health_is_a_real_embedding(model: Embedder, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture(scope="module")
-def small(model_path: Path) -> Embedder:
+def small(model: Embedder) -> Embedder:
     return read_model("cpu", configured_model(), "int8")
 
 
@@ -556,11 +587,12 @@ def test_eight_bits_keep_the_lexical_weights(random_model: ModelSpec, passages: 
             assert first.get(word, 0) == pytest.approx(second.get(word, 0), abs=0.05)
 
 
-def test_eight_bits_leave_pytorch_its_threads(model_path: Path) -> None:
+def test_eight_bits_leave_pytorch_its_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(3)
+    monkeypatch.setattr(cpu_threads, "CORES", 3)
     assert read_model("cpu", configured_model(), "int8").executor.parallel == 3
     assert torch.get_num_threads() == 3
     torch.set_num_threads(before)
@@ -851,6 +883,6 @@ def test_hub_ids_and_folders_are_told_apart(name: str, path: bool) -> None:
     assert looks_like_path(name) is path
 
 
-def test_one_model_is_loaded_for_all_who_ask(model: Embedder) -> None:
-    assert load_model("cpu") is model
+def test_one_model_is_loaded_for_all_who_ask(model_path: Path) -> None:
+    assert load_model("cpu") is load_model("cpu")
     assert django_settings.EMBED_DEVICE == "cpu"
