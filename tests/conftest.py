@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,11 +23,11 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling, LoadScopeScheduling
 
 from ingestion.coordination import measurements, redis_client
-from ingestion.embedding.stand_in_model import assemble
 from ingestion.fetching import host_throttle
 from ingestion.vector_store import store
 from ragproject.embedded import services
 from ragproject.embedded.parent_watch import bound_to_parent
+from tests.support.shared_model import assembled
 
 # A shell that starts this in the background lets it and its children ignore Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,8 +62,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
-    # Those that wait for processes come first: others fill the time, and none of them is left alone at the end.
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    # What waits for processes comes first, file by file, the longest files before the others: the rest fills the time,
+    # and none of them is left alone at the end.
+    per_file = Counter(item.path for item in items if is_slow(item))
+    items.sort(key=lambda item: (rank(item), -per_file[item.path]))
+
+
+def rank(item: pytest.Item) -> int:
+    """Return the place of a test's kind in a run: e2e, slow, all others."""
+    return next((place for place, name in enumerate(("e2e", "slow")) if item.get_closest_marker(name)), 2)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -135,9 +143,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 @pytest.fixture(scope="session")
 def model_path() -> Path:
     """The stand-in with a constant lexical head, where the settings look for it."""
-    path = Path(django_settings.MODEL_PATH)
-    assemble(path)
-    return path
+    assembled()
+    return Path(django_settings.MODEL_PATH)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,11 @@ def free_port() -> int:
 
 TEST_DIR = tempfile.mkdtemp(prefix="rag-tests-")
 atexit.register(shutil.rmtree, TEST_DIR, ignore_errors=True)
+# The model is assembled, and converted for the CPU, once for all processes that this one starts.
+if "TEST_MODELS" not in os.environ:
+    os.environ["TEST_MODELS"] = tempfile.mkdtemp(prefix="rag-models-")
+    atexit.register(shutil.rmtree, os.environ["TEST_MODELS"], ignore_errors=True)
+Path(TEST_DIR, "models").symlink_to(os.environ["TEST_MODELS"])
 os.environ.update(
     DATA_DIR=TEST_DIR,
     DATABASE_URL=databases.fresh_url(Path(TEST_DIR) / "db.sqlite3"),

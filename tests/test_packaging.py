@@ -135,9 +135,8 @@ def test_it_pins_every_package_that_the_code_imports() -> None:
 
 def test_it_gives_the_cpu_image_every_package_that_importing_the_code_needs() -> None:
     """``stack`` is the embedded stack, which no image runs; ``asgi`` and what answers requests run in the web image
-    alone; what imports torch is imported where the model is loaded."""
-    encoders = {"packed_encoder.py", "packed_attention.py", "cpu_encoder.py", "late_interaction.py"}
-    with_torch = encoders | {"model_loader.py", "cpu_threads.py"}
+    alone; what imports torch or CTranslate2 is imported where the model is loaded."""
+    with_torch = {"packed_encoder.py", "packed_attention.py", "cpu_network.py", "bert_loader.py", "model_loader.py"}
     of_the_web = {"asgi.py", "mcp.py", "api", "v1", "openai_compatible", "mcp_server", "pages"}
     missing = distributions_imported(everywhere=False, without={"stack.py", *of_the_web, *with_torch}) - cpu_names()
     assert not missing, f"name them in docker/cpu-worker.txt: {sorted(missing)}"
@@ -161,7 +160,7 @@ def test_it_gives_an_image_every_package_that_is_pinned() -> None:
         ("web", "import ragproject.asgi; from django.urls import get_resolver; get_resolver().url_patterns"),
         ("base", "from ragproject.celery import app; app.loader.import_default_modules()"),
         ("base", "from django.core.management import call_command; call_command('check')"),
-        ("gpu-worker", "import ingestion.embedding.embedder, ingestion.embedding.cpu_encoder"),
+        ("gpu-worker", "import ingestion.embedding.embedder, ingestion.embedding.cpu_network"),
     ],
 )
 def test_it_gives_an_image_every_package_that_its_process_loads(image: str, code: str) -> None:

@@ -80,17 +80,21 @@ def matrix_rate(embedder: Any) -> float:
 
     It is the best of MATRIX_SECONDS, added up over the parallel batches of a CPU, and that of float32 where int8 runs.
     """
-    rates = [embedder.executor.start(product_rate, embedder.network) for _ in range(embedder.executor.parallel)]
+    asked = embedder.network.config, embedder.device, getattr(embedder.network, "head", None)
+    rates = [embedder.executor.start(product_rate, *asked) for _ in range(embedder.executor.parallel)]
     rate: float = sum(rate.result() for rate in rates)
     return rate
 
 
-def product_rate(network: Any) -> float:
+def product_rate(config: Any, device: str, head: Any) -> float:
     """Return the best FLOP a second of the matrix product, measured for MATRIX_SECONDS in one of its threads."""
     import torch
 
-    config, weights = network.config, network.head.weight
-    like, count = {"device": weights.device, "dtype": weights.dtype}, MATRIX_ROWS[weights.device.type]
+    on_cpu = device == "cpu"
+    if on_cpu:
+        torch.set_num_threads(1)
+    like: dict[str, Any] = {"device": device, "dtype": torch.float32 if on_cpu else head.weight.dtype}
+    count = MATRIX_ROWS[device.partition(":")[0]]
     rows = torch.randn(count, config.hidden_size, **like)
     matrix = torch.randn(config.hidden_size, config.intermediate_size, **like)
     work: float = 2.0 * count * config.hidden_size * config.intermediate_size
@@ -99,7 +103,7 @@ def product_rate(network: Any) -> float:
         while time.perf_counter() < until:
             started = time.perf_counter()
             torch.matmul(rows, matrix)
-            if weights.is_cuda:
+            if rows.is_cuda:
                 torch.cuda.synchronize()
             best = min(best, time.perf_counter() - started)
     return work / best

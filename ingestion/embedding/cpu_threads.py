@@ -11,37 +11,36 @@ itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-import torch
-
-# The cores that PyTorch finds for this process. Asked before a thread is started here: later ones begin with the number
-# that was set last, which is 1, and a second model that was loaded in one had a single core.
-CORES = torch.get_num_threads()
+import psutil
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def cores() -> int:
+    """Return how many threads compute: OMP_NUM_THREADS, or else the cores that this process may use, each once."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # noqa: TID251  OpenMP's, not ours
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, psutil.cpu_count(logical=False) or allowed)
+
+
 class BatchExecutor:
-    """Runs up to ``parallel`` batches at a time, each in a thread on one core; with 1, in the caller's thread."""
+    """Runs up to ``parallel`` batches at a time, each in a thread; with 1, in the caller's thread."""
 
     def __init__(self, parallel: int) -> None:
         self.parallel = parallel
-        # PyTorch's number of threads is set per thread; a new thread begins with the number that was set last.
-        self._pool = ThreadPoolExecutor(parallel, "batch", initializer=torch.set_num_threads, initargs=(1,))
+        self._pool = ThreadPoolExecutor(parallel, "batch")
 
     def start(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Start ``work`` beside other batches and return its result as a future."""
         return self._pool.submit(work, *args, **kwargs) if self.parallel > 1 else run_here(work, *args, **kwargs)
-
-    def start_alone(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run ``work`` in the caller's thread, PyTorch's part with all cores, and return a future that is done."""
-        if self.parallel > 1:
-            torch.set_num_threads(self.parallel)
-        return run_here(work, *args, **kwargs)
 
 
 def run_here(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:

@@ -1,8 +1,8 @@
 """Texts → dense and sparse vectors, with BGE-M3's network through FlagEmbedding.
 
 In: texts, or token ids made of them earlier. Out: one ``Vectors`` each, equal to FlagEmbedding's. Knows nothing of
-rows, queues or Milvus. torch and FlagEmbedding are imported only inside ``load_model``: importing them takes ~7 s and
-hundreds of MB, which processes that do not embed never pay.
+rows, queues or Milvus. A CPU needs neither torch nor FlagEmbedding for it (``cpu_network``); elsewhere they are
+imported when the model is loaded, which takes ~7 s and hundreds of MB.
 
 The network and its weights are FlagEmbedding's; batching and post-processing are ours. Its ``encode`` runs the longest
 batch twice, pads by count and walks token weights in Python; here a batch is one stream of tokens without padding,
@@ -12,6 +12,7 @@ bounded by tokens (``batching``), and on CUDA batches follow one another without
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import threading
 import time
@@ -21,23 +22,28 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from django.conf import settings
 
+from ingestion.coordination.device import may_have_gpu
 from ingestion.embedding.batching import batches_by_tokens
+from ingestion.embedding.cpu_threads import BatchExecutor, cores, run_here
 from ingestion.embedding.lexical_weights import lexical_weights, unused_ids
 from ingestion.embedding.malloc import keep_freed_memory
+from ingestion.embedding.model_files import check, folder_of
+from ingestion.embedding.stream import Stream
 from ingestion.embedding.tokenizer import TextTokenizer, first_position
 from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
 from ingestion.types import IndexArray, ModelSpec, Vectors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from tokenizers import Tokenizer
 
-    from ingestion.embedding.cpu_threads import BatchExecutor
-    from ingestion.embedding.packed_encoder import Encoder, Network, Stream, Transfer
+    from ingestion.embedding.stream import Network, Result
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +78,7 @@ class RunningBatch:
     positions: list[int]
     stream: Stream
     started: float
-    result: Future[Transfer]
+    result: Future[Result]
 
 
 class Embedder:
@@ -85,7 +91,8 @@ class Embedder:
     def __init__(
         self,
         network: Network,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
+        unused: npt.NDArray[np.int64],
         device: str,
         batch_tokens: int,
         in_flight: int,
@@ -100,8 +107,8 @@ class Embedder:
         self.dimension = int(network.config.hidden_size)
         positions = int(network.config.max_position_embeddings) - first_position(network.config)
         self.max_tokens = min(positions, MODEL_MAX_TOKENS)
-        self.unused_ids = unused_ids(tokenizer)
-        self._text_tokenizer = TextTokenizer(tokenizer.backend_tokenizer, self.max_tokens)
+        self.unused_ids = unused
+        self._text_tokenizer = TextTokenizer(tokenizer, self.max_tokens)
         self._figures = EmbedderFigures()
         self._lock = threading.Lock()
         self._caller_lock = threading.Lock()
@@ -133,7 +140,7 @@ class Embedder:
         refused: list[ChunkTooLarge] = []
         running: deque[RunningBatch] = deque()
         batches = list(batches_by_tokens([len(i) for i in ids], self.batch_tokens, self.executor.parallel))
-        start = self.executor.start if len(batches) > 1 else self.executor.start_alone
+        start = self.executor.start if len(batches) > 1 else run_here
         try:
             with nullcontext() if urgent else self._caller_lock:
                 for batch in batches:
@@ -152,21 +159,16 @@ class Embedder:
         """Return how near each text is to a question, token by token; 1 at most.
 
         Batches run between those of other callers. Raises TimeoutError when the monotonic clock passes ``until``, and
-        what PyTorch raises.
+        RuntimeError when the device fails.
         """
-        from ingestion.embedding.late_interaction import similarities
-        from ingestion.embedding.packed_encoder import Stream
-
         with self._lock:
-            asked = self.executor.start_alone(self.network.token_vectors, Stream.of([question])).result()
+            asked = self.network.token_vectors(Stream.of([question]))
         found = np.zeros(len(texts), np.float32)
         for batch in batches_by_tokens([len(text) for text in texts], self.batch_tokens):
             if time.monotonic() > until:
                 raise TimeoutError
-            stream = Stream.of([texts[n] for n in batch])
             with self._lock:
-                near = self.executor.start_alone(similarities, self.network, asked, stream).result()
-            found[batch] = near.cpu().numpy()
+                found[batch] = self.network.similarities(asked, Stream.of([texts[n] for n in batch]))
         return [float(each) for each in found]
 
     def check(self) -> None:
@@ -179,17 +181,10 @@ class Embedder:
         """Return the figures of all batches since the model was loaded."""
         return self._figures
 
-    def _start(self, ids: Sequence[TokenIds], batch: list[int], start: Callable[..., Future[Transfer]]) -> RunningBatch:
-        from ingestion.embedding.packed_encoder import Stream
-
+    def _start(self, ids: Sequence[TokenIds], batch: list[int], start: Callable[..., Future[Result]]) -> RunningBatch:
         stream = Stream.of([ids[i] for i in batch])
         with self._lock:
-            return RunningBatch(batch, stream, time.perf_counter(), start(self._run, stream))
-
-    def _run(self, stream: Stream) -> Transfer:
-        from ingestion.embedding.packed_encoder import Transfer
-
-        return Transfer(self.network(stream))
+            return RunningBatch(batch, stream, time.perf_counter(), start(self.network, stream))
 
     def _finished(
         self, ids: Sequence[TokenIds], running: RunningBatch, refused: list[ChunkTooLarge]
@@ -208,7 +203,7 @@ class Embedder:
         elif len(batch) > 1:
             middle = len(batch) // 2
             for half in (batch[:middle], batch[middle:]):
-                yield from self._finished(ids, self._start(ids, half, self.executor.start_alone), refused)
+                yield from self._finished(ids, self._start(ids, half, run_here), refused)
         else:
             message = (
                 f"A text of {len(ids[batch[0]])} tokens alone exhausts the memory of {self.device}. "
@@ -222,35 +217,47 @@ class Embedder:
         Raises DeviceFailed for any other error: after one in the middle of a computation nothing on the device can be
         relied on.
         """
-        import torch
-
         try:
             return running.result.result().wait()
-        except RuntimeError as error:
-            says_so = any(words in str(error) for words in OUT_OF_MEMORY)
-            if not says_so and not isinstance(error, torch.OutOfMemoryError):
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
                 message = f"The model failed on {self.device}: {error}. The process has to be replaced."
                 raise DeviceFailed(message) from error
             traceback.clear_frames(error.__traceback__)  # they hold the failed batch
         if self.device.startswith("cuda"):
+            import torch
+
             torch.cuda.empty_cache()
         return None
 
     def _count(self, running: RunningBatch) -> None:
         """Add a finished batch to the figures; the time in which batches overlap counts once."""
-        import torch
-
         tokens = int(running.stream.lengths.sum())
         with self._lock:
             now, before = time.perf_counter(), self._figures
             self._figures = EmbedderFigures(
                 texts=before.texts + len(running.positions),
                 tokens=before.tokens + tokens,
-                padded_tokens=before.padded_tokens + self.network.layers.tokens_read(running.stream),
+                padded_tokens=before.padded_tokens + self.network.tokens_read(running.stream),
                 seconds=before.seconds + now - max(running.started, self._busy_until),
-                peak_bytes=torch.cuda.max_memory_allocated(self.device) if self.device.startswith("cuda") else 0,
+                peak_bytes=peak_bytes(self.device),
             )
             self._busy_until = now
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error of NumPy, CTranslate2, PyTorch or cuBLAS says that memory is exhausted."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def peak_bytes(device: str) -> int:
+    """Return the most memory that was taken of the device; 0 on a CPU."""
+    if not device.startswith("cuda"):
+        return 0
+    import torch
+
+    return torch.cuda.max_memory_allocated(device)
 
 
 def configured_model() -> ModelSpec:
@@ -277,54 +284,80 @@ def read_model(
     device: str, spec: ModelSpec, dtype: str, *, compiled: bool = False, questions: bool = False
 ) -> Embedder:
     """Load a model on exactly this device and in this precision, not shared with other callers. Raises ModelError."""
-    import torch
-
-    from ingestion.embedding import model_loader
-    from ingestion.embedding.cpu_threads import BatchExecutor
-    from ingestion.embedding.packed_encoder import Layers, Network
-
-    model, tokenizer = model_loader.read(spec, device, dtype)
-    kind = device.partition(":")[0]
-    encoder: Encoder
-    if kind == "cpu":
-        keep_freed_memory()
-        encoder, executor = on_cpu(model.model, dtype, questions=questions)
-    else:
-        if kind == "cuda":
-            torch.backends.cuda.matmul.allow_fp16_accumulation = settings.EMBED_FP16_ACCUMULATION
-        encoder, executor = Layers(model.model, compiled=compiled), BatchExecutor(1)
+    try:
+        folder = folder_of(spec.path)
+        check(folder, settings.EMBED_MODEL_SHA256 if spec.path == settings.MODEL_PATH else "")
+        require_dimension(spec, json.loads((folder / "config.json").read_text()).get("hidden_size", spec.dimension))
+        kind = device.partition(":")[0]
+        loaded = on_cpu(folder, spec, dtype, questions=questions) if kind == "cpu" else None
+        network, tokenizer, unused, executor = loaded or in_pytorch(folder, spec, device, dtype, compiled=compiled)
+    except ModelError:
+        raise
+    except Exception as error:  # four libraries read files here, and their errors have nothing in common
+        raise ModelError(
+            f"The model {spec.path} cannot be loaded: {error}. Check EMBED_MODEL; without a "
+            "connection to the model hub it must be a folder that holds the complete model."
+        ) from error
     embedder = Embedder(
-        Network(encoder, model.sparse_linear, model.colbert_linear, spec.pooling),
+        network,
         tokenizer,
+        unused,
         device,
         settings.EMBED_BATCH_TOKENS or BATCH_TOKENS["int8" if dtype == "int8" else kind],
         IN_FLIGHT[kind],
         executor,
     )
-    model_loader.require_dimension(spec, embedder.dimension)
+    require_dimension(spec, embedder.dimension)
     return embedder
 
 
-def on_cpu(module: Any, dtype: str, *, questions: bool) -> tuple[Encoder, BatchExecutor]:
-    """Return FlagEmbedding's layers for all cores, and what runs batches on them.
+def require_dimension(spec: ModelSpec, found: int) -> None:
+    """Raise ModelError unless the model's vectors are as long as they should be; before gigabytes are read for it."""
+    if found != spec.dimension:
+        raise ModelError(
+            f"The model {spec.path} has {found} dimensions, EMBED_DIMENSION says {spec.dimension}. Correct "
+            "EMBED_DIMENSION or EMBED_MODEL, and start the workers again."
+        )
 
-    Layers in float32 that cannot be converted run in PyTorch. Raises ModelError.
-    """
-    from ingestion.embedding import cpu_threads
-    from ingestion.embedding.cpu_encoder import CpuLayers, question_threads
-    from ingestion.embedding.cpu_threads import BatchExecutor
-    from ingestion.embedding.packed_encoder import Layers
 
-    cores = cpu_threads.CORES
-    threads = question_threads(module, dtype, cores) if questions else 1
-    parallel = cores // threads
+# A network, its tokenizer, the ids of tokens without a lexical weight, and what runs batches.
+Loaded = tuple["Network", "Tokenizer", "npt.NDArray[np.int64]", BatchExecutor]
+
+
+def on_cpu(folder: Path, spec: ModelSpec, dtype: str, *, questions: bool) -> Loaded | None:
+    """Return the model as CTranslate2 runs it; None where a model in float32 cannot be converted. Raises ModelError."""
+    from tokenizers import Tokenizer
+
+    from ingestion.embedding.conversion import NotConverted, converted
+    from ingestion.embedding.cpu_network import CpuNetwork, configuration, question_threads, special_ids
+
+    keep_freed_memory()
     try:
-        return CpuLayers(module, dtype, parallel=parallel, threads=threads), BatchExecutor(parallel)
-    except ModelError as error:
+        copy = converted(folder, dtype)
+    except NotConverted as error:
         if dtype != "float32":
             raise ModelError(f"{error} EMBED_DTYPE=auto does without.") from error
-        logger.warning("%s Until the next start PyTorch runs them, which is slower.", error)
-        return Layers(module), BatchExecutor(cores)
+        logger.warning("%s Until the next start PyTorch runs it, which is slower.", error)
+        return None
+    threads = question_threads(configuration(copy), dtype, cores()) if questions else 1
+    executor = BatchExecutor(cores() // threads)
+    network = CpuNetwork(copy, dtype, spec.pooling, parallel=executor.parallel, threads=threads)
+    return network, Tokenizer.from_file(str(copy / "tokenizer.json")), special_ids(copy), executor
+
+
+def in_pytorch(folder: Path, spec: ModelSpec, device: str, dtype: str, *, compiled: bool) -> Loaded:
+    """Return the model as PyTorch runs it, with all cores in each operation on a CPU."""
+    import torch
+
+    from ingestion.embedding import model_loader
+    from ingestion.embedding.packed_encoder import Layers, TorchNetwork
+
+    if device.startswith("cuda"):
+        torch.backends.cuda.matmul.allow_fp16_accumulation = settings.EMBED_FP16_ACCUMULATION
+    model, tokenizer = model_loader.load(folder, device, dtype)
+    layers = Layers(model.model, compiled=compiled)
+    network = TorchNetwork(layers, model.sparse_linear, model.colbert_linear, spec.pooling)
+    return network, tokenizer.backend_tokenizer, unused_ids(tokenizer), BatchExecutor(1)
 
 
 def resolve_device(device: str) -> str:
@@ -333,6 +366,8 @@ def resolve_device(device: str) -> str:
     Raises ModelError when CUDA is asked for and there is none, and when PyTorch does not load: it wants room for
     temporary files.
     """
+    if device == "cpu" or (device == "auto" and not may_have_gpu()):
+        return "cpu"
     try:
         import torch
     except OSError as error:

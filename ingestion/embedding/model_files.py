@@ -57,10 +57,15 @@ def check(folder: Path, wanted: str) -> None:
 def fingerprint(folder: Path) -> str:
     """Return a SHA-256 over the names and the SHA-256 of the files that are read."""
     digest = hashlib.sha256()
-    for file in sorted({file for pattern in READ for file in folder.glob(pattern)}):
+    for file in files_read(folder):
         with file.open("rb") as content:
             digest.update(file.name.encode() + b"\0" + hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()
+
+
+def files_read(folder: Path) -> list[Path]:
+    """Return the files that decide what vectors a text gets."""
+    return sorted({file for pattern in READ for file in folder.glob(pattern)})
 
 
 def weights_at(path: str) -> str:

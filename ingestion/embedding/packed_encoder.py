@@ -1,7 +1,7 @@
 """One stream of tokens → dense vectors and a weight per token, packed into one tensor.
 
 ``Layers`` are those that FlagEmbedding loads, run by PyTorch over all texts of a batch as one row without padding or
-mask; CPUs have an encoder of their own (``cpu_encoder``). 160 of Django's chunks with the stand-in, in processor time
+mask; CPUs have a network of their own (``cpu_network``). 160 of Django's chunks with the stand-in, in processor time
 of one core, 3 030 tokens/s, of which 85 % is matrix products at the rate of bare ones; FlagEmbedding's ``encode`` 2 650
 (batch 4), 2 600 (8), 2 370 (16) and called once a page 770; sentence-transformers 2 490. Batches of 512-4 096 tokens
 differ little, and one matrix for query, key and value gains nothing.
@@ -9,9 +9,7 @@ differ little, and one matrix for query, key and value gains nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,55 +17,13 @@ import torch
 from torch.nn.functional import normalize
 
 from ingestion.embedding import packed_attention
+from ingestion.embedding.stream import Stream
 from ingestion.embedding.tokenizer import first_position
-from ingestion.types import IndexArray
-
-# Tensors of ever new sizes leave gaps that the allocator does not fill again: after 1 000 of Django's chunks a process
-# of 550 MB had 1 110 and went on growing, in steps of 256 tokens 720, for 3 % more tokens in a batch of 4 096.
-STEP, LONG = 64, 256
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """The token ids of several texts, one after the other, on the host, and the tokens of each text."""
-
-    ids: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, texts: Sequence[IndexArray]) -> Stream:
-        """Return the stream of texts that are given as token ids."""
-        lengths = np.array([len(text) for text in texts], np.int64)
-        return cls(np.concatenate(texts).astype(np.int64), lengths)
-
-    def rounded_up(self) -> Stream:
-        """Return the stream with one meaningless text more, so that long streams come in few sizes.
-
-        Streams below ``LONG``, like a question, stay as they are.
-        """
-        missing = -len(self.ids) % STEP
-        if not missing or len(self.ids) < LONG:
-            return self
-        return Stream(np.append(self.ids, np.ones(missing, np.int64)), np.append(self.lengths, missing))
-
-
-class Encoder(Protocol):
-    """Token ids → hidden states (tokens, size) and the offsets at which texts begin and end.
-
-    ``Layers`` here and ``cpu_encoder.CpuLayers`` are such.
-    """
-
-    config: Any
-
-    def __call__(self, stream: Stream) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the hidden states (tokens, size) and the offsets of the texts."""
-
-    def tokens_read(self, stream: Stream) -> int:
-        """Return how many tokens the layers compute for a stream, padding included."""
+from ingestion.types import FloatArray
 
 
 class Layers:
-    """An ``Encoder`` in PyTorch. ``module``: FlagEmbedding's, on its device and in its precision."""
+    """The layers in PyTorch. ``module``: FlagEmbedding's, on its device and in its precision."""
 
     def __init__(self, module: Any, *, compiled: bool = False) -> None:
         packed_attention.register()
@@ -95,10 +51,6 @@ class Layers:
         lengths = torch.from_numpy(whole.lengths)
         hidden = self._hidden(ids, positions, limits.int(), lengths, int(whole.lengths.max()))
         return hidden[: len(stream.ids)], limits[: len(stream.lengths) + 1]
-
-    def tokens_read(self, stream: Stream) -> int:
-        """Return how many tokens the layers compute for a stream."""
-        return len(stream.rounded_up().ids)
 
     def _read(
         self, ids: torch.Tensor, positions: torch.Tensor, bounds: torch.Tensor, lengths: torch.Tensor, longest: int
@@ -131,25 +83,22 @@ class Layers:
         return positions
 
 
-class Network:
-    """The whole network.
+class TorchNetwork:
+    """A ``Network`` in PyTorch.
 
     ``layers``: the encoder; ``head`` and ``token_head``: FlagEmbedding's, hidden states → lexical weights and token
     vectors; ``pooling``: "cls" or "mean".
     """
 
-    def __init__(self, layers: Encoder, head: torch.nn.Linear, token_head: torch.nn.Linear, pooling: str) -> None:
+    def __init__(self, layers: Layers, head: torch.nn.Linear, token_head: torch.nn.Linear, pooling: str) -> None:
         self.layers = layers
         self.head = head
         self.token_head = token_head
         self.config = layers.config
         self.pooling = pooling
 
-    def __call__(self, stream: Stream) -> torch.Tensor:
-        """Return the dense vectors one after the other, then the tokens' weights, in float32.
-
-        On CUDA nothing is waited for.
-        """
+    def __call__(self, stream: Stream) -> Transfer:
+        """Start to compute the dense vectors and the tokens' weights, in float32."""
         with torch.inference_mode():
             hidden, bounds = self.layers(stream)
             if self.pooling == "cls":
@@ -158,15 +107,27 @@ class Network:
                 pooled = torch.segment_reduce(hidden.float(), "mean", lengths=bounds.diff(), unsafe=True)
             dense = normalize(pooled.float(), dim=-1)
             weights = torch.relu(self.head(hidden)).float()
-            return torch.cat([dense.flatten(), weights.flatten()])
+            return Transfer(torch.cat([dense.flatten(), weights.flatten()]))
+
+    def tokens_read(self, stream: Stream) -> int:
+        """Return how many tokens the layers compute for a stream."""
+        return len(stream.rounded_up().ids)
 
     def token_vectors(self, stream: Stream) -> torch.Tensor:
-        """Return a vector of unit length, in float32, for each token but the first of a text, which stands for all."""
-        firsts = np.cumsum(stream.lengths) - stream.lengths
-        others = torch.from_numpy(np.delete(np.arange(len(stream.ids)), firsts))
+        """Return a vector of unit length, in float32, for each token but the first of a text."""
+        others = torch.from_numpy(stream.but_first())
         with torch.inference_mode():
             hidden, _ = self.layers(stream)
             return normalize(self.token_head(hidden[others.to(hidden.device)]).float(), dim=-1)
+
+    def similarities(self, question: torch.Tensor, passages: Stream) -> FloatArray:
+        """Return the similarity of each passage. ``question``: the vectors of its tokens, (tokens, size)."""
+        with torch.inference_mode():
+            cosines = self.token_vectors(passages) @ question.T
+            lengths = torch.from_numpy(passages.lengths - 1).to(cosines.device)
+            nearest = torch.segment_reduce(cosines, "max", lengths=lengths, unsafe=True)
+            found: FloatArray = nearest.mean(dim=1).cpu().numpy()
+            return found
 
 
 class Transfer:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -253,12 +254,12 @@ def model() -> Iterator[Finding]:
 
 def device() -> Iterator[Finding]:
     """Yield which device embeds here, and in which precision."""
+    if find_spec("ctranslate2") is None:
+        yield Finding("device", "ok", "this machine has no library for the model: it fetches, and embeds nothing")
+        return
     try:
         name = resolve_device(settings.EMBED_DEVICE)
         precision = resolve_dtype(name, settings.EMBED_DTYPE)
-    except ImportError:
-        yield Finding("device", "ok", "this machine has no torch: it fetches and serves, and embeds nothing")
-        return
     except ModelError as error:
         yield Finding("device", "fail", *said(error))
         return

@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q, QuerySet
 
+from ingestion.exceptions import ModelError
 from ingestion.types import ModelSpec
 
 # What a collection that is made now stores of a chunk; 1 was dense and sparse vectors, 2 words besides.
@@ -72,6 +73,18 @@ class Collection(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def require_weights(self, found: str) -> None:
+        """Raise ModelError when the files at the model's path, by their SHA-256, are not those that made the vectors.
+
+        Nothing is said where either of them is not known ("").
+        """
+        if self.weights and found and found != self.weights:
+            raise ModelError(
+                f"The files of the model {self.model} (SHA-256 {found[:12]}…) are not those that made the vectors of "
+                f"{self.name} ({self.weights[:12]}…), and vectors of two models cannot be compared. Put the old files "
+                "back; or name a folder of its own for the new model in EMBED_MODEL, and all pages are embedded again."
+            )
 
     def spec(self) -> ModelSpec:
         """Return the model that fills the collection."""

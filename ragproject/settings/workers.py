@@ -45,8 +45,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ETA_TASK_LIMIT = 1000
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10.0
-# Importing FlagEmbedding and loading the model takes 7 s with the stand-in and up to a minute with
-# BGE-M3 from a cold disk; Celery's default of 4 s would kill every replacement child for ever.
+# Importing FlagEmbedding and loading or converting the model takes 7 s with the stand-in and up to a minute with
+# BGE-M3 from a cold disk; Celery's default of 4 s would end every replacement child for ever.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 180.0
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -3,7 +3,7 @@
 In: the collection that is searched. Out: a ``ServedModel``. When another collection takes the searched one's place, its
 model loads in the background; until then this process goes on answering from the old one, which is kept for a while.
 
-torch is imported on first use only.
+The model's libraries are imported on first use only.
 """
 
 from __future__ import annotations
@@ -143,7 +143,10 @@ def load(collection: Collection) -> ServedModel:
         if why := recent_failure(model):
             raise ModelError(why)
         try:
-            embedder = loaded(as_found_here(collection))
+            found = as_found_here(collection)
+            if settings.QUERY_EMBEDDER != "worker":  # which looks itself
+                collection.require_weights(weights_at(found.path))
+            embedder = loaded(found)
         except ModelError as error:
             _failure = LoadFailure(model, monotonic(), str(error))
             raise

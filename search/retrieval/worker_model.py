@@ -4,7 +4,7 @@ In: texts, or their token ids. Out: vectors. Texts are cut into tokens here, and
 Where no worker with this model answers, this process loads the model itself, says so in its log, and asks the worker
 again after a while.
 
-torch is imported only where the worker does not answer.
+The model's libraries are imported only where the worker does not answer.
 """
 
 from __future__ import annotations

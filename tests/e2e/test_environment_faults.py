@@ -41,7 +41,7 @@ def test_documents_wait_for_a_model_that_is_missing_and_go_on_when_it_is_back(tm
     docs.mkdir()
     for number in range(40):
         (docs / f"{number}.md").write_text(f"# Page {number}\n\nHow the valve {number} is opened.")
-    shutil.copytree(Path(settings.DATA_DIR) / "models", models)
+    shutil.copytree(Path(settings.MODEL_PATH), models / "stand-in")
     running = start(tmp_path / "data", "--no-web")
     try:
         running.until(running.ready)

@@ -55,9 +55,9 @@ def test_a_device_has_one_name(setting: str, name: str) -> None:
 def test_an_automatic_device_is_the_first_card_where_there_is_a_driver(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(device, "CUDA_DRIVERS", (tmp_path / "version",))
+    monkeypatch.setattr(device, "DEVICES", tmp_path)
     assert device_name("auto") == "cpu"
-    (tmp_path / "version").touch()
+    (tmp_path / "nvidia0").touch()
     assert device_name("auto") == "cuda:0"
 
 

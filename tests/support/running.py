@@ -19,6 +19,7 @@ from django.conf import settings
 
 from ragproject.embedded.parent_watch import bound_to_parent
 from tests.support.databases import fresh_url
+from tests.support.shared_model import assembled
 
 # It takes 8 s on a quiet machine.
 START_SECONDS = 300
@@ -116,8 +117,7 @@ def start(folder: Path, *options: str, **extra: str) -> Running:
 def share_model(folder: Path) -> None:
     """The stand-in, 90 MB, is assembled once for all stacks that bring none."""
     if not (folder / "models").exists():
-        (settings.DATA_DIR / "models").mkdir(parents=True, exist_ok=True)
-        (folder / "models").symlink_to(settings.DATA_DIR / "models")
+        (folder / "models").symlink_to(assembled().parent)
 
 
 def destroy(running: Running) -> None:

@@ -85,10 +85,10 @@ def load_and_embed(delivered: Callable[[], object]) -> bool:
     if not _fault.reason:  # which is said as long as it lasts
         report_state("loading", model=settings.EMBED_MODEL, reason="")
     embedder = load_model(settings.EMBED_DEVICE)
+    collection = adopt()
     _fault = Fault()
     report_state("idle", model=settings.EMBED_MODEL, reason="")
     answer_questions.start(embedder)
-    collection = adopt()
     claims.abandoned().back_to_waiting()  # the attempt counts: the process that held them may have died of them
     claims.fail_exhausted()
     time_slice.METER.start()

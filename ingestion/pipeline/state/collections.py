@@ -78,12 +78,15 @@ _adopted: set[ModelSpec] = set()
 def adopt() -> Collection:
     """Return the collection of this process's model; the first call has it filled from now on.
 
-    For the embedder alone, once its model is loaded: of several embedders the one that started last decides.
+    For the embedder alone, once its model is loaded: of several embedders the one that started last decides. Raises
+    ModelError when other files have taken the place of those that made the collection's vectors.
     """
     model = configured_model()
     row = Collection.objects.of(model)
     if row is None or model not in _adopted:
-        weights = (row and row.weights) or weights_at(model.path)
+        weights = weights_at(model.path)
+        if row is not None:
+            row.require_weights(weights)
         with transaction.atomic():
             list(Collection.objects.select_for_update())  # embedders that start together decide one after the other
             if Collection.objects.of(model) is None:

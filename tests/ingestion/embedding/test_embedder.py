@@ -10,7 +10,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -27,8 +26,10 @@ from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
 from ingestion.benchmarks import random_weights
-from ingestion.embedding import cpu_threads
+from ingestion.embedding import conversion, cpu_network
 from ingestion.embedding.batching import batches_by_tokens
+from ingestion.embedding.conversion import NotConverted
+from ingestion.embedding.cpu_network import CpuNetwork
 from ingestion.embedding.cpu_threads import BatchExecutor
 from ingestion.embedding.embedder import (
     Embedder,
@@ -61,22 +62,21 @@ ODD = [
 @pytest.fixture(scope="module")
 def model(model_path: Path) -> Iterator[Embedder]:
     """Return the model on one thread: several take ten times as long where the cores are shared."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cpu_threads, "CORES", 1)
+        patch.setenv("OMP_NUM_THREADS", "1")
         yield read_model("cpu", configured_model(), "float32")
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def in_pytorch(model: Embedder) -> Embedder:
     """Return the model as it runs on other devices; the CPU takes their place."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tempfile, "tempdir", "/nowhere")
+        patch.setattr(conversion, "converted", never_converted)
         return read_model("cpu", configured_model(), "float32")
+
+
+def never_converted(folder: Path, dtype: str) -> Path:
+    raise NotConverted("It cannot be converted.")
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_they_do_with_networks_of_bge_m3s_kind_too(
     found = ours.embed(texts)
     assert len({vector.weights.tobytes() for vector in found}) > 60
     assert_equal_to_flagembedding(found, flagembedding(random_model, texts, ours.max_tokens))
-    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    monkeypatch.setattr(conversion, "converted", never_converted)
     in_pytorch = read_model("cpu", random_model, "float32")
     assert_alike(in_pytorch.embed(texts), found)
     # On a CPU positions go on where RoBERTa's are counted without the padding's token; PyTorch's are RoBERTa's.
@@ -150,28 +150,43 @@ def test_they_do_with_networks_of_bge_m3s_kind_too(
 def test_pytorch_where_it_runs_the_layers_gives_the_same_vectors(
     model: Embedder, in_pytorch: Embedder, passages: list[str]
 ) -> None:
-    from ingestion.embedding.cpu_encoder import CpuLayers
-    from ingestion.embedding.packed_encoder import Layers
+    from ingestion.embedding.packed_encoder import TorchNetwork
 
-    assert (type(model.network.layers), type(in_pytorch.network.layers)) == (CpuLayers, Layers)
+    assert (type(model.network), type(in_pytorch.network)) == (CpuNetwork, TorchNetwork)
     texts = [*passages[:60], *ODD]
     assert_alike(in_pytorch.embed(texts), model.embed(texts))
 
 
 def test_layers_that_cannot_be_converted_run_in_pytorch_and_the_log_says_why(
-    model_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    model_path: Path, settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
-    read_model("cpu", configured_model(), "float32")
-    assert "room for them in /nowhere (TMPDIR). Until the next start PyTorch runs them" in caplog.text
+    settings.DATA_DIR = tmp_path / "file"
+    settings.DATA_DIR.write_text("no folder")
+    assert not isinstance(read_model("cpu", configured_model(), "float32").network, CpuNetwork)
+    assert "let it be written to. Until the next start PyTorch runs it" in caplog.text
+    with pytest.raises(ModelError, match=r"Make room in .*/models/converted, .*EMBED_DTYPE=auto does without"):
+        read_model("cpu", configured_model(), "int8")
+
+
+def test_a_model_is_converted_once_and_again_when_a_file_of_it_is_another(
+    copy_of_model: Path, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DATA_DIR = tmp_path
+    old = tmp_path / "models" / "converted" / "unused"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    first = conversion.converted(copy_of_model, "float32")
+    assert [each.name for each in first.parent.iterdir() if each.is_dir()] == [first.name]
+    monkeypatch.setattr(conversion, "write", lambda *arguments: pytest.fail("it is there"))
+    assert conversion.converted(copy_of_model, "float32") == first
+    replace(copy_of_model / "tokenizer_config.json", b"{}")
+    assert conversion.digest(copy_of_model) not in first.name
 
 
 def test_questions_have_all_cores_where_that_helps(random_model: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingestion.embedding import cpu_encoder
-
-    monkeypatch.setattr(cpu_threads, "CORES", 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     narrow = read_model("cpu", random_model, "float32", questions=True)
-    monkeypatch.setattr(cpu_encoder, "WIDE", 64)
+    monkeypatch.setattr(cpu_network, "WIDE", 64)
     models = [
         read_model("cpu", random_model, "float32", questions=True),
         read_model("cpu", random_model, "float32"),
@@ -182,19 +197,19 @@ def test_questions_have_all_cores_where_that_helps(random_model: ModelSpec, monk
 
 
 @pytest.mark.slow
-def test_a_model_that_is_loaded_later_in_a_thread_of_its_own_has_as_many_cores(model_path: Path) -> None:
+def test_a_cpu_needs_no_pytorch_and_all_threads_have_as_many_cores(model_path: Path, model: Embedder) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOAD_TWICE],
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "ragproject.settings"},
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "ragproject.settings", "OMP_NUM_THREADS": "3"},
         capture_output=True,
         text=True,
         check=True,
     )
-    first, later = done.stdout.split()
-    assert later == first
+    assert done.stdout.split() == ["3", "3"]
 
 
 LOAD_TWICE = """
+import sys
 import threading
 import django
 django.setup()
@@ -209,6 +224,8 @@ for _ in range(2):
     thread = threading.Thread(target=load)
     thread.start()
     thread.join()
+loaded = {"torch", "transformers", "FlagEmbedding"} & set(sys.modules)
+sys.exit(f"loaded: {loaded}" if loaded else 0)
 """
 
 
@@ -228,7 +245,7 @@ def test_a_lone_surrogate_costs_one_character_and_no_other_text(model: Embedder)
 
 
 def test_a_word_of_megabytes_is_cut_before_the_tokenizer_sees_it(model: Embedder) -> None:
-    cut = TextTokenizer(model.tokenizer.backend_tokenizer, model.max_tokens)
+    cut = TextTokenizer(model.tokenizer, model.max_tokens)
     real: Any = cut._tokenizer
     seen: list[int] = []
 
@@ -262,7 +279,9 @@ def test_nothing_to_embed_is_no_batch(model: Embedder) -> None:
 def variant(
     model: Embedder, *, batch_tokens: int, in_flight: int = 1, parallel: int = 1, network: Any = None
 ) -> Embedder:
-    return Embedder(network or model.network, model.tokenizer, "cpu", batch_tokens, in_flight, BatchExecutor(parallel))
+    executor = BatchExecutor(parallel)
+    network = network or model.network
+    return Embedder(network, model.tokenizer, model.unused_ids, "cpu", batch_tokens, in_flight, executor)
 
 
 def test_a_vector_does_not_depend_on_its_batch(model: Embedder) -> None:
@@ -346,9 +365,7 @@ def test_batches_side_by_side_give_the_same_vectors(model: Embedder) -> None:
     class Watched:
         """The network, and the threads that it runs in."""
 
-        def __init__(self) -> None:
-            self.config, self.pooling = model.network.config, model.network.pooling
-            self.layers = model.network.layers
+        config, tokens_read = model.network.config, model.network.tokens_read
 
         def __call__(self, stream: Any) -> Any:
             busy.append(threading.current_thread().name)
@@ -358,26 +375,6 @@ def test_batches_side_by_side_give_the_same_vectors(model: Embedder) -> None:
     assert_alike(side_by_side.embed(texts), variant(model, batch_tokens=512).embed(texts))
     assert {"batch_0", "batch_1", "batch_2"} <= set(busy)
     assert threading.current_thread().name not in busy
-
-
-def test_a_batch_alone_has_all_cores_and_those_side_by_side_one_each(
-    model: Embedder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    forward, threads = type(model.network).__call__, []
-
-    def watched(network: Any, stream: Any) -> Any:
-        threads.append(torch.get_num_threads())
-        return forward(network, stream)
-
-    monkeypatch.setattr(type(model.network), "__call__", watched)
-    side_by_side, before = variant(model, batch_tokens=300, parallel=2), torch.get_num_threads()
-    side_by_side.embed(["one question"])
-    side_by_side.embed(["many words " * 100 for _ in range(6)])
-    side_by_side.embed(["one more question"])
-    assert (threads[0], set(threads[1:-1]), threads[-1]) == (2, {1}, 2)
-    torch.set_num_threads(before)
 
 
 def test_the_next_texts_start_when_the_last_of_these_have(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -542,12 +539,12 @@ def test_any_other_error_says_that_the_device_is_lost(model: Embedder, monkeypat
 
 
 def test_an_error_that_shows_only_with_the_result_says_so_too(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingestion.embedding.packed_encoder import Transfer
+    from ingestion.embedding.cpu_network import Computed
 
     def broken(_: Any) -> Any:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(Transfer, "wait", broken)
+    monkeypatch.setattr(Computed, "wait", broken)
     with pytest.raises(DeviceFailed, match="illegal memory access"):
         model.embed(["any"])
 
@@ -587,34 +584,6 @@ def test_eight_bits_keep_the_lexical_weights(random_model: ModelSpec, passages: 
             assert first.get(word, 0) == pytest.approx(second.get(word, 0), abs=0.05)
 
 
-def test_eight_bits_leave_pytorch_its_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    monkeypatch.setattr(cpu_threads, "CORES", 3)
-    assert read_model("cpu", configured_model(), "int8").executor.parallel == 3
-    assert torch.get_num_threads() == 3
-    torch.set_num_threads(before)
-
-
-def test_a_failed_conversion_leaves_pytorch_its_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ctranslate2
-    import torch
-
-    def failing(*args: Any, **options: Any) -> None:
-        torch.set_num_threads(1)
-        raise RuntimeError("no memory")
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    monkeypatch.setattr(ctranslate2, "Encoder", failing)
-    with pytest.raises(ModelError, match="no memory"):
-        read_model("cpu", configured_model(), "int8")
-    assert torch.get_num_threads() == 3
-    torch.set_num_threads(before)
-
-
 def test_eight_bits_read_up_to_the_last_position(random_model: ModelSpec) -> None:
     """XLM-RoBERTa's positions begin behind the padding's."""
     exact, small = (read_model("cpu", random_model, dtype) for dtype in ("float32", "int8"))
@@ -633,30 +602,19 @@ def test_eight_bits_read_each_text_of_a_batch_as_alone(small: Embedder) -> None:
 
 def test_eight_bits_too_are_halved_when_memory_is_exhausted(small: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the words of CTranslate2's allocator under a real limit."""
-    read, sizes = small.network.layers, []
+    read, sizes = type(small.network).__call__, []
 
-    class Limited:
-        """The layers, with memory for two texts."""
-
-        tokens_read = read.tokens_read
-
-        def __call__(self, stream: Any) -> Any:
-            sizes.append(len(stream.lengths))
-            if len(stream.lengths) > 2:
-                raise RuntimeError("mkl_malloc: failed to allocate memory")
-            return read(stream)
+    def limited(network: Any, stream: Any) -> Any:
+        sizes.append(len(stream.lengths))
+        if len(stream.lengths) > 2:
+            raise RuntimeError("mkl_malloc: failed to allocate memory")
+        return read(network, stream)
 
     texts = [f"text number {n}" for n in range(8)]
     expected = small.embed(texts)
-    monkeypatch.setattr(small.network, "layers", Limited())
+    monkeypatch.setattr(type(small.network), "__call__", limited)
     assert_alike(small.embed(texts), expected)
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
-
-
-def test_without_room_for_the_conversion_the_place_is_named(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
-    with pytest.raises(ModelError, match=r"room for them in /nowhere \(TMPDIR\)\. EMBED_DTYPE=auto does without"):
-        read_model("cpu", configured_model(), "int8")
 
 
 def test_without_room_for_temporary_files_the_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -670,15 +628,7 @@ def test_without_room_for_temporary_files_the_disk_is_named(monkeypatch: pytest.
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setattr(sys, "meta_path", [Full(), *sys.meta_path])
     with pytest.raises(ModelError, match=r"No usable temporary directory.*Make room on the disks"):
-        load_model.__wrapped__("cpu")
-
-
-def test_a_cpu_without_products_of_bytes_is_told_so(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ctranslate2
-
-    monkeypatch.setattr(ctranslate2, "get_supported_compute_types", lambda device: {"float32"})
-    with pytest.raises(ModelError, match="EMBED_DTYPE=auto"):
-        read_model("cpu", configured_model(), "int8")
+        load_model.__wrapped__("cuda:0")
 
 
 def test_the_compiled_network_gives_the_same_vectors(
@@ -686,12 +636,12 @@ def test_the_compiled_network_gives_the_same_vectors(
 ) -> None:
     import torch
 
-    from ingestion.embedding.packed_encoder import Layers, Network
+    from ingestion.embedding.packed_encoder import Layers, TorchNetwork
 
     compile_it = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f, **k: compile_it(f, backend="eager", fullgraph=True, **k))
     plain: Any = in_pytorch.network
-    compiled = Network(Layers(plain.layers.module, compiled=True), plain.head, plain.token_head, plain.pooling)
+    compiled = TorchNetwork(Layers(plain.layers.module, compiled=True), plain.head, plain.token_head, plain.pooling)
     found = variant(model, batch_tokens=200, network=compiled).embed(TEXTS)
     assert_alike(found, model.embed(TEXTS))
 
@@ -716,7 +666,8 @@ def test_the_attention_of_cuda_is_asked_for_the_same_texts(
 
     expected = in_pytorch.embed(TEXTS)
     monkeypatch.setattr(varlen, "varlen_attn", plain)
-    monkeypatch.setattr(in_pytorch.network.layers, "flash", True)
+    network: Any = in_pytorch.network
+    monkeypatch.setattr(network.layers, "flash", True)
     assert_alike(in_pytorch.embed(TEXTS), expected)
 
 
@@ -867,7 +818,7 @@ def test_the_network_stays_where_it_was_put_when_flagembedding_lets_go(
         return move(module, *args, **options)
 
     monkeypatch.setattr(torch.nn.Module, "to", watched)
-    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    monkeypatch.setattr(conversion, "converted", never_converted)
     network: Any = load_model.__wrapped__("cpu").network
     gc.collect()
     assert network.layers.weight.device.type == "cpu"

@@ -20,6 +20,7 @@ from pytest_django import Settings
 
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker, locks
+from ingestion.exceptions import ModelError
 from ingestion.models import LAYOUT, Chunk, Collection, Document, Run, TermFrequencies
 from ingestion.pipeline.embed.embed_waiting import embed_waiting
 from ingestion.pipeline.embed.vector_reuse import look_up
@@ -549,6 +550,21 @@ def test_a_model_at_another_path_is_known_by_its_files(document: Document, tmp_p
     assert Collection.objects.count() == 1
     at(tmp_path / "other-2", b"other weights")
     assert adopt() != row
+
+
+def test_other_files_in_a_models_place_are_refused_until_they_are_the_old_ones(
+    document: Document, tmp_path: Path
+) -> None:
+    Collection.objects.update(model=at(tmp_path / "number-1", b"weights"))
+    adopt()
+    (tmp_path / "number-1" / "model.safetensors").write_bytes(b"other weights")
+    collections._adopted.clear()
+    with pytest.raises(ModelError, match=r"number-1 .* are not those that made the vectors .* in EMBED_MODEL"):
+        adopt()
+    with pytest.raises(ModelError, match="are not those"):
+        question_model.load(searched())
+    (tmp_path / "number-1" / "model.safetensors").write_bytes(b"weights")
+    assert adopt() == searched()
 
 
 def test_questions_are_embedded_by_the_same_files_at_another_path(document: Document, tmp_path: Path) -> None:

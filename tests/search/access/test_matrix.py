@@ -20,6 +20,8 @@ from search.api.v1.routes import api
 from tests.support.callers import CALLERS, SECRETS, SEES_IT
 from tests.support.search_services import HANDBOOK
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 QUESTION = "How do I create migrations after changing a model?"
 LOGIN = re.compile(r"^/(admin/)?login/\?next=")
