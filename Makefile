@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PAGES ?= 90
 PIP_ARGS ?=
 # Each has a Redis, a Milvus and a model of its own, 2 GB together; the tests wait more than they compute.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 5
 TEST_ARGS := $(if $(FAST),--fast) $(if $(ROWS),--rows) $(if $(COVERAGE),--cov=ingestion --cov=search --cov=ragproject --cov-report=term:skip-covered)
 DEMO_ENV := DATA_DIR=var/demo EMBED_MODEL=stand-in
 

@@ -121,6 +121,10 @@ def addresses() -> list[str]:
     return sorted({route for route in routes() if not route.startswith(("admin/", "metrics", "readyz/"))})
 
 
+# One, because each makes all middleware anew.
+CLIENT = AsyncClient()
+
+
 def send(method: str, route: str, caller: dict[str, Any]) -> Answer:
     """The answer to a request that is right for the route; what it changed is rolled back."""
     path = "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda m: str(ARGUMENTS[m.group(1)]), route)
@@ -129,14 +133,14 @@ def send(method: str, route: str, caller: dict[str, Any]) -> Answer:
         path += "?q=" + QUESTION.replace(" ", "+").replace("?", "%3F")
 
     async def asked() -> Answer:
-        client = AsyncClient()
+        CLIENT.cookies.clear()
         if "user" in caller:
-            await client.aforce_login(caller["user"])
+            await CLIENT.aforce_login(caller["user"])
         if method in ("POST", "PUT", "PATCH"):
-            sending = getattr(client, method.lower())
+            sending = getattr(CLIENT, method.lower())
             response = await sending(path, BODIES.get(route, {}), content_type="application/json", **options)
         else:
-            response = await client.generic(method, path, **options)
+            response = await CLIENT.generic(method, path, **options)
         streams = response.streaming
         body = b"".join([part async for part in response.streaming_content]) if streams else response.content
         return Answer(response.status_code, response.get("Location", ""), body)

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import Group
 from hypothesis import given
 from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
 
 from ingestion.models import Chunk, SourceReader, TermFrequencies
 from ingestion.pipeline.index.term_counts import recount_if_due
@@ -15,7 +16,7 @@ from search.access.caller import OPERATOR
 from search.forms import MODES
 from search.questions import Question
 from search.retrieval import retriever
-from search.retrieval.corrections import corrected, distance, edits, is_meant
+from search.retrieval.corrections import corrected, edits, is_meant
 from search.retrieval.query_vectors import last_count
 from search.retrieval.retriever import retrieve
 from search.timings import Timings
@@ -119,7 +120,7 @@ def test_words_of_one_chunk_are_no_vocabulary() -> None:
 
 @given(st.text("abc", min_size=1, max_size=5), st.text("abc", max_size=6))
 def test_one_edit_is_a_distance_of_one(one: str, other: str) -> None:
-    assert (other in set(edits(one)) or one == other) == (distance(one, other) <= 1)
+    assert (other in set(edits(one)) or one == other) == (OSA.distance(one, other) <= 1)
 
 
 def test_readers_are_told_what_else_was_searched_for(index: None) -> None:
