@@ -72,6 +72,13 @@ LANGUAGES = tuple(
     )
 )
 
+# In which of them each of their words is frequent, by their numbers.
+FREQUENT_IN = {
+    word: [number for number, each in enumerate(LANGUAGES) if word in each.frequent_words]
+    for language in LANGUAGES
+    for word in language.frequent_words
+}
+
 
 def language_of(text: str) -> Language:
     """Return the language whose function and question words are most frequent in ``text``."""
@@ -80,4 +87,8 @@ def language_of(text: str) -> Language:
 
 def language_among(counts: Mapping[str, int]) -> Language:
     """Return the language whose function and question words are most frequent among counted words."""
-    return max(LANGUAGES, key=lambda language: sum(counts.get(word, 0) for word in language.frequent_words))
+    found = [0] * len(LANGUAGES)
+    for word in counts.keys() & FREQUENT_IN.keys():
+        for number in FREQUENT_IN[word]:
+            found[number] += counts[word]
+    return LANGUAGES[found.index(max(found))]

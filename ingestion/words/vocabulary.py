@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ingestion.words.terms import SEGMENT, tokens
 
@@ -25,12 +26,20 @@ ACRONYM = re.compile(r"[A-Z]{2,6}")
 PART = re.compile(r"[^\W_]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Vocabulary:
     """Words with the number of chunks that hold each, and acronyms in lower case with what they stand for."""
 
     words: Mapping[str, int] = field(default_factory=dict)
     acronyms: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def by_first_letter(self) -> Mapping[str, Sequence[str]]:
+        """Return the words that begin with each letter."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for word in self.words:
+            found[word[0]].append(word)
+        return found
 
     def packed(self) -> bytes:
         """Return it as it is stored."""

@@ -68,7 +68,7 @@ def explain(question: Question) -> Explanation:
         lists[RERANKED] = [Hit(hit.key, again.scores.get(hit.key, 0.0)) for hit, _ in again.candidates]
     standings = standings_of(lists)
     places = {(p.document, p.position): place for place, p in enumerate(passages, 1)}
-    parts = {channel: {hit.key: hit.score for hit in scaled(pool)} for channel, pool in pools.items()}
+    parts = {channel: scaled(pool) for channel, pool in pools.items()}
     explained = [
         Explained(
             row,

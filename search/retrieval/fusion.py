@@ -30,7 +30,7 @@ def fuse(pools: Pools, weights: Mapping[str, float]) -> list[Hit]:
     total, fused = sum(used.values()), defaultdict[str, float](float)
     for channel, weight in used.items():
         share = weight / total
-        for key, score in scaled(pools[channel]):
+        for key, score in scaled(pools[channel]).items():
             fused[key] += share * score
     return [Hit(key, score) for key, score in sorted(fused.items(), key=lambda each: (-each[1], each[0]))]
 
@@ -47,9 +47,9 @@ def toward_words(weights: Mapping[str, float], names: float) -> Mapping[str, flo
     return {channel: (1 - share) * weight + share * (channel == "words") for channel, weight in weights.items()}
 
 
-def scaled(pool: Sequence[Hit]) -> list[Hit]:
-    """Return the candidates of a pool with scores from 0 to 1; 1 for all when there is no difference between them."""
-    if not pool:
-        return []
-    worst, best = min(hit.score for hit in pool), max(hit.score for hit in pool)
-    return [Hit(hit.key, (hit.score - worst) / (best - worst) if best > worst else 1.0) for hit in pool]
+def scaled(pool: Sequence[Hit]) -> dict[str, float]:
+    """Return the keys of a pool with scores from 0 to 1; 1 for all when there is no difference between them."""
+    scores = [hit.score for hit in pool]
+    worst = min(scores, default=0.0)
+    span = max(scores, default=0.0) - worst
+    return {hit.key: (hit.score - worst) / span if span else 1.0 for hit in pool}
