@@ -45,6 +45,28 @@ measurements.FLUSH_SECONDS = 100_000.0
 SERVICE_FIXTURES = {"redis_server", "milvus_server", "model_path"}
 SLOW_MARKERS = {"e2e", "browser", "slow"}
 
+# Files that take a minute and more, the longest first; those that wait for processes and those that compute by turns.
+ROOT = Path(__file__).parent
+LONGEST = (
+    "e2e/test_ingest.py",
+    "ingestion/embedding/test_embedder.py",
+    "e2e/test_refresh.py",
+    "ingestion/extraction/test_corpora.py",
+    "e2e/test_stack.py",
+    "ingestion/vector_store/test_store.py",
+    "e2e/test_chaos.py",
+    "ingestion/pipeline/test_collections.py",
+    "ingestion/test_gpu_worker.py",
+    "e2e/test_environment_faults.py",
+    "search/test_evaluation.py",
+    "e2e/test_language_model_at_ingest.py",
+    "ingestion/extraction/test_rst.py",
+    "e2e/test_upgrade.py",
+    "ragproject/test_state.py",
+    "e2e/test_sources.py",
+    "e2e/test_traces.py",
+)
+
 pytest_plugins = ["tests.support.search_fixtures", "tests.support.site_fixtures"]
 
 
@@ -62,15 +84,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
-    # What waits for processes comes first, file by file, the longest files before the others: the rest fills the time,
-    # and none of them is left alone at the end.
-    per_file = Counter(item.path for item in items if is_slow(item))
-    items.sort(key=lambda item: (rank(item), -per_file[item.path]))
+    # Nothing long may be left alone at the end; quick tests fill the time in which others wait.
+    slow = Counter(item.path for item in items if is_slow(item))
+    items.sort(key=lambda item: (place_of(item.path), -slow[item.path]))
 
 
-def rank(item: pytest.Item) -> int:
-    """Return the place of a test's kind in a run: e2e, slow, all others."""
-    return next((place for place, name in enumerate(("e2e", "slow")) if item.get_closest_marker(name)), 2)
+def place_of(path: Path) -> int:
+    """Return how soon a file begins: the longest first."""
+    name = path.relative_to(ROOT).as_posix()
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 @pytest.hookimpl(optionalhook=True)
