@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from ingestion.coordination import redis_client
-from ingestion.embedding.embedder import resolve_dtype
+from ingestion.embedding.loading import resolve_dtype
 from ingestion.exceptions import AddressRefused, BufferUnavailable, ModelError
 from ingestion.fetching.ssrf_guard import check_address
 from ragproject.environment import without_credentials

@@ -160,7 +160,7 @@ def test_it_gives_an_image_every_package_that_is_pinned() -> None:
         ("web", "import ragproject.asgi; from django.urls import get_resolver; get_resolver().url_patterns"),
         ("base", "from ragproject.celery import app; app.loader.import_default_modules()"),
         ("base", "from django.core.management import call_command; call_command('check')"),
-        ("gpu-worker", "import ingestion.embedding.embedder, ingestion.embedding.cpu_network"),
+        ("gpu-worker", "import ingestion.embedding.loading, ingestion.embedding.cpu_network"),
     ],
 )
 def test_it_gives_an_image_every_package_that_its_process_loads(image: str, code: str) -> None:

@@ -26,14 +26,8 @@ from ingestion.benchmarks import corpus, random_weights
 from ingestion.benchmarks.floor import flop, matrix_rate
 from ingestion.benchmarks.peers import flagembedding, sentence_transformers
 from ingestion.chunking.chunker import chunk, load_tokenizer
-from ingestion.embedding.embedder import (
-    Embedder,
-    configured_model,
-    read_model,
-    resolve_device,
-    resolve_dtype,
-    wanted_dtype,
-)
+from ingestion.embedding.embedder import Embedder
+from ingestion.embedding.loading import configured_model, read_model, resolve_device, resolve_dtype, wanted_dtype
 from ingestion.pipeline.report.preview import fetch_and_extract
 from ingestion.types import Json, ModelSpec, SourceSpec, Vectors, embedding_text
 

@@ -25,7 +25,7 @@ def floor() -> Json:
     """Measure the loaded model on the texts of the last run."""
     from django.conf import settings
 
-    from ingestion.embedding.embedder import load_model
+    from ingestion.embedding.loading import load_model
     from ingestion.models import Chunk, Run
 
     started = time.perf_counter()

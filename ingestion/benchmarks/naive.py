@@ -22,7 +22,7 @@ from django.conf import settings
 from kombu import Queue
 
 from ingestion.coordination.redis_client import connect
-from ingestion.embedding.embedder import resolve_device
+from ingestion.embedding.loading import resolve_device
 from ingestion.extraction.extract import extract
 from ingestion.pipeline.report.preview import split_into_chunks
 from ingestion.sources.registry import fetch

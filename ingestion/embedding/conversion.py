@@ -44,7 +44,7 @@ class NotConverted(ModelError):
 def converted(folder: Path, dtype: str) -> Path:
     """Return the folder with the model in CTranslate2's format, written now if need be.
 
-    Raises ModelError when the model cannot be loaded, and NotConverted.
+    Raises NotConverted, and RuntimeError with the reason when the model cannot be loaded.
     """
     kept = Path(settings.DATA_DIR) / "models" / "converted"
     target = kept / f"{digest(folder)}-{dtype}"
@@ -82,7 +82,7 @@ def forget_unused(kept: Path) -> None:
 
 
 def write(folder: Path, dtype: str, target: Path) -> None:
-    """Convert in a process of its own. Raises ModelError, NotConverted and OSError."""
+    """Convert in a process of its own. Raises RuntimeError, NotConverted and OSError."""
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
         command = [sys.executable, "-W", "ignore", "-m", __name__, str(folder), dtype, partial]
         done = subprocess.run(  # noqa: S603 (no shell, and our own module)
@@ -90,10 +90,7 @@ def write(folder: Path, dtype: str, target: Path) -> None:
         )
         why = (done.stderr.strip().splitlines() or [f"the converter ended with {done.returncode}"])[-1]
         if done.returncode == NOT_LOADED:
-            raise ModelError(
-                f"The model {folder} cannot be loaded: {why}. Check EMBED_MODEL; without a connection to the model hub "
-                "it must be a folder that holds the complete model."
-            )
+            raise RuntimeError(why)
         if done.returncode:
             raise NotConverted(
                 f"The model cannot be converted to {dtype} for this CPU: {why}. That takes layers like BERT's or "

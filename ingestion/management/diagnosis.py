@@ -23,7 +23,7 @@ from django.core.checks import ERROR, WARNING, run_checks
 from django.db import DatabaseError, connection
 
 from ingestion.coordination import heartbeat, redis_client
-from ingestion.embedding.embedder import resolve_device, resolve_dtype
+from ingestion.embedding.loading import resolve_device, resolve_dtype
 from ingestion.exceptions import IngestionError, ModelError
 from ingestion.fetching.fetcher import fetch
 from ingestion.models import Collection

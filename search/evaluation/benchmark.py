@@ -181,7 +181,7 @@ def figures_of(cell: Cell, stages: dict[str, list[float]], refused: int) -> Json
 def beside_peer(count: int, questions: int) -> Json:
     """Embed ``count`` questions at a time with ours and with sentence-transformers, turn by turn."""
     from ingestion.benchmarks.peers import sentence_transformers
-    from ingestion.embedding.embedder import load_model
+    from ingestion.embedding.loading import load_model
 
     collection = question_model.searched_collection()
     ours = load_model(settings.QUERY_DEVICE, collection.spec(), questions=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from django.conf import settings
 from django.db.models import QuerySet, Subquery
 
-from ingestion.embedding.embedder import configured_model
+from ingestion.embedding.loading import configured_model
 from ingestion.embedding.model_files import looks_like_path, weights_at
 from ingestion.exceptions import IngestionError, ModelError
 from ingestion.models import Collection, TermFrequencies
@@ -172,7 +172,7 @@ def loaded(model: ModelSpec) -> QuestionModel:
         from search.retrieval.worker_model import WorkerModel
 
         return WorkerModel(model)
-    from ingestion.embedding.embedder import load_model
+    from ingestion.embedding.loading import load_model
 
     embedder = load_model(settings.QUERY_DEVICE, model, questions=True)
     load_model.cache_clear()  # the one model of this process is kept here

@@ -17,7 +17,8 @@ from django.conf import settings
 
 from ingestion.chunking.token_counter import load_tokenizer
 from ingestion.coordination import question_service
-from ingestion.embedding.embedder import TokenIds, load_model
+from ingestion.embedding.embedder import TokenIds
+from ingestion.embedding.loading import load_model
 from ingestion.embedding.tokenizer import TextTokenizer
 from ingestion.exceptions import NobodyAnswers
 from ingestion.types import ModelSpec, Vectors

@@ -57,7 +57,7 @@ def install() -> None:
     changes["ragproject.settings"].append(hurry_settings)
     changes["ragproject.embedded.services"].append(let_redis_be_configured)
     if os.environ.get("CHAOS_STUB"):
-        changes["ingestion.embedding.embedder"].append(use_stub)
+        changes["ingestion.embedding.loading"].append(use_stub)
     for switched_off in os.environ.get("CHAOS_WITHOUT", "").split():
         for module, change in WITHOUT[switched_off]:
             changes[module].append(change)
@@ -131,10 +131,10 @@ def let_redis_be_configured(services: Any) -> None:
 # --- A model without weight -----------------------------------------------------------------------------
 
 
-def use_stub(embedder: Any) -> None:
+def use_stub(loading: Any) -> None:
     from tests.chaos.stub import StubEmbedder
 
-    embedder.load_model = functools.cache(lambda *_, **__: StubEmbedder())
+    loading.load_model = functools.cache(lambda *_, **__: StubEmbedder())
 
 
 # --- Protections that are switched off ------------------------------------------------------------------

@@ -17,7 +17,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from ingestion.coordination import circuit_breaker
-from ingestion.embedding import embedder
+from ingestion.embedding import loading
 from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
 from ingestion.types import EmbeddedChunk, Hit, ModelSpec
@@ -188,7 +188,7 @@ class FakeModel:
         self.broken = self.busy = False
         self.free = threading.Event()
         self.free.set()
-        monkeypatch.setattr(embedder, "load_model", self)
+        monkeypatch.setattr(loading, "load_model", self)
         monkeypatch.setattr(question_model, "_served", None)
 
     def __call__(self, device: str, model: ModelSpec, *, questions: bool) -> ModelSpec:

@@ -18,7 +18,7 @@ from pathlib import Path
 import django
 
 from ingestion.coordination import locks
-from ingestion.embedding import embedder
+from ingestion.embedding import loading
 from ingestion.exceptions import DeviceFailed
 from ragproject.settings import *  # noqa: F403
 from tests.support.fake_embedder import FakeEmbedder
@@ -52,7 +52,7 @@ def add_line(file: str, word: object) -> None:
         lines.write(f"{word}\n")
 
 
-embedder.load_model = load_model  # type: ignore[assignment]
+loading.load_model = load_model  # type: ignore[assignment]
 
 
 def make_rows(chunks: int) -> None:

@@ -72,7 +72,7 @@ def vectors() -> list[Vectors]:
     """Of every row, by the real stand-in model. Its libraries warn on import; that is not ours to mend."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from ingestion.embedding.embedder import load_model
+        from ingestion.embedding.loading import load_model
 
         return load_model(settings.QUERY_DEVICE).embed([embedding_text(r.heading, r.text) for r in ROWS])
 

@@ -13,7 +13,8 @@ import time
 from django.conf import settings
 
 from ingestion.coordination import question_service
-from ingestion.embedding.embedder import Embedder, configured_model
+from ingestion.embedding.embedder import Embedder
+from ingestion.embedding.loading import configured_model
 from ingestion.exceptions import BufferUnavailable
 from ingestion.types import Vectors
 

@@ -19,7 +19,7 @@ from django.db import DatabaseError
 
 from ingestion.coordination import heartbeat
 from ingestion.coordination.device import device_id
-from ingestion.embedding.embedder import load_model
+from ingestion.embedding.loading import load_model
 from ingestion.environment_faults import fault_behind
 from ingestion.exceptions import DeviceFailed, EnvironmentFault, ModelError
 from ingestion.pipeline.embed import answer_questions, claims, time_slice

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ingestion.coordination import circuit_breaker
-from ingestion.embedding.embedder import configured_model
+from ingestion.embedding.loading import configured_model
 from ingestion.exceptions import IngestionError
 from ingestion.models import LAYOUT, Chunk, Collection
 from ingestion.types import Vectors

@@ -28,7 +28,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from ingestion.embedding.embedder import configured_model
+from ingestion.embedding.loading import configured_model
 from ingestion.embedding.model_files import weights_at
 from ingestion.models import LAYOUT, Chunk, Collection, Document
 from ingestion.types import ModelSpec

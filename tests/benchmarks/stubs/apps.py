@@ -55,7 +55,7 @@ class StubsConfig(AppConfig):
     name = "tests.benchmarks.stubs"
 
     def ready(self) -> None:
-        from ingestion.embedding import embedder
+        from ingestion.embedding import loading
 
         stub = StubEmbedder()
-        embedder.load_model = lambda *_, **__: stub  # type: ignore[assignment]
+        loading.load_model = lambda *_, **__: stub  # type: ignore[assignment]

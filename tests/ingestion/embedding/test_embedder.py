@@ -31,15 +31,9 @@ from ingestion.embedding.batching import batches_by_tokens
 from ingestion.embedding.conversion import NotConverted
 from ingestion.embedding.cpu_network import CpuNetwork
 from ingestion.embedding.cpu_threads import BatchExecutor
-from ingestion.embedding.embedder import (
-    Embedder,
-    configured_model,
-    load_model,
-    read_model,
-    resolve_dtype,
-    wanted_dtype,
-)
+from ingestion.embedding.embedder import Embedder
 from ingestion.embedding.lexical_weights import lexical_weights
+from ingestion.embedding.loading import configured_model, load_model, read_model, resolve_dtype, wanted_dtype
 from ingestion.embedding.tokenizer import TextTokenizer
 from ingestion.exceptions import ChunkTooLarge, DeviceFailed, ModelError
 from ingestion.types import ModelSpec, Vectors
@@ -178,9 +172,17 @@ def test_a_model_is_converted_once_and_again_when_a_file_of_it_is_another(
     first = conversion.converted(copy_of_model, "float32")
     assert [each.name for each in first.parent.iterdir() if each.is_dir()] == [first.name]
     monkeypatch.setattr(conversion, "write", lambda *arguments: pytest.fail("it is there"))
+    (first.parent / ".lock").unlink()
+    (first.parent / ".lock").mkdir()  # as where DATA_DIR may only be read
     assert conversion.converted(copy_of_model, "float32") == first
     replace(copy_of_model / "tokenizer_config.json", b"{}")
     assert conversion.digest(copy_of_model) not in first.name
+
+
+@pytest.mark.slow
+def test_a_precision_that_the_cpu_lacks_is_no_fault_of_the_model(model_path: Path) -> None:
+    with pytest.raises(NotConverted, match=r"converted to int3 .* no 8-bit products .* layers like BERT's"):
+        conversion.converted(model_path, "int3")
 
 
 def test_questions_have_all_cores_where_that_helps(random_model: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +215,7 @@ import sys
 import threading
 import django
 django.setup()
-from ingestion.embedding.embedder import configured_model, read_model
+from ingestion.embedding.loading import configured_model, read_model
 
 def load():
     embedder = read_model("cpu", configured_model(), "float32")

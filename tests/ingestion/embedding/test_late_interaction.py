@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from ingestion.embedding.embedder import read_model
+from ingestion.embedding.loading import read_model
 from ingestion.types import ModelSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")

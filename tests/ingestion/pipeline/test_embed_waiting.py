@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from ingestion.buffer import codec, embedding_queue
 from ingestion.coordination import device, heartbeat
-from ingestion.embedding.embedder import load_model
+from ingestion.embedding.loading import load_model
 from ingestion.exceptions import (
     BufferUnavailable,
     DeviceFailed,

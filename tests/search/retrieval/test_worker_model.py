@@ -15,7 +15,8 @@ from pytest_django import Settings
 
 from ingestion.coordination import question_service
 from ingestion.coordination.question_service import Request
-from ingestion.embedding.embedder import Embedder, configured_model, load_model
+from ingestion.embedding.embedder import Embedder
+from ingestion.embedding.loading import configured_model, load_model
 from ingestion.exceptions import ModelError, NobodyAnswers
 from ingestion.models import Collection
 from ingestion.pipeline import dispatcher
