@@ -37,7 +37,7 @@ def test_a_key_is_found_by_itself_and_stored_nowhere() -> None:
     row = find_key(key)
     stored = ApiKey.objects.filter(pk=row.pk).values().get()
     assert key not in str(stored)
-    assert key.rsplit("_", 1)[1] not in str(stored)
+    assert key.split("_", 2)[2] not in str(stored)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_key_is_found_by_itself_and_stored_nowhere() -> None:
         lambda key: key + "x",
         lambda key: key[:-1] + ("a" if key[-1] != "a" else "b"),
         lambda key: key.replace("rag_", "RAG_"),
-        lambda key: key.rsplit("_", 1)[0] + "_",
+        lambda key: "_".join([*key.split("_", 2)[:2], ""]),
         lambda key: "rag_00000000_" + key[13:],
         lambda key: "rag__",
         lambda key: "rag_" + "é" * 8 + "_x",
