@@ -14,7 +14,7 @@ import numpy as np
 
 from ingestion.exceptions import IngestionError
 from ingestion.types import FloatArray, Json
-from ingestion.vector_store.index_kinds import KINDS, tried
+from ingestion.vector_store.index_kinds import KINDS, TrialCollection, trial_collection
 from ingestion.vector_store.store import VectorStore, open_store
 from search.retrieval import question_model
 
@@ -32,7 +32,8 @@ def compared(say: Say) -> list[Json]:
     questions = drawn + 0.03 * chance.standard_normal(drawn.shape, np.float32)
     questions /= np.linalg.norm(questions, axis=1, keepdims=True)
     exact = np.argsort(-(questions @ vectors.T), axis=1)[:, :NEAREST]
-    return [measured(kind, vectors, questions, exact, say) for kind in KINDS]
+    with trial_collection(vectors) as trials:
+        return [measured(kind, trials, questions, exact, say) for kind in KINDS]
 
 
 def stored_vectors(store: VectorStore) -> FloatArray:
@@ -47,11 +48,11 @@ def read_vectors(store: VectorStore) -> Iterator[FloatArray]:
         yield from (vectors.dense for vectors in store.vectors(part).values())
 
 
-def measured(kind: str, vectors: FloatArray, questions: FloatArray, exact: np.ndarray, say: Say) -> Json:
+def measured(kind: str, trials: TrialCollection, questions: FloatArray, exact: np.ndarray, say: Say) -> Json:
     """Return recall of the nearest and the milliseconds of a search with this kind of index."""
     say(f"index {kind}")
     try:
-        trial = tried(kind, vectors, questions, NEAREST)
+        trial = trials.tried(kind, questions, NEAREST)
     except IngestionError as error:
         return {"kind": kind, "refused": str(error)}
     shared = [len(set(found) & set(nearest)) for found, nearest in zip(trial.found, exact.tolist(), strict=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
@@ -13,7 +12,9 @@ from django.core.management import call_command
 from pymilvus import MilvusClient
 from rich.console import Console
 
+from ingestion.exceptions import IngestionError
 from ingestion.models import Chunk, Collection, Document, TermFrequencies
+from ingestion.vector_store.index_kinds import Trial, TrialCollection, trial_collection
 from ingestion.vector_store.store import open_store
 from search.access.caller import OPERATOR
 from search.evaluation import benchmark, generated_index, index_kinds
@@ -95,15 +96,23 @@ def test_kinds_of_indexes_are_compared_with_exact_search(generated: None, clean_
 
 
 def test_recall_counts_the_exact_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingestion.vector_store.index_kinds import Trial
-
-    vectors = np.eye(4, dtype=np.float32)
     exact = np.array([[0, 1], [2, 3]])
+    trials = TrialCollection(None, "trials", 1.0)
 
-    def half(kind: str, *args: Sequence[Any]) -> Trial:
+    def half(self: TrialCollection, kind: str, *args: object) -> Trial:
         return Trial([[0, 3], [1, 0]], [0.001, 0.003], 2.0)
 
-    monkeypatch.setattr(index_kinds, "tried", half)
+    monkeypatch.setattr(TrialCollection, "tried", half)
     monkeypatch.setattr(index_kinds, "NEAREST", 2)
-    found = index_kinds.measured("HNSW", vectors, vectors[:2], exact, lambda text: None)
+    found = index_kinds.measured("HNSW", trials, np.eye(2, dtype=np.float32), exact, lambda text: None)
     assert found == {"kind": "HNSW", "recall@10": 0.25, "p50": 2.0, "p95": 2.9, "build_seconds": 2.0}
+
+
+def test_a_kind_that_a_server_lacks_costs_the_others_nothing(clean_milvus: MilvusClient) -> None:
+    vectors = np.eye(384, dtype=np.float32)
+    with trial_collection(vectors) as trials:
+        with pytest.raises(IngestionError):
+            trials.tried("HNSW", vectors[:2], 1)
+        for kind in ("IVF_FLAT", "FLAT"):
+            assert trials.tried(kind, vectors[:2], 1).found == [[0], [1]]
+    assert not clean_milvus.has_collection(trials.name)
