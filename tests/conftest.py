@@ -143,6 +143,12 @@ def serve(command: Sequence[str], *, cwd: Path | None = None) -> subprocess.Pope
     return subprocess.Popen(bound_to_parent(command), cwd=cwd, stdout=subprocess.DEVNULL)
 
 
+def wait_for(server: subprocess.Popen[bytes], answers: Callable[[], object]) -> None:
+    """Wait until a server answers; fail as soon as it has ended."""
+    wait_until(lambda: server.poll() is not None or answers())
+    assert server.poll() is None, f"{server.args!r} has ended"
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
@@ -180,7 +186,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = str(urlsplit(django_settings.REDIS_URL).port)
     folder = tmp_path_factory.mktemp("redis")
     process = serve((binary, "--port", port, "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""))
-    wait_until(lambda: redis.Redis.from_url(django_settings.REDIS_URL).ping())
+    wait_for(process, lambda: redis.Redis.from_url(django_settings.REDIS_URL).ping())
     yield django_settings.REDIS_URL
     stop(process)
 
@@ -199,7 +205,7 @@ def clean_redis(redis_server: str) -> redis.Redis:
 def milvus_server() -> Iterator[str]:
     service = services.milvus_server()
     process = serve(service.command, cwd=service.directory)
-    wait_until(lambda: store.connect().list_collections() is not None)
+    wait_for(process, lambda: store.connect().list_collections() is not None)
     yield django_settings.MILVUS_URI
     stop(process)
 

@@ -3,18 +3,11 @@
 import atexit
 import os
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 
 from tests.support import databases
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
+from tests.support.ports import free_port
 
 TEST_DIR = tempfile.mkdtemp(prefix="rag-tests-")
 atexit.register(shutil.rmtree, TEST_DIR, ignore_errors=True)

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from django.conf import settings
 from ingestion.exceptions import IngestionError
 from ingestion.types import Json
 from ragproject.embedded.parent_watch import bound_to_parent
+from ragproject.embedded.ports import hold_port
 
 READY_SECONDS = 240.0
 STOP_SECONDS = 120.0
@@ -48,7 +48,7 @@ class Place:
 
 @contextmanager
 def own_services(keep: Path | None = None, **extra: str) -> Iterator[Place]:
-    """Make a new folder below DATA_DIR, with the models and free ports for the services; remove it at the end.
+    """Yield a new folder below DATA_DIR with the environment of a stack on free ports there; remove it at the end.
 
     ``keep`` is a folder to use instead, which stays. ``extra`` are further environment variables.
     """
@@ -58,19 +58,18 @@ def own_services(keep: Path | None = None, **extra: str) -> Iterator[Place]:
     try:
         if not (folder / "models").exists():
             (folder / "models").symlink_to(settings.DATA_DIR / "models")
-        with socket.create_server(("127.0.0.1", 0)) as redis, socket.create_server(("127.0.0.1", 0)) as milvus:
-            redis_port, milvus_port = redis.getsockname()[1], milvus.getsockname()[1]
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "ragproject.settings",
-            "DATA_DIR": str(folder),
-            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
-            "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
-            "MILVUS_URI": f"http://127.0.0.1:{milvus_port}",
-            "EMBED_MODEL": settings.EMBED_MODEL,
-            "FETCH_PRIVATE_NETWORKS": "127.0.0.0/8",
-        }
-        yield Place(folder, {**environment, **extra})
+        with hold_port() as redis, hold_port() as milvus:
+            environment = {
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "ragproject.settings",
+                "DATA_DIR": str(folder),
+                "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+                "REDIS_URL": f"redis://127.0.0.1:{redis.getsockname()[1]}/0",
+                "MILVUS_URI": f"http://127.0.0.1:{milvus.getsockname()[1]}",
+                "EMBED_MODEL": settings.EMBED_MODEL,
+                "FETCH_PRIVATE_NETWORKS": "127.0.0.0/8",
+            }
+            yield Place(folder, {**environment, **extra})
     finally:
         if not keep:
             remove(folder)
@@ -111,7 +110,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def until(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool], every: float = 0.2) -> None:
-    """Wait until ``ready`` is true, asked ``every`` so many seconds.
+    """Wait until ``ready`` returns True; it is called once in ``every`` seconds.
 
     Raises BenchmarkError when the process ends before that, or takes longer than READY_SECONDS.
     """

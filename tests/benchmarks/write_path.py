@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def environment(folder: Path, batch: int) -> dict[str, str]:
-    from tests.support.old_milvus import free_ports
+    from tests.support.ports import free_ports
 
     redis_port, milvus_port = free_ports(2)
     return {

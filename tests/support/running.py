@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from django.conf import settings
 
 from ragproject.embedded.parent_watch import bound_to_parent
 from tests.support.databases import fresh_url
+from tests.support.ports import free_ports
 from tests.support.shared_model import assembled
 
 # It takes 8 s on a quiet machine.
@@ -70,14 +70,6 @@ def command_words(process: psutil.Process) -> list[str]:
         parts = " ".join(process.cmdline()).split()
         return [word for part in parts for word in (part, Path(part).name)]
     return []
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -24,7 +24,7 @@ from ingestion.exceptions import (
 )
 from ingestion.fetching import host_throttle, politeness
 from ingestion.types import CrawlPolicy
-from tests.settings import free_port
+from tests.support.ports import free_port
 
 T = TypeVar("T")
 STATE, RESERVATIONS = (f"{host_throttle.PREFIX}:{{docs.example:80}}:{part}" for part in ("host", "reservations"))

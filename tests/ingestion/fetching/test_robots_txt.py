@@ -28,8 +28,8 @@ from ingestion.fetching import (
 )
 from ingestion.robots_directives import product_token
 from ingestion.types import CrawlPolicy, Page
-from tests.settings import free_port
 from tests.support.local_site import LocalSite
+from tests.support.ports import free_port
 
 VERDICTS = json.loads((Path(__file__).resolve().parents[2] / "data" / "robots_verdicts.json").read_text())["verdicts"]
 # Google's matcher compares bytes and leaves it to its caller to escape the address; RFC 9309 (2.2.2) asks for both

@@ -36,6 +36,7 @@ from ingestion.vector_store.rows import TEXT_BYTES, UPSERT_BYTES, cut, parts_by_
 from ingestion.vector_store.store import QueryVectors, VectorStore, knows_sparse
 from ragproject.embedded import services
 from tests.conftest import serve, stop, wait_until
+from tests.support.ports import free_port
 from tests.support.rows import make_chunk, make_document, make_source, record
 
 DIMENSION = 8
@@ -385,9 +386,7 @@ def test_a_server_that_takes_connections_and_says_nothing_is_unavailable(
 
 @pytest.mark.e2e
 def test_after_a_restart_of_milvus_lite_the_same_store_goes_on(settings: Any, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        settings.MILVUS_URI = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    settings.MILVUS_URI = f"http://127.0.0.1:{free_port()}"
     settings.DATA_DIR = tmp_path
     service = services.milvus_server()
     server = serve(service.command, cwd=tmp_path)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import stop, wait_until
-from tests.settings import free_port
 from tests.support import search_services
+from tests.support.ports import free_port
 from tests.support.search_services import ModelServer
 
 MAKE_KEYS = """
