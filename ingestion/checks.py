@@ -30,7 +30,7 @@ METADATA_SERVICE = "169.254.169.254"
 
 @register()
 def check_model_path(**kwargs: Any) -> list[CheckMessage]:
-    """Name a local model folder that does not exist; a hub id is resolved when the model is loaded."""
+    """Return a message about a model folder that does not exist; a hub id is resolved when the model is loaded."""
     path = Path(settings.MODEL_PATH)
     if settings.EMBED_MODEL == settings.STAND_IN and not path.is_dir():
         return [
@@ -53,7 +53,7 @@ def check_model_path(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_context_model(**kwargs: Any) -> list[CheckMessage]:
-    """Name a model for sentences of context that no server is known for."""
+    """Return an error when CONTEXT_MODEL names a model and LLM_BASE_URL names no server."""
     if not settings.CONTEXT_MODEL or settings.LLM_BASE_URL:
         return []
     hint = "Set LLM_BASE_URL to the server that has the model, or leave CONTEXT_MODEL empty."
@@ -62,7 +62,10 @@ def check_context_model(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_leases(**kwargs: Any) -> list[CheckMessage]:
-    """Name a time limit under which Celery may deliver a task twice: half the broker's visibility timeout or more."""
+    """Return an error for a PAGE_TIME_LIMIT_SECONDS so long that Celery may deliver a task twice.
+
+    That is half the broker's visibility timeout or more.
+    """
     if 2 * settings.PAGE_TIME_LIMIT_SECONDS < settings.VISIBILITY_TIMEOUT_SECONDS:
         return []
     return [
@@ -76,7 +79,10 @@ def check_leases(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_precision(**kwargs: Any) -> list[CheckMessage]:
-    """Name a precision that the device cannot compute in; what "auto" is, only a process with torch can tell."""
+    """Return an error for a precision that the device cannot compute in.
+
+    What the device "auto" is, only a process with torch can tell; it is not checked.
+    """
     if settings.EMBED_DEVICE == "auto":
         return []
     try:
@@ -88,7 +94,7 @@ def check_precision(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_private_networks(**kwargs: Any) -> list[CheckMessage]:
-    """Name networks that cannot be parsed, before the first fetch depends on them."""
+    """Return an error for networks that cannot be parsed, before the first fetch depends on them."""
     try:
         [ip_network(network) for network in settings.FETCH_PRIVATE_NETWORKS]
     except ValueError as error:
@@ -99,7 +105,10 @@ def check_private_networks(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_socket_paths(**kwargs: Any) -> list[CheckMessage]:
-    """Name socket paths that are too long for the kernel: the errors of servers and clients would name no setting."""
+    """Return an error for each socket path that is too long for the kernel.
+
+    The errors of servers and clients would name no setting.
+    """
     paths = {name: socket_path(getattr(settings, name)) for name in ("REDIS_URL", "MILVUS_URI")}
     return [
         Error(
@@ -114,7 +123,7 @@ def check_socket_paths(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_guard(**kwargs: Any) -> list[CheckMessage]:
-    """Refuse a fetcher that would reach the service that hands out a cloud machine's credentials."""
+    """Return an error when the fetcher would reach the service that hands out a cloud machine's credentials."""
     try:
         check_address(METADATA_SERVICE, 80)
     except AddressRefused:
@@ -125,7 +134,10 @@ def check_guard(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_milvus(**kwargs: Any) -> list[CheckMessage]:
-    """Refuse a Milvus that anybody in a network can read and change."""
+    """Return an error when a Milvus that others in its network can reach is used without a password.
+
+    With MILVUS_ANONYMOUS it is only a warning.
+    """
     if settings.MILVUS_TOKEN or socket_path(settings.MILVUS_URI) or is_embedded(settings.MILVUS_URI):
         return []
     hint = (

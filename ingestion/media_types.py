@@ -80,7 +80,7 @@ _RST = re.compile(
 
 
 def by_name(address: str, declared: str) -> str:
-    """Return the type as far as it can be told before the body is read."""
+    """Return a page's media type before its body is read: as declared or, where that says little, by the address."""
     declared = ALIASES.get(declared, declared)
     if declared not in GENERIC:
         return declared

@@ -71,7 +71,7 @@ def embed() -> None:
 
 @shared_task
 def describe() -> None:
-    """Describe the chunks that want it, and send messages for what follows."""
+    """Ask for sentences of context for the chunks that want one, and send messages for what follows."""
     more = describe_waiting.describe_waiting()
     send(Work(describe=more))
     request_embedding()
@@ -87,7 +87,7 @@ def drain() -> None:
 
 @shared_task
 def fill() -> None:
-    """Go on with the collection that is filled, and ask for an embedding or an audit when one is due."""
+    """Do one step of filling a collection, if one is to be, and ask for an embedding or an audit when one is due."""
     rebuild.fill()
     if rebuild.adoption_due():
         request_embedding()

@@ -39,7 +39,10 @@ class Lease:
         self._held = False
 
     def held(self) -> bool:
-        """Return whether this Beat has it, after taking it where it is free; looks again after RENEW_SECONDS."""
+        """Return whether this Beat has the lease; take it where it is free.
+
+        Redis is asked at most every RENEW_SECONDS.
+        """
         if time.monotonic() - self._looked_at >= RENEW_SECONDS:
             before = self._held
             try:
@@ -60,7 +63,7 @@ class Lease:
             return False
 
     def give_up(self) -> None:
-        """Let another Beat go on at once."""
+        """Release the lease, if this Beat has it, so that another Beat can take it at once."""
         try:
             if self._held:
                 self._lock.release()

@@ -18,12 +18,15 @@ IPV6_PREFIX = 64
 
 
 def client_of(request: HttpRequest) -> str:
-    """Return the client's IPv4 address, or the first address of its IPv6 network."""
+    """Return the name that a request's sender is counted under: its IPv4 address or the start of its IPv6 network."""
     return client_at(request.META.get("REMOTE_ADDR", ""))
 
 
 def client_at(address: str) -> str:
-    """Return the client that ``address`` counts for; text that is no address counts for this machine."""
+    """Return the name that ``address`` is counted under: the address, or the first of its IPv6 network.
+
+    Text that is no address counts as this machine.
+    """
     try:
         read = ip_address(address)
     except ValueError:

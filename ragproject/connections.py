@@ -13,7 +13,10 @@ from django.db import connections
 
 
 def share() -> None:
-    """Let this process's threads share DATABASE_CONNECTIONS connections."""
+    """Change the settings so that this process's threads share a pool of DATABASE_CONNECTIONS connections.
+
+    Nothing is changed for SQLite.
+    """
     if settings.IS_SQLITE:
         return
     database = settings.DATABASES["default"]
@@ -29,9 +32,9 @@ def share() -> None:
 
 
 async def give_back() -> None:
-    """Close this request's connection, which is the pool's again, or nobody's; the next query opens another.
+    """Give this request's database connection back to the pool, or close it; the next query opens another.
 
-    A transaction keeps its own.
+    One within a transaction stays open.
     """
     await sync_to_async(close_connections)()
 

@@ -63,7 +63,7 @@ class Environment:
         self.topic = ""
 
     def begin(self, topic: str) -> None:
-        """Put the variables that are read from now on under a topic."""
+        """Put the variables that are read from now on under a topic in ``manage.py settings``."""
         self.topic = topic
 
     def text(
@@ -76,7 +76,7 @@ class Environment:
         default_in_words: str = "",
         secret: bool = False,
     ) -> str:
-        """Return a variable as text."""
+        """Return an environment variable as text, and keep its description. Raises ImproperlyConfigured."""
         self.describe(name, default, meaning, in_words=default_in_words, secret=secret)
         with named(name):
             return self.env.str(name, default, validate=validate)
@@ -84,7 +84,7 @@ class Environment:
     def integer(
         self, name: str, default: int, meaning: str, *, validate: Validator = NOT_NEGATIVE, default_in_words: str = ""
     ) -> int:
-        """Return a variable as an integer."""
+        """Return an environment variable as an integer, and keep its description. Raises ImproperlyConfigured."""
         self.describe(name, default, meaning, in_words=default_in_words)
         with named(name):
             return self.env.int(name, default, validate=validate)
@@ -92,13 +92,13 @@ class Environment:
     def number(
         self, name: str, default: float, meaning: str, *, validate: Validator = NOT_NEGATIVE, default_in_words: str = ""
     ) -> float:
-        """Return a variable as a float."""
+        """Return an environment variable as a float, and keep its description. Raises ImproperlyConfigured."""
         self.describe(name, default, meaning, in_words=default_in_words)
         with named(name):
             return self.env.float(name, default, validate=validate)
 
     def flag(self, name: str, default: bool, meaning: str) -> bool:
-        """Return a variable as a bool."""
+        """Return an environment variable as a bool, and keep its description. Raises ImproperlyConfigured."""
         self.describe(name, default, meaning)
         with named(name):
             return self.env.bool(name, default)
@@ -132,7 +132,7 @@ class Environment:
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Turn what a value is refused with into ImproperlyConfigured, which commands print as one sentence."""
+    """Raise a ValueError of the block as ImproperlyConfigured with one sentence that names the variable."""
     try:
         yield
     except ValueError as error:  # environs' own errors are among them

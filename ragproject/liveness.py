@@ -31,7 +31,7 @@ class Liveness(bootsteps.StartStopStep):
 
 
 def touch() -> None:
-    """Touch the file, if one is set."""
+    """Touch HEARTBEAT_FILE, if one is set; a failure is logged."""
     if settings.HEARTBEAT_FILE:
         try:
             Path(settings.HEARTBEAT_FILE).touch()

@@ -22,7 +22,7 @@ _ids: ContextVar[dict[str, int | str]] = ContextVar("log_ids", default={})  # no
 
 @contextmanager
 def log_ids(**ids: int | str) -> Iterator[None]:
-    """Name these ids in every record of the block, and in the span of the request or task."""
+    """Add these ids to every log record of the block, and to the current request's or task's span."""
     note_on_span(ids)
     token = _ids.set({**_ids.get(), **ids})
     try:
@@ -32,13 +32,16 @@ def log_ids(**ids: int | str) -> Iterator[None]:
 
 
 def keep_log_ids(**ids: int | str) -> None:
-    """Name these ids in every record of this task from here on: a response may be streamed after its view."""
+    """Add these ids to every later log record of this request or task, and to its span.
+
+    Nothing removes them: a response may be streamed after its view has returned.
+    """
     note_on_span(ids)
     _ids.set({**_ids.get(), **ids})
 
 
 def note_on_span(ids: Mapping[str, int | str]) -> None:
-    """Name these ids in the span of the request or task, if one is recorded."""
+    """Add these ids to the span of the current request or task, if one is recorded."""
     trace.get_current_span().set_attributes({f"ragproject.{name}.id": value for name, value in ids.items()})
 
 

@@ -18,21 +18,24 @@ GIVEN_ID = re.compile(r"[\w.-]{8,64}", re.ASCII)
 
 
 def problem(status: int, detail: str, request_id: str, **more: Any) -> dict[str, Any]:
-    """Return the body. ``error`` repeats the sentence for clients that are older than these bodies."""
+    """Return the body of an error for programs: a problem by RFC 9457 with the request's id.
+
+    ``error`` repeats the sentence for clients that are older than these bodies.
+    """
     title = HTTPStatus(status).phrase
     fields = {"type": "about:blank", "title": title, "status": status, "detail": detail, "error": detail}
     return {**fields, "request_id": request_id, **more}
 
 
 def problem_at(path: str, status: int, detail: str, request_id: str, **more: Any) -> dict[str, Any]:
-    """Return the body for whoever asks for this path."""
+    """Return the body of an error for this path; below /v1/ ``error`` is the object that OpenAI's clients read."""
     if path.startswith(OPENAI_PATHS):
         more["error"] = openai_error(status, detail)
     return problem(status, detail, request_id, **more)
 
 
 def openai_error(status: int, message: str, *, param: str | None = None, code: str | None = None) -> dict[str, Any]:
-    """Return what OpenAI's clients expect as ``error``."""
+    """Return the object that OpenAI's clients expect in the field ``error``."""
     kind = OPENAI_KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"message": message, "type": kind, "param": param, "code": code}
 

@@ -71,7 +71,7 @@ class Refusals:
         self._slowed = 0
 
     def again(self, sender: Sender, path: str) -> Refusal | None:
-        """Return what to repeat to the sender, and when; None where more has to be found out."""
+        """Return the refusal to repeat to a sender that asks too early; None where the request is to be handled."""
         key, now = (sender.name, path.rstrip(DIGITS)), time.monotonic()
         told = self._told.get(key)
         if not told or now >= min(told.until, told.repeated_until):
@@ -85,7 +85,10 @@ class Refusals:
         return told
 
     async def slow_down(self, seconds: float) -> None:
-        """Wait before a refusal is repeated; not at all where more clients wait than is held open for this."""
+        """Wait for a random time of at most ``seconds`` before a refusal is repeated.
+
+        Return at once where MOST_SLOWED clients wait already.
+        """
         if self._slowed >= MOST_SLOWED:
             return
         self._slowed += 1
@@ -95,7 +98,7 @@ class Refusals:
             self._slowed -= 1
 
     def note(self, sender: Sender, path: str, response: Mapping[str, Any]) -> None:
-        """Remember the head of a response to the sender, if it is a refusal that says until when."""
+        """Remember the start of a response to the sender, if it is a 429 or 503 for programs with Retry-After."""
         status = response.get("status")
         if not sender.name or status not in (429, 503):
             return
@@ -115,19 +118,19 @@ class Refusals:
 
 
 def refusal(status: int, seconds: float) -> Refusal:
-    """Return a refusal from now on, to be repeated for a moment."""
+    """Return a refusal that holds for so many seconds from now, and is repeated for at most REPEATED_SECONDS."""
     now = time.monotonic()
     repeated_until = now + REPEATED_SECONDS * spread()
     return Refusal(status, min(seconds, REPEATED_SECONDS), now + seconds, repeated_until, SLOWED_SECONDS)
 
 
 def spread() -> float:
-    """Return a part of a time, at random: those who were refused together do not all come back in the same moment."""
+    """Return a random factor from 0.5 to 1 for a time to wait, so that not all clients come back at once."""
     return random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
 
 
 def sender_of(scope: Mapping[str, Any], client: str) -> Sender:
-    """Return who sends a request from an address."""
+    """Return who sends a request, by its key and its address ``client``; no name for one with only a cookie."""
     headers = dict(scope["headers"])
     keys = [headers.get(name, b"") for name in (b"authorization", b"x-api-key")]
     if any(keys):

@@ -82,7 +82,7 @@ class RequestLimits:
             self.slots.give_back(client)
 
     async def place(self, client: str) -> bool:
-        """Return whether the client got a place, now or after a moment."""
+        """Take a place for the client, with a second try after a moment; return whether it got one."""
         if self.slots.take(client):
             return True
         await self.refusals.slow_down(SLOWED_SECONDS)
@@ -95,7 +95,10 @@ class RequestLimits:
         return self.upload_bytes + FORM_BYTES if path.startswith("/admin/") else BODY_BYTES
 
     async def bounded(self, scope: Scope, receive: Receive, send: Send, sender: Sender) -> None:
-        """Pass the request on. A body that grows too large or does not arrive is ended, and the response says why."""
+        """Pass the request on to the application, and bound its body's size and time.
+
+        A body that grows too large is answered with 413, one that does not arrive with 408.
+        """
         limit = self.body_bytes(scope["path"])
         headers = dict(scope["headers"])
         declared = headers.get(b"content-length", b"")
@@ -153,7 +156,7 @@ async def discard(receive: Receive) -> None:
 
 
 async def refuse(send: Send, path: str, status: int, sentence: str, retry_after: int = 0) -> None:
-    """Answer with a problem."""
+    """Send a response with this status whose body is a problem (JSON by RFC 9457) with the sentence."""
     request_id = id_of_request("")
     body = problem_at(path, status, sentence, request_id)
     headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"cache-control", b"no-store")]

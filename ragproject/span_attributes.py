@@ -26,7 +26,7 @@ class Described(NamedTuple):
 
 
 def embedding(model: str, tokens: int, dimension: int, documents: Iterable[int] = ()) -> Described:
-    """Describe an embedding, by the name of its model's folder where the model is one."""
+    """Return a span's name and attributes for an embedding; a model given by its path is named by its folder."""
     name = PurePath(model).name if model.startswith("/") else model
     attributes: Attributes = {
         "gen_ai.operation.name": "embeddings",
@@ -73,7 +73,7 @@ def upsert(collection: str, rows: int, documents: Iterable[int]) -> Described:
 
 
 def milvus(operation: str, collection: str) -> Attributes:
-    """Return what any call of Milvus has."""
+    """Return the attributes that the span of every call of Milvus has."""
     return {"db.system.name": "milvus", "db.operation.name": operation, "db.collection.name": collection}
 
 

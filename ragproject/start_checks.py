@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def require_checks(*, pages: bool = True) -> None:
-    """Log what the checks warn of. Raises SystemExit, with all errors, where one of them failed.
+    """Run Django's system checks and log their warnings. Raises SystemExit, with all errors, where one failed.
 
     Without ``pages`` the checks of routes are left out: they load every view, and what views need.
     """

@@ -56,7 +56,7 @@ def start_in_child(**_: Any) -> None:
 
 
 def note_sender(headers: dict[str, Any], **_: Any) -> None:
-    """Write the sender's trace on a message, and the kinds of tasks in it."""
+    """Add the sender's trace to a message's headers, and the names of the tasks that led to it."""
     if trace.get_current_span().get_span_context().is_valid:
         propagate.inject(headers)
         headers[TASKS_HEADER] = _tasks.get()

@@ -101,7 +101,7 @@ def failure_noted(span: Span) -> Iterator[None]:
 
 
 def note_failure(span: Span, kind: str) -> None:
-    """Mark the span as failed; an error's message may quote a page, so that its class must do."""
+    """Mark the span as failed with the error's class ``kind``; its message may quote a page, so it is left out."""
     span.set_status(Status(StatusCode.ERROR))
     span.set_attribute("error.type", kind)
 

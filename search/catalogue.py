@@ -61,9 +61,9 @@ class IndexedSource:
 
 
 def overview(caller: Caller) -> Overview:
-    """Count what the caller can find, and choose questions to start with.
+    """Return how many documents the caller can find, their sources and versions, and questions to start with.
 
-    Of an index with MANY_DOCUMENTS that is done once in OVERVIEW_SECONDS for all who see the same sources.
+    With MANY_DOCUMENTS it is made once in OVERVIEW_SECONDS for all who see the same sources.
     """
     with _counting:
         kept = _overviews.get(caller.sources)
@@ -78,7 +78,7 @@ def overview(caller: Caller) -> Overview:
 
 
 def counted(caller: Caller) -> Overview:
-    """Return the overview as it is now."""
+    """Return the overview, counted anew."""
     documents = findable_documents(caller)
     sources = Source.objects.filter(id__in=documents.values("source_id")).order_by("name")
     names = list(sources.values_list("name", flat=True))
@@ -126,7 +126,7 @@ def indexed_sources(caller: Caller) -> list[IndexedSource]:
 
 
 def source_names(caller: Caller) -> list[str]:
-    """Return the names of the same sources, without counting what is in them."""
+    """Return the names of the caller's sources that nobody is deleting, in order."""
     seen = Source.objects.filter(caller.visible("id"), deleting=False)
     return list(seen.order_by("name").values_list("name", flat=True))
 
@@ -150,9 +150,9 @@ def findable_documents(caller: Caller) -> QuerySet[Document]:
 
 
 def may_see(caller: Caller, documents: Iterable[int]) -> bool:
-    """Return whether the caller may see all these documents, of which a stored answer tells.
+    """Return whether the caller may see all these documents, given by their ids.
 
-    Of a document that is gone nobody knows whose it was: only who sees everything sees that, too.
+    A document that is gone belongs to no source any more: only a caller that sees everything may see it.
     """
     wanted = set(documents)
     seen = Document.objects.filter(caller.visible("source"), id__in=wanted)

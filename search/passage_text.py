@@ -131,7 +131,7 @@ def reader() -> MarkdownIt:
 
 
 def block_of_code(code: str) -> Iterator[Unit]:
-    """Yield the block, without empty lines around it."""
+    """Yield a block of code as one unit, without empty lines around it; nothing for an empty block."""
     lines = code.rstrip().split("\n")
     while lines and not lines[0].strip():
         del lines[0]
@@ -140,7 +140,10 @@ def block_of_code(code: str) -> Iterator[Unit]:
 
 
 def pieces(tokens: Sequence[Token]) -> Iterator[Piece]:
-    """Yield a line's code as it stands, and its prose without marks where they are certainly marks."""
+    """Yield a line's code as it stands, and its prose without Markdown's marks.
+
+    Marks that may be code stay, as ``kept_marks`` says.
+    """
     kept = kept_marks(tokens)
     after_code = False
     for at, token in enumerate(tokens):
@@ -155,7 +158,10 @@ def pieces(tokens: Sequence[Token]) -> Iterator[Piece]:
 
 
 def kept_marks(tokens: Sequence[Token]) -> dict[int, str]:
-    """Return the marks that may be code: within a word, or underscores around one identifier."""
+    """Return index of a token -> the text of its mark, for marks that are kept because they may be code.
+
+    Such stand within a word, or are underscores around one identifier.
+    """
     kept: dict[int, str] = {}
     opened: list[int] = []
     for end, token in enumerate(tokens):

@@ -70,7 +70,7 @@ class Passage:
 
     @classmethod
     def restored(cls, fields: dict[str, Any]) -> Passage:
-        """Return the passage that ``dataclasses.asdict`` took apart."""
+        """Return the passage whose fields ``dataclasses.asdict`` returned."""
         return cls(**{**fields, "copies": tuple(Copy(*copy) for copy in fields.get("copies", ()))})
 
     @property
@@ -132,7 +132,7 @@ def is_web_address(url: str) -> bool:
 
 
 def other_texts(passages: Iterable[Passage]) -> str:
-    """Return a sentence with the texts that found passages and are not the question itself; empty: none."""
+    """Return a sentence on texts other than the question that passages were found by; empty without any."""
     texts = dict.fromkeys(passage.found_by for passage in passages if passage.found_by)
     return f"Searched for {', '.join(f'“{text}”' for text in texts)}." if texts else ""
 

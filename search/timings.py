@@ -26,7 +26,7 @@ class Stage:
         self.span = tracing.begin_step(name)
 
     def describe(self, described: Described) -> None:
-        """Say in the trace what the stage does, as OpenTelemetry's conventions do."""
+        """Give the stage's span in the trace a name and attributes, by OpenTelemetry's conventions."""
         self.span.update_name(described.name)
         self.span.set_attributes(described.attributes)
 

@@ -23,7 +23,10 @@ class DeletesWithRest:
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Return the rows, how many of each kind leave, and that neither a right is missing nor a row forbids it."""
+        """Return the chosen rows and how many rows of each kind are deleted, for the page that asks for confirmation.
+
+        The last two parts, missing rights and rows that must stay, are always empty.
+        """
         chosen: Sequence[Any] = list(objs)
         numbers = {str(self.opts.verbose_name_plural): len(chosen)}
         for name in self.leave_too:

@@ -41,12 +41,12 @@ class DeliveryAdmin(ReadOnlyAdmin):
     actions = ("send_again",)
 
     def has_send_again_permission(self, request: HttpRequest) -> bool:
-        """Return whether this person may decide who is told."""
+        """Return whether this person may change notifications, which is the right that sending again takes."""
         return request.user.has_perm("ingestion.change_subscription")
 
     @admin.action(description="Send again", permissions=["send_again"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
-        """Let the chosen messages be sent within seconds, with all attempts before them."""
+        """Queue the chosen messages to be sent now, with no attempts counted; leave out those that are being sent."""
         again = queryset.exclude(state=Delivery.State.SENDING)
         LogEntry.objects.log_actions(str(request.user.pk), again, CHANGE, change_message="Send again.")
         number = again.update(state=Delivery.State.WAITING, attempts=0, next_attempt_at=timezone.now())

@@ -44,25 +44,25 @@ def act(request: HttpRequest, name: str, sources: Iterable[Source]) -> None:
 
 
 def ingest(source: Source) -> str:
-    """Start a run of the source."""
+    """Start a run of the source, unless one is under way. Return what happened, in words for staff."""
     start_run(source)
     return "a run is under way."
 
 
 def pause(source: Source) -> str:
-    """Pause the source."""
+    """Pause the source. Return what happened, in words for staff."""
     steering.pause(source)
     return "paused; what was fetched is still embedded, and nothing more is fetched until it is resumed."
 
 
 def resume(source: Source) -> str:
-    """Resume the source."""
+    """Resume the source. Return what happened, in words for staff."""
     steering.resume(source)
     return "goes on."
 
 
 def cancel(source: Source) -> str:
-    """Cancel the source's run."""
+    """Cancel the source's run. Return what happened, in words for staff."""
     left = steering.cancel(source)
     if left is None:
         return "no run is under way."
@@ -70,17 +70,17 @@ def cancel(source: Source) -> str:
 
 
 def retry(source: Source) -> str:
-    """Queue the source's failed documents again."""
+    """Queue the source's failed documents again. Return what happened, in words for staff."""
     return f"{steering.retry_failed(source)} failed documents are tried again."
 
 
 def embed_again(source: Source) -> str:
-    """Have the source's vectors made again."""
+    """Have the source's vectors made again. Return what happened, in words for staff."""
     return f"{steering.embed_again(source)} chunks are embedded again; the vectors that they have answer until then."
 
 
 def remove_missing(source: Source) -> str:
-    """Remove the source's missing pages from the index."""
+    """Remove the source's missing pages from the index. Return what happened, in words for staff."""
     return f"{accept_missing(source)} missing pages leave the index."
 
 

@@ -77,7 +77,10 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
         self.instance.readers.set(self.cleaned_data["groups"])
 
     def clean(self) -> dict[str, Any]:
-        """Bring the target into its normal form, and refuse one of this machine outside FILES_ROOTS."""
+        """Store uploaded files and return the form's data, with the target in its normal form.
+
+        Raise ValidationError for a target that cannot be one, and for a folder of this machine outside FILES_ROOTS.
+        """
         data = super().clean() or self.cleaned_data
         if data.get("version") and not data.get("product"):
             self.add_error("product", "Name the product that this is a version of.")

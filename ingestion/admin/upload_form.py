@@ -49,7 +49,10 @@ class UploadForm(forms.Form):
     stored: uploads.Stored | None = None
 
     def store_files(self, *, name: str, target: str) -> str:
-        """Store the chosen files for the source ``name``. Return its target, which is made when it is empty."""
+        """Store the chosen files for the source ``name``. Return its target, a new folder when ``target`` is empty.
+
+        Raise ValidationError when the files cannot be stored.
+        """
         chosen = self.cleaned_data.get("upload") or []
         if target and not chosen:
             return target

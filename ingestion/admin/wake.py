@@ -11,7 +11,7 @@ from ingestion.exceptions import IngestionError
 
 
 def tell_workers(request: HttpRequest) -> None:
-    """Let the workers start once the rows are committed. Without Redis they start later: the rows stand."""
+    """Call ``announce`` once the rows are committed. Without Redis the workers start later, and nothing is lost."""
     transaction.on_commit(lambda: announce(request))
 
 

@@ -62,7 +62,7 @@ class Writer:
 
     @contextmanager
     def member(self, name: str) -> Iterator[Hashing]:
-        """Yield the stream of a new member."""
+        """Yield a stream that writes the member ``name``, and keep its SHA-256 at the end."""
         with self.file.open(name, "w", force_zip64=True) as stream:
             hashing = Hashing(stream)
             yield hashing
@@ -71,7 +71,10 @@ class Writer:
 
 @contextmanager
 def written(path: Path) -> Iterator[Writer]:
-    """Yield a writer; the file appears under its name when the block has ended well. Raises BackupRefused."""
+    """Yield a writer of a backup; the file is at ``path`` only once the block has ended without an error.
+
+    Raises BackupRefused when there is a file already, or when it cannot be written.
+    """
     if path.exists():
         raise BackupRefused(f"{path} is there already. Name another file, or move that one away.")
     fresh = path.with_name(f"{path.name}.part")
@@ -97,7 +100,7 @@ class Reader:
         self.manifest = manifest
 
     def names(self, prefix: str) -> list[str]:
-        """Return the members whose names begin so, in order."""
+        """Return the names of the members that begin with ``prefix``, sorted."""
         return sorted(name for name in self.manifest.sha256 if name.startswith(prefix))
 
     def open(self, name: str) -> IO[bytes]:

@@ -36,7 +36,10 @@ Progress = Callable[[str], None]
 
 
 def load(path: Path, *, replace: bool, progress: Progress) -> tuple[Manifest, Report | None]:
-    """Restore a backup. Return what it held, and what the audit found at the end."""
+    """Restore a backup. Return its manifest, and the report of the audit at the end, or None when another audit works.
+
+    Raises BackupRefused. ``replace``: rows that are there already may be replaced.
+    """
     progress("comparing the file with its checksums")
     with archive.read(path) as file:
         require_fit(file.manifest)
@@ -54,7 +57,7 @@ def load(path: Path, *, replace: bool, progress: Progress) -> tuple[Manifest, Re
 
 
 def require_fit(manifest: Manifest) -> None:
-    """Raise BackupRefused for a backup of other tables."""
+    """Raise BackupRefused for a backup that was made with other database migrations than are applied here."""
     here = rows.migrations()
     if manifest.migrations != here:
         there = manifest.migrations
@@ -76,7 +79,7 @@ def require_rest() -> None:
 
 
 def load_rows(file: Reader, progress: Progress) -> None:
-    """Replace all rows, or none."""
+    """Replace all rows by the backup's, or none. Raises BackupRefused when its rows do not fit one another."""
     models = rows.models()
     try:
         with transaction.atomic():
@@ -94,7 +97,11 @@ def load_rows(file: Reader, progress: Progress) -> None:
 
 
 def settle() -> None:
-    """Let what was on its way begin again: claims and records did not outlive their Redis."""
+    """Let what was on its way begin again: claims and records did not outlive their Redis.
+
+    Chunks at the embedder or in the buffer wait again. Chunks that were leaving the index are deleted, as are the rows
+    of collections that are not searched.
+    """
     Chunk.objects.filter(state__in=ON_THEIR_WAY).back_to_waiting()
     Chunk.objects.filter(state__in=Chunk.LEAVING).delete()  # Milvus will not have them
     Collection.objects.filter(active=False).delete()  # the embedder makes another one when it needs it
@@ -102,7 +109,7 @@ def settle() -> None:
 
 
 def load_uploads(file: Reader) -> None:
-    """Replace the uploaded files."""
+    """Replace the uploaded files by the backup's. Raises BackupRefused for a path that leads out of their folder."""
     root, fresh = settings.DATA_DIR / "uploads", settings.DATA_DIR / "uploads.restored"
     shutil.rmtree(fresh, ignore_errors=True)
     for name in file.names("uploads/"):
@@ -119,7 +126,10 @@ def load_uploads(file: Reader) -> None:
 
 
 def load_vectors(file: Reader, progress: Progress) -> None:
-    """Make the searched collection anew and fill it; what the backup holds no vector of is embedded again."""
+    """Make the searched collection anew and fill it with the backup's vectors.
+
+    What the backup holds no vector of is left to the audit, which has it embedded again.
+    """
     searched = Collection.objects.searched()
     if searched is None:
         return

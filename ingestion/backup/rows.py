@@ -63,7 +63,7 @@ def dump(model: type[Model], using: str, stream: Any) -> int:
 
 
 def load(stream: IO[bytes]) -> Iterator[None]:
-    """Make the rows of a stream, with their ids and times, and yield after each."""
+    """Create the rows that a stream holds, with their ids and times, and yield after each."""
     for row in serializers.deserialize("jsonl", stream, ignorenonexistent=False):
         row.save(force_insert=True)
         yield

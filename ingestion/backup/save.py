@@ -26,7 +26,7 @@ VECTORS_AT_ONCE = 1000
 
 
 def save(path: Path, *, with_vectors: bool) -> Manifest:
-    """Write a backup and return what it holds."""
+    """Write a backup to ``path`` and return its manifest. Raises BackupRefused when it cannot be written there."""
     with archive.written(path) as file, rows.snapshot() as using:
         counts = {}
         for model in rows.models():

@@ -78,7 +78,7 @@ def run(options: Json, say: Say) -> Json:
 
 
 def pages_of(folder: Path, spec: ModelSpec, texts: int) -> Pages:
-    """Return what the model reads of pages drawn from all of the folder, until there are so many texts."""
+    """Return, page by page, what the model reads of pages drawn at random from the folder: ``texts`` texts at most."""
     tokenizer, source = load_tokenizer(spec.path), SourceSpec("files", str(folder))
     files = corpus.files(folder)
     pages: Pages = []
@@ -130,7 +130,7 @@ class Race:
         self.quality: Json = {}
 
     def enter_ours(self, *, compiled: bool, fp16_accumulation: bool) -> None:
-        """Enter this project's embedder, and variants of it that the device allows."""
+        """Add this project's embedder to the contenders, and the variants that the options and the device allow."""
         self._enter("ours", lambda: self.exact.embed(self.texts))
         if self.kind == "cpu":
             self._enter_alike("int8", self._loaded("int8"))
@@ -140,7 +140,7 @@ class Race:
             self._enter("fp16_accumulation", self._accumulated)
 
     def enter_peers(self) -> None:
-        """Enter FlagEmbedding, with all texts and page by page, and sentence-transformers."""
+        """Add FlagEmbedding, with all texts at once and page by page, and sentence-transformers to the contenders."""
         theirs = flagembedding(self.spec, self.device, self.dtype)
         read = {"return_dense": True, "return_sparse": True, "max_length": self.exact.max_tokens}
         found = theirs.encode(self.texts[:WARM_UP_TEXTS], **read)
@@ -204,14 +204,14 @@ class Race:
         self.contenders.append(Contender(name, work, batch_size))
 
     def _enter_alike(self, name: str, embedder: Embedder) -> None:
-        """Enter a variant of our embedder, and note how near its vectors are to the exact ones."""
+        """Add a variant of our embedder to the contenders, and note how near its vectors are to the exact ones."""
         some = self.texts[:: max(1, len(self.texts) // 100)]
         dense = [each.dense for each in embedder.embed(some)]
         self.quality[name] = agreement(self.exact.embed(some), dense)
         self._enter(name, lambda: embedder.embed(self.texts))
 
     def _enter_best(self, name: str, work: Callable[[int], object]) -> None:
-        """Enter the FINALISTS batch sizes that are fastest at the first try."""
+        """Add ``work``, which takes a batch size, to the contenders with the FINALISTS sizes fastest at first try."""
         tried = [Contender(name, lambda size=size: work(size), size) for size in BATCH_SIZES[self.kind]]  # type: ignore[misc]
         self.say(f"{name}: batch sizes {', '.join(str(each.batch_size) for each in tried)}")
         tried[0].time()
@@ -242,13 +242,13 @@ class Race:
 
 
 def agreement(ours: Sequence[Vectors], dense: Sequence[Any]) -> Json:
-    """Return how alike our dense vectors and another's of the same texts are."""
+    """Return the least and the mean cosine between our dense vectors and another's of the same texts."""
     cosines = [float(a.dense @ np.asarray(b, np.float32)) for a, b in zip(ours, dense, strict=True)]
     return {"least_cosine": round(min(cosines), 5), "mean_cosine": round(statistics.fmean(cosines), 5)}
 
 
 def table(figures: Json) -> Iterator[Table]:
-    """Yield the tables for people."""
+    """Yield tables that show the figures of ``run`` to people."""
     read, machine, limit = figures["corpus"], figures["machine"], figures["limit"]
     shown = Table(
         title=f"{read['texts']} texts, {read['tokens']} tokens, {machine['device']} {machine['dtype']}, "

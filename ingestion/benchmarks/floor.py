@@ -22,7 +22,7 @@ WARM_UP_TEXTS = 32
 
 
 def floor() -> Json:
-    """Measure the loaded model on the texts of the last run."""
+    """Embed the texts of the last run with the model alone, and return the figures of how long that took."""
     from django.conf import settings
 
     from ingestion.embedding.loading import load_model
@@ -53,7 +53,10 @@ def floor() -> Json:
 
 
 def limit(embedder: Any, lengths: np.ndarray[Any, Any], seconds: float) -> Json:
-    """Return what the device could do at best: every unpadded token at the rate of a bare matrix product."""
+    """Return what the device could do at best: every unpadded token at the rate of a bare matrix product.
+
+    The figures are the work in FLOP, that rate, the seconds at it, and their share of the ``seconds`` measured.
+    """
     work = float(flop(embedder.network.config, lengths))
     rate = matrix_rate(embedder)
     return {

@@ -77,7 +77,7 @@ def middle(rounds: Sequence[Json]) -> Json:
 
 
 def measure(place: Place, folder: Path, files: Sequence[Path], options: Json, say: Say) -> Json:
-    """Measure the naive pipeline while the stack is idle, then ours."""
+    """Return the figures of the naive pipeline, measured while our stack is idle, and then those of our stack."""
     with processes.site(place, folder, files, options["latency"]) as address, processes.stack(place) as stack:
         watched, sitemap = {}, f"{address}/sitemap.xml"
         if not options["no_naive"]:
@@ -92,7 +92,10 @@ def measure(place: Place, folder: Path, files: Sequence[Path], options: Json, sa
 
 
 def ours(place: Place, sitemap: str, pid: int) -> Json:
-    """Measure the stack whose process is ``pid`` on the site, with its model loaded."""
+    """Have the stack whose process is ``pid`` ingest the sitemap, with its model loaded, and return the figures.
+
+    Raises BenchmarkError when pages failed.
+    """
     file = place.folder / "warm-up.md"
     file.write_text(WARM_UP)
     processes.answer(place, "manage.py", "ingest", str(file), "--json")
@@ -150,7 +153,7 @@ def naive(place: Place, urls: Sequence[str], sitemap: str) -> Json:
 
 
 def ratios(measured: Json) -> Json:
-    """Return how many times as long one takes as the other, over the whole corpus.
+    """Return our time over that of the model alone, and the naive pipeline's time over ours, for the whole corpus.
 
     The number of pages may differ by duplicates, which does not matter.
     """

@@ -8,7 +8,7 @@ from ingestion.types import ModelSpec
 
 
 def flagembedding(spec: ModelSpec, device: str, dtype: str) -> Any:
-    """Return the model for FlagEmbedding."""
+    """Load the model that ``spec`` names with FlagEmbedding and return it."""
     from FlagEmbedding import BGEM3FlagModel
 
     return BGEM3FlagModel(
@@ -21,7 +21,7 @@ def flagembedding(spec: ModelSpec, device: str, dtype: str) -> Any:
 
 
 def sentence_transformers(spec: ModelSpec, device: str, dtype: str, max_tokens: int) -> Any:
-    """Return the model for sentence-transformers, which makes dense vectors only."""
+    """Load the model that ``spec`` names with sentence-transformers, for dense vectors only, and return it."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Normalize, Transformer

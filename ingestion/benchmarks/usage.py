@@ -51,7 +51,7 @@ class Usage:
             self.measure()
 
     def measure(self) -> None:
-        """Measure once."""
+        """Note the memory and the processor time of each process now, and the memory that Redis uses."""
         for process in [self.root, *self.root.children(recursive=True)]:
             try:
                 self._note(process)

@@ -93,7 +93,7 @@ class Chunker:
 
     @cached_property
     def splitter(self) -> Splitter:
-        """Return what splits the document and counts its tokens."""
+        """Return the ``Splitter`` of the document, which counts its tokens as well."""
         return Splitter(self.markdown, self.counter)
 
     def chunks(self) -> list[TextChunk]:

@@ -30,11 +30,11 @@ class CutBlock:
     after: str
 
     def lead(self, offset: int) -> str:
-        """Return what is shown before a piece that begins at ``offset``."""
+        """Return the text to show before a piece of the block that begins at ``offset``; empty where none is needed."""
         return self.before if self.body <= offset < self.end else ""
 
     def tail(self, offset: int) -> str:
-        """Return what is shown after a piece that ends at ``offset``."""
+        """Return the text to show after a piece of the block that ends at ``offset``; empty where none is needed."""
         return self.after if self.start < offset <= self.closing else ""
 
 

@@ -77,7 +77,7 @@ def between_blocks(markdown: str, start: int, end: int) -> list[SplitPoint]:
 
 
 def _cohesion(kind_before: str, before: str, kind: str, *, is_indented: bool) -> Cohesion:
-    """Return the cohesion between a block's text ``before`` and the block after it, of which kind and margin matter."""
+    """Return the cohesion of two neighbouring blocks, by kind and text of the first, kind and margin of the second."""
     if kind_before == markdown_outline.HEADING:
         return Cohesion.LED
     if kind == markdown_outline.HEADING:

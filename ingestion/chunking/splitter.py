@@ -89,7 +89,10 @@ class Splitter:
         return [each for each in spans if each != span]
 
     def shown_around(self, span: Span) -> tuple[str, str]:
-        """Return what is shown before and after a span: of a piece of a table or a fence, what makes it one."""
+        """Return the texts to show before and after a span.
+
+        They make a piece of a table or a fence one again, such as the table's header; for other spans they are empty.
+        """
         first, last = self._cut_at(span[0]), self._cut_at(span[1] - 1)
         return first.block.lead(span[0]) if first else "", last.block.tail(span[1]) if last else ""
 
@@ -171,7 +174,7 @@ class Splitter:
     # --- Blocks that are cut ----------------------------------------------------------------------------
 
     def _cut(self, start: int, end: int, budget: int) -> int:
-        """Note that the block from ``start`` to ``end`` is cut. Return the tokens that each piece needs besides."""
+        """Record that a block is cut; return the tokens of the text that is added around each of its pieces."""
         if known := self._cut_at(start):
             return min(known.lead + known.tail, budget - 1)
         block = cut_block(self.markdown, start, end)
@@ -186,7 +189,7 @@ class Splitter:
         return lead + tail
 
     def _cut_at(self, offset: int) -> Cut | None:
-        """Return the block that was cut and holds an offset."""
+        """Return the record of the cut block that contains an offset, or None."""
         at = bisect_right(self._starts, offset) - 1
         return self._cuts[at] if at >= 0 and offset < self._cuts[at].block.end else None
 

@@ -118,7 +118,7 @@ class TokenCounter:
     known: dict[str, int] = field(default_factory=dict)
 
     def count(self, texts: list[str], *, special: bool = False) -> list[int]:
-        """Return the model's count of each text, with or without the special tokens."""
+        """Return the number of tokens that the model has for each text, with or without the special ones."""
         counts: list[int] = []
         for start in range(0, len(texts), BATCH_TEXTS):
             batch = list(map(_readable, texts[start : start + BATCH_TEXTS]))

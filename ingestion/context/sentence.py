@@ -48,13 +48,16 @@ class Passage(NamedTuple):
 
 
 def around(markdown: str, start: int, end: int) -> str:
-    """Return the beginning of a document, and what stands around a chunk."""
+    """Return the text around the chunk ``markdown[start:end]``, with the beginning of the document before it."""
     near = markdown[max(0, start - BEFORE_CHARS) : end + AFTER_CHARS]
     return near if start <= BEFORE_CHARS else f"{markdown[: min(HEAD_CHARS, start - BEFORE_CHARS)]}\n…\n{near}"
 
 
 def sentence(passage: Passage) -> str:
-    """Return the model's sentence. Raises ContextRefused or LanguageModelUnavailable."""
+    """Ask the language model for a sentence that places a passage in its document, and return it.
+
+    Raises ContextRefused for a passage that it writes no sentence for, and LanguageModelUnavailable.
+    """
     import openai
 
     try:
@@ -83,7 +86,7 @@ def sentence(passage: Passage) -> str:
 
 
 def prompt(passage: Passage) -> str:
-    """Return what the model is told of a passage."""
+    """Return the message that shows the model a passage, its title and heading, and the text around it."""
     return (
         f"Title: {passage.title}\nSection: {passage.heading}\n\n<document>\n{passage.around}\n</document>\n\n"
         f"<passage>\n{passage.text}\n</passage>"
@@ -91,19 +94,19 @@ def prompt(passage: Passage) -> str:
 
 
 def said(error: Exception) -> str:
-    """Return what the server said, without our key."""
+    """Return an error of the language model's server on one line, without our key."""
     words = on_one_line(str(error))[:300].rstrip(".") + "."
     return words.replace(settings.LLM_API_KEY, "…") if settings.LLM_API_KEY else words
 
 
 def on_one_line(text: str) -> str:
-    """Return a text with single spaces, and none of the characters that a database takes no text with."""
+    """Return a text on one line, with single spaces and without the characters that a database does not store."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 @functools.cache
 def client(address: str, key: str, seconds: float) -> OpenAI:
-    """Return this process's client, which threads share; trying again is the pipeline's."""
+    """Return this process's client for the server at ``address``, which threads share; it sends no request twice."""
     import openai
 
     timeout = openai.Timeout(seconds, connect=CONNECT_SECONDS)

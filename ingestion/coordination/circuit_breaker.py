@@ -47,7 +47,7 @@ class OpenCircuit:
     failed: float = 0.0
 
     def failed_lately(self) -> bool:
-        """Return whether a request for a person would most likely wait for nothing."""
+        """Return whether Milvus failed so lately that a request for a person would most likely wait for nothing."""
         return not self.answered and 0 <= time() - self.failed < QUESTION_PAUSE_SECONDS
 
     def pauses(self) -> bool:
@@ -107,7 +107,10 @@ def interactive() -> Iterator[None]:
 
 
 def answered() -> OpenCircuit | None:
-    """Record that Milvus answered just now. Return the last pause when it begins, or None when all is well again."""
+    """Record that Milvus answered just now. Return None when all is well again.
+
+    At the first answer after a failure, return the last pause, in which Milvus finishes what it was sent before.
+    """
     before = current()
     if before is None or before.answered:
         over()
@@ -116,7 +119,7 @@ def answered() -> OpenCircuit | None:
 
 
 def over() -> None:
-    """Forget that anything was wrong."""
+    """Close the circuit: delete the record that Milvus was out of reach."""
     with available() as client:
         client.delete(redis_key())
 

@@ -49,7 +49,7 @@ class Counter:
     labels: tuple[str, ...] = ()
 
     def add(self, amount: float, *labels: str) -> None:
-        """Add to the sum over all processes."""
+        """Add ``amount`` to the sum over all processes; ``labels`` are the values of the labels."""
         _own.add([((self.name, labels, SUM), amount)])
 
 
@@ -63,7 +63,7 @@ class Histogram:
     bounds: tuple[float, ...] = BOUNDS
 
     def observe(self, value: float, *labels: str) -> None:
-        """Count one value."""
+        """Count one value of the distribution; ``labels`` are the values of the labels."""
         bucket = bisect_left(self.bounds, value)
         _own.add([((self.name, labels, bucket), 1), ((self.name, labels, SUM), value)])
 
@@ -119,7 +119,7 @@ class Unwritten:
             timer.start()
 
     def write(self) -> None:
-        """Add everything to the sums in Redis. What it does not take is kept for the next time."""
+        """Add all kept amounts to the sums in Redis. While Redis does not answer, keep them for the next time."""
         with self.lock:
             amounts, self.amounts, self.due = self.amounts, defaultdict(float), False
         if not amounts:
@@ -140,12 +140,12 @@ _own = Unwritten()
 
 
 def flush(**_: Any) -> None:
-    """Write what this process has observed, at its end."""
+    """Write to Redis what this process has observed; Celery calls this when a worker process ends."""
     _own.write()
 
 
 def _begin_anew() -> None:
-    """Leave what the parent process has observed to the parent."""
+    """Start without amounts in a forked child: those that the parent has observed are the parent's to write."""
     global _own
     _own = Unwritten()
 

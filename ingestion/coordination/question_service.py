@@ -57,13 +57,13 @@ def served() -> ModelSpec | None:
 
 
 def serve(model: ModelSpec) -> None:
-    """Say that this worker answers questions with this model."""
+    """Announce, for ALIVE_SECONDS, that this worker answers questions with this model."""
     with available() as client:
         client.set(key("service"), msgspec.msgpack.encode(astuple(model)), ex=ALIVE_SECONDS)
 
 
 def ask(model: ModelSpec, texts: Sequence[IndexArray]) -> list[Vectors]:
-    """Return the vectors of texts by this model. Raises NobodyAnswers, with the worker's words if it has any."""
+    """Return a worker's vectors of texts given as token ids. Raises NobodyAnswers, with the worker's error if any."""
     found = replied(model, texts, WAIT_SECONDS).vectors
     if len(found) != len(texts):
         raise NobodyAnswers("The embedding worker left texts out.")
@@ -76,7 +76,10 @@ def ask(model: ModelSpec, texts: Sequence[IndexArray]) -> list[Vectors]:
 def ask_similarities(
     model: ModelSpec, question: IndexArray, texts: Sequence[IndexArray], seconds: float
 ) -> list[float]:
-    """Return how near each text is to the question by this model. Raises NobodyAnswers."""
+    """Return how near each text is to the question, as a worker computes it within ``seconds``.
+
+    The texts are given as token ids. Raises NobodyAnswers.
+    """
     found = replied(model, [question, *texts], seconds, compared=True).similarities
     if len(found) != len(texts):
         raise NobodyAnswers("The embedding worker left texts out.")
@@ -84,7 +87,10 @@ def ask_similarities(
 
 
 def replied(model: ModelSpec, texts: Sequence[IndexArray], seconds: float, *, compared: bool = False) -> Reply:
-    """Return a worker's reply, which is waited for so long. Raises NobodyAnswers, also where it says an error."""
+    """Return a worker's reply to a request about texts that are given as token ids.
+
+    Raises NobodyAnswers when no worker serves the model, none replies within ``seconds``, or the reply is an error.
+    """
     ends_at = monotonic() + seconds
     packed = [ids.astype("<u4").tobytes() for ids in texts]
     request = Request(uuid.uuid4().hex, time() + seconds, packed, compared)
@@ -108,7 +114,7 @@ def replied(model: ModelSpec, texts: Sequence[IndexArray], seconds: float, *, co
 
 
 def next_request() -> Request | None:
-    """Wait a moment for a request that somebody waits for, and return it."""
+    """Return the next request, or None when none comes within a moment or nobody waits for its reply any more."""
     with available() as client:
         found = client.blpop([key("questions")], timeout=look_seconds())
     request = msgspec.msgpack.decode(found[1], type=Request) if found else None
@@ -121,7 +127,7 @@ def token_ids(request: Request) -> list[IndexArray]:
 
 
 def of_vectors(vectors: Sequence[Vectors]) -> Reply:
-    """Return the reply to a request for vectors."""
+    """Return the reply that holds these vectors."""
     packed = [
         (v.dense.astype("<f4").tobytes(), v.indices.astype("<u4").tobytes(), v.weights.astype("<f4").tobytes())
         for v in vectors
@@ -142,5 +148,5 @@ def look_seconds() -> float:
 
 
 def key(name: str) -> str:
-    """Return the Redis key of the requests, of the service, or of a reply."""
+    """Return the Redis key of the requests ("questions"), the service ("service"), or a reply (its request's id)."""
     return f"{settings.EMBEDDINGS_KEY}:questions:{name}"

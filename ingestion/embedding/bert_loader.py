@@ -24,7 +24,7 @@ class Loader(BertLoader):  # type: ignore[misc]
 
 
 def layers(module: Any) -> Any:
-    """Return the description of the module's layers, to be written."""
+    """Return the layers of a transformers module as CTranslate2's specification of a model, which can be saved."""
     config = module.config
     config.position_embedding_type = "absolute"  # transformers knows no other any more; the loader asks
     with torch.no_grad():

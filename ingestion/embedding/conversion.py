@@ -66,7 +66,10 @@ def converted(folder: Path, dtype: str) -> Path:
 
 
 def digest(folder: Path) -> str:
-    """Return what the model's files are known by without being read."""
+    """Return a hash of the names, sizes and times of the model's files, and of CTranslate2's version.
+
+    The files are not read.
+    """
     import ctranslate2
 
     seen = [(file.name, (found := file.stat()).st_size, found.st_mtime_ns) for file in files_read(folder)]
@@ -82,7 +85,10 @@ def forget_unused(kept: Path) -> None:
 
 
 def write(folder: Path, dtype: str, target: Path) -> None:
-    """Convert in a process of its own. Raises RuntimeError, NotConverted and OSError."""
+    """Convert a model to CTranslate2's format in a process of its own, into the new folder ``target``.
+
+    Raises RuntimeError when it cannot be loaded, NotConverted when it cannot be converted, and OSError.
+    """
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
         command = [sys.executable, "-W", "ignore", "-m", __name__, str(folder), dtype, partial]
         done = subprocess.run(  # noqa: S603 (no shell, and our own module)
@@ -103,7 +109,7 @@ def write(folder: Path, dtype: str, target: Path) -> None:
 
 
 def main() -> None:
-    """Load the model and write it; say in the last line why not."""
+    """Convert the model that the command line names. When that fails, exit with NOT_LOADED or NOT_CONVERTED."""
     parser = argparse.ArgumentParser(description="Write a model in CTranslate2's format.")
     for name in ("folder", "dtype", "target"):
         parser.add_argument(name)
@@ -121,13 +127,16 @@ def main() -> None:
 
 
 def fail(error: Exception, code: int) -> None:
-    """Say what happened in one line, and end."""
+    """Print an error as one line of standard error, and exit with ``code``."""
     sys.stderr.write("\n" + " ".join(str(error).split()) + "\n")
     raise SystemExit(code) from error
 
 
 def save(model: Any, tokenizer: Any, dtype: str, target: Path) -> None:
-    """Write the layers in CTranslate2's format, and beside them both heads, the tokenizer and the configuration."""
+    """Write the layers in CTranslate2's format, and beside them both heads, the tokenizer and the configuration.
+
+    Raises ModelError when CTranslate2 cannot compute in ``dtype`` on this CPU.
+    """
     import ctranslate2
 
     from ingestion.embedding.bert_loader import layers

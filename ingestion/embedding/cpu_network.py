@@ -38,7 +38,7 @@ class Computed:
         self._packed = packed
 
     def wait(self) -> npt.NDArray[np.float32]:
-        """Return the vectors, then the weights."""
+        """Return, at once, the dense vectors of all texts one after the other, then a weight per token."""
         return self._packed
 
 
@@ -67,7 +67,7 @@ class CpuNetwork:
         return Computed(np.concatenate([normalized(pooled).ravel(), np.maximum(weights, 0)]).astype(np.float32))
 
     def tokens_read(self, stream: Stream) -> int:
-        """Return how many tokens all but attention is computed for: those of the texts."""
+        """Return how many tokens all layers but attention compute for a stream: those of the texts, without padding."""
         return len(stream.ids)
 
     def token_vectors(self, stream: Stream) -> FloatArray:
@@ -94,7 +94,7 @@ def normalized(rows: FloatArray) -> FloatArray:
 
 
 def configuration(folder: Path) -> Any:
-    """Return the names of the model's config.json."""
+    """Return the entries of the model's config.json as attributes of an object; ``folder`` has them in network.json."""
     return SimpleNamespace(**json.loads((folder / "network.json").read_text())["config"])
 
 

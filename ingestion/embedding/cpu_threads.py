@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def cores() -> int:
-    """Return how many threads compute: OMP_NUM_THREADS, or else the cores that this process may use, each once."""
+    """Return how many threads compute: OMP_NUM_THREADS, or else the physical cores that this process may use."""
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # noqa: TID251  OpenMP's, not ours
     if asked.isdecimal() and int(asked):
         return int(asked)

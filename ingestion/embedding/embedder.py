@@ -158,7 +158,7 @@ class Embedder:
         return [float(each) for each in found]
 
     def check(self) -> None:
-        """Embed a word for real. Raises DeviceFailed when its vector is not of unit length."""
+        """Embed one word to test the device. Raises DeviceFailed when its vector is not of unit length."""
         dense = self.embed(["health"])[0].dense
         if not abs(float(np.linalg.norm(dense)) - 1) < 0.01:
             raise DeviceFailed(f"The model on {self.device} answers with a vector that is not of unit length.")

@@ -162,7 +162,7 @@ def resolve_device(device: str) -> str:
 
 
 def wanted_dtype(device: str) -> str:
-    """Return EMBED_DTYPE for EMBED_DEVICE, and "auto" for questions on another device, unless it is int8."""
+    """Return EMBED_DTYPE or, unless that is int8, "auto" on another device than EMBED_DEVICE (for questions)."""
     is_embed_device = device == settings.EMBED_DEVICE or settings.EMBED_DTYPE == "int8"
     return str(settings.EMBED_DTYPE) if is_embed_device else "auto"
 

@@ -63,7 +63,7 @@ class Network(Protocol):
     config: Any
 
     def __call__(self, stream: Stream) -> Result:
-        """Start to compute the vectors; on CUDA nothing is waited for."""
+        """Start to compute the dense vectors of texts and their tokens' weights; on CUDA nothing is waited for."""
 
     def tokens_read(self, stream: Stream) -> int:
         """Return how many tokens the layers compute for a stream, padding included."""

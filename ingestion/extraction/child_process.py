@@ -29,7 +29,11 @@ class ChildFailed(Exception):
 
 
 def run(command: list[str], body: bytes, *, cpu_seconds: int) -> bytes:
-    """Return what the command writes about a document. Raises ChildFailed or TransientError."""
+    """Run a command with ``body`` on its standard input, and return what it writes to its standard output.
+
+    Raise ChildFailed if the command fails, writes too much, or takes more than ``cpu_seconds`` of processor time, and
+    TransientError if it takes more than TIMEOUT_SECONDS on the clock.
+    """
     with tempfile.TemporaryFile() as document, tempfile.TemporaryFile() as errors:
         document.write(body)
         document.seek(0)

@@ -94,7 +94,10 @@ def usable_codec(charset: str) -> str:
 
 
 def _is_disproved(body: bytes, name: str) -> bool:
-    """Return whether the body is UTF-8 but another codec is declared, or has more errors than letters as UTF-8."""
+    """Return whether the bytes of a page contradict ``name``, the codec that is declared for them.
+
+    They do if they are UTF-8 and another codec is declared, or if they have more errors than letters as UTF-8.
+    """
     sample = body[:SAMPLE_BYTES]
     if name == "utf-8":
         errors, letters = _as_utf8(sample)

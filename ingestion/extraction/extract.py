@@ -88,7 +88,10 @@ def extract(page: Page) -> Extracted:
 
 
 def read_text(page: Page) -> Extracted:
-    """Return the main text of a page of any format that is text."""
+    """Return the main text of a page in a format that is text.
+
+    Raise UnsupportedContent for another format, for binary data, and for a page without text.
+    """
     reader = READERS.get(page.content_type)
     if reader is None:
         raise UnsupportedContent(f"{page.content_type or 'no content type'} is no format we read: {page.url}")

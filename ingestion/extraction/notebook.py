@@ -66,7 +66,7 @@ def read(url: str, text: str) -> Extracted:
 
 
 def _parsed(url: str, text: str) -> dict[str, Any]:
-    """Return the notebook's JSON. Raises UnsupportedContent for another text."""
+    """Return the JSON object of a notebook. Raise UnsupportedContent for a text that is no JSON or has no cells."""
     try:
         book = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -149,7 +149,7 @@ def _without_noise(text: str, dropped: DroppedWords) -> str:
 
 
 def _short(text: str, dropped: DroppedWords) -> str:
-    """Return the first lines, with an ellipsis after them if there are more."""
+    """Return the first lines of an output, up to the limits, with an ellipsis after them if there are more."""
     text = _DATA.sub("", _ESCAPE_SEQUENCE.sub("", text))
     lines = [line.rstrip() for line in text[:MAX_OUTPUT_CHARS].split("\n")]
     if len(text) <= MAX_OUTPUT_CHARS and len(lines) <= MAX_OUTPUT_LINES:

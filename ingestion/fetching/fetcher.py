@@ -58,9 +58,10 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     max_bytes: int | None = None,
 ) -> Page:
-    """Fetch one page.
+    """Fetch one page, following redirects.
 
-    Accept only the media types in ``content_types``; when it is empty, accept any text.
+    Accept only the media types in ``content_types``; when it is empty, accept any text. Raise PageGone, PageRefused,
+    AddressRefused, UnsupportedContent or FetchFailed, and whatever ``check_url`` and ``slot`` raise.
     """
 
     def read(address: str, response: requests.Response) -> Page:
@@ -119,7 +120,7 @@ def download(
     headers: Mapping[str, str] | None = None,
     max_bytes: int,
 ) -> None:
-    """Save a body of any type as ``path``: whole, or not at all."""
+    """Save the body at ``url``, of any type, as ``path``: whole, or not at all. Raise the errors of ``fetch``."""
 
     def read(address: str, response: requests.Response) -> None:
         responses.save(address, response, path, max_bytes)
@@ -239,7 +240,7 @@ def _open(request: _Request[T]) -> requests.Response:
 
 
 def _step(url: str) -> AbstractContextManager[Span]:
-    """Return the step of a trace for one request; an address may hold secrets, its host does not."""
+    """Return the span of a trace for one request; it names only the host, since the address may hold secrets."""
     attributes = {"http.request.method": "GET", "server.address": urlsplit(url).hostname or ""}
     return tracing.step("GET", SpanKind.CLIENT, attributes)
 

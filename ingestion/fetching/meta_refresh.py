@@ -55,7 +55,10 @@ def target(page: Page) -> str:
 
 
 def _refresh(tree: Any, *, is_short: bool) -> str:
-    """Return the reference of the first meta refresh that nobody has the time, or the words, to read before."""
+    """Return the reference of the first meta refresh that leaves no time to read the page, or little on a short page.
+
+    Return an empty string when there is none.
+    """
     for element in tree.iter("meta"):
         match = _CONTENT.match(element.get("content", ""))
         if element.get("http-equiv", "").strip().lower() != "refresh" or match is None:

@@ -94,7 +94,7 @@ def sitemaps(url: str, *, fetch: Callable[[str], Page]) -> tuple[str, ...]:
 
 
 def forget() -> None:
-    """Drop the rules that this process keeps, so that the next address asks Redis again."""
+    """Drop the rules of robots.txt that this process keeps, so that the next address asks Redis again."""
     robots_cache.forget()
 
 

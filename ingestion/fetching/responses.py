@@ -56,7 +56,8 @@ CERTIFICATE_FAULT = re.compile(r"certificate verify failed: ([^(\"']+)")
 def page(url: str, response: requests.Response, content_types: Collection[str], max_bytes: int) -> Page:
     """Return the page in a response, with the media type that it is to be read as.
 
-    Empty ``content_types`` accept any text.
+    Empty ``content_types`` accept any text. Raise the error of a status other than 200, and UnsupportedContent for
+    another media type, for binary data that is declared as text, and for more than ``max_bytes``.
     """
     raise_for_status(url, response)
     header = response.headers.get("Content-Type", "")

@@ -63,7 +63,7 @@ def rules_of(url: str, *, fetch: Callable[[str], Page]) -> Rules:
 
 
 def forget() -> None:
-    """Drop the rules that this process keeps."""
+    """Drop the rules of robots.txt that this process keeps."""
     _known.clear()
 
 
@@ -100,7 +100,7 @@ def _fetch_once(site: str, agent: str, fetch: Callable[[str], Page]) -> _Known:
 
 
 def _fetch(site: str, fetch: Callable[[str], Page]) -> tuple[bytes, float]:
-    """Return the bytes to keep for a site, and for how many seconds."""
+    """Fetch the robots.txt of a site. Return its rules or the failure as bytes to keep, and for how many seconds."""
     try:
         return RULES + fetch(f"{site}/robots.txt").body[: robots_txt.MAX_BYTES + 1], KEEP_SECONDS
     except (PageGone, PageRefused, UnsupportedContent):

@@ -45,7 +45,7 @@ def origin(url: str) -> str:
 
 
 def _parse(url: str) -> Url:
-    """Return the parts of a URL, after checking them.
+    """Return the parts of a web address. Raise AddressRefused if it is none, or contains a user name or a password.
 
     It is parsed twice: escapes that hide plain characters (%2e%2e) are undone before dots are resolved.
     """

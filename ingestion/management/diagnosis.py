@@ -217,9 +217,9 @@ def milvus() -> Iterator[Finding]:
 
 
 def answer_of_milvus() -> Finding:
-    """Return whether a Milvus that speaks also does what we ask, and has the collection that is searched.
+    """Return whether Milvus does what we ask, and has the collection that is searched.
 
-    One with passwords speaks to everybody.
+    Its health check is no proof of either: a server with passwords answers that to everybody.
     """
     try:
         require_answer(settings.SERVICE_TIMEOUT_SECONDS)

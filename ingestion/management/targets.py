@@ -20,14 +20,14 @@ OPTIONS = {"max_depth": "depth", "delay_seconds": "delay", "refresh_seconds": "r
 
 
 def count(text: str) -> int:
-    """Return a number from 0 on, as an option's value."""
+    """Return an option's value as a whole number from 0 on. Raise ArgumentTypeError for anything else."""
     if not text.isdecimal():
         raise ArgumentTypeError("must be a whole number from 0 on")
     return int(text)
 
 
 def amount(text: str) -> float:
-    """Return a number from 0 on that may have decimals, as an option's value."""
+    """Return an option's value as a number from 0 on, decimals or not. Raise ArgumentTypeError for anything else."""
     with suppress(ValueError):
         if 0 <= float(text) < inf:
             return float(text)
@@ -35,7 +35,7 @@ def amount(text: str) -> float:
 
 
 def add_source_options(parser: ArgumentParser) -> None:
-    """Add the targets, and what a source's row holds."""
+    """Add the targets, and the options that set fields of their sources, to a command's parser."""
     parser.add_argument("targets", nargs="+", metavar="TARGET")
     parser.add_argument("--kind", choices=sorted(KINDS), help="instead of telling it from the target")
     parser.add_argument("--name", help="the source's name (default: its target); one target only")
@@ -57,7 +57,10 @@ def add_source_options(parser: ArgumentParser) -> None:
 
 
 def expand(targets: list[str]) -> list[str]:
-    """Return the different targets, @files replaced by their lines; empty lines and # comments are skipped."""
+    """Return the different targets, @files replaced by their lines; empty lines and # comments are skipped.
+
+    Raise CommandError for a file that cannot be read, and when no target is left.
+    """
     found: list[str] = []
     for target in targets:
         if not target.startswith("@"):
@@ -75,7 +78,7 @@ def expand(targets: list[str]) -> list[str]:
 
 
 def identify(target: str, options: Json) -> tuple[str, str]:
-    """Return the kind and the normal form of a target."""
+    """Return the kind and the normal form of a target. Raise CommandError for one that no source can have."""
     try:
         kind = options["kind"] or detect_kind(target)
         return kind, normalise(kind, target)
@@ -84,7 +87,7 @@ def identify(target: str, options: Json) -> tuple[str, str]:
 
 
 def require_possible(kind: str, target: str, fields: Json) -> None:
-    """Raise CommandError, with the options, for fields that the target's source cannot have."""
+    """Raise CommandError, which names the options, for fields that the target's source cannot have."""
     known = Source.objects.filter(kind=kind, target=target).first()
     source = known or Source(kind=kind, target=target, name=target[:200])
     for name, value in fields.items():
@@ -97,7 +100,7 @@ def require_possible(kind: str, target: str, fields: Json) -> None:
 
 
 def fields_given(options: Json) -> Json:
-    """Return the source's fields that the command line names."""
+    """Return the fields of a source that the command line sets, with their values."""
     given = {
         "include": options["include"] or None,
         "exclude": options["exclude"] or None,

@@ -26,23 +26,23 @@ class ChunkQuerySet(QuerySet["Chunk"]):
         return self.filter(passed("lease_until", longest=settings.LEASE_SECONDS), state=Chunk.State.EMBEDDING)
 
     def claim(self, ids: Iterable[int], *, owner: str, until: datetime) -> int:
-        """Claim waiting chunks for the worker ``owner``, and count an attempt of each."""
+        """Claim waiting chunks for the worker ``owner``, and count an attempt of each. Return how many."""
         return self.filter(id__in=list(ids), state=Chunk.State.WAITING).update(
             state=Chunk.State.EMBEDDING, owner=owner, lease_until=until, attempts=F("attempts") + 1
         )
 
     def renew(self, *, owner: str, until: datetime) -> int:
-        """Extend the lease of everything that the worker ``owner`` has claimed."""
+        """Extend the lease of everything that the worker ``owner`` has claimed. Return how many chunks that are."""
         return self.filter(state=Chunk.State.EMBEDDING, owner=owner).update(lease_until=until)
 
     def mark_buffered(self, ids: Iterable[int], *, owner: str) -> int:
-        """Note that the records of these chunks are in the buffer."""
+        """Note that the records of these chunks of the worker ``owner`` are in the buffer. Return how many changed."""
         return self.filter(id__in=list(ids), state=Chunk.State.EMBEDDING, owner=owner).update(
             state=Chunk.State.BUFFERED, owner="", lease_until=None, attempts=0, buffered_at=timezone.now()
         )
 
     def mark_indexed(self, ids: Iterable[int]) -> int:
-        """Note that Milvus has acknowledged these chunks.
+        """Note that Milvus has acknowledged these chunks. Return how many changed.
 
         A chunk is still ``embedding`` here when the drain was faster than the embedder's own ``mark_buffered``.
         """
@@ -51,27 +51,30 @@ class ChunkQuerySet(QuerySet["Chunk"]):
         )
 
     def mark_found(self) -> int:
-        """Note that Milvus has the vectors of these chunks already, so that nothing is left to embed."""
+        """Note that Milvus has the vectors of these chunks already, so that nothing is left to embed.
+
+        Return how many changed.
+        """
         return self.filter(state__in=(Chunk.State.WAITING, Chunk.State.FAILED)).update(
             state=Chunk.State.INDEXED, owner="", lease_until=None, attempts=0, error=""
         )
 
     def back_to_waiting(self, *, error: str = "") -> int:
-        """Let the chunks wait for the embedder again; their attempts stay counted."""
+        """Let the chunks wait for the embedder again; their attempts stay counted. Return how many."""
         return self.update(state=Chunk.State.WAITING, owner="", lease_until=None, error=error)
 
     def give_back(self) -> int:
-        """Let claimed chunks wait again as if they had never been claimed: the attempt does not count."""
+        """Let claimed chunks wait again, without counting the attempt for which they were claimed. Return how many."""
         return self.update(state=Chunk.State.WAITING, owner="", lease_until=None, attempts=F("attempts") - 1)
 
     def embed_again(self) -> int:
-        """Let chunks whose vectors are missing wait for the embedder, with no attempts counted."""
+        """Let chunks whose vectors are missing wait for the embedder, with no attempts counted. Return how many."""
         return self.filter(state__in=(Chunk.State.INDEXED, Chunk.State.FAILED)).update(
             state=Chunk.State.WAITING, owner="", lease_until=None, attempts=0, error=""
         )
 
     def remove(self) -> int:
-        """Take chunks out of their documents; the drain deletes them from Milvus, then deletes the rows.
+        """Take chunks out of their documents, and return how many. The drain deletes them from Milvus, then the rows.
 
         Only of those that were indexed is the vector there for certain, should their text come back before that.
         """
@@ -81,7 +84,7 @@ class ChunkQuerySet(QuerySet["Chunk"]):
         return self.live().update(state=leaving, owner="", lease_until=None)
 
     def fail(self, *, error: str) -> int:
-        """Mark chunks as failed with this error."""
+        """Mark chunks as failed with this error. Return how many."""
         return self.live().update(state=Chunk.State.FAILED, owner="", lease_until=None, error=error)
 
 

@@ -68,7 +68,7 @@ class DocumentQuerySet(QuerySet["Document"]):
         return self.filter(id=document.pk, state=Document.State.FETCHING, started_at=document.started_at)
 
     def lease(self, ids: Iterable[int], *, until: datetime) -> int:
-        """Lease waiting documents to the CPU workers."""
+        """Lease waiting documents to the CPU workers. Return how many."""
         return self.filter(id__in=list(ids), state=Document.State.WAITING).update(
             state=Document.State.FETCHING, lease_until=until, updated_at=timezone.now()
         )
@@ -82,7 +82,7 @@ class DocumentQuerySet(QuerySet["Document"]):
         )
 
     def retry_later(self, document_id: int, *, error: str, delay: timedelta) -> bool:
-        """End an attempt that failed; the next one may start after ``delay``."""
+        """End an attempt that failed; the next may start after ``delay``. Return whether the attempt still went on."""
         now = timezone.now()
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING).update(
@@ -95,13 +95,19 @@ class DocumentQuerySet(QuerySet["Document"]):
         )
 
     def give_attempt_back(self, document_id: int, *, attempt: int, until: datetime) -> bool:
-        """Set the count of attempts back to ``attempt`` for a message that is sent again before ``until``."""
+        """Set the count of attempts back to ``attempt`` for a message that is sent again before ``until``.
+
+        Return whether the attempt still went on.
+        """
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING).update(attempts=attempt, lease_until=until)
         )
 
     def put_off(self, document_id: int, *, attempt: int, error: str, until: datetime) -> bool:
-        """Set the count of attempts back to ``attempt`` and let the document wait until then."""
+        """Set the count of attempts back to ``attempt`` and let the document wait until ``until``.
+
+        Return whether the attempt still went on.
+        """
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING).update(
                 state=Document.State.WAITING, attempts=attempt, error=error, lease_until=None, next_attempt_at=until
@@ -109,7 +115,7 @@ class DocumentQuerySet(QuerySet["Document"]):
         )
 
     def settle(self, document_id: int, *, state: str, error: str) -> bool:
-        """End an attempt in the given state, without new text."""
+        """End an attempt in the given state, without new text. Return whether the attempt still went on."""
         return bool(
             self.filter(id=document_id, state=Document.State.FETCHING).update(
                 state=state, error=error, lease_until=None, updated_at=timezone.now()
@@ -117,7 +123,10 @@ class DocumentQuerySet(QuerySet["Document"]):
         )
 
     def queue(self, *, run_id: int) -> int:
-        """Let documents wait for ``run_id`` with no attempts counted; those under way are left alone."""
+        """Let documents wait for the run ``run_id`` with no attempts counted. Return how many.
+
+        Those that are worked on already are left alone.
+        """
         return self.exclude(state__in=Document.ACTIVE).update(
             state=Document.State.WAITING,
             run_id=run_id,
@@ -129,7 +138,10 @@ class DocumentQuerySet(QuerySet["Document"]):
         )
 
     def keep(self, *, run_id: int) -> int:
-        """Count documents as unchanged in ``run_id`` because the listing says so; nothing is fetched."""
+        """Count documents as unchanged in ``run_id`` because the listing says so; nothing is fetched.
+
+        Return how many.
+        """
         figures = {"new_chunks": 0, "new_tokens": 0, "fetch_seconds": 0, "extract_seconds": 0, "chunk_seconds": 0}
         changes = {"run_id": run_id, "unchanged_by": Document.Layer.LISTING, "error": "", "misses": 0, **figures}
         ids = list(self.values_list("id", flat=True))

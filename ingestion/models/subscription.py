@@ -24,7 +24,7 @@ SECRET_MARK = "whsec_"  # noqa: S105  how Standard Webhooks begins every secret
 
 
 def check_address(text: str) -> None:
-    """Refuse what is neither a web address nor one of mail."""
+    """Raise ValidationError unless the text is a web address or a mail address."""
     try:
         (URLValidator(["https", "http"]) if "://" in text else EmailValidator())(text)
     except ValidationError as error:
@@ -32,7 +32,7 @@ def check_address(text: str) -> None:
 
 
 def new_nonce() -> str:
-    """Return what tells a subscription's secret from all others."""
+    """Return a random text, which makes a subscription's secret differ from all others."""
     return secrets.token_hex(16)
 
 
@@ -67,7 +67,7 @@ class Subscription(models.Model):
 
     @property
     def secret(self) -> str:
-        """Return the key that signs, as receivers enter it."""
+        """Return the key that signs the messages to this address, in the form in which a receiver enters it."""
         digest = salted_hmac("ingestion.webhook", self.nonce, algorithm="sha256").digest()
         return SECRET_MARK + base64.b64encode(digest).decode()
 

@@ -53,7 +53,7 @@ def messages_to_send() -> list[int]:
 
 
 def send(delivery_id: int) -> None:
-    """Make one attempt, and store what it came to."""
+    """Make one attempt to send a message, if it is still due, and store the outcome."""
     if not Delivery.objects.claim(delivery_id, until=timezone.now() + LEASE):
         return
     message = Delivery.objects.select_related("subscription", "run__source").get(id=delivery_id)

@@ -12,7 +12,7 @@ ERROR_CHARS = 4000
 
 
 def send(message: Delivery) -> Outcome:
-    """Make one attempt."""
+    """Make one attempt to send a message by mail, and return the outcome."""
     if not settings.EMAIL_HOST:
         return Outcome("No mail server is set: EMAIL_URL names it.")
     run = message.run

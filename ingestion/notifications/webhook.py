@@ -22,7 +22,7 @@ ERROR_CHARS = 1000
 
 
 def send(message: Delivery) -> Outcome:
-    """Make one attempt. Raises IngestionError when there was no answer."""
+    """POST a message to its web address once, and return the outcome. Raises IngestionError without an answer."""
     now = timezone.now()
     body = json.dumps(payload(message, now))
     headers = signed(f"msg_{message.pk}", now, body, message.subscription.secret)
@@ -38,7 +38,7 @@ def send(message: Delivery) -> Outcome:
 
 
 def payload(message: Delivery, now: datetime) -> dict[str, Any]:
-    """Return what is told of the run."""
+    """Return the JSON object that tells a receiver about the run of a message."""
     run = message.run
     data = {
         "run": run.pk,

@@ -106,7 +106,7 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page 
 
 
 def prepare(spec: SourceSpec) -> None:
-    """Download what many documents share, which may take longer than a single document may."""
+    """Download what many documents share, such as an archive; it may take longer than one document may."""
     BULK[spec.kind](spec)
 
 

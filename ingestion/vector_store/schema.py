@@ -55,7 +55,7 @@ def misfit(description: Mapping[str, Any], dimension: int) -> str:
 
 
 def load(client: MilvusClient, name: str, seconds: float) -> None:
-    """Load a collection as often as the settings say; once where it is loaded already."""
+    """Have Milvus load a collection into the memory of its query nodes, in MILVUS_REPLICAS copies."""
     more = {"replica_number": settings.MILVUS_REPLICAS} if settings.MILVUS_REPLICAS > 1 else {}
     client.load_collection(name, timeout=seconds, **more)
 
@@ -66,6 +66,6 @@ def build_params() -> dict[str, Any]:
 
 
 def search_params(channel: str) -> dict[str, Any]:
-    """Return what Milvus is told about a search in a channel."""
+    """Return the parameters of a search in a channel: the metric and, for dense vectors, those of the index."""
     params = KINDS.get(settings.MILVUS_INDEX, ({}, {}))[1] | settings.MILVUS_SEARCH_PARAMS
     return {"metric_type": METRIC} | ({"params": params} if channel == "dense" and params else {})

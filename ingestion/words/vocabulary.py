@@ -42,12 +42,12 @@ class Vocabulary:
         return found
 
     def packed(self) -> bytes:
-        """Return it as it is stored."""
+        """Return the vocabulary as compressed bytes, as it is stored."""
         return zlib.compress(json.dumps([dict(self.words), dict(self.acronyms)]).encode())
 
     @classmethod
     def unpacked(cls, body: bytes) -> Vocabulary:
-        """Return the one that was packed; empty where none was."""
+        """Return the vocabulary from bytes that ``packed`` returned; an empty one from no bytes."""
         return cls(*json.loads(zlib.decompress(body))) if body else cls()
 
 
@@ -59,7 +59,7 @@ class VocabularyCounter:
         self._acronyms: Counter[tuple[str, str]] = Counter()
 
     def add(self, text: str) -> None:
-        """Count the words of a chunk once each."""
+        """Count each word and each acronym in the text of a chunk once."""
         self._words.update(set(words_of(text)))
         self._acronyms.update(set(acronyms_of(text)))
 
@@ -90,6 +90,6 @@ def acronyms_of(text: str) -> Iterator[tuple[str, str]]:
 
 
 def meaning_of(acronym: str, words: Iterable[str]) -> str:
-    """Return the last words, as many as the acronym has letters, if these are their first ones."""
+    """Return the last words, one for each letter of the acronym, if they begin with these; else an empty string."""
     last = list(words)[-len(acronym) :]
     return " ".join(last).lower() if "".join(word[0] for word in last).upper() == acronym else ""

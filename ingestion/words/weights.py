@@ -50,7 +50,7 @@ class Frequencies:
 
 
 def chunk_weights(text: str, heading: str, title: str) -> TermWeights:
-    """Return the weights of a chunk's terms."""
+    """Return the terms of a chunk's text, heading and title with their weights (BM25 without the rarity of a term)."""
     counts: Counter[str] = Counter(tokens(text))
     language, length = language_among(counts), counts.total()
     fields: defaultdict[str, float] = defaultdict(float, counts)

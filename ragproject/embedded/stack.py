@@ -150,7 +150,7 @@ class Child:
             self.console.line("up", f"{self.service.name} did not stop within {bound} and was killed")
 
     async def check(self) -> None:
-        """Note the end of the process; start it again when that is due."""
+        """Handle the end of the process if it has ended; start it again when that is due."""
         if self.watcher.is_stopped():
             if time.monotonic() >= self.due:
                 await self.start()

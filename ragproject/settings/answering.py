@@ -10,7 +10,7 @@ from ragproject.settings.model import EMBED_MODEL, STAND_IN
 
 
 def limits(text: str) -> None:
-    """Refuse what names no limits."""
+    """Raise ValidationError for a text that is neither empty nor written like "60/minute;1000/day"."""
     try:
         parse_many(text or "1/second")
     except ValueError as error:

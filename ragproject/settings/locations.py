@@ -25,13 +25,16 @@ def at_home(path: str) -> Path:
 
 
 def redis_url(text: str) -> None:
-    """Refuse what is no address of a Redis."""
+    """Raise ValidationError for a text that is neither empty nor the URL of a Redis."""
     if text and not has_scheme(text, "redis", "rediss", "unix"):
         raise ValidationError("Write redis://:password@host:6379/0, with / # @ of a password as %2F %23 %40")
 
 
 def milvus_uri(text: str) -> None:
-    """Refuse what is no address of a Milvus; the client itself would take it for a file's name, or say nothing."""
+    """Raise ValidationError for a text that is neither empty nor the address of a Milvus.
+
+    The client itself would take it for a file's name, or say nothing.
+    """
     if text and not (has_scheme(text, "http", "https", "tcp", "unix") or ("://" not in text and text.endswith(".db"))):
         raise ValidationError("Write http://host:19530")
 

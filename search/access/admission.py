@@ -16,7 +16,11 @@ from search.exceptions import AccessRefused
 
 
 def admit(caller: Caller, scope: str) -> Caller:
-    """Return the caller, counted, if it has the scope."""
+    """Return the caller after counting its request against the limits of ``scope``.
+
+    The scope "admin" has no limits. Raises AccessRefused where the caller lacks the scope, LimitReached where it asks
+    too often.
+    """
     if scope not in caller.scopes:
         raise AccessRefused(f"This needs a key with the scope “{scope}”.", 401 if caller.anonymous else 403)
     if scope != ADMIN:
@@ -25,5 +29,9 @@ def admit(caller: Caller, scope: str) -> Caller:
 
 
 async def admit_request(request: HttpRequest, interface: str, scope: str) -> Caller:
-    """Return who sent the request, counted, if it may come in through this interface for this."""
+    """Return who sent the request, after counting it against the limits of ``scope``.
+
+    ``interface`` says where the request came in; ANONYMOUS_ACCESS lists those that are open without a key. Raises
+    AccessRefused or LimitReached.
+    """
     return await sync_to_async(lambda: admit(identify(request, interface), scope))()

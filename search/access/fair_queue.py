@@ -50,7 +50,7 @@ class Ticket:
 
     @property
     def runs(self) -> bool:
-        """Return whether it has begun."""
+        """Return whether the ticket's work has been allowed to begin."""
         return self.granted.done() and not self.granted.cancelled() and self.granted.exception() is None
 
 
@@ -115,7 +115,7 @@ class FairQueue:
         return waiting + (runs if own_only else self.running.total())
 
     def order(self) -> Iterator[Ticket]:
-        """Yield the waiting tickets as they are served when nobody comes any more."""
+        """Yield the waiting tickets in the order in which they will be served if no others are added."""
         first, second = (
             filter(None, chain.from_iterable(zip_longest(*self.rounds[known].values())))
             for known in (self._next_round, not self._next_round)
@@ -123,11 +123,11 @@ class FairQueue:
         return filter(None, chain.from_iterable(zip_longest(first, second)))
 
     def waiting(self, known: bool) -> int:
-        """Return how many tickets wait in one of the rounds."""
+        """Return how many tickets of known callers wait or, where ``known`` is false, of anonymous ones."""
         return sum(map(len, self.rounds[known].values()))
 
     def places(self, known: bool) -> int:
-        """Return how many tickets of one of the rounds may run at once."""
+        """Return how many tickets of known callers or, where ``known`` is false, of anonymous ones may run at once."""
         now = asyncio.get_running_loop().time()
         if known or now > self._known_until:
             return self.at_once
@@ -179,7 +179,7 @@ class FairQueue:
             self._remove(ticket)
 
     def _rest(self) -> None:
-        """Let no address begin for a while after the last one, while known callers come."""
+        """Let no anonymous caller's ticket begin for a while after the last one, if known callers have asked lately."""
         loop = asyncio.get_running_loop()
         if (now := loop.time()) <= self._known_until:
             self._rest_until = now + min(RESTS * (now - self._address_began), APART_SECONDS)
@@ -211,7 +211,11 @@ class FairQueue:
 
 
 async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
-    """Return the result of work in a thread, which goes on when its caller hangs up: so long the ticket runs."""
+    """Wait until ``work``, which runs in a thread, has ended, and return its result.
+
+    When the caller is cancelled, the cancellation is raised only after the work has ended, so that the caller's ticket
+    is held for as long as the thread is busy.
+    """
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)

@@ -27,7 +27,7 @@ READING = frozenset({SEARCH, ASK})
 
 
 def identify(request: HttpRequest, interface: str) -> Caller:
-    """Return who sent a request of Django's."""
+    """Return the caller that sent a Django request: by its key, its session or its address. Raises AccessRefused."""
     return caller_of(
         presented_key(request.headers),
         address=client_of(request),
@@ -39,7 +39,11 @@ def identify(request: HttpRequest, interface: str) -> Caller:
 def caller_of(
     key: str, *, address: str, interface: str, user: AbstractBaseUser | AnonymousUser | None = None
 ) -> Caller:
-    """Return who presents ``key``, or else who is signed in, or else nobody where the interface lets nobody in."""
+    """Return the caller that ``key`` belongs to; without a key, the user who is signed in, else an anonymous caller.
+
+    Raises AccessRefused for a key that is not valid, and for an anonymous caller where ANONYMOUS_ACCESS does not name
+    the interface.
+    """
     if key:
         return of_key(find_key(key), address)
     if isinstance(user, User) and user.is_active:
@@ -52,7 +56,7 @@ def caller_of(
 def presented_key(headers: Mapping[str, str]) -> str:
     """Return the key in the headers, empty where there is none. Names of ``headers`` are case-insensitive.
 
-    Two different keys are refused: which of them counts must not depend on who reads the request.
+    Raises AccessRefused for two different keys: which of them counts must not depend on who reads the request.
     """
     scheme, _, credentials = headers.get("Authorization", "").strip().partition(" ")
     found = {headers.get("X-API-Key", "").strip(), credentials.strip() if scheme.lower() == "bearer" else ""} - {""}
@@ -62,7 +66,10 @@ def presented_key(headers: Mapping[str, str]) -> str:
 
 
 def of_key(key: ApiKey, address: str) -> Caller:
-    """Return the caller with this key. One that is not limited sees all sources for "admin", else the public ones."""
+    """Return the caller that a key stands for; it sees the sources that the key is limited to.
+
+    A key that is not limited sees all sources if it has the scope "admin", else those that are open to everybody.
+    """
     scopes = frozenset(key.scopes())
     if key.limited:
         sources: frozenset[int] | None = frozenset(key.sources.values_list("id", flat=True))
@@ -72,14 +79,21 @@ def of_key(key: ApiKey, address: str) -> Caller:
 
 
 def visible_to_user(user: User) -> frozenset[int] | None:
-    """Return the sources a user may see: all for staff who see them in the admin, else by the user's groups."""
+    """Return the ids of the sources a user may see, or None for all of them.
+
+    Staff who may view sources in the admin see all, others what ``visible_to_groups`` returns for their groups.
+    """
     if user.has_perm("ingestion.view_source"):
         return None
     return visible_to_groups(user.groups.values_list("id", flat=True))
 
 
 def visible_to_groups(groups: Iterable[int]) -> frozenset[int] | None:
-    """Return the sources without readers and those with one of these groups; None when no source has readers."""
+    """Return the ids of the sources that members of these groups may see, or None for all of them.
+
+    Everybody sees a source that is not restricted to groups (``Source.readers``); where none is restricted, the result
+    is None.
+    """
     if not SourceReader.objects.exists():
         return None
     readable = Source.objects.filter(Q(readers=None) | Q(readers__in=groups))

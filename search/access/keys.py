@@ -58,5 +58,5 @@ def note_use(key: ApiKey) -> None:
 
 
 def digest_of(key: str) -> str:
-    """Return what is stored of a key."""
+    """Return the SHA-256 of a key in hexadecimal, which is stored in place of the key."""
     return hashlib.sha256(key.encode(errors="replace")).hexdigest()

@@ -44,7 +44,11 @@ def count(caller: Caller, scope: str) -> None:
 
 
 def hit(client: Any, limits: str, scope: str, name: str, sentence: str) -> None:
-    """Count one request under each of the limits. Raises LimitReached at the first that is reached."""
+    """Count one request of ``name`` for ``scope`` under each of the limits, such as "60/minute;1000/day".
+
+    Raises LimitReached at the first limit that is reached, with ``sentence``, in which {seconds} stands for how long to
+    wait.
+    """
     strategy = limiter(client)
     for limit in parsed(limits):
         if not strategy.hit(limit, scope, name):
@@ -55,7 +59,7 @@ def hit(client: Any, limits: str, scope: str, name: str, sentence: str) -> None:
 
 @lru_cache(1)
 def limiter(client: Any) -> SlidingWindowCounterRateLimiter:
-    """Return the strategy over the process's connections to Redis."""
+    """Return the sliding-window rate limiter, which counts in Redis over the connections of ``client``."""
     return SlidingWindowCounterRateLimiter(RedisStorage(settings.REDIS_URL, client.connection_pool, "limits"))
 
 

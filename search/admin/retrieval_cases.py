@@ -111,7 +111,7 @@ class CaseRunAdmin(admin.ModelAdmin[CaseRun]):
 
     @admin.display(description=f"right page among the first {FOUND_WITHIN}")
     def found(self, run: CaseRun) -> str:
-        """Return of how many cases a right page stood among the first."""
+        """Return in how many of the run's cases a right page was among the first FOUND_WITHIN, as "3 of 7"."""
         return f"{sum(0 < place <= FOUND_WITHIN for place in run.places.values())} of {len(run.places)}"
 
     @admin.display(description="better than before")
@@ -121,7 +121,7 @@ class CaseRunAdmin(admin.ModelAdmin[CaseRun]):
 
     @admin.display(description="worse")
     def worse(self, run: CaseRun) -> int:
-        """Return how many stand farther from it."""
+        """Return how many pages stand farther from the top than in the run before."""
         return sum(not change.is_better for change in changes(run))
 
     @admin.display(description="changed since the run before")
@@ -131,13 +131,16 @@ class CaseRunAdmin(admin.ModelAdmin[CaseRun]):
 
 
 def sentence(change: Change) -> str:
-    """Return what became of a case."""
+    """Return one line on a case whose page moved: better or worse, and its place before and now."""
     direction = "better" if change.is_better else "worse"
     return f"{direction}: {change.case} — {change.before or 'not found'} → {change.place or 'not found'}"
 
 
 def place_in(run: CaseRun | None, heading: str) -> Callable[[RetrievalCase], str]:
-    """Return a column of the places of the cases' pages in a run, in words where there is none."""
+    """Return a function for a column of the admin's list: the place of a case's page in a run.
+
+    The function returns "not asked" or "not found" where there is no place; ``heading`` is the column's.
+    """
 
     @admin.display(description=heading)
     def place(case: RetrievalCase) -> str:

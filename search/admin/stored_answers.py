@@ -40,7 +40,7 @@ class StoredAnswerAdmin(admin.ModelAdmin[StoredAnswer]):
         return False
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the addresses of the list, and that of what to write next."""
+        """Return the admin's usual URL patterns and that of ``gaps_view``, the page on badly answered questions."""
         return [
             path("gaps/", self.admin_site.admin_view(self.gaps_view), name="search_gaps"),
             *super().get_urls(),

@@ -111,7 +111,7 @@ async def answer(question: Question, timings: Timings) -> AsyncGenerator[Event, 
 
 
 async def with_parts(question: Question, timings: Timings) -> Question:
-    """Return the question with those that it consists of, if a language model takes it apart."""
+    """Return the question with its parts added, where REWRITE_QUESTIONS has a language model split it."""
     if not settings.REWRITE_QUESTIONS:
         return question
     await give_back()
@@ -122,7 +122,10 @@ async def with_parts(question: Question, timings: Timings) -> Question:
 async def earlier(
     question: Question, timings: Timings, find: Callable[..., Remembered | None], *arguments: Any
 ) -> Remembered | None:
-    """Return what a function of the cache finds; there is one only where a language model writes the answers."""
+    """Return the earlier answer that ``find``, a function of the cache, finds for the question and ``arguments``.
+
+    Return None without a search for a follow-up, where no language model writes the answers, and where none are kept.
+    """
     if question.follow_up or not llm.configured() or not settings.ANSWER_CACHE_SECONDS:
         return None
     with timings.stage("cache"):
@@ -130,7 +133,7 @@ async def earlier(
 
 
 def remembered(known: Remembered) -> Iterator[Event]:
-    """Yield an earlier answer, and that it is one."""
+    """Yield the events of an earlier answer, with a notice that names the question it was given to."""
     yield Found(known.passages, "llm")
     yield Notice("remembered", f"Answered from an earlier question: “{known.question}”. Ask again for a new one.")
     yield from known.events
@@ -195,7 +198,7 @@ async def waited(ticket: Ticket, timings: Timings) -> AsyncGenerator[Notice, Non
 async def declined(
     question: Question, passages: Sequence[Passage], timings: Timings
 ) -> AsyncGenerator[DraftEvent | Done, None]:
-    """Yield that the passages do not answer."""
+    """Yield the events of an answer which says that the passages do not answer the question."""
     yield Token(NOT_SAID)
     yield UNANSWERED
 

@@ -64,7 +64,7 @@ class Remembered:
 
 
 def same(question: Question) -> Remembered | None:
-    """Return the answer that this very question was given before, if it still holds."""
+    """Return the answer that was given to this very question before; None without one that is still valid."""
     if not settings.ANSWER_CACHE_SECONDS or question.again:
         return None
     found = held(f"{scope(question)}:{digest(normalised(question.text))}")
@@ -162,7 +162,10 @@ def worth_keeping(events: Sequence[DraftEvent]) -> list[Kept]:
 
 
 def held(key: str, serves: Callable[[Remembered], bool] = lambda found: True) -> Remembered | None:
-    """Return the entry under ``key`` if it ``serves`` and still holds; one that does not hold is deleted."""
+    """Return the entry under ``key`` if ``serves`` accepts it and it is still valid, else None.
+
+    An entry is valid while its passages are unchanged (``stamp``); one that no longer is is deleted.
+    """
     try:
         with redis_client.available() as client:
             body = client.get(f"{PREFIX}:entry:{key}")
@@ -187,7 +190,7 @@ def held(key: str, serves: Callable[[Remembered], bool] = lambda found: True) ->
 
 
 def forget(key: str) -> None:
-    """Delete an entry and what leads to it."""
+    """Delete the entry under ``key``, and the vector by which similar questions find it."""
     with redis_client.available() as client:
         body = client.getdel(f"{PREFIX}:entry:{key}")
         client.zrem(USED, key)
@@ -196,7 +199,10 @@ def forget(key: str) -> None:
 
 
 def forget_ended(client: Any, near: str) -> None:
-    """Delete the vectors of questions whose answers' time is over: those that are asked for keep the others alive."""
+    """Delete the vectors under the key ``near`` whose entries have expired.
+
+    Redis does not do so itself: the key does not expire as long as new vectors are added to it.
+    """
     keys = client.hkeys(near)
     with client.pipeline(transaction=False) as pipe:
         for key in keys:
@@ -207,7 +213,10 @@ def forget_ended(client: Any, near: str) -> None:
 
 
 def stamp(passages: Sequence[Passage]) -> str:
-    """Return what changes with any of the passages, their pages or their sources; empty where one is gone already."""
+    """Return a digest of the passages' pages, their sources and these sources' last runs.
+
+    It changes whenever one of them does, and is empty where a passage's text is no longer what the database has.
+    """
     page = ("url", "title", "text_hash", "source_id", "source__name")
     latest = Run.objects.filter(source=OuterRef("document__source")).order_by("-id").values("id")[:1]
     rows = (
@@ -226,7 +235,10 @@ def stamp(passages: Sequence[Passage]) -> str:
 
 
 def scope(question: Question) -> str:
-    """Return the part of a key that stands for everything but the question and its passages."""
+    """Return a digest of what an answer depends on besides the question's text and its passages.
+
+    That is the question's options, the sources that the caller sees, the language model and the searched collection.
+    """
     collection = Collection.objects.searched()
     searched = (collection.name, collection.spec()) if collection else ()
     model = (settings.LLM_BASE_URL, settings.LLM_MODEL, settings.LLM_MAX_TOKENS, PROMPT_VERSION)
@@ -237,7 +249,10 @@ def scope(question: Question) -> str:
 
 
 def alike(question: Question, passages: Sequence[Passage]) -> list[str]:
-    """Return, for each passage, the key of the vectors of the questions like this one whose best passage it is."""
+    """Return, for each passage, the Redis key for vectors of questions whose best passage it is.
+
+    Only questions with the same ``scope`` and ``signature`` share a key.
+    """
     before, signed = f"{PREFIX}:alike:{scope(question)}", signature(question.text)
     return [f"{before}:{digest(repr((best.document, best.position, signed)))}" for best in passages]
 
@@ -258,7 +273,7 @@ KINDS: dict[str, type[Kept]] = {kind.__name__: kind for kind in (Token, Unsuppor
 
 
 def packed(entry: dict[str, Any]) -> bytes:
-    """Return an entry as it is kept."""
+    """Return a cache entry as compressed JSON."""
     return zlib.compress(json.dumps(entry).encode(), level=1)
 
 
@@ -269,5 +284,5 @@ def unpacked(body: bytes) -> dict[str, Any]:
 
 
 def digest(text: str) -> str:
-    """Return a short name for a text."""
+    """Return the first 24 hexadecimal digits of a text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -83,7 +83,10 @@ class Form:
 
 
 def form_at(text: str, at: int, before: str, passages: int) -> Form | None:
-    """Return the form that begins at ``at``; ``before`` is the end of the text that precedes it."""
+    """Return the citation, or numbers in brackets that may be one, that begins at ``at``; None where none does.
+
+    ``before`` is the end of the text in front of it, ``passages`` the number of passages that can be cited.
+    """
     found = FORM.match(text, at)
     if not found:
         return None
@@ -104,12 +107,18 @@ def form_at(text: str, at: int, before: str, passages: int) -> Form | None:
 
 
 def not_of_documents(numbers: list[int], passages: int, *, is_range: bool) -> bool:
-    """Return whether nobody who numbers passages from 1 would write these numbers."""
+    """Return whether these numbers cannot be meant as numbers of passages, which are counted from 1.
+
+    So it is where one is 0 or far too large, or a range ends behind the last of the ``passages``.
+    """
     return not all(0 < number <= max(LARGEST, passages) for number in numbers) or (is_range and max(numbers) > passages)
 
 
 def is_value(before: str, space: str, after: str, known: list[int]) -> bool:
-    """Return whether the words before the brackets say that they hold a value or an index."""
+    """Return whether the text around brackets shows that they hold a value or an index, and no citation.
+
+    ``space`` is the white space in front of them, ``known`` are those of the numbers that passages have.
+    """
     if not space and before[-1:] and (before[-1].isalnum() or before[-1] in "_)]}'\""):
         return not known or bool(INDEXED.search(before)) or after.isalnum() or after in ("[", "(", "_")
     bare = before.rstrip()

@@ -47,12 +47,12 @@ class CitationReader:
         self._fence = ""  # the marks that opened the block of code
 
     def feed(self, piece: str) -> Iterator[Token]:
-        """Yield what is complete; hold back what the next piece may go on with."""
+        """Yield the text and citations that are complete with this piece; keep a rest that the next may continue."""
         self._held += printable(piece)
         yield from joined(self._read(final=False))
 
     def finish(self) -> Iterator[Token]:
-        """Yield what was held back."""
+        """Yield the text and citations that were kept back for a next piece."""
         yield from joined(self._read(final=True))
 
     def _read(self, *, final: bool) -> Iterator[Token]:
@@ -71,7 +71,10 @@ class CitationReader:
         self._held = self._held[at:]
 
     def _prose(self, at: int, *, final: bool) -> tuple[int, list[Token]]:
-        """Return how much of the text can be read, and its tokens; 0 when more text is needed."""
+        """Read text outside code, from ``at`` on, up to the next mark that may have a meaning.
+
+        Return how much was read, and its tokens; 0 where more text is needed, which ``final`` says will not come.
+        """
         if not self._before or self._before.endswith("\n"):
             fence = FENCE.match(self._held, at)
             if fence and (final or fence.end() < len(self._held)):
@@ -89,7 +92,10 @@ class CitationReader:
         return self._text(at, special.end()) if special[0] == "\n" else self._citation(at, special.end(), final=final)
 
     def _code_span(self, at: int, run: str, *, final: bool) -> tuple[int, list[Token]]:
-        """Read code within a line, or the run of backticks alone where nothing closes it."""
+        """Read the code between backticks that begins at ``at`` with ``run``, or the run alone where nothing closes it.
+
+        Return how much was read, and its tokens; 0 where more text is needed, which ``final`` says will not come.
+        """
         start = at + len(run)
         paragraph = PARAGRAPH_END.search(self._held, start, start + CODE_CHARS)
         end = paragraph.start() if paragraph else min(len(self._held), start + CODE_CHARS)
@@ -116,9 +122,10 @@ class CitationReader:
         return self._held[at] == "(" and len(self._held) - at < 160 and ")" not in self._held[at:]
 
     def _code_line(self, at: int, *, final: bool) -> tuple[int, list[Token]]:
-        """Read a line within a fence.
+        """Read a line within a fenced block of code; return how much was read, and its tokens.
 
-        A line that reads like cited prose is held until the fence is closed: if it never is, prose began there.
+        A line that reads like cited prose is held until the fence is closed: if it never is, prose began there. The
+        length is 0 where more text is needed, which ``final`` says will not come.
         """
         end = self._held.find("\n", at) + 1 or len(self._held)
         line, whole = self._held[at:end].rstrip("\n"), self._held[at:end].endswith("\n")
@@ -144,7 +151,7 @@ class CitationReader:
 
 
 def joined(tokens: Iterator[Token]) -> Iterator[Token]:
-    """Yield the tokens with texts that follow one another as one."""
+    """Yield the tokens, with texts that follow directly on one another joined into one token."""
     text: list[str] = []
     for token in tokens:
         if token.citation and text:

@@ -75,7 +75,10 @@ class CompletionReader:
         self._surrogate = ""
 
     def feed(self, body: bytes) -> Iterator[Piece]:
-        """Yield what the lines that are complete now say."""
+        """Yield the pieces of the completion in the lines that these bytes complete; keep an unfinished line.
+
+        Raises ServerError where the server reports an error or a line is longer than MAX_LINE_CHARS.
+        """
         text = self._decoder.decode(body)
         self._held.append(text)
         self._held_chars += len(text)
@@ -89,7 +92,10 @@ class CompletionReader:
             yield from self._line(line)
 
     def finish(self) -> Iterator[Piece]:
-        """Yield what the last line says, which may have no end. Raises ServerError where the rest is no completion."""
+        """Yield the pieces of the completion in the last line, which may lack its line end.
+
+        Raises ServerError where the rest is not JSON or reports an error.
+        """
         self._held.append(self._decoder.decode(b"", final=True))
         for line in LINE_END.split("".join(self._held)):
             yield from self._line(line.rstrip("\r"))
@@ -99,7 +105,10 @@ class CompletionReader:
             raise ServerError(f"no JSON: {self._data.strip()[:300]}")
 
     def _line(self, line: str) -> Iterator[Piece]:
-        """Yield what an event says as soon as its object is complete: some servers send no line between events."""
+        """Yield the pieces of the completion that are complete with this line of the event stream.
+
+        A JSON object is read as soon as its last line is there: some servers send no empty line between events.
+        """
         field = FIELD.match(line)
         if not line:
             self._event = ""
@@ -180,14 +189,14 @@ def text_of(content: Any) -> str:
 
 
 def part_text(part: Any) -> str:
-    """Return the text of one part, unless the model thinks in it."""
+    """Return the text of one part of a message's content; empty where it is the model's thinking or no text."""
     if not isinstance(part, dict) or part.get("type") in THOUGHT_PARTS:
         return ""
     return part["text"] if isinstance(part.get("text"), str) else ""
 
 
 def thoughts(content: Any) -> bool:
-    """Return whether the model thinks in a part of the content."""
+    """Return whether any part of a message's content is the model's thinking."""
     return any(isinstance(part, dict) and part.get("type") in THOUGHT_PARTS for part in listed(content))
 
 

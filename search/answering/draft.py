@@ -65,7 +65,7 @@ class Draft:
         self._checker = SupportChecker(self.question, self.passages)
 
     def feed(self, piece: Piece | Waiting) -> Iterator[DraftEvent]:
-        """Yield the events of one piece."""
+        """Yield the events of the answer that follow from one piece of the language model's stream."""
         match piece:
             case Said(text, refusal):
                 self.tokens += 1
@@ -82,7 +82,10 @@ class Draft:
                 self._reason = self._reason or reason.casefold()
 
     def finish(self) -> Iterator[DraftEvent]:
-        """Yield what was held back, and how the answer ended. Raises LLMFailed where there is none."""
+        """Yield the events kept back, and a notice where the answer was refused, cut short or not in the passages.
+
+        Raises LLMFailed where the model wrote no answer.
+        """
         yield from self.rest()
         self.ends_only = self._filter.ends_only
         if not self.text.strip():
@@ -97,7 +100,7 @@ class Draft:
             yield UNANSWERED
 
     def rest(self) -> Iterator[DraftEvent]:
-        """Yield what was held back, also of an answer that broke off."""
+        """Yield the events that were kept back for a next piece, also those of an answer that broke off."""
         yield from self._events(self._filter.finish())
         for token in self._reader.finish():
             yield from self._checked(token)

@@ -77,7 +77,11 @@ def best_extracts(
     headings: Sequence[str] = (),
     nearness: Nearness = lambda sentences: (),
 ) -> list[Extract]:
-    """Return at most EXTRACTS, best first; none only when there is no text. ``headings`` are those of the passages."""
+    """Return at most EXTRACTS extracts of the texts, best first; none only when there is no text.
+
+    ``headings`` are those of the texts, in their order; ``nearness`` returns how near each sentence is to the question
+    in meaning, or nothing.
+    """
     found = scored(question, texts, headings, nearness)
     best = max((points for points, _ in found), default=0.0)
     ranked = sorted(found, key=lambda entry: -entry[0])
@@ -208,9 +212,9 @@ def cut(text: str) -> str:
 
 
 def line_of(unit: Unit, *, first_row: bool) -> str:
-    """Return the text of a unit behind the mark of its item; code of several lines stands in a fence.
+    """Return a unit as a line of Markdown, with the mark of its list item in front.
 
-    Below the first row of a table stands a rule.
+    Code of several lines is put into a fence, and the rule of a table is added below its first row.
     """
     if unit.is_code and "\n" in unit.plain:
         fence = "`" * max(3, 1 + max(map(len, RUN.findall(unit.plain)), default=0))

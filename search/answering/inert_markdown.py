@@ -45,26 +45,32 @@ class InertMarkdown:
         self._block, self._held, self._changed = "", "", 0
 
     def feed(self, piece: str) -> str:
-        """Return what can be said; hold back what the next piece may go on with."""
+        """Return the text up to this piece's end as inert Markdown; keep what the next piece may turn into markup."""
         fresh = self._held + piece
         end = OPEN_END.search(fresh)
         self._held = end[0] if end else ""
         return self._harmless(fresh[: end.start()] if end else fresh)
 
     def finish(self) -> str:
-        """Return what was held back."""
+        """Return the text that was kept back for a next piece, as inert Markdown."""
         held, self._held = self._held, ""
         return self._harmless(held)
 
     def cite(self, citation: str) -> str:
-        """Return what stands before a citation, so that it becomes neither an image nor the name of a definition."""
+        """Return the text to write in front of ``citation``: what was kept back, and a space where one is needed.
+
+        Without the space a citation behind "!" would become an image.
+        """
         held = self.finish()
         between = " " if self._block.endswith("!") else ""
         self._block += between + citation
         return held + between
 
     def _harmless(self, fresh: str) -> str:
-        """Return the text with its beginnings made harmless, and go on to the block that it ends in."""
+        """Return the new text with all beginnings of images, HTML and definitions outside code escaped.
+
+        The last block of the text is remembered, because it decides what of the following text is code.
+        """
         text, at, said = self._block + fresh, len(self._block), ""
         found = list(BEGINNING.finditer(text, at))
         asks = found and self._changed < MOST_BEGINNINGS
@@ -79,7 +85,7 @@ class InertMarkdown:
         return said
 
     def _in_code(self, text: str, places: Sequence[int]) -> set[int]:
-        """Return the numbers of the places that are in code, whichever dialect the text is read as."""
+        """Return the indices of those ``places`` (positions in the text) that every dialect takes for code."""
         marked, at = "", 0
         for number, place in enumerate(places):
             marked += f"{text[at:place]}\ue000{self._secret}-{number}\ue001"
@@ -108,7 +114,10 @@ def codes(parsed: Sequence[Parsed], lines: Sequence[str]) -> Iterator[str]:
 
 
 def is_certain(span: Parsed, lines: Sequence[str]) -> bool:
-    """Return whether a span of code within a line stays one: no cells of a table, no definition, no block of HTML."""
+    """Return whether a span of code within a line is code for all programs, whatever text follows.
+
+    A span with marks of a table's cells or of a definition, or one over several lines, is not certain.
+    """
     code, run = span.content, span.markup
     in_one_line = any(f"{run}{pad}{code}{pad}{run}" in line for pad in ("", " ") for line in lines)
     return in_one_line and "|" not in code and code.partition("]")[0].count("[") >= ("]" in code)

@@ -60,7 +60,7 @@ class Recording:
     unanswered: bool = False
 
     def add(self, event: Event) -> None:
-        """Take an event down."""
+        """Record an event of the answer, if it is one that is stored."""
         match event:
             case Found():
                 self.found = event
@@ -112,9 +112,9 @@ async def kept_answer(
 
 
 def stored_if_possible(recording: Recording, question: Question) -> StoredAnswer | None:
-    """Store the answer where answers are kept; None where they are not, or where that fails.
+    """Store the answer and return its row; None where answers are not kept, or the database refuses it.
 
-    It does where its reader has forgotten the conversation meanwhile. The answer is complete and right all the same.
+    It refuses one whose reader has deleted the conversation meanwhile. The answer itself is complete all the same.
     """
     try:
         return recording.store(question) if settings.ANSWERS_KEPT_DAYS else None
@@ -140,18 +140,18 @@ def conversation_after(before: StoredAnswer) -> Conversation:
 
 
 def versions() -> dict[str, str]:
-    """Return what makes the answers at the moment."""
+    """Return the names of what answers are made with now: collection, embedder, language model and prompt."""
     searched = Collection.objects.searched()
     found = {"collection": searched.name, "embedder": searched.model} if searched else {}
     return {**found, "llm": settings.LLM_MODEL, "prompt": PROMPT_VERSION} if llm.configured() else found
 
 
 def passages_of(stored: StoredAnswer) -> list[Passage]:
-    """Return the passages as they were."""
+    """Return the passages of a stored answer as they were when it was given."""
     return [Passage.restored(fields) for fields in stored.passages]
 
 
 def events_of(stored: StoredAnswer) -> list[Kept]:
-    """Return the events that the answer was made of."""
+    """Return the events that a stored answer consists of: its text, citations and verdicts."""
     pieces: list[tuple[str, dict[str, Any]]] = stored.pieces
     return [KINDS[kind](**fields) for kind, fields in pieces]

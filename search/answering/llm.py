@@ -74,9 +74,10 @@ def configured() -> bool:
 
 
 async def stream_completion(messages: list[Message]) -> AsyncGenerator[Piece | Waiting, None]:
-    """Yield the pieces of the answer. Raises LLMFailed.
+    """Yield the pieces of the language model's completion; ask again where the server refused for a reason that passes.
 
-    The connection is closed when the caller stops listening.
+    Raises LLMFailed, or ContextTooLong where the prompt is too long. The connection is closed when the caller stops
+    listening.
     """
     habits, now = habits_of(settings.LLM_BASE_URL, settings.LLM_MODEL), asyncio.get_running_loop().time
     tried, deadline, tries, changes = replace(habits), now() + settings.LLM_TIMEOUT_SECONDS, 0, 0
@@ -106,7 +107,10 @@ async def stream_completion(messages: list[Message]) -> AsyncGenerator[Piece | W
 
 
 def pause_after(refusal: Refused, tries: int) -> float | None:
-    """Return the seconds after which the server may answer; None when it will not."""
+    """Return how many seconds to wait before the server is asked again; None where asking again is useless.
+
+    ``tries`` says how often it was asked again already.
+    """
     if refusal.status not in (0, *LOADING, *BUSY) or "quota" in refusal.words.casefold():
         return None
     if refusal.retry_after is not None:
@@ -207,7 +211,7 @@ def described(refusal: Refused) -> str:
 
 
 def reason_of(refusal: Refused) -> str:
-    """Return what readers may know of it."""
+    """Return the part of a sentence that tells readers why a request was refused; empty where it is not for them."""
     if refusal.status in (429, 503):
         after = f"; ask again in {refusal.retry_after:.0f} s" if refusal.retry_after else "; ask again in a minute"
         return f"it is busy{after}"

@@ -77,7 +77,7 @@ def room_for_documents(question: str, context_tokens: int) -> int:
 
 
 def cost(text: str) -> int:
-    """Return the characters of a text, those of scripts with a token for each character counted as a whole token."""
+    """Return the length of a text in characters; one of a script like Chinese counts as CHARS_PER_TOKEN."""
     wide = sum(char > "\u2e7f" for char in text)
     return len(text) + (CHARS_PER_TOKEN - 1) * wide
 

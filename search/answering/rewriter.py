@@ -90,7 +90,11 @@ class Exchange(NamedTuple):
 
 
 async def condense(history: Sequence[Exchange], question: str, caller: Caller) -> str:
-    """Return the question so that it can be searched for without the exchanges before it, the last of them last."""
+    """Return the question, reworded so that it can be searched for without the conversation before it.
+
+    ``history`` is that conversation, the last exchange last. A question that stands alone is returned as it is. Raises
+    TooBusy.
+    """
     if not history or stands_alone(question):
         return question
     recent = history[-EXCHANGES:]
@@ -103,7 +107,10 @@ async def condense(history: Sequence[Exchange], question: str, caller: Caller) -
 
 
 async def parts_of(question: str, caller: Caller) -> list[str]:
-    """Return at most PARTS questions that together ask what this one does; none where it asks one thing."""
+    """Return at most PARTS questions that a language model splits this one into; none where it asks one thing.
+
+    Raises TooBusy.
+    """
     if not (llm.configured() and has_parts(question)):
         return []
     asked = messages_of(APART.format(parts=PARTS), f"Question: {question}")
@@ -139,7 +146,7 @@ def own_words(question: str) -> list[str]:
 
 
 def with_subject(history: Sequence[Exchange], question: str) -> str:
-    """Return the question, followed by the words of the last one before it that stood alone."""
+    """Return the question with, in parentheses, words of the last earlier question that stood alone."""
     before = next((e.question for e in reversed(history) if stands_alone(e.question)), history[0].question)
     said = {word.casefold() for word in own_words(question)}
     subject = [word for word in own_words(before) if word.casefold() not in said][:SUBJECT_WORDS]

@@ -64,7 +64,10 @@ def normalised(question: str) -> str:
 
 
 def signature(question: str) -> str:
-    """Return what must be equal in questions that share an answer."""
+    """Return a text that two questions must have in common to share an answer.
+
+    It holds their numbers, names of code, words that have an opposite, and how often they negate.
+    """
     text = unicodedata.normalize("NFKC", question).replace("’", "'")
     names = Counter(name.strip("`") for name in CODE.findall(text))
     words = [word.casefold() for word in WORD.findall(text)]

@@ -48,7 +48,11 @@ PASSAGES, SENTENCES = 3, 6
 
 
 def out_of_scope(question: str, passages: Sequence[Passage], nearness: Nearness, counted: Counted) -> bool:
-    """Return whether the passages say nothing of what is asked; ``counted`` is what the index's words are."""
+    """Return whether the passages say nothing of what is asked.
+
+    ``nearness`` returns how near each sentence is to the question in meaning, or nothing; ``counted`` says how many
+    chunks hold each term.
+    """
     language = language_of(" ".join(passage.text for passage in passages[:PASSAGES]))
     covered, foreign = coverage(question, passages, language), is_foreign(question, language)
     if covered >= CERTAIN:
@@ -75,7 +79,10 @@ def lacking_terms(question: str, passages: Sequence[Passage], frequencies: Frequ
 
 
 def share_of(lacking: Collection[int], question: str, counted: Counted) -> float:
-    """Return the share by weight of the terms in the question; a word that may be mistyped tells nothing."""
+    """Return the share, by weight, that the terms in ``lacking`` have of all terms of the question.
+
+    Terms of a word that may be mistyped are left out of ``lacking``.
+    """
     asked, stemmer = question_weights(question, counted.frequencies), language_of(question).stemmer
     mistyped = {
         t for word in tokens(question) if is_mistyped(word, counted.vocabulary) for t, _ in terms_of(word, stemmer)

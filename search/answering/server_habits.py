@@ -56,7 +56,7 @@ class ServerHabits:
     context_tokens: int | None = None
 
     def request(self, messages: list[Message]) -> dict[str, Any]:
-        """Return the arguments of a request that the server takes."""
+        """Return the arguments for a request with these messages, in the form that this server accepts."""
         options: dict[str, Any] = {"stream_options": {"include_usage": True}} if self.counts else {}
         if self.limit_name:
             options[self.limit_name] = self.limit or settings.LLM_MAX_TOKENS
@@ -65,7 +65,7 @@ class ServerHabits:
         return {"model": settings.LLM_MODEL, "messages": messages, "stream": True, **options}
 
     def learn(self, status: int, words: str) -> bool:
-        """Note what a refusal says of the request; return whether the next one will be another."""
+        """Note what a refused request tells of the server; return whether the next request will differ."""
         before, text = (self.system_role, self.limit_name, self.limit, self.counts), words.casefold()
         if status not in (400, 404, 415, 422, 500, 501):
             return False
@@ -80,7 +80,10 @@ class ServerHabits:
         return before != (self.system_role, self.limit_name, self.limit, self.counts)
 
     def share_that_fits(self, status: int, words: str) -> float:
-        """Return the part of the prompt that the model's context holds, 0 where the refusal is not about its length."""
+        """Return which share of the prompt fits into the model's context, by the server's refusal (status, words).
+
+        It is 0 where the refusal is not about the prompt's length.
+        """
         if status != 413 and not (status in (400, 422, 500) and TOO_LONG.search(words)):
             return 0.0
         limit, prompt = LIMIT.search(words), PROMPT.search(words)
@@ -95,7 +98,7 @@ class ServerHabits:
 
 @cache
 def habits_of(base_url: str, model: str) -> ServerHabits:
-    """Return what is known of a model at a server."""
+    """Return the one record of what is known of a model at a server; every call returns the same object."""
     return ServerHabits()
 
 
@@ -110,7 +113,7 @@ def tokens_told(listing: Any, model: str) -> int:
 
 
 def sizes(entry: dict[str, Any]) -> Iterator[int]:
-    """Yield the sizes that an entry gives, in it and in the objects right below it."""
+    """Yield the sizes of a context that an entry of a server's list of models gives, also one level below it."""
     for level in (entry, *(value for value in entry.values() if isinstance(value, dict))):
         for name in CONTEXT_NAMES:
             if isinstance(size := level.get(name), int) and size > 0:

@@ -57,7 +57,7 @@ class SupportChecker:
         self._fence: re.Match[str] | None = None
 
     def feed(self, token: Token) -> Iterator[Token | Unsupported]:
-        """Yield the token, cut where a sentence that is not borne out ends in it."""
+        """Yield the token; where it ends a sentence that the passages do not bear out, yield a verdict there."""
         if token.citation:
             self._cited.append(token.citation)
             yield token
@@ -77,7 +77,7 @@ class SupportChecker:
             yield Token(text)
 
     def finish(self) -> Iterator[Unsupported]:
-        """Yield the verdict on the sentence so far, and begin the next one."""
+        """Yield a verdict if the passages do not bear out the sentence so far, and begin the next one."""
         sentence, cited = self._sentence, self._cited
         self._sentence, self._cited = "", []
         if not self._in_code(sentence) and (missing := self._missing(sentence, cited)):

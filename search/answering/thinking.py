@@ -81,7 +81,7 @@ class ThinkingFilter:
         self._fence = ""
 
     def feed(self, piece: str) -> Iterator[str | Thinking | Discard]:
-        """Yield what is certain now."""
+        """Yield text of the answer, and signs of thinking, as far as they are certain by now; keep the rest."""
         self._held += piece
         while self._held and (step := self._step(final=False)) is not None:
             yield from step
@@ -89,12 +89,12 @@ class ThinkingFilter:
             yield Thinking()
 
     def finish(self) -> Iterator[str | Thinking | Discard]:
-        """Yield the rest without the marks at its end; thoughts that were not ended are no answer."""
+        """Yield the rest of the answer without the marks at its end; leave out thoughts that were never ended."""
         while self._held and (step := self._step(final=True)) is not None:
             yield from step
 
     def _step(self, *, final: bool) -> list[str | Thinking | Discard] | None:
-        """Return what the next part of the held text amounts to, and None when it must wait for more."""
+        """Return what the next part of the kept text is; None where more text is needed, unless it is ``final``."""
         if self._thinking:
             return self._think(final=final)
         return self._say(final=final) if self._began else self._begin(final=final)
@@ -108,7 +108,10 @@ class ThinkingFilter:
         return None if self._held else [Thinking()]
 
     def _begin(self, *, final: bool) -> list[str | Thinking | Discard] | None:
-        """Look at the beginning, which may be thoughts, marks around the answer, or the answer."""
+        """Read the beginning, which may be thoughts, marks around the answer, or the answer itself.
+
+        Return what to yield for it; None where more text is needed, which ``final`` says will not come.
+        """
         self._held = self._held.lstrip()
         if mark := OPENING.match(self._held) or WRAPPING.match(self._held):
             self._thinking = bool(OPENING.match(self._held))
@@ -164,7 +167,10 @@ class ThinkingFilter:
         return [text] if text else []
 
     def _restart(self, at: int) -> list[str | Thinking | Discard]:
-        """Begin again behind thoughts of which only the end is marked; the model will do so again."""
+        """Begin again at ``at``, behind thoughts of which only the end was marked; return that the model thinks.
+
+        ``ends_only`` remembers it, because the model will do so again.
+        """
         self.ends_only, self._began, self._line, self._fence, self._searched = True, False, "", "", 0
         self._held = self._held[at:]
         return [Thinking()]

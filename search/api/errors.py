@@ -36,7 +36,7 @@ ID_HEADER = "X-Request-ID"
 
 @sync_and_async_middleware
 def problems(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Give each request an id, and replace an error's HTML page where programs ask."""
+    """Return the middleware that gives each request an id, and programs an error's JSON instead of an HTML page."""
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> HttpResponseBase:
@@ -63,7 +63,10 @@ def prepare(request: HttpRequest) -> str | None:
 
 
 def finished(request: HttpRequest, method: str | None, response: HttpResponseBase) -> HttpResponseBase:
-    """Return the response with the request's id, as a problem where it is an error, and without a body for HEAD."""
+    """Return the response with the request's id added.
+
+    For programs an error becomes a problem (JSON by RFC 9457), and the answer to a HEAD loses its body.
+    """
     if request.resolver_match:
         name_request(method or "", request.resolver_match.route)
     if is_api(request.path):
@@ -77,7 +80,7 @@ def finished(request: HttpRequest, method: str | None, response: HttpResponseBas
 
 
 def as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Return the response, or its status and headers with a problem where it is an error that has none yet."""
+    """Return the response; one of an error without JSON gets a problem (JSON by RFC 9457) as its body."""
     status = response.status_code
     if status == 405 and "GET" in (allowed := [m.strip() for m in response.get("Allow", "").split(",")]):
         response["Allow"] = ", ".join(dict.fromkeys([*allowed, "HEAD"]))
@@ -93,7 +96,7 @@ def as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponse
 def problem_response(
     request: HttpRequest, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> HttpResponse:
-    """Return a problem that names the request."""
+    """Return a response whose body is a problem (JSON by RFC 9457) with the request's id and the fields in ``more``."""
     body = problem_at(request.path, status, detail, getattr(request, "request_id", ""), **more)
     shown = {"Cache-Control": "no-store", **(headers or {})}
     return HttpResponse(json.dumps(body), content_type=PROBLEM_TYPE, status=status, headers=shown)

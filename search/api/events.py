@@ -62,7 +62,7 @@ async def first_event(events: AsyncGenerator[Any, None]) -> asyncio.Task[Any]:
 
 
 def for_programs(waiting: Sequence[Event | Stored | Exception]) -> Iterator[str]:
-    """Yield events, or what prevented the rest of the answer, in the form that the table above describes."""
+    """Yield the text of the stream for events, or for an error that ended them, as the module's docstring describes."""
     for event in waiting:
         yield encode(*described(event))
 
@@ -129,7 +129,7 @@ async def produce(
 
 
 def described(event: Event | Stored | Exception) -> tuple[str, dict[str, Any]]:
-    """Return the name and the data of an event, as the table above has them."""
+    """Return an event's name and data as the module's docstring lists them; an exception is an "error"."""
     match event:
         case Exception():
             return "error", {"message": public_message(event)}

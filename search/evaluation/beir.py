@@ -18,9 +18,10 @@ FILES = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
 
 
 def evaluated(folder: Path, keep: Path | None, options: Sequence[str], say: Callable[[str], object]) -> Json:
-    """Return the figures; ``options`` are those of the command that measures.
+    """Return the figures of a measurement in the format of BEIR: ingest the folder's corpus, then ask its queries.
 
-    Raises QuestionRefused when a file is missing, BenchmarkError when a process fails.
+    This runs in services of its own, whose folder ``keep`` names if they are to stay; ``options`` are passed on to
+    ``manage.py evaluate``. Raises QuestionRefused when a file is missing, BenchmarkError when a process fails.
     """
     corpus, queries, qrels = (folder.resolve() / name for name in FILES)
     if missing := [str(path) for path in (corpus, queries, qrels) if not path.is_file()]:

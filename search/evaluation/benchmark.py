@@ -56,7 +56,7 @@ class Cell:
     option: str = "hybrid"
 
     def fields(self) -> dict[str, str]:
-        """Return what the option adds to a question."""
+        """Return the fields that the cell's option adds to a question: its mode, or nothing."""
         return {"mode": self.option} if self.option in MODES else {}
 
 
@@ -117,7 +117,7 @@ def on_generated_index(options: Json, say: Say) -> Json:
 
 
 def cells() -> list[Cell]:
-    """Return what is measured: all lengths and numbers at once, and each option on short questions one by one."""
+    """Return what is measured: each length of question with each number at once, and each option on its own."""
     plain = [Cell(length, count) for length in LENGTHS for count in AT_ONCE]
     return plain + [Cell("short", 1, option) for option in (*MODES[1:], "asked before")]
 
@@ -142,7 +142,10 @@ async def measured(wanted: Sequence[Cell], questions: int, say: Say) -> list[Jso
 
 
 def asked_texts(cell: Cell, count: int) -> list[str]:
-    """Return so many questions of the cell's length, none asked in another cell, unless that is the option."""
+    """Return ``count`` questions of the cell's length that no other cell asks.
+
+    For the option "asked before" they are one question, repeated.
+    """
     texts = [question.text for question in read_queries(DJANGO)]
     parts, name = LENGTHS[cell.length], f"{cell.option} {cell.at_once}"
     chance = np.random.default_rng(len(name))
@@ -179,7 +182,7 @@ def figures_of(cell: Cell, stages: dict[str, list[float]], refused: int) -> Json
 
 
 def beside_peer(count: int, questions: int) -> Json:
-    """Embed ``count`` questions at a time with ours and with sentence-transformers, turn by turn."""
+    """Return the times of our embedder and sentence-transformers for ``count`` questions at once, taken in turn."""
     from ingestion.benchmarks.peers import sentence_transformers
     from ingestion.embedding.loading import load_model
 

@@ -83,14 +83,14 @@ class Change:
 
     @property
     def is_regression(self) -> bool:
-        """Return whether the mode is worse than chance or a tie would make it."""
+        """Return whether the difference from the baseline is a loss beyond TOLERANCE."""
         return self.difference < -TOLERANCE
 
 
 def evaluate(
     questions: Sequence[JudgedQuestion], *, source: str = "", version: str = "", modes: Iterable[str] = MODES
 ) -> Iterator[ModeResult]:
-    """Yield the result of each mode."""
+    """Ask all questions in each mode, and yield each mode's measures and times."""
     names = DocumentNames()
     for mode in modes:
         ranked, spent, borne_out = {}, [], {}

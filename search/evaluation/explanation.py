@@ -55,7 +55,10 @@ class Explanation:
 
 
 def explain(question: Question) -> Explanation:
-    """Return the explanation of a hybrid search. Raises SearchError or IngestionError."""
+    """Return where each candidate of a hybrid search stands in every list, and how its score comes about.
+
+    Raises SearchError or IngestionError.
+    """
     timings = Timings()
     passages = retrieve(question, timings)
     pools = candidates(question)
@@ -83,7 +86,7 @@ def explain(question: Question) -> Explanation:
 
 
 def standings_of(lists: Mapping[str, Sequence[Hit]]) -> dict[str, dict[str, Standing]]:
-    """Return key -> list -> where the candidate stands in it."""
+    """Return key of a candidate -> name of a list -> the candidate's place and score in that list."""
     found: dict[str, dict[str, Standing]] = {}
     for name, hits in lists.items():
         for place, hit in enumerate(hits, 1):

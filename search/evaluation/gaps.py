@@ -45,12 +45,12 @@ class Gap:
 
     @property
     def example(self) -> str:
-        """Return the newest of the questions."""
+        """Return the newest of the group's questions."""
         return self.answers[0].question
 
     @property
     def others(self) -> list[str]:
-        """Return some others, once each."""
+        """Return at most EXAMPLES other questions of the group, each once."""
         found = dict.fromkeys(answer.question for answer in self.answers)
         return [question for question in found if question != self.example][:EXAMPLES]
 
@@ -61,12 +61,12 @@ class Gap:
 
     @property
     def badly_rated(self) -> int:
-        """Return how many of the answers helped nobody, their readers say."""
+        """Return how many answers of the group their readers rated as no help."""
         return sum(answer.rating == StoredAnswer.Rating.BAD for answer in self.answers)
 
     @property
     def notes(self) -> list[str]:
-        """Return what readers wrote."""
+        """Return at most EXAMPLES of the notes that readers wrote on the group's answers."""
         return [answer.note for answer in self.answers if answer.note][:EXAMPLES]
 
     @property
@@ -99,7 +99,10 @@ def gaps(days: int = DAYS) -> list[Gap]:
 
 
 def grouped(answers: Sequence[StoredAnswer], vectors: npt.NDArray[np.float32] | None) -> list[Gap]:
-    """Return the answers in groups; ``vectors`` are those of their questions, if there is a model."""
+    """Return the answers in groups of equal or similar questions.
+
+    ``vectors`` are those of the questions; without them only equal questions are grouped.
+    """
     near = settings.ANSWER_CACHE_COSINE - LESS_NEAR
     found: list[tuple[int, Gap]] = []
     for at, answer in enumerate(answers):

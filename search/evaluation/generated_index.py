@@ -35,7 +35,10 @@ SEED, ROWS_AT_ONCE = 1, 100 * CHUNKS_PER_DOCUMENT
 
 
 def generate(count: int) -> None:
-    """Write ``count`` chunks. Raises QuestionRefused where there are documents already."""
+    """Write ``count`` made-up chunks to the database and Milvus, in a collection of their own.
+
+    Raises QuestionRefused where there are documents already.
+    """
     if Document.objects.exists():
         raise QuestionRefused("There are documents already; generated chunks belong into a DATA_DIR of their own.")
     collection = Collection.objects.create(
@@ -57,7 +60,7 @@ def generate(count: int) -> None:
 
 
 def parts(count: int) -> Iterator[list[EmbeddedChunk]]:
-    """Write the rows of the chunks, and yield what Milvus is to hold of them."""
+    """Write the rows of ``count`` made-up chunks in batches, and yield each batch with vectors for Milvus."""
     chance, words = np.random.default_rng(SEED), vocabulary()
     share = 1 / np.arange(2, len(words) + 2)
     share /= share.sum()

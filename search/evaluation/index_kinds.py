@@ -24,7 +24,10 @@ MOST, AT_ONCE = 1_000_000, 2000
 
 
 def compared(say: Say) -> list[Json]:
-    """Return the figures of each kind, or why the server refused it."""
+    """Measure each kind of index on the vectors of the searched collection, and return the figures.
+
+    A kind that the server refuses has the reason instead.
+    """
     collection = question_model.searched_collection()
     vectors = stored_vectors(open_store(collection.name, collection.dimension))
     chance = np.random.default_rng(0)

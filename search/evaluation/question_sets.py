@@ -106,7 +106,7 @@ class DocumentNames:
         self.folders = [f"{Path(folder).as_uri()}/" for folder in folders if folder.startswith("/")]
 
     def of(self, address: str, relevant: Mapping[str, int]) -> str:
-        """Return the name of a document that ``relevant`` uses for it, or its address."""
+        """Return the name that ``relevant`` uses for the document at ``address``, or the address without one."""
         if address in relevant:
             return address
         if named := self.identifiers.get(address):
@@ -134,7 +134,7 @@ def sources_of(questions: Iterable[JudgedQuestion]) -> dict[str, str]:
 
 
 def identifiers() -> dict[str, str]:
-    """Return address -> ``_id`` of those lines of JSON that have a web address, which is then their documents'."""
+    """Return address -> ``_id`` for the lines of JSONL sources that give both a URL and an ``_id``."""
     found: dict[str, str] = {}
     for target in Source.objects.filter(kind=Source.Kind.JSONL).values_list("target", flat=True):
         for line in lines_of(Path(target)):

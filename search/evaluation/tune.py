@@ -68,7 +68,7 @@ def tune(questions: Sequence[JudgedQuestion], *, source: str = "", version: str 
 
 
 def ask(questions: Sequence[JudgedQuestion], source: str, version: str) -> Iterator[Candidates]:
-    """Yield each question with its candidates."""
+    """Yield each question with the candidates of all channels and the names of their documents."""
     names = DocumentNames()
     for question in questions:
         pools = candidates(Question(question.text, OPERATOR, source, version=version))

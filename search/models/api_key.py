@@ -14,7 +14,7 @@ from ingestion.models import Source
 
 
 def check_limits(text: str) -> None:
-    """Refuse what names no limits. Raises ValidationError."""
+    """Raise ValidationError for a text that is not written like "60/minute;1000/day"."""
     try:
         parse_many(text)
     except ValueError as error:

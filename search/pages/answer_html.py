@@ -124,7 +124,7 @@ def answer_html(events: Iterable[DraftEvent], *, extracts: bool) -> str:
 
 
 def blocks(parsed: Sequence[Parsed]) -> Iterator[list[Parsed]]:
-    """Yield the tokens of each block that stands in no other."""
+    """Yield the tokens of each outermost block: a paragraph, list, table or the like."""
     group: list[Parsed] = []
     for token in parsed:
         group.append(token)

@@ -21,7 +21,7 @@ MISTAKES = (DataError, IntegrityError)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer for the exception that is being handled."""
+    """Return the page for the exception that is being handled, with its status and sentence where it has any."""
     error = sys.exc_info()[1]
     shown, status, headers = {"error": SENTENCES[500]}, 500, {}
     if isinstance(error, FAILURES) and not isinstance(error, MISTAKES):

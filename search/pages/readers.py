@@ -13,12 +13,12 @@ KEY = "reader"
 
 
 async def known_reader(request: HttpRequest) -> str:
-    """Return the word of this browser's session; empty where nothing was asked from it."""
+    """Return the random word that tells this browser's reader apart; empty where its session has none."""
     return str(await request.session.aget(KEY, ""))
 
 
 async def reader_of(request: HttpRequest) -> str:
-    """Return the word of this browser's session, which is made where there is none."""
+    """Return the random word that tells this browser's reader apart; store one in a session without it."""
     reader = await known_reader(request) or secrets.token_hex(16)
     await request.session.aset(KEY, reader)
     return reader

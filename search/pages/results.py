@@ -48,7 +48,7 @@ def by_page(passages: Sequence[Passage], question: str) -> list[ResultPage]:
 
 
 def marked(text: str, question: str) -> list[tuple[str, bool]]:
-    """Return the text in parts, each with whether a word of the question begins it."""
+    """Split the text for highlighting: (part, whether its words begin with a word of the question)."""
     asked = tuple(
         word
         for word in re.findall(r"\w+", question.casefold())

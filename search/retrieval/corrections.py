@@ -81,7 +81,7 @@ def is_mistyped(word: str, vocabulary: Vocabulary) -> bool:
 
 
 def is_correctable(word: str) -> bool:
-    """Return whether a word is one of letters, neither short nor endless."""
+    """Return whether a word is one of ASCII letters, and neither too short nor too long to be corrected."""
     return LEAST_LETTERS <= len(word) <= LONGEST and word.isascii() and word.replace("_", "").isalpha()
 
 

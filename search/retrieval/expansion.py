@@ -51,14 +51,14 @@ class Run:
     budget: int
 
     def places(self, first: int | None = None, last: int | None = None) -> list[Place]:
-        """Return the chunks of the run, or of a longer one."""
+        """Return the places of the run's chunks; ``first`` and ``last`` are positions that it is to reach, too."""
         low = self.first if first is None else min(first, self.first)
         high = self.last if last is None else max(last, self.last)
         return [(self.passage.document, position) for position in range(low, high + 1)]
 
 
 def expanded(passages: Sequence[Passage]) -> list[Passage]:
-    """Return the passages as a language model is to read them."""
+    """Return the passages, grown by the chunks around them, for a language model to read."""
     if not settings.ANSWER_PASSAGE_TOKENS:
         return list(passages)
     neighbours = neighbours_of(passages)
@@ -82,7 +82,10 @@ def neighbours_of(passages: Iterable[Passage]) -> Neighbours:
 
 
 def merged(passages: Sequence[Passage], neighbours: Neighbours) -> list[Run]:
-    """Return a run for each passage; one of the same section joins an earlier one if it is near enough."""
+    """Return the runs that the passages begin with, one for each.
+
+    A passage near an earlier one of the same section joins that one's run instead.
+    """
     runs: list[Run] = []
     for passage in passages:
         place, budget = (passage.document, passage.position), settings.ANSWER_PASSAGE_TOKENS
@@ -132,7 +135,7 @@ def grow(run: Run, neighbours: Neighbours, taken: set[Place]) -> None:
 
 
 def slices_of(runs: Iterable[Run], neighbours: Neighbours) -> dict[int, tuple[int, str]]:
-    """Return, for each document, where its part that holds the runs begins, and that part."""
+    """Return document id -> (offset, text) of the part of its Markdown that holds all its runs."""
     spans: dict[int, tuple[int, int]] = {}
     for run in runs:
         known = [neighbours[place] for place in run.places() if place in neighbours]
@@ -148,7 +151,10 @@ def slices_of(runs: Iterable[Run], neighbours: Neighbours) -> dict[int, tuple[in
 
 
 def whole(run: Run, neighbours: Neighbours, slices: Mapping[int, tuple[int, str]]) -> Passage:
-    """Return the passage with the text of its run; as it is where the document is newer than its chunks."""
+    """Return the run's passage with the text of the whole run.
+
+    The passage is returned unchanged where the document is newer than its chunks.
+    """
     places = run.places()
     if len(places) == 1 or run.passage.document not in slices or any(p not in neighbours for p in places):
         return run.passage

@@ -43,7 +43,10 @@ class Found:
 
 
 def folded(found: Iterable[tuple[Hit, StoredChunk]], limit: int) -> list[Found]:
-    """Return at most ``limit`` passages, best first."""
+    """Return at most ``limit`` passages, best first; hits that say the same become copies of one passage.
+
+    More than SEARCH_PASSAGES_PER_PAGE of one page only fill up what is missing.
+    """
     kept: list[Found] = []
     surplus: list[Found] = []
     of_page: Counter[int] = Counter()
@@ -82,7 +85,10 @@ def fold(found: Found, row: StoredChunk) -> None:
 
 
 def section_of_all_versions(row: StoredChunk) -> tuple[str, ...]:
-    """Return what the sections of a page have in common in all versions; empty where the source names no version."""
+    """Return what identifies a section in all versions: product, page and heading.
+
+    It is empty where the source names no product or no version.
+    """
     if not (row.product and row.version):
         return ()
     return row.product, page_of_all_versions(row.url, row.target, row.version), row.heading

@@ -82,7 +82,7 @@ class QuestionQueue:
 
     @contextmanager
     def coming(self) -> Iterator[None]:
-        """Tell the queue that a question is being prepared inside, which a batch may wait for."""
+        """Tell the queue that the block prepares a question, so that a batch may wait for it."""
         self._coming += 1
         try:
             yield
@@ -162,7 +162,7 @@ _kept: WeakKeyDictionary[QuestionModel, KeptVectors] = WeakKeyDictionary()
 
 
 def kept_by(embedder: QuestionModel) -> KeptVectors:
-    """Return the vectors of the questions that this model embedded last."""
+    """Return the cache of the vectors that this model embedded last."""
     return _kept.setdefault(embedder, KeptVectors())
 
 

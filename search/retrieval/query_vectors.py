@@ -41,9 +41,10 @@ _counted = Counted()
 def query_vectors(
     text: str, mode: str, vectors: Vectors, held: Iterable[str], weights: Mapping[str, float], frequencies: Frequencies
 ) -> QueryVectors:
-    """Return the vectors of the channels that the mode asks for; dense where none of them is held.
+    """Return the question's vectors for the channels that the mode asks for, of those that the collection holds.
 
-    A hybrid search asks all channels that have a weight. A text without words has no vector for them.
+    Only dense ones where it holds none of them. A hybrid search asks all channels that have a weight. A text without
+    words has no vector for them.
     """
     words = question_weights(text, frequencies)
     found: dict[str, QueryVector] = {
@@ -66,7 +67,10 @@ def fused(pools: Pools, text: str, weights: Mapping[str, float]) -> list[Hit]:
 
 
 def last_count(counted_at: datetime | None) -> Counted:
-    """Return what the last count of terms found, which was made at this time; it is read once."""
+    """Return the result of the last count of terms, which was made at ``counted_at``.
+
+    It is read from the database once and then kept in memory.
+    """
     global _counted
     if counted_at != _counted.at:
         row = TermFrequencies.objects.first()
@@ -75,6 +79,6 @@ def last_count(counted_at: datetime | None) -> Counted:
 
 
 def read(row: TermFrequencies) -> Counted:
-    """Return what a row holds."""
+    """Return the count of terms and the vocabulary that a row holds."""
     frequencies = Frequencies(row.sampled, np.frombuffer(row.terms, "<u4"), np.frombuffer(row.counts, "<u4"))
     return Counted(row.counted_at, frequencies, Vocabulary.unpacked(bytes(row.vocabulary)))

@@ -90,12 +90,15 @@ _loading: set[ModelSpec] = set()
 
 
 def searched_collection() -> Collection:
-    """Return the collection that answers, whichever model the settings name. Raises NothingIndexed."""
+    """Return the collection that is searched now, whichever model the settings name. Raises NothingIndexed."""
     return searched().collection
 
 
 def searched() -> Searched:
-    """Return the collection that answers, and when terms were counted, in one query. Raises NothingIndexed."""
+    """Return the collection that is searched now, and when terms were counted, in one query.
+
+    Raises NothingIndexed.
+    """
     collection = collections_with_count().first()
     if collection is None:
         raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
@@ -110,7 +113,7 @@ def collections_with_count() -> QuerySet[Any]:
 
 
 def in_memory() -> QuestionModel | None:
-    """Return what embeds questions now; None before the first."""
+    """Return the model that embeds questions in this process; None where none has been loaded."""
     return _served.embedder if _served else None
 
 
@@ -167,7 +170,10 @@ def spare_the_collector() -> None:
 
 
 def loaded(model: ModelSpec) -> QuestionModel:
-    """Return what QUERY_EMBEDDER says: a worker's model, or one that this process loads. Raises ModelError."""
+    """Return the model that embeds questions, in a worker or in this process, as QUERY_EMBEDDER says.
+
+    Raises ModelError.
+    """
     if settings.QUERY_EMBEDDER == "worker":
         from search.retrieval.worker_model import WorkerModel
 
@@ -180,7 +186,10 @@ def loaded(model: ModelSpec) -> QuestionModel:
 
 
 def as_found_here(collection: Collection) -> ModelSpec:
-    """Return the collection's model by its path on this machine, which is another one after a restore elsewhere."""
+    """Return the collection's model, with its path on this machine.
+
+    After a restore on another machine that is the configured model, if its weights are the same.
+    """
     model, configured = collection.spec(), configured_model()
     moved = collection.weights and looks_like_path(model.path) and not Path(model.path).is_dir()
     alike = replace(model, path=configured.path) == configured

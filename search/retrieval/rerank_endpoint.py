@@ -27,7 +27,10 @@ CONNECTIONS = 16
 
 
 def scores(question: str, texts: Sequence[str], until: float) -> list[float]:
-    """Return the score of each text; ``until`` is a time of the monotonic clock."""
+    """Return the score that the reranking server gives each text; ``until`` is a time of the monotonic clock.
+
+    Raises TimeoutError, ValueError for an answer of another form, or what httpx2 raises.
+    """
     import httpx2
 
     cut = [text[:MOST_CHARS] for text in texts]
@@ -53,7 +56,7 @@ def scores(question: str, texts: Sequence[str], until: float) -> list[float]:
 
 
 def request_of(question: str, texts: Sequence[str]) -> dict[str, Any]:
-    """Return the request in the form that RERANKER names."""
+    """Return the body of the request, in the form of the API that RERANKER names."""
     if settings.RERANKER == "tei":
         return {"query": question, "texts": texts, "raw_scores": True, "truncate": True}
     return {

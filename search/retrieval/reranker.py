@@ -48,11 +48,11 @@ class Breaker:
         self.paused_until = 0.0
 
     def is_open(self) -> bool:
-        """Return whether nothing passes now."""
+        """Return whether the reranker is left out now, after too many failures."""
         return monotonic() < self.paused_until
 
     def note(self, *, failed: bool) -> None:
-        """Count a failure, or forget those before a success."""
+        """Count a failure; a success sets the count back to 0."""
         self.failures = self.failures + 1 if failed else 0
         if self.failures >= FAILURES:
             self.failures, self.paused_until = 0, monotonic() + PAUSE_SECONDS
@@ -71,12 +71,15 @@ class Reranked:
 
 
 def configured() -> bool:
-    """Return whether there is a reranker."""
+    """Return whether the settings name a reranker."""
     return bool(settings.RERANKER != OFF)
 
 
 def reranked(question: str, candidates: Candidates) -> Reranked:
-    """Return the candidates in their final order."""
+    """Return the candidates with the first of them in the order of the reranker's scores.
+
+    Where it fails or takes too long the order stays, and the result says why.
+    """
     first = candidates[: settings.RERANK_CANDIDATES]
     if why_not := reason_to_leave(first):
         return Reranked(candidates, why_not=why_not)
@@ -100,7 +103,7 @@ def reranked(question: str, candidates: Candidates) -> Reranked:
 
 
 def reranked_hits(question: str, hits: Sequence[Hit], confirmed: ConfirmedHits) -> list[Hit]:
-    """Return the hits in their final order; those without rows, which nobody is shown, behind the first."""
+    """Return the hits with those that the database confirms first, reranked, and all others behind them."""
     first = list(islice(confirmed.of(hits), settings.RERANK_CANDIDATES))
     ordered = [hit for hit, _ in reranked(question, first).candidates]
     keys = {hit.key for hit in ordered}

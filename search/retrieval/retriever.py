@@ -108,7 +108,10 @@ def describe_embedding(stage: Stage, prepared: PreparedQuestion) -> None:
 
 
 def prepare(question: Question, timings: Timings) -> PreparedQuestion:
-    """Find out where and what to search, load the model if need be, and cut texts to QUESTION_MAX_TOKENS."""
+    """Return where and what to search for the question: model, sources, texts and their token ids.
+
+    The model is loaded if need be, and texts are cut to QUESTION_MAX_TOKENS.
+    """
     collection, counted_at = searched()
     selection = selected(question)
     served = served_model(collection, timings)
@@ -186,7 +189,8 @@ def search(
     """Return at most ``question.limit`` passages; ``queries`` has the vectors of each text, the question's first.
 
     Asks for more candidates as long as too few of them have rows and Milvus may have others; these stand behind the
-    first, whose order depends on nothing but the question. ``meant`` is what the question may mean: the index tells.
+    first, whose order depends on nothing but the question. ``meant`` is the corrected question, if there is one;
+    ``is_meant`` decides whether it or the original is dropped.
     """
     depth, ranked, asked = POOL, dict[str, Candidate](), dict(queries)
     reranks = question.rerank and question.mode == HYBRID and reranker.configured()

@@ -48,10 +48,10 @@ class Place(NamedTuple):
 
 
 def selected(question: Question) -> Selection:
-    """Return where the question is searched.
+    """Return the sources and beginnings of addresses that the question is searched in.
 
     Sources that the caller does not see, or that are being deleted, are left out here already: thousands of their hits
-    could hide everything else.
+    could hide everything else. Raises NothingIndexed or QuestionRefused.
     """
     sources = [Place(*row) for row in Source.objects.values_list(*Place._fields)]
     living = [source for source in sources if not source.deleting and question.caller.sees(source.pk)]
@@ -65,7 +65,7 @@ def selected(question: Question) -> Selection:
 
 
 def named(sources: Sequence[Place], name: str) -> list[Place]:
-    """Return the source of this name, or all."""
+    """Return the source of this name in a list, or all where the name is empty. Raises QuestionRefused."""
     found = [source for source in sources if not name or source.name == name]
     if name and not found:
         raise QuestionRefused(f"There is no source named {name!r}.")
@@ -93,7 +93,7 @@ def of_version(sources: Sequence[Place], question: Question) -> list[Place]:
 
 
 def read_once(versions: list[Place]) -> list[Place]:
-    """Return the sources that a run has read to its end; all where none was, or where there is no choice."""
+    """Return the sources with a finished run; all where there is none, or only one source."""
     if len(versions) < 2:
         return versions
     finished = Run.objects.filter(source__in=[source.pk for source in versions], state=Run.State.FINISHED)

@@ -13,7 +13,7 @@ from search.retrieval.cross_encoder import NotLoaded
 
 
 def scores(question: str, texts: Sequence[str], until: float) -> list[float]:
-    """Return the similarity of each text.
+    """Return how similar each text is to the question, token by token.
 
     Raises NotLoaded, TimeoutError when the monotonic clock passes ``until``, NobodyAnswers, or what PyTorch raises.
     """

@@ -23,7 +23,7 @@ Age = tuple[Any, ...]
 
 
 def age(label: str) -> Age:
-    """Return what versions are compared by; the newest has the largest."""
+    """Return a key to sort versions by, given a version's label; that of a newer one is larger."""
     word = label.strip().casefold()
     if word in UNRELEASED:
         return (0,)

@@ -76,7 +76,7 @@ class Figures:
     has_paragraph: bool = False  # right inside it
 
     def add(self, inner: Figures, *, is_block: bool) -> None:
-        """Add the figures of an inner element."""
+        """Add the figures of an element inside this one; the text of a block does not count as a line of this one."""
         self.linked += inner.linked
         self.prose += inner.prose
         self.links += inner.links
@@ -118,7 +118,7 @@ def narrowed(root: Node, dropped: DroppedWords, *, is_marked: bool) -> Node:
 
 
 def measured(root: Node) -> dict[Node, Figures]:
-    """Return the figures of an element and of all elements in it."""
+    """Return the figures (characters, links, prose and so on) of an element and of each element in it."""
     figures: dict[Node, Figures] = {}
     for node in reversed(list(root.walk())):
         own = figures[node] = Figures(keeps=node.tag in KEPT)
@@ -144,7 +144,10 @@ def _remove(sides: set[Node], dropped: DroppedWords) -> None:
 
 
 def _side_boxes(root: Node, figures: dict[Node, Figures], total: int) -> set[Node]:
-    """Return the outermost side boxes of a page with ``total`` characters of prose."""
+    """Return the outermost blocks inside ``root`` that are side boxes, such as menus and lists of links.
+
+    ``total``: the characters of prose on the page. A block with much of them is no side box.
+    """
     found: set[Node] = set()
     waiting = [root]
     while waiting:

@@ -29,7 +29,10 @@ _NO_LETTERS = re.compile(r"[\W_]+")
 
 
 def find(index: PageIndex, texts: set[Node]) -> dict[Node, str]:
-    """Return the elements that are no text, each with its rule; ``texts`` are elements with headings in them."""
+    """Return the elements to leave out of the page, such as navigation and buttons, each with the rule that found it.
+
+    ``texts`` are the elements with headings in them: a header or a form among them is kept.
+    """
     found = {node: rule for rule, names in CLUTTER.items() for node in index.select(*names.split())}
     found |= {node: rule for node in index.unshown if (rule := _RULE_OF_ROLE.get(node.get("role"), ""))}
     found |= dict.fromkeys(_hidden(index), "hidden elements")
@@ -41,7 +44,7 @@ def find(index: PageIndex, texts: set[Node]) -> dict[Node, str]:
 
 
 def _is_text(node: Node, rule: str) -> bool:
-    """Return whether an element is text whatever it is called: a tab was read already, as the name of its panel."""
+    """Return whether to keep an element that ``rule`` found: ``main`` or the like, a tab, a permalink around blocks."""
     is_box = rule == "permalinks" and node.holds_blocks
     return is_box or node.tag in ("html", "body", "main", "article") or node.get("role") == "tab"
 

@@ -66,9 +66,11 @@ def check(url: str, tree: Tree, *, titles: list[str], words: int, passwords: int
 
 
 def _is_shell(tree: Tree, shown: str, *, has_headings: bool) -> bool:
-    """Return whether scripts are to fill the page: they are asked for, or an element for them stands there.
+    """Return whether a page is empty until its scripts run.
 
-    A page with headings is one only where it shows a description of an API that is not there.
+    A page with scripts and without headings is empty if ``shown``, its visible text, asks for JavaScript, or if it has
+    an element that scripts usually fill. Any other page is empty only if it has such an element for the description of
+    an API, without words in it.
     """
     names = [(node, {node.tag, node.get("id")}) for node in tree.root.walk()]
     if has_headings or not tree.scripts:

@@ -64,7 +64,7 @@ class LineConverter:
                 self.add(child, line)
 
     def add(self, node: Node, line: list[str]) -> None:
-        """Add an element to the line."""
+        """Append the Markdown of an element to ``line``, the pieces of the current line."""
         if convert := _INLINE.get(node.tag):
             convert(self, node, line)
         elif node.holds_blocks:
@@ -105,7 +105,7 @@ class LineConverter:
         line.append(text.replace(words, f"[{words}]({address})", 1))
 
     def _superscript(self, node: Node, line: list[str]) -> None:
-        """Add what is raised after ``^``, so that 10 to the power of 6 is not 106; a link to a note in brackets."""
+        """Add a superscript, with ``^`` before it where it would run into the word; a link to a note gets brackets."""
         words = self.words_of(node)
         if any(inner.tag == "a" for inner in node.elements()):
             line.append(f"[{words}]" if words.isalnum() else words)
@@ -113,7 +113,7 @@ class LineConverter:
             line.append(words if words.lower() in _RAISED else _apart("^", words, line))
 
     def _subscript(self, node: Node, line: list[str]) -> None:
-        """Add what is lowered after ``_``, so that it does not run into the word; H₂O is written H2O."""
+        """Add a subscript, with ``_`` before it where it would run into the word; H₂O becomes H2O."""
         words = self.words_of(node)
         is_formula = words.isdecimal() and _last_of(line).isalpha()
         line.append(words if is_formula else _apart("_", words, line))
@@ -174,7 +174,7 @@ def _last_of(line: list[str]) -> str:
 
 
 def _apart(sign: str, words: str, line: list[str]) -> str:
-    """Return raised or lowered words after ``sign`` where they would run into what stands before them."""
+    """Return a superscript or subscript, after ``sign`` if it would run into the text at the end of ``line``."""
     if not words or words[0] in _MARKS:
         return words
     last = _last_of(line)

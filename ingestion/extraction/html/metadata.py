@@ -50,11 +50,11 @@ class Head:
 
     @property
     def frames(self) -> tuple[str, ...]:
-        """Return the addresses of the pages that a frameset shows, of a file as they are written; else none."""
+        """Return the addresses of a frameset's pages: absolute, or as they are written in a file; empty without one."""
         return absolute(self.base, self._frames) or tuple(self._frames)
 
     def note(self, node: Node) -> None:
-        """Read an element with one of ``HEAD_TAGS``; the first title, generator, base and so on counts."""
+        """Record what an element with one of ``HEAD_TAGS`` says; the first title, generator, base and so on counts."""
         tag = node.tag
         if tag == "html":
             self.language = self.language or language(node.get("lang") or node.get("xml:lang"))

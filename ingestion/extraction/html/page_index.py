@@ -102,10 +102,10 @@ class PageIndex:
 
     @property
     def body(self) -> Node:
-        """Return what is shown of the page."""
+        """Return the ``body`` element of the page, or its root element if it has none."""
         return next(iter(self.select("body")), self.tree.root)
 
     @property
     def passwords(self) -> int:
-        """Return the number of fields for a password."""
+        """Return the number of input fields for a password."""
         return sum(node.get("type").lower() == "password" for node in self.select("input"))

@@ -42,7 +42,7 @@ class Compound(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Return the rarest part that an element must have, under which the index keeps it."""
+        """Return the compound's key in the index: its id, else a class, else an attribute, else its tag."""
         if self.id:
             return f"#{self.id}"
         if self.classes:
@@ -52,7 +52,7 @@ class Compound(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def compiled(selector: str) -> tuple[Compound, ...]:
-    """Return the compounds of a selector, the outermost first."""
+    """Return the compounds of a selector, the outermost first: ``main .note>p`` has three."""
     compounds: list[Compound] = []
     for text in selector.replace(">", " >").split():
         names: dict[str, list[str]] = {"": [], "#": [], ".": []}

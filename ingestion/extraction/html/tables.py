@@ -99,7 +99,10 @@ def pipe_table(table: Node, words_of: Callable[[Node], str], has_room: Callable[
 
 
 def _add_covered(line: list[str], covered: dict[int, tuple[int, str]]) -> None:
-    """Add the next cells that one above covers."""
+    """Append to ``line`` the next cells that a cell of an earlier row covers, and count them down in ``covered``.
+
+    ``covered`` maps a column to the number of rows that are still covered there, and the words to repeat in them.
+    """
     while len(line) < MAX_COLUMNS and (cell := covered.get(len(line))) and cell[0]:
         covered[len(line)] = (cell[0] - 1, cell[1])
         line.append(cell[1])

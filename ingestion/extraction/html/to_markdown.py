@@ -87,7 +87,7 @@ class Converter(LineConverter):
         return "\n\n".join(self._blocks(main))
 
     def anchor_of(self, words: str) -> str:
-        """Return the fragment of the next heading with these words."""
+        """Return the fragment of the next heading with these words, and use it up; an empty string if there is none."""
         return self._fragments[words].popleft() if self._fragments[words] else ""
 
     # --- Blocks ------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class Converter(LineConverter):
         return out
 
     def _blocks_of_box(self, node: Node) -> Blocks:
-        """Return the blocks of any other element: a note with its name first, a title in bold, a box of code."""
+        """Return the blocks of an element without a converter of its own: by its classes, a note, a title or code."""
         if not node.classes:
             return self._blocks(node)
         if not node.classes.isdisjoint(SIGNATURES):
@@ -127,7 +127,7 @@ class Converter(LineConverter):
         return [f"**{words}**"] if words else []
 
     def _name(self, node: Node) -> Blocks:
-        """Return the name of a box or table in bold; one that is made of headings opens sections."""
+        """Return the name of a box or a table as a block in bold, or as headings if it contains any."""
         return self._blocks(node) if any(inner.tag in HEADINGS for inner in node.walk()) else self._bold(node)
 
     def _fence(self, node: Node) -> Blocks:
@@ -135,7 +135,10 @@ class Converter(LineConverter):
         return [fence] if fence else []
 
     def _code(self, node: Node) -> Blocks:
-        """Return a code element that holds lines as blocks as a fence; one that somebody forgot to end is a box."""
+        """Return a ``code`` element that holds blocks as a fence, or their blocks if they are more than lines of code.
+
+        They are if somebody forgot to end the element.
+        """
         is_code = all(inner.tag in ("div", "p", "pre") for inner in node.walk() if inner.holds_blocks and inner != node)
         return self._fence(node) if is_code else self._blocks(node)
 
@@ -253,7 +256,7 @@ def _end_line(line: list[str], out: Blocks) -> None:
 
 
 def _items(node: Node) -> list[tuple[Node | str, list[Node | str]]]:
-    """Return the items of a list with their content; a list right inside it belongs to the item above."""
+    """Return each item of a list with its content; a list directly inside the list belongs to the item before it."""
     items: list[tuple[Node | str, list[Node | str]]] = []
     for child in node.children:
         if isinstance(child, str) and child.isspace():
@@ -277,7 +280,7 @@ def _around(children: Sequence[Node | str]) -> Node:
 
 
 def _name_of_box(node: Node, blocks: Blocks) -> Blocks:
-    """Return the name of a note in bold by its classes, unless its first line is one."""
+    """Return the name of a note, by its classes, as a block in bold; none if the note begins in bold already."""
     if blocks[0].startswith("**"):
         return []
     kinds = (match.group(1) for name in sorted(node.classes) if (match := _KIND.match(name.lower())))

@@ -48,7 +48,7 @@ class Shown(NamedTuple):
     words: str = ""
 
     def as_block(self, address: str = "") -> str:
-        """Return the HTML of paragraphs; the title leads to ``address``."""
+        """Return the title and the words as paragraphs of HTML; with an ``address``, the title is a link to it."""
         title, words = escape(self.title, quote=False), escape(self.words, quote=False)
         if address:
             title = f'<a href="{escape(address)}">{title}</a>'
@@ -71,7 +71,10 @@ def properties(text: str) -> list[tuple[str, str]]:
 
 
 def shown(name: str, given: Sequence[tuple[str, str]], quoted: Sequence[str] = (), bare: Sequence[str] = ()) -> Shown:
-    """Return what readers see of a component with these properties, and quoted and bare words without a name."""
+    """Return the title and the words that readers see of the component ``name``.
+
+    ``given`` are its properties as (name, value); ``quoted`` and ``bare`` are the values that have no name.
+    """
     kind = name.rpartition(".")[2].lower()
     first = {key.lower(): value for key, value in reversed(given)}
     title = next((first[key] for key in TITLES if first.get(key, "true") != "true"), "").replace("**", "")

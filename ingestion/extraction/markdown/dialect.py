@@ -40,21 +40,21 @@ class Page:
 
     @cached_property
     def last_comment_end(self) -> int:
-        """Where the last comment ends; -1 without any."""
+        """Return the position of the last ``-->`` on the page, or -1 if there is none."""
         return self.text.rfind("-->")
 
     @cached_property
     def closed_tags(self) -> frozenset[str]:
-        """The names that stand in closing tags somewhere on the page."""
+        """Return the names of all closing tags on the page."""
         return frozenset(_CLOSING_TAG.findall(self.text))
 
     def may_search(self) -> bool:
-        """Return whether the end of a block may still be looked for, and count the search as one in vain."""
+        """Return whether the end of a block may be searched for, and count this search; ``found`` uncounts it."""
         self.searches_in_vain += 1
         return self.searches_in_vain <= MAX_SEARCHES_IN_VAIN
 
     def found(self) -> None:
-        """Take back that the last search was in vain."""
+        """Take back the count of the last search, which was successful: only searches in vain are limited."""
         self.searches_in_vain -= 1
 
 
@@ -105,7 +105,7 @@ class Block:
         self.state.tokens += paragraph(words)
 
     def html(self, markup: str) -> None:
-        """Add HTML."""
+        """Add a block of HTML; add nothing if it is empty."""
         if markup:
             self.state.push("html_block", "", 0).content = f"{markup}\n"
 
@@ -114,7 +114,7 @@ class Block:
         self.html(code_html(code, language))
 
     def markdown(self, text: str) -> None:
-        """Add the blocks of a text."""
+        """Parse a text as Markdown and add its blocks."""
         inner = StateBlock(text, self.state.md, self.state.env, self.state.tokens)
         inner.level = self.state.level + LEVELS_OF_TEXT
         self.state.md.block.tokenize(inner, 0, inner.lineMax)

@@ -26,7 +26,10 @@ def split(text: str) -> tuple[str, str]:
 
 
 def _title(front: str) -> str:
-    """Return the title that is indented least, of several the last; one of several lines follows ``>`` or ``|``."""
+    """Return the title that front matter names, or an empty string.
+
+    Of several it is the one that is indented least, then the last. A title of several lines follows ``>`` or ``|``.
+    """
     found = sorted(_TITLE.finditer(front), key=lambda match: -len(match.group(1)))
     if not found:
         return ""

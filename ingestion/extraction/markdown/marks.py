@@ -18,7 +18,7 @@ _TEMPLATE_START = re.compile(r"\{[{%]")
 
 
 def read_mark(state: StateInline, silent: bool) -> bool:
-    """Read a mark of a dialect."""
+    """Add the HTML of a dialect's mark at the current position and move past it; return whether there is one."""
     shown = _mark_at(state.src, state.pos, state.posMax, state.env["page"])
     if shown is None:
         return False
@@ -39,7 +39,7 @@ def _mark_at(text: str, start: int, end: int, page: Page) -> tuple[str, int] | N
 
 @cache
 def _marks() -> dict[str, list[InlineRule]]:
-    """Return the marks of all dialects by their first characters."""
+    """Return the rules of all dialects for marks within a line, by the characters with which the marks begin."""
     rules: defaultdict[str, list[InlineRule]] = defaultdict(list)
     for rule in (rule for dialect in DIALECTS for rule in dialect.marks):
         for first in rule.starts:

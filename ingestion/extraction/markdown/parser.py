@@ -62,7 +62,10 @@ class TooMuchMarkup(Exception):
 
 
 def to_html(page: Page) -> tuple[str, dict[str, Any]]:
-    """Return the page as HTML, and the definitions of its links."""
+    """Return the page as HTML, and the definitions of its links by name.
+
+    Raise TooMuchMarkup for a page with more markup than anybody writes.
+    """
     lines = page.text.count("\n") - page.text.count("\n\n")
     are_short = lines > MANY_LINES and len(page.text) < LEAST_MEAN_CHARS * lines
     marks = sum(map(page.text.count, MARKS))
@@ -79,7 +82,7 @@ def to_html(page: Page) -> tuple[str, dict[str, Any]]:
 
 @cache
 def _parser(*, is_jsx: bool) -> MarkdownIt:
-    """Return the parser; in MDX indented text is no code."""
+    """Return a markdown-it parser with the rules of all dialects; with ``is_jsx`` (MDX) indented text is no code."""
     parser = MarkdownIt("commonmark", {"maxNesting": 10 * MAX_NESTING})
     parser.enable(["table", "strikethrough"])
     parser.use(deflist_plugin)
@@ -110,7 +113,7 @@ def _parser(*, is_jsx: bool) -> MarkdownIt:
 
 
 def _too_deep(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Read the rest of a block that is nested deeper than anybody writes as one paragraph."""
+    """Add the rest of a block that is nested too deeply as one paragraph; return False, adding nothing, for others."""
     if state.level < MAX_NESTING or silent:
         return False
     Block(state, start, end).paragraph(state.getLines(start, end, state.blkIndent, False))
@@ -143,7 +146,7 @@ def _block_rules() -> Any:
 
 
 def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Read a fence: code, or what a dialect writes as a fence."""
+    """Add a fence, as code or as what a dialect writes as a fence; return whether one begins here."""
     if not fence(state, start, end, silent):
         return False
     if not silent and state.tokens[-1].info.lstrip().startswith(("{", "mdx-")):
@@ -183,7 +186,7 @@ def _further_cells(row: str, columns: int, level: int) -> list[Token]:
 
 
 def _indented(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Read indented code; a tag in an element that is still open is none, however far it is indented."""
+    """Add indented code; return False for other lines, and for a tag inside HTML that is not closed yet."""
     return not _continues_html(state, start) and code(state, start, end, silent)
 
 
@@ -220,7 +223,7 @@ def _html_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _inline(state: StateCore) -> None:
-    """Read the lines of paragraphs, headings and cells."""
+    """Parse the text of paragraphs, headings and cells into tokens; one with too many marks stays plain text."""
     previous = None
     for token in state.tokens:
         if token.type == "inline":
@@ -264,7 +267,7 @@ def _tex(tex: str, options: dict[str, Any]) -> str:
 
 
 def _link_open(renderer: Any, tokens: list[Token], index: int, options: Any, env: Any) -> str:
-    """Return the start of a link; an address in angle brackets is its own words."""
+    """Return the start tag of a link; an empty string for an address in angle brackets, which is shown as text."""
     return "" if tokens[index].info == "auto" else str(renderer.renderToken(tokens, index, options, env))
 
 

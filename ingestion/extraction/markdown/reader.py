@@ -46,7 +46,11 @@ def read(url: str, text: str) -> Extracted:
 def assembled(
     url: str, title: str, parts: list[Node], dropped: DroppedWords, *, size: int, links: Iterable[str] = ()
 ) -> Extracted:
-    """Return the parts of a page as one, named by its title, else its first heading; ``links`` are further ones."""
+    """Return the parts of a page as one document in Markdown.
+
+    Its title is ``title``, else its first heading, else the name of the file. ``size`` is the length of the page in
+    characters; ``links`` are addresses besides those in the parts.
+    """
     headings = [node for part in parts for node in part.walk() if node.tag in HEADINGS]
     for heading in headings:
         _leave_out_pictures(heading, dropped)

@@ -63,12 +63,12 @@ class Tag(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the element has no content: ``<br>`` or ``<Icon />``."""
+        """Return whether the element has no content: ``<br>`` or ``<Icon />``."""
         return self.given.rstrip().endswith("/") or self.name in VOID
 
 
 def tag_at(text: str, start: int, page: Page, *, stop: int | None = None) -> Tag | None:
-    """Return the tag that begins there, if it is one of an element or a component."""
+    """Return the tag at ``start`` if it is one of an element or a component, else None; it ends before ``stop``."""
     end = min(len(text) if stop is None else stop, start + MAX_TAG_CHARS)
     if page.searches_in_vain > MAX_SEARCHES_IN_VAIN:
         end = min(end, start + MAX_CHARS_IN_VAIN)
@@ -83,7 +83,10 @@ def tag_at(text: str, start: int, page: Page, *, stop: int | None = None) -> Tag
 
 
 def _is_markup(tag: Tag, page: Page, *, is_attached: bool) -> bool:
-    """Return whether a tag is one; ``is_attached``: it follows a word as in ``List<String>``."""
+    """Return whether what looks like a tag is one, rather than text in angle brackets.
+
+    ``is_attached``: it follows a word directly, as in ``List<String>``.
+    """
     name = tag.name
     if is_element(name):
         if not _FLAGS.issuperset(_BARE.findall(_GIVEN.sub(" ", tag.given))):
@@ -107,7 +110,7 @@ def is_element(name: str) -> bool:
 
 
 def read_tag_lines(block: Block, _: re.Match[str]) -> int:
-    """Read lines that hold nothing but tags between which Markdown stands: components, ``<div markdown>``, MDX."""
+    """Add lines of nothing but tags, between which Markdown stands; return the line after them, 0 if there are none."""
     for height in (1, MAX_TAG_LINES):
         if height > 1 and not block.page.may_search():
             return 0
@@ -148,7 +151,7 @@ def _holds_markdown(tag: Tag, page: Page) -> bool:
 
 
 def begins_html(block: Block) -> bool:
-    """Return whether the line begins with an element or a comment, which has its end."""
+    """Return whether the line begins with an element or a comment; a comment, ``pre`` and the like must have an end."""
     text = block.text_at(block.line)
     if text.startswith("<!--"):
         return "-->" in text or block.page.last_comment_end > block.state.bMarks[block.line]
@@ -159,7 +162,7 @@ def begins_html(block: Block) -> bool:
 
 
 def end_of_unseen(block: Block) -> int:
-    """Return the line after an element or comment that ends where it says so, not at a blank line; 0 for others."""
+    """Return the line after a comment, ``pre`` or the like, which no blank line ends; 0 for others or with no end."""
     text = block.text_at(block.line)
     name = _NAME.match(text)
     if text.startswith("<!--"):
@@ -175,7 +178,7 @@ def end_of_unseen(block: Block) -> int:
 
 
 def inline_tag(state: StateInline, silent: bool) -> bool:
-    """Read a tag or a comment within a line."""
+    """Add the HTML of a tag at the current position, or skip a comment; return whether there is one."""
     if state.src[state.pos] != "<":
         return False
     page: Page = state.env["page"]
@@ -221,7 +224,7 @@ def rewritten(html: str, page: Page) -> str:
 
 
 def _find(text: str, words: str, start: int, page: Page) -> int:
-    """Return where the words stand, or -1, also after too many searches in vain."""
+    """Return the position of ``words`` from ``start`` on; -1 if not found, or after too many searches in vain."""
     found = text.find(words, start) if page.may_search() else -1
     if found >= 0:
         page.found()

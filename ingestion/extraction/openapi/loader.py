@@ -37,17 +37,23 @@ class _Loader(yaml.CSafeLoader):
     merged = depth = 0
 
     def descend_resolver(self, parent: yaml.Node, index: Any) -> None:
-        """Count a level: libyaml recurses, and a file of 1 500 levels ended the process."""
+        """Count a level of nesting. Raise TooLargeError when there are too many.
+
+        libyaml recurses, and a file of 1 500 levels ended the process.
+        """
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise TooLargeError(f"it is nested more than {MAX_DEPTH} levels deep")
 
     def ascend_resolver(self) -> None:
-        """Count a level back."""
+        """Take back the count of a level of nesting, which ends here."""
         self.depth -= 1
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merge what ``<<`` names, those nodes first, so that the size is known before it is multiplied."""
+        """Merge the mappings that ``<<`` names into this one. Raise TooLargeError if they have too many entries.
+
+        The named mappings are merged first, so that the size is known before it is multiplied.
+        """
         for key, value in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
@@ -74,7 +80,10 @@ for tag, pattern, first in (
 
 
 def load(url: str, text: str) -> Object:
-    """Return the document. Raises UnsupportedContent."""
+    """Return the OpenAPI document in a text of YAML or JSON.
+
+    Raise UnsupportedContent if the text cannot be read, or is no document of version 2.0 or 3.
+    """
     try:
         root = json.loads(text) if text.lstrip()[:1] == "{" else yaml.load(text, Loader=_Loader)  # noqa: S506 (it is safe)
     except (ValueError, RecursionError, yaml.YAMLError, TypeError) as error:

@@ -72,7 +72,7 @@ class _Page(Parts):
         yield from self._models()
 
     def _facts(self) -> Iterator[str]:
-        """Yield where the service is, who offers it, and how one is let in."""
+        """Yield the servers of the API, its contact, license and links, and the ways to authenticate."""
         servers = [as_dict(server) for server in as_list(self.root.get("servers"))]
         lines = [f"- {server.get('url', '')} {server.get('description', '')}".strip() for server in servers]
         for server in servers:
@@ -113,7 +113,7 @@ class _Page(Parts):
     def _operation(
         self, heading: str, pointer: str, shared: Object, operation: Object, level: int = 3
     ) -> Iterator[str]:
-        """Yield the section of an operation."""
+        """Yield the section of an operation in Markdown; ``shared`` is its path item, whose text it inherits."""
         yield self.heading(level, heading, pointer)
         yield f"**{operation['summary']}**" if operation.get("summary") else ""
         yield "Deprecated." if operation.get("deprecated") is True else ""

@@ -23,7 +23,10 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplemented
 
 
 def opened(url: str, body: bytes) -> zipfile.ZipFile:
-    """Return the archive. Raises UnsupportedContent if it is encrypted, damaged or unpacks out of proportion."""
+    """Return the zip archive in ``body``.
+
+    Raise UnsupportedContent if it is encrypted, damaged, packed in an unusual way, or too large when it is unpacked.
+    """
     if body.startswith(OLE_START):
         raise UnsupportedContent(
             f"{url} has a password or an old Office format; save it without one, as .docx, .pptx or .xlsx"
@@ -49,9 +52,10 @@ def opened(url: str, body: bytes) -> zipfile.ZipFile:
 
 
 def elements(url: str, archive: zipfile.ZipFile, name: str, *tags: str) -> Iterator[etree._Element]:
-    """Yield the elements with these local names in a part of the archive, each emptied afterwards; none without it.
+    """Yield the elements with the local names ``tags`` in a part of the archive, each emptied afterwards.
 
-    Entities are not expanded, and zipfile unpacks no more than the part declares.
+    Yield nothing if there is no part ``name``; raise UnsupportedContent if it is damaged. Entities are not expanded,
+    and zipfile unpacks no more than the part declares.
     """
     if name not in archive.namelist():
         return

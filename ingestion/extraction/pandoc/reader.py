@@ -53,7 +53,7 @@ def read_text(url: str, text: str, *, markup: str) -> Extracted:
 
 
 def read_rtf(url: str, body: bytes) -> Extracted:
-    """Return a file in rich text format as Markdown; pandoc leaves out groups that it is told it may, notes too."""
+    """Return a file in rich text format as Markdown; change the mark of footnotes, with which pandoc ignores them."""
     return _extracted(url, _page(url, body.replace(rb"{\*\footnote", rb"{\footnote"), "rtf"))
 
 
@@ -64,7 +64,7 @@ def read_archive(url: str, body: bytes, *, markup: str) -> Extracted:
 
 
 def _page(url: str, body: bytes, markup: str) -> str:
-    """Return what pandoc makes of a file. Raises UnsupportedContent if it cannot read it."""
+    """Return the HTML page that pandoc makes of a file. Raise UnsupportedContent if it cannot read the file."""
     try:
         return _pandoc(body, markup, FILE_SECONDS)
     except child_process.ChildFailed as error:
@@ -81,7 +81,7 @@ def _pandoc(source: bytes, markup: str, seconds: int) -> str:
 
 @cache
 def pandoc_path() -> str:
-    """Return where pypandoc_binary keeps pandoc, without importing it."""
+    """Return the path of pandoc in pypandoc_binary, without importing it. Raise ToolMissing if it is not installed."""
     package = importlib.util.find_spec("pypandoc")
     path = Path(package.origin).parent / "files" / "pandoc" if package and package.origin else None
     if path is None or not path.is_file():
@@ -90,7 +90,10 @@ def pandoc_path() -> str:
 
 
 def _extracted(url: str, page: str, archive: ZipFile | None = None) -> Extracted:
-    """Return pandoc's page as Markdown, and what is in the archive that it was made of but not in the page."""
+    """Return pandoc's HTML page as Markdown, followed by the text in the archive that pandoc left out.
+
+    Raise UnsupportedContent if there is no text.
+    """
     dropped = DroppedWords()
     root = parse(page).root
     nodes = list(root.walk())
@@ -121,7 +124,7 @@ def _extracted(url: str, page: str, archive: ZipFile | None = None) -> Extracted
 
 
 def _adapt(nodes: list[Node]) -> None:
-    """Name pandoc's notes, titles and languages of code in the way that the writer knows from other pages."""
+    """Change pandoc's notes, titles and languages of code, in place, to the form that ``Converter`` knows."""
     for node in nodes:
         if node.tag == "pre" and node.classes:
             node.attributes["data-lang"] = node.get("class").split()[0]

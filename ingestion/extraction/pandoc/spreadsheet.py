@@ -83,7 +83,10 @@ class _Workbook:
                 yield from _tables(rows)
 
     def _rows(self, name: str) -> Rows:
-        """Return the texts of a sheet's cells, merged ones wherever they cover others."""
+        """Return the texts of the cells of a sheet by row and column; a merged text is in all cells that it covers.
+
+        ``name`` is the sheet's part in the archive. Raise UnsupportedContent if the workbook has too many cells.
+        """
         rows: Rows = {}
         at = 0
         for element in self._elements(name, "row", "mergeCell"):
@@ -157,7 +160,7 @@ def enumerate_cells(row: etree._Element) -> Iterator[tuple[int, etree._Element]]
 
 
 def _text(element: etree._Element) -> str:
-    """Return a text whose letters may be set in several ways, without its pronunciation."""
+    """Return the text of an element, whose letters may be set in several ways, without the phonetic guide to it."""
     return " ".join(
         "".join(t.text or "" for t in element.iterfind(".//{*}t") if t.getparent().tag[-3:] != "rPh").split()
     )

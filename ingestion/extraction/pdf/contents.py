@@ -21,7 +21,7 @@ _PAGE_NUMBER = re.compile(r"\d{1,4}|[ivxlc]{1,8}", re.IGNORECASE)
 
 
 def without(pages: list[list[Line]], dropped: DroppedWords) -> list[list[Line]]:
-    """Return the lines of each page without those of a table of contents, and other leaders as cells of a row."""
+    """Return the lines of each page without tables of contents; other lines with a row of dots become two cells."""
     return [_of_page(page, len(pages), dropped) for page in pages]
 
 

@@ -59,12 +59,12 @@ class Line(NamedTuple):
 
     @property
     def left(self) -> float:
-        """Return where the first cell begins."""
+        """Return the position of the left edge of the first cell."""
         return self.cells[0].left
 
     @property
     def right(self) -> float:
-        """Return where the last cell ends."""
+        """Return the position of the right edge of the last cell."""
         return self.cells[-1].right
 
 
@@ -162,7 +162,10 @@ def _row(lines: list[Line]) -> Line:
 
 
 def _columns(lines: list[Line], depth: int) -> list[list[Line]]:
-    """Return the lines of a page in parts that are read one after the other."""
+    """Return the lines of a page as columns and what stands above, between and below them, in the order of reading.
+
+    ``depth``: how often columns may be divided into columns again.
+    """
     gutter = _gutter(lines) if depth and len(lines) >= 2 * COLUMN_LINES else None
     if gutter is None:
         return [lines]

@@ -51,7 +51,7 @@ def is_row_like(before: Line, line: Line) -> bool:
 
 
 def goes_on(text: str, line: str) -> bool:
-    """Return whether a paragraph goes on in another column or on another page."""
+    """Return whether the paragraph ``text`` goes on with ``line`` in the next column or on the next page."""
     if not text or not line or text.endswith(_ENDS):
         return False
     return line[0].islower() or bool(_UNSPACED.match(text[-1]) and _UNSPACED.match(line[0]))

@@ -134,7 +134,7 @@ class Reader:
         self._last_left = 0.0
 
     def lines(self) -> list[tuple[int, list[list[Any]]]]:
-        """Return (quarters, runs) of each line."""
+        """Return (quarters, runs) of each line: how often it is turned by 90 degrees, and its runs of text."""
         count = self._pdfium.FPDFText_CountChars(self._page)
         text = self._owner.get_text_range(errors="surrogatepass") if count else ""
         if len(text) != count:  # some characters are two units or none

@@ -32,11 +32,11 @@ class ShownDirective(Directive):  # type: ignore[misc]
         return str(self.arguments[0]).strip() if self.arguments else ""
 
     def words(self, text: str) -> list[Any]:
-        """Return the elements of a text within a line."""
+        """Parse a text as inline markup, and return its elements."""
         return list(self.state.inline_text(text, self.lineno)[0])
 
     def parsed(self) -> list[Any]:
-        """Return the elements of the content."""
+        """Parse the content of the directive, and return its elements."""
         box = nodes.container()
         self.state.nested_parse(self.content, self.content_offset, box)
         return list(box.children)
@@ -46,7 +46,7 @@ class ShownDirective(Directive):  # type: ignore[misc]
         return [paragraph(self.words(self.options[name])) for name in SHOWN_OPTIONS if self.options.get(name)]
 
     def named(self, what: str, file: str) -> list[Any]:
-        """Return a line that names a file, which the build of the page would read."""
+        """Return a paragraph like "The code of x.py." for a file that is not read; none if ``file`` is empty."""
         return [paragraph([nodes.Text(f"The {what} of "), code(file), nodes.Text(".")])] if file else []
 
 

@@ -54,7 +54,7 @@ class _EndOfMarkup:
 
 
 def _text_if_problematic(method: Any) -> Any:
-    """Return a method of the inliner that makes text of markup that docutils would show as an error."""
+    """Wrap a method of the inliner so that markup that docutils would show as an error becomes text."""
 
     def dispatched(inliner: Any, match: Any, lineno: int) -> Any:
         inliner.room -= 1

@@ -34,7 +34,7 @@ class Page:
     dropped: DroppedWords = field(default_factory=DroppedWords)
 
     def level_of(self, style: object) -> int:
-        """Enter a section whose title is underlined like this. Return its level."""
+        """Return the level of a section, which begins here, by the ``style`` of the line below its title."""
         if style not in self.styles:
             self.styles.append(style)
         self.level = self.styles.index(style) + 1

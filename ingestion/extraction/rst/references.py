@@ -76,7 +76,10 @@ class References:
 
     @contextmanager
     def substituted(self, reference: Any) -> Iterator[list[Any]]:
-        """Give the elements that stand for a name; the name itself if the page does not define it."""
+        """Yield the elements to put in place of a substitution; its name if the page does not define it.
+
+        Until the block ends, the same substitution is not replaced again, so that it cannot contain itself.
+        """
         name = reference.astext()
         definitions, names = self.document.substitution_defs, self.document.substitution_names
         key = name if name in definitions else names.get(nodes.fully_normalize_name(name), "")
@@ -90,6 +93,6 @@ class References:
         self._open.pop()
 
     def _character(self, name: str) -> str:
-        """Return the character that has this name, or the name."""
+        """Return the character whose HTML entity has this name, on pages that may use those; else the name."""
         character = unescape(f"&{name};") if self.page.has_entities else ""
         return character if len(character) == 1 else name

@@ -70,7 +70,7 @@ class Namespace:
         return ""
 
     def enter(self, name: str, signature: str) -> str:
-        """Enter the object's body. Return the parent to restore when it ends."""
+        """Make an object the parent of those in its body, and return the parent to restore when the body ends."""
         left, bare = self.parent, name.removeprefix("py:").removeprefix("auto")
         full = self._full_name(signature)
         if bare in CLASSES:

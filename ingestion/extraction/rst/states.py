@@ -60,7 +60,7 @@ class _NestedText(states.NestedStateMachine):  # type: ignore[misc]
     """Reads the text of an element."""
 
     def attach_observer(self, observer: Any) -> None:
-        """Tell nobody of each line."""
+        """Do nothing, so that docutils does not report the position of every line to the document."""
 
 
 class _State:
@@ -93,7 +93,10 @@ class _State:
         blank_finish_state: str = "",
         extra_settings: dict[str, Any] | None = None,
     ) -> tuple[int, bool]:
-        """Read the rest of a list. Its reader is used again: docutils makes one for each list, which takes 300 µs."""
+        """Parse the rest of a list into ``node``; return the offset after it, and whether it ends with a blank line.
+
+        Reuse the parser of an earlier list: docutils makes one for each list, which takes 300 µs.
+        """
         idle = self.inliner.idle[initial_state]
         machine = idle.pop() if idle else _NestedText(STATES, initial_state)
         last = machine.states[blank_finish_state or initial_state]
@@ -106,7 +109,10 @@ class _State:
     def nested_parse(
         self: Any, block: Any, input_offset: int, node: Any, match_titles: bool = True, **machine: Any
     ) -> int:
-        """Read the text of an element into ``node``, headings included; as it is written if it is nested too deeply."""
+        """Parse the text of an element into ``node``, headings included, and return the offset after it.
+
+        A text that is nested too deeply is added as it is written.
+        """
         page: Page = self.inliner.page
         if page.nested >= MAX_NESTED:
             text = "\n".join(block)
@@ -133,7 +139,7 @@ class _State:
         self.parent += heading
 
     def explicit_construct(self: Any, match: Any) -> tuple[list[Any], bool]:
-        """Read what begins with two dots. A malformed construct, which docutils takes for a comment, is text."""
+        """Parse what begins with two dots; a malformed construct, to docutils a comment, becomes a paragraph."""
         found, blank_finish = super().explicit_construct(match)  # type: ignore[misc]
         if [type(node) for node in found] == [nodes.comment, nodes.system_message]:
             text = found[0].astext().lstrip("_")
@@ -175,7 +181,10 @@ class _State:
         return arguments, presets | options, content, line_offset + end
 
     def isolate_simple_table(self: Any) -> Any:
-        """Find the lines of a table; a border without a second one is skipped: docutils takes all that follows."""
+        """Return the lines of a simple table, as docutils does, but none for a border without a second one.
+
+        For such a border docutils takes all that follows.
+        """
         lines, start = self.state_machine.input_lines, self.state_machine.line_offset
         is_border = self.simple_table_border_pat.match
         end = next((at for at in range(start + 1, len(lines)) if is_border(lines[at])), 0)
@@ -196,7 +205,10 @@ class _State:
 
 
 def _options(lines: Any, start: int, stop: int) -> tuple[dict[str, str], int]:
-    """Return the options that begin at ``start``, and where they end; deeper lines continue an option."""
+    """Return the options of a directive in the lines from ``start`` to ``stop``, and the line after the last of them.
+
+    A line that is indented deeper continues the option above it.
+    """
     options: dict[str, str] = {}
     name = ""
     indent = len(lines[start]) - len(lines[start].lstrip()) if start < stop else 0

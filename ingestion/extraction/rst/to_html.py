@@ -232,7 +232,7 @@ _SPECIAL: dict[type[Any], Callable[[HtmlTree, Node, Any], None]] = {
 
 
 def _child(parent: Node, tag: str, **attributes: str) -> Node:
-    """Add an element to the parent."""
+    """Add a new element to the parent, and return it."""
     node = Node(tag, attributes, parent)
     node.holds_blocks = tag in BLOCKS
     parent.children.append(node)

@@ -105,7 +105,7 @@ class Command(BaseCommand):
 
 
 def page_count(text: str) -> int:
-    """Return the number of pages that the option names; 0 for all."""
+    """Return the number of pages that the option names; 0 for "all". Raise ArgumentTypeError for anything else."""
     if text == "all":
         return 0
     if text.isdecimal() and int(text) > 0:
@@ -115,9 +115,10 @@ def page_count(text: str) -> int:
 
 @contextmanager
 def running_stack(log: Path) -> Iterator[None]:
-    """Run `manage.py up` as a child process; its output goes to ``log``.
+    """Run `manage.py up` as a child process, ready when the block begins; its output goes to ``log``.
 
-    In a session of its own, as a terminal's Ctrl-C would be a second request to stop, which kills everything.
+    In a session of its own, as a terminal's Ctrl-C would be a second request to stop, which kills everything. Raise
+    CommandError when it does not become ready.
     """
     command = bound_to_parent([sys.executable, "manage.py", "up"])
     with log.open("w") as output:

@@ -38,7 +38,10 @@ class Command(BaseCommand):
 
 
 def require_access() -> None:
-    """Raise CommandError where Milvus does not take our password: it speaks to everybody, and so looks well."""
+    """Raise CommandError when Milvus runs and does not serve us, as with a wrong password.
+
+    Its health check cannot show that: it answers everybody.
+    """
     if settings.MILVUS_TOKEN and not services.milvus_trouble():
         found = answer_of_milvus()
         if found.state != "ok":

@@ -32,7 +32,10 @@ class Changes:
 
 
 def changed(*, retry: bool = False) -> ChunkQuerySet:
-    """Return the chunks that the setting changes; ``retry``: also those that have no sentence because of an error."""
+    """Return the chunks whose sentence of context, or lack of one, is not what CONTEXT_MODEL asks for now.
+
+    ``retry``: also those that have no sentence because of an error.
+    """
     rows = Chunk.objects.live()
     if not settings.CONTEXT_MODEL:
         return rows.exclude(context="", context_model="")
@@ -41,7 +44,7 @@ def changed(*, retry: bool = False) -> ChunkQuerySet:
 
 
 def changes(*, retry: bool = False) -> Changes:
-    """Count what the setting changes."""
+    """Return how many sentences ``apply`` would ask for, and how many chunks it would have embedded again."""
     again = changed(retry=retry) if settings.CONTEXT_MODEL else changed().exclude(context="")
     embedded = again.aggregate(chunks=Count("*"), tokens=Sum("tokens", default=0))
     asked: set[str] = set()
@@ -58,7 +61,10 @@ def changes(*, retry: bool = False) -> Changes:
 
 
 def apply(*, retry: bool = False) -> None:
-    """Let the chunks that the setting changes be described, or embedded without their sentences."""
+    """Mark the chunks that ``changed`` returns to be described.
+
+    Without a CONTEXT_MODEL, take their sentences away, and have those that had one embedded again.
+    """
     if settings.CONTEXT_MODEL:
         changed(retry=retry).update(context_wanted=True)
         return

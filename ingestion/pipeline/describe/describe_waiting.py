@@ -41,7 +41,7 @@ SLOW_ATTEMPTS = 10
 
 
 def describe_waiting() -> bool:
-    """Describe chunks for one time slice. Return whether chunks still want it that could be described at once."""
+    """Describe chunks for one time slice. Return whether more chunks could be described at once."""
     if not settings.CONTEXT_MODEL:  # they do not want it any more
         Chunk.objects.filter(context_wanted=True).update(context_wanted=False)
         return False
@@ -52,7 +52,10 @@ def describe_waiting() -> bool:
 
 
 def describe_for_a_slice(lease: Lease) -> bool:
-    """Describe group after group. Return whether there are more, and the server answers."""
+    """Describe group after group for SLICE_SECONDS.
+
+    Return True when chunks are left then, and False when none are, the server does not answer, or the lock was lost.
+    """
     ends_at = time.monotonic() + SLICE_SECONDS
     with ThreadPoolExecutor(settings.CONTEXT_REQUESTS, "describe") as requests:
         while chunks := next_group():
@@ -71,7 +74,7 @@ def describe_for_a_slice(lease: Lease) -> bool:
 
 
 def wanting() -> ChunkQuerySet:
-    """Return the chunks that want a sentence and are in nobody's hands."""
+    """Return the chunks that want a sentence of context and are not being embedded, buffered or removed."""
     settled = (Chunk.State.WAITING, Chunk.State.INDEXED, Chunk.State.FAILED)
     return Chunk.objects.filter(context_wanted=True, state__in=settled)
 
@@ -128,7 +131,7 @@ def passage_of(chunk: Chunk) -> Passage:
 
 @transaction.atomic
 def settle(chunk: Chunk, context: str, error: str = "") -> None:
-    """Give a chunk its sentence, or the reason why it has none; what reads otherwise than before is embedded again."""
+    """Store a chunk's sentence, or why it has none; have the chunk embedded again if its sentence changed."""
     row = Chunk.objects.filter(id=chunk.pk)
     row.update(
         context=context,
@@ -148,7 +151,7 @@ def describing_wanted() -> bool:
 
 
 def pause(reason: str) -> None:
-    """Leave the server alone for a while, and say why on the runs that wait for it."""
+    """Leave the server alone for PAUSE_SECONDS, and write the reason on the runs that wait for it."""
     logger.warning("%s", reason)
     with available() as client:
         client.set(redis_key(), reason, ex=PAUSE_SECONDS)

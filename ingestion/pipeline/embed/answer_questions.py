@@ -31,7 +31,7 @@ def wanted() -> bool:
 
 
 def start(embedder: Embedder) -> None:
-    """Answer questions from now on, unless this process does already or is not to."""
+    """Start the thread that answers questions, unless it runs already or QUERY_EMBEDDER is not "worker"."""
     global _thread
     if settings.QUERY_EMBEDDER != "worker" or (_thread and _thread.is_alive()):
         return

@@ -32,7 +32,10 @@ class Embedded(NamedTuple):
 
 
 def deliver(finished: Sequence[Embedded], *, collection: str, seconds: float) -> None:
-    """Push what can be stored and mark its rows. ``seconds``: computing time of the vectors that were not copied."""
+    """Push the records that can be stored into the buffer, and mark the rows of their chunks.
+
+    ``seconds``: computing time of the vectors that were not copied.
+    """
     if not finished:
         return
     records = [r for each in finished if (r := storable_record(each, collection))]

@@ -89,7 +89,7 @@ class TimeSlice:
         self.pushed_at = self.renewed_at = self.progress_at = now
 
     def run(self) -> bool:
-        """Work until the time is up, nothing is left or a stop is asked for. Return False when something is in the way.
+        """Work until time is up, nothing is left or a stop is asked for. Return False when vectors had no place to go.
 
         What is claimed and not delivered at the end goes back as if it had never been claimed.
         """
@@ -104,7 +104,10 @@ class TimeSlice:
         return not self.blocked
 
     def work(self) -> None:
-        """Claim and collect, and deliver, renew and report when it is time to, until there is nothing to wait for."""
+        """Claim chunks and collect their vectors until there is nothing to wait for, or a stop is asked for.
+
+        Vectors are delivered, leases renewed and figures reported when due. A process in which a batch hangs is killed.
+        """
         while not stop_asked.is_set():
             if not self.claim_ahead() and not self.in_flight:
                 return

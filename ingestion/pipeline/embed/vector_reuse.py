@@ -42,7 +42,7 @@ def look_up(chunks: Sequence[Chunk]) -> Callable[[], dict[str, Vectors]]:
 
 
 def fetch_all(held: Sequence[tuple[str, int, dict[str, str]]]) -> dict[str, Vectors]:
-    """Return what ``fetch_vectors`` does, of several collections."""
+    """Return digest -> vectors from several collections, each given by the arguments of ``fetch_vectors``."""
     return {digest: vectors for each in held for digest, vectors in fetch_vectors(*each).items()}
 
 

@@ -102,7 +102,10 @@ class EmbeddingThreads:
         return self._stop.is_set() or self._stop_asked.is_set()
 
     def _prepare(self, window: Window) -> tuple[Groups, list[TokenIds]]:
-        """Return the chunks to embed, those of equal text together, and the token ids of each text."""
+        """Hand on the chunks whose vectors are known. Return the others, those of equal text together, and token ids.
+
+        The token ids are those of each different text.
+        """
         known = window.known()
         copies = [Embedded(c, known[c.digest], copied=True) for c in window.chunks if c.digest in known]
         if copies:

@@ -186,7 +186,7 @@ def paired(rows: Iterable[Row], entries: Iterable[Entry]) -> Iterator[tuple[Row 
 def settle(
     store: VectorStore, pairs: Sequence[tuple[Row | None, Entry | None]], report: Report, *, repair: bool
 ) -> None:
-    """Look at what seems to differ once more, count what does, and repair it."""
+    """Look once more at what seems to differ, count in ``report`` what does differ and, with ``repair``, repair it."""
     for kind, findings in differences(store, pairs).items():
         certain = CONFIRM[kind](store, findings) if findings else []
         report.add(kind, certain)

@@ -210,7 +210,10 @@ def budget() -> float:
 
 
 def write_waiting(session: DrainSession) -> Drained:
-    """Write batch after batch: one on its way to Milvus, the one before it settled, the one after it made ready."""
+    """Write batches until none waits or the time is up. Return how many rows were written, and whether more wait.
+
+    One batch is on its way to Milvus while the one before it is settled and the one after it made ready.
+    """
     rows, sent = 0, None
     batch = next_batch(session.store)
     while batch:

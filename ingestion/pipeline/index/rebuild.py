@@ -95,7 +95,7 @@ def step(row: Collection) -> None:
 
 
 def move_cursor(row: Collection, chunk_id: int) -> bool:
-    """Move the cursor to this chunk.
+    """Store that the chunks up to this one have been compared with the collection.
 
     Return False when the embedder has turned to another collection meanwhile, or another step was faster.
     """

@@ -20,7 +20,7 @@ CONTENT_FIELDS = ("position", "heading", "anchor", "start", "end", "tokens")
 
 
 def reconcile(document: Document, chunks: Sequence[TextChunk]) -> bool:
-    """Make the Chunk rows say what the document holds now. Return whether text came or went."""
+    """Add, update and remove Chunk rows until they match ``chunks``. Return whether any chunk is new or vanished."""
     wanted = dict(zip(chunk_keys(document, chunks), enumerate(chunks), strict=True))
     # Locked: what becomes of a row depends on its state, which the embedder and the drain change.
     stored = {row.key: row for row in document.chunks.select_for_update(no_key=True)}

@@ -156,20 +156,23 @@ def estimate(spec: SourceSpec, *, sample: int = 0, rate: float = 0.0) -> Estimat
 
 
 def known_rate() -> tuple[float, str]:
-    """Return the tokens a second of the device that embedded last, and that it was measured; else what is assumed."""
+    """Return the embedder's tokens a second, and words that say where the figure is from.
+
+    It is measured in the last runs that embedded; before the first, it is assumed.
+    """
     if measured := embedding_rate():
         return measured, "measured in the last runs here"
     return ASSUMED_TOKENS_PER_SECOND, "assumed: the stand-in on two cores"
 
 
 def cost(embed_seconds: float, cpu_seconds: float, milvus_bytes: float) -> Cost:
-    """Return what the settings' prices make of the work and of the rows."""
+    """Return what the processors' time costs once, and the room in Milvus a month, at the prices in the settings."""
     hours = embed_seconds / 3600 * settings.PRICE_GPU_HOUR + cpu_seconds / 3600 * settings.PRICE_CPU_HOUR
     return Cost(once=hours, monthly=milvus_bytes / 1e9 * settings.PRICE_GB_MONTH)
 
 
 def standard_error(sizes: Sequence[int], pages: int) -> float:
-    """Return the standard error of a mean of ``sizes``, of ``pages`` in all, as a share of the mean."""
+    """Return the standard error of the mean of ``sizes``, a sample of ``pages`` pages, as a share of that mean."""
     if len(sizes) < 2 or len(sizes) >= pages or not any(sizes):
         return 0.0
     left_out: float = 1 - len(sizes) / pages
@@ -177,7 +180,7 @@ def standard_error(sizes: Sequence[int], pages: int) -> float:
 
 
 def spread(urls: Sequence[str], wanted: int) -> Sequence[str]:
-    """Return as many as are wanted, evenly spread."""
+    """Return ``wanted`` of the addresses, evenly spread; all of them when there are not more."""
     return [urls[n * len(urls) // wanted] for n in range(wanted)] if wanted < len(urls) else urls
 
 

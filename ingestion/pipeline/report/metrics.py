@@ -57,7 +57,10 @@ class State(Collector):
     """The collector of prometheus-client that reads everything anew."""
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metrics; without a database that it does not answer, and what the processes measured."""
+        """Yield all metrics.
+
+        While the database does not answer, yield only that it does not, and what the processes measured.
+        """
         try:
             now = status()
             yield from [*rows(now), *oldest(), *services(now), *jobs(now), *embedders(now), *index(now)]
@@ -72,7 +75,7 @@ _registry = CollectorRegistry(auto_describe=False)
 
 
 def exposition(accept: str) -> Exposition:
-    """Return the metrics in the format that the ``Accept`` header asks for; for a moment, the same ones again."""
+    """Return the metrics in the format that the ``Accept`` header asks for; they are kept for CACHED_SECONDS."""
     encode, content_type = choose_encoder(accept)
     with _lock:
         at, kept = _kept.get(content_type, (0.0, None))
@@ -99,7 +102,7 @@ def single(name: str, meaning: str, value: float) -> GaugeMetricFamily:
 
 
 def rows(now: Status) -> Iterator[Metric]:
-    """Yield what the database alone tells."""
+    """Yield the metrics of documents, chunks, runs and alerts."""
     states = [state.value for state in Document.State]
     yield gauge("documents", "Documents by state.", dict.fromkeys(states, 0) | now.documents, "state")
     states = [state.value for state in Chunk.State]
@@ -153,7 +156,7 @@ def jobs(now: Status) -> Iterator[Metric]:
 
 
 def embedders(now: Status) -> Iterator[Metric]:
-    """Yield what the embedding workers say of themselves."""
+    """Yield the metrics that the embedding workers report about themselves."""
     if isinstance(now.embedders, Unavailable):
         return
     workers: dict[str, EmbeddingWorker] = now.embedders

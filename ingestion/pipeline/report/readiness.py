@@ -17,7 +17,7 @@ ROLES = (*CANARIES, "gpu")
 
 
 def role_trouble(role: str) -> str:
-    """Return why nothing shows that the role's workers do their work; "" when something does."""
+    """Return why the workers of a role do not seem to do their work; "" when they do it."""
     try:
         return embedders_trouble() if role == "gpu" else canary_trouble(CANARIES[role])
     except BufferUnavailable:
@@ -25,7 +25,7 @@ def role_trouble(role: str) -> str:
 
 
 def canary_trouble(job: str) -> str:
-    """Return for how long a job has not been done, when that is too long."""
+    """Return that a job was never done, or not for too long; "" when it was done in time. Raise BufferUnavailable."""
     age = heartbeat.job_ages().get(job)
     if age is None:
         return f"The job {job} was never done."

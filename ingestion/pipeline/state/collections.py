@@ -116,7 +116,7 @@ def create(model: ModelSpec) -> Collection:
 
 
 def begin(row: Collection) -> None:
-    """Begin to fill a collection: every chunk is to be compared with what it holds. Another one is filled no more."""
+    """Begin to fill a collection, and stop filling any other: every chunk is to be compared with what it holds."""
     now = timezone.now()
     others = Collection.objects.exclude(pk=row.pk).filter(building=True)
     others.update(building=False, checked_to=None, note="", retired_at=now)

@@ -16,7 +16,7 @@ PROCESSING_VERSION = "3"
 
 
 def shape_of(source: Source) -> str:
-    """Return the fingerprint of everything but the bytes that decides on chunks and on the links to follow.
+    """Return the fingerprint of what, besides a page's bytes, decides on its chunks and on the links to follow.
 
     With another model, chunk size or scope it is another one, and equal bytes are processed again.
     """
@@ -26,7 +26,7 @@ def shape_of(source: Source) -> str:
 
 
 def content_hash(page: Page) -> str:
-    """Return the fingerprint of a page's bytes, its media type and what came beside it for crawlers."""
+    """Return the fingerprint of a page's bytes, its media type and the directives for crawlers that came beside it."""
     beside = " ".join([page.content_type, *sorted(page.robots)])
     return hashlib.blake2b(f"{beside}\0".encode() + page.body, digest_size=32).hexdigest()
 
@@ -42,12 +42,12 @@ def embedding_digest(heading: str, text: str, context: str = "") -> str:
 
 
 def context_model() -> str:
-    """Return the fingerprint of what writes sentences of context now; empty: nothing does."""
+    """Return the fingerprint of the language model and prompt for sentences of context; empty when none is set."""
     return digest(settings.CONTEXT_MODEL, PROMPT_VERSION) if settings.CONTEXT_MODEL else ""
 
 
 def context_key(title: str, heading: str, text: str) -> str:
-    """Return the fingerprint of what a sentence of context is made of."""
+    """Return the fingerprint by which a sentence of context is kept: of model, prompt, title, heading and text."""
     return digest(context_model(), title, heading, text)
 
 

@@ -21,7 +21,7 @@ PROBE_SECONDS = 5.0
 
 
 def hold_up(document: Document, fault: EnvironmentFault) -> None:
-    """Give the attempt at a document back, and hold its run up until a document gets through."""
+    """Let a document wait as if it had not been tried, and hold its run up, with the fault as the reason."""
     until = next_probe()
 
     @transaction.atomic

@@ -23,7 +23,7 @@ def pause(source: Source) -> None:
 
 
 def resume(source: Source) -> None:
-    """Let the source go on."""
+    """Let a paused source be listed and fetched again."""
     Source.objects.filter(pk=source.pk).update(paused=False)
 
 

@@ -84,7 +84,10 @@ class Repository:
     # --- Calls ----------------------------------------------------------------------------------------
 
     def head(self, ref: str, *, known: Head | None = None) -> Head:
-        """Return the commit that a ref points to; with a token, asking is free while it still is the known commit."""
+        """Return the commit that a ref points to. Raise FetchFailed for an answer that is no commit.
+
+        With a token, an answer that it still is the ``known`` commit does not count against the limit of requests.
+        """
         request = partial(fetcher.fetch_if_changed, known=Validators(etag=known.etag if known else ""))
         accept = "application/vnd.github.sha"  # in JSON a commit comes with the changes it made, which may be MBs
         page = self._ask(request, f"commits/{quote(ref, safe='')}", accept=accept)
@@ -125,7 +128,10 @@ class Repository:
             return request(self._url(path), check_url=_check_url, slot=slot, content_types=(), headers=headers)
 
     def _save(self, path: str, file: Path, accept: str, *, max_bytes: int) -> None:
-        """Save an answer; the API may redirect to another host, which ``ssrf_guard`` checks like any other."""
+        """Save the API's answer to a request for ``path`` as ``file``.
+
+        The API may redirect to another host, which ``ssrf_guard`` checks like any other.
+        """
         slot, headers = self._slot(path), _headers(accept)
         with self._explained():
             fetcher.download(self._url(path), file, slot=slot, headers=headers, max_bytes=max_bytes)

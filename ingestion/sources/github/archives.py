@@ -98,7 +98,7 @@ class _Unpacked:
             continue
 
     def finish(self) -> None:
-        """Read to the very end, where gzip's checksum is."""
+        """Read the archive to its very end, so that gzip's checksum, which stands there, is verified."""
         while self.read(COPY_BYTES):
             continue
 

@@ -63,7 +63,7 @@ class Target:
         return f"github:{self.name}{ref}{'/' if self.path else ''}{quote(self.path)}"
 
     def repository(self, spec: SourceSpec) -> Repository:
-        """Return the repository, to be called at the pace of the source."""
+        """Return the API client of the repository, which keeps to the source's pace."""
         return Repository(self.name, spec.crawl_policy)
 
     def snapshots(self) -> Snapshots:

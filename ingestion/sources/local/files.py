@@ -152,7 +152,7 @@ def content_type_of(name: str, *, error: type[SourceError | UnsupportedContent])
 
 
 def is_other_data(path: Path) -> bool:
-    """Return whether a file of data, by its suffix, does not describe an interface, by its head."""
+    """Return whether a file is YAML or JSON by its suffix, but no description of an API by its first bytes."""
     if path.suffix.lower() not in DATA:
         return False
     try:

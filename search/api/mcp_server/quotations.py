@@ -30,7 +30,7 @@ class Place(TypedDict):
 
 
 def quoted(passage: Passage, site: str) -> FoundPassage:
-    """Return a passage with its text."""
+    """Return a passage as tools return it: its place and at most PASSAGE_CHARS of its text."""
     text = passage.text
     return FoundPassage(
         **place_of(passage, site), text=text if len(text) <= PASSAGE_CHARS else text[:PASSAGE_CHARS] + "…"
@@ -38,12 +38,12 @@ def quoted(passage: Passage, site: str) -> FoundPassage:
 
 
 def cited(passage: Passage, number: int, site: str) -> Citation:
-    """Return what a number in an answer refers to."""
+    """Return the citation with this number: the passage's title, section, address and page."""
     return Citation(number=number, **place_of(passage, site))
 
 
 def place_of(passage: Passage, site: str) -> Place:
-    """Return where a passage stands."""
+    """Return a passage's title, section, address, source, page and position in it."""
     return Place(
         title=passage.title,
         section=passage.section,
@@ -55,7 +55,10 @@ def place_of(passage: Passage, site: str) -> Place:
 
 
 def pages_of(passages: Sequence[Passage], site: str) -> Iterator[Result]:
-    """Yield each page once, in the order of its best passage, which ``fetch`` begins at where the page is long."""
+    """Yield each page once, in the order of its best passage.
+
+    The result's id names that passage's position, where ``fetch`` begins if the page is long.
+    """
     first = {passage.document: passage for passage in reversed(passages)}
     for passage in sorted(first.values(), key=passages.index):
         title = " › ".join(filter(None, [passage.title, passage.section]))

@@ -67,7 +67,7 @@ async def search(query: Query, ctx: Context) -> Results:
 
 
 async def found(query: str, ctx: Context, source: str, limit: int) -> tuple[list[Passage], Asking]:
-    """Return the passages that were found for a call, and who calls."""
+    """Return the passages that are found for a tool's ``query``, and who calls. Raises ToolError."""
     asked = await asking(ctx)
     with told(source):
         await sync_to_async(admit)(asked.caller, SEARCH)
@@ -84,7 +84,7 @@ async def ask_docs(question: Query, ctx: Context, source: SourceName = "") -> An
 
 
 async def collected(question: Question, asked: Asking, ctx: Context) -> Answer:
-    """Return the whole answer, and tell the client how it grows."""
+    """Return the whole answer to the question; report its progress to the client meanwhile."""
     text, mode, tokens = "", "", 0
     passages: tuple[Passage, ...] = ()
     notices: list[str] = []
@@ -175,7 +175,10 @@ def stored_page(page: str, asked: Asking, position: int) -> Page | None:
 
 @contextmanager
 def told(source: str = "") -> Iterator[None]:
-    """Tell a failure to the model that called, in a sentence without internals."""
+    """Raise a failure of the block as ToolError, with a sentence without internals for the model that called.
+
+    ``source`` is the source's name in the call: an error in the question then mentions ``list_sources``.
+    """
     try:
         yield
     except FAILURES as error:

@@ -23,11 +23,14 @@ async def caller_behind(request: HttpRequest) -> Caller:
 
 
 async def admitted(request: HttpRequest, scope: str) -> Caller:
-    """Return who asks, counted, if it may do this. Raises AccessRefused or LimitReached."""
+    """Return who asks, after counting the request against the limits of ``scope``.
+
+    Raises AccessRefused or LimitReached.
+    """
     return await sync_to_async(lambda: admit(identified(request), scope))()
 
 
 def identified(request: HttpRequest) -> Caller:
-    """Return who asks, by key, by session, or as nobody in particular."""
+    """Return who asks: by its key, its session or, as an anonymous caller, its address. Raises AccessRefused."""
     key = presented_key(request.headers)
     return caller_of("" if key == NO_KEY else key, address=client_of(request), interface="openai", user=request.user)

@@ -24,7 +24,10 @@ TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 def text_of(content: object) -> str:
-    """Return the text of a message's content, which may be a list of parts; nothing for null."""
+    """Return the text of a message's content, which may be a list of parts; empty for null.
+
+    Raises ValueError for anything but text.
+    """
     if content is None or isinstance(content, str):
         return content or ""
     parts = content if isinstance(content, list) else []
@@ -38,7 +41,7 @@ def text_of(content: object) -> str:
 
 
 def listed(texts: object) -> object:
-    """Return one text or several as a list; refuse token ids, which mean something else to every tokenizer."""
+    """Return one text or several as a list. Raises ValueError for token ids, which depend on the tokenizer."""
     wanted = texts if isinstance(texts, list) else [texts]
     if any(isinstance(text, int | list) for text in wanted):
         raise ValueError("Token ids of another tokenizer cannot be read here; send text.")
@@ -109,7 +112,7 @@ class EmbeddingsRequest(BaseModel):
 
 
 def read(kind: type[Body], request: HttpRequest) -> Body:
-    """Return the request's body. Raises RequestRefused, which names the first field that is wrong."""
+    """Return the request's body as an object of ``kind``. Raises RequestRefused, which names the first wrong field."""
     try:
         return kind.model_validate_json(request.body)
     except ValidationError as error:
@@ -118,7 +121,7 @@ def read(kind: type[Body], request: HttpRequest) -> Body:
 
 
 def refusal_of(first: Any) -> RequestRefused:
-    """Return what is wrong with a field, as pydantic describes it."""
+    """Return the refusal of a body, made of the first of pydantic's errors in it."""
     if first["type"] == "json_invalid":
         return RequestRefused("The body is not valid JSON.")
     names = [str(part) for part in first["loc"] if not str(part).startswith("function-")]

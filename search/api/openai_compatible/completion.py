@@ -84,7 +84,7 @@ class Completion:
         self.annotations.append({"type": "url_citation", "url_citation": cited})
 
     def _name_nearest(self) -> None:
-        """Add the passages that came nearest, so that a reader can go on from there."""
+        """Add a list of the NEAREST best passages, for an answer which says that none of them answers."""
         self.text += "\n\nThe nearest passages:"
         for number, passage in enumerate(self._passages[:NEAREST], 1):
             self.text += "\n- "
@@ -97,7 +97,7 @@ class Completion:
         return {**self.head("chat.completion"), "choices": [choice], "usage": self.usage}
 
     def head(self, kind: str) -> dict[str, Any]:
-        """Return what all objects of this completion begin with."""
+        """Return the fields that every JSON object of this completion has; ``kind`` is its "object"."""
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 

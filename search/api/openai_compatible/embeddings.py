@@ -46,7 +46,8 @@ async def embed(texts: list[str], model: str, caller: Caller) -> tuple[list[Floa
 def prepare(texts: list[str], model: str) -> tuple[QuestionModel, list[TokenIds]]:
     """Return the model and the tokens of each text.
 
-    Raises RequestRefused for a text that is longer than any chunk of the index.
+    Raises RequestRefused for a model that is not the index's, and for a text that is longer than any chunk of the
+    index.
     """
     served = served_model(searched_collection(), Timings())
     embedder = catalogue.embedder_name(served.collection.model)
@@ -64,7 +65,7 @@ def prepare(texts: list[str], model: str) -> tuple[QuestionModel, list[TokenIds]
 
 
 def too_long(number: int, longest: int) -> RequestRefused:
-    """Return the refusal of a text."""
+    """Return the refusal of the text at the index ``number``, which has more than ``longest`` tokens."""
     message = f"input.{number}: a text has at most {longest} tokens here, as the passages of the index. Divide it."
     return RequestRefused(message, param="input", code="context_length_exceeded")
 

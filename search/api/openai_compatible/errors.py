@@ -40,7 +40,10 @@ class RequestRefused(Exception):
 
 
 def endpoint(method: str = "") -> Callable[[View], View]:
-    """Make an asynchronous view of a function: of one method or of any, its failures in OpenAI's form."""
+    """Return a decorator that makes an asynchronous view answer failures in the form of OpenAI's API.
+
+    It refuses other methods than ``method``, if one is given, and pages of other sites that send no key.
+    """
 
     def decorate(view: View) -> View:
         @csrf_exempt

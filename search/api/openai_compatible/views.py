@@ -35,7 +35,7 @@ from search.timings import Timings
 
 @endpoint("GET")
 async def models(request: HttpRequest) -> JsonResponse:
-    """List what may be asked."""
+    """List the models that can be asked: one for all sources, one for each source, and the embedder."""
     return JsonResponse({"object": "list", "data": await listing(await caller_behind(request))})
 
 
@@ -98,6 +98,6 @@ async def embeddings(request: HttpRequest) -> JsonResponse:
 
 @endpoint()
 async def nothing(request: HttpRequest, path: str) -> NoReturn:
-    """Refuse any other address."""
+    """Raise RequestRefused for an address below /v1/ that does not exist."""
     known = "/v1/models, /v1/chat/completions and /v1/embeddings"
     raise RequestRefused(f"There is nothing at /v1/{path[:100]}; there are {known}.", 404)

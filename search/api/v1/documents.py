@@ -58,7 +58,10 @@ def listed(request: HttpRequest, part: DocumentsPart) -> dict[str, Any]:
 
 
 def one(request: HttpRequest, document_id: int) -> HttpResponse:
-    """Return a document in the form that the request accepts, or that the caller has it already."""
+    """Return a document as JSON or Markdown, whichever the request accepts, or 304 where the caller has it already.
+
+    Raises Http404.
+    """
     row = findable_documents(caller_of(request)).select_related("source").filter(pk=document_id).first()
     if row is None:
         raise Http404(MISSING)
@@ -74,6 +77,6 @@ def one(request: HttpRequest, document_id: int) -> HttpResponse:
 
 
 def fields_of(row: Document) -> dict[str, Any]:
-    """Return what is told of a document; browsers never learn the paths of files on the server."""
+    """Return the fields of a document for callers; the address is empty where it is a path on the server."""
     url = row.url if is_web_address(row.url) else ""
     return {"id": row.pk, "source": row.source.name, "title": str(row), "url": url, "updated_at": row.updated_at}

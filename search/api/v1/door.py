@@ -32,12 +32,12 @@ class Door(HttpBearer):
         return await admit_request(request, "api", self.scope)
 
     def authenticate(self, request: HttpRequest, token: str) -> Any:
-        """Be here because the base class wants it: ``__call__`` does all."""
+        """Raise NotImplementedError: the base class demands this method, but ``__call__`` does all the work."""
         raise NotImplementedError
 
 
 def caller_of(request: HttpRequest) -> Caller:
-    """Return whom the door let in."""
+    """Return the caller of a request that was admitted."""
     caller = request.auth  # type: ignore[attr-defined]
     assert isinstance(caller, Caller)  # noqa: S101  a route without a door answers nobody
     return caller

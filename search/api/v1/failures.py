@@ -32,7 +32,7 @@ def handle_failures(api: NinjaAPI) -> None:
 
 
 def failed(request: HttpRequest, error: Any) -> HttpResponse:
-    """Answer for what can go wrong and is no bug of ours."""
+    """Return a problem for a failure that is no bug, such as a refused question or a missing service."""
     status = status_of(error)
     if status >= 500:
         logger.warning("request %s was not answered: %s", getattr(request, "request_id", ""), error)
@@ -40,27 +40,27 @@ def failed(request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def invalid(request: HttpRequest, error: Any) -> HttpResponse:
-    """Answer for fields that are not as described, and name them."""
+    """Return a problem with status 422 that names the fields which do not have the described form."""
     named = error.errors[:MOST_ERRORS]
     errors = [{"field": ".".join(map(str, each["loc"])), "detail": each["msg"]} for each in named]
     return problem_response(request, 422, UNREADABLE, errors=errors)
 
 
 def refused(request: HttpRequest, error: Any) -> HttpResponse:
-    """Answer for a body that is no JSON, and the like."""
+    """Return a problem for a body that cannot be read as JSON."""
     return problem_response(request, error.status_code, "The body cannot be read as JSON.")
 
 
 def missing(request: HttpRequest, error: Any) -> HttpResponse:
-    """Answer that there is no such thing, or none that the caller may see."""
+    """Return a problem with status 404 for a thing that does not exist, or that the caller may not see."""
     return problem_response(request, 404, str(error) or "There is nothing here.")
 
 
 def gone(request: HttpRequest, error: Any) -> HttpResponse:
-    """Answer that what the route had found is deleted, by a worker or another caller, before it was done."""
+    """Return a problem with status 404 for a thing that was deleted while the request was handled."""
     return problem_response(request, 404, "This has just been deleted.")
 
 
 def unexpected(request: HttpRequest, error: Any) -> HttpResponse:
-    """Leave the rest to Django, which logs it; the middleware writes the problem."""
+    """Raise the error again, so that Django logs it and the middleware answers with a problem."""
     raise error

@@ -40,5 +40,5 @@ def rated(caller: Caller, feedback: FeedbackIn) -> None:
 
 
 def reader_of(caller: Caller) -> str:
-    """Return what an answer's row has of the caller: of nobody in particular nothing, for whom the id is enough."""
+    """Return the caller's name in the rows of stored answers; empty for an anonymous one, who needs the id only."""
     return "" if caller.anonymous else caller.name

@@ -34,7 +34,10 @@ def part_of(
     *,
     newest: bool = False,
 ) -> dict[str, Any]:
-    """Return a part of the rows by id under ``name``, and the address of the next one. Runs queries."""
+    """Return one page of the rows, ordered by id, and the address of the next page; both as JSON's fields.
+
+    The rows stand under ``name``, each as ``show`` returns it. Runs queries.
+    """
     if part.cursor is not None:
         rows = rows.filter(**{"pk__lt" if newest else "pk__gt": part.cursor})
     found = list(rows.order_by("-pk" if newest else "pk")[: part.limit + 1])

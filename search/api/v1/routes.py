@@ -68,7 +68,7 @@ def docs(request: HttpRequest) -> HttpResponse:
 
 
 def operation(schema: dict[str, Any], method: str, address: str, about: dict[str, Any]) -> dict[str, Any]:
-    """Return what the page shows of an operation."""
+    """Return what the page of ``docs`` shows of an operation: method, address, texts, fields and answers."""
     fields = [
         {"name": p["name"], "place": p["in"], "needed": p["required"], "about": p["schema"]}
         for p in about["parameters"]

@@ -97,7 +97,7 @@ def listed(request: HttpRequest, part: RunsPart) -> dict[str, Any]:
 
 
 def one(caller: Caller, run_id: int) -> dict[str, Any]:
-    """Return what is told of a run. Raises Http404."""
+    """Return a run's fields, as ``fields_of`` does. Raises Http404 where the caller sees no such run."""
     row = visible_runs(caller).filter(pk=run_id).first()
     if row is None:
         raise Http404("There is no such run.")
@@ -105,6 +105,6 @@ def one(caller: Caller, run_id: int) -> dict[str, Any]:
 
 
 def fields_of(row: Run) -> dict[str, Any]:
-    """Return what is told of a run."""
+    """Return the fields of a run for callers: its source, state, times, figures, error and note."""
     told = ("id", "source_id", "state", "error", "note", "created_at", "finished_at", "figures")
     return {"source": row.source.name, **{name: getattr(row, name) for name in told}}

@@ -120,7 +120,7 @@ def refreshed(caller: Caller, source_id: int) -> Any:
 
 
 def changed(caller: Caller, source_id: int, change: Callable[[Source], object]) -> dict[str, Any]:
-    """Change a source, tell the workers, and return the source as it is then."""
+    """Call ``change`` with a source, wake the workers, and return the source's fields afterwards. Raises Http404."""
     row = chosen(caller, source_id)
     change(row)
     wake_workers()
@@ -145,18 +145,18 @@ def wake_workers() -> None:
 
 
 def invalid(request: HttpRequest, errors: Any) -> HttpResponse:
-    """Answer for fields that the form refuses, and name them."""
+    """Return a problem with status 422 that names the fields of a source which the form refuses."""
     named = [{"field": f"body.source.{field}", "detail": str(each)} for field, all_ in errors.items() for each in all_]
     return problem_response(request, 422, UNREADABLE, errors=named)
 
 
 def told(row: Any) -> dict[str, Any]:
-    """Return what readers are told of a source."""
+    """Return the fields of a source that every caller may know: id, name and counts."""
     return {"id": row.pk, "name": row.name, "documents": row.findable, "chunks": row.chunks}
 
 
 def told_to_staff(row: Any) -> dict[str, Any]:
-    """Return what keys with scope "admin" are told of a source."""
+    """Return the fields of a source for keys with the scope "admin": also target, filters and state."""
     more = ("kind", "target", "include", "exclude", "refresh_seconds", "paused", "deleting")
     readers = sorted(row.readers.values_list("name", flat=True))
     return {**told(row), **{name: getattr(row, name) for name in more}, "readers": readers}

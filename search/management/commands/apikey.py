@@ -111,7 +111,7 @@ def named(name: str) -> ApiKeyQuerySet:
 
 
 def limits_in(options: dict[str, Any]) -> dict[str, str]:
-    """Return the limits that were given, by field. Raises CommandError for what names none."""
+    """Return the limits that were given as options, by the key's field. Raises CommandError for a malformed one."""
     given = {field: options[field] for field in ("search_limit", "ask_limit") if options[field] is not None}
     for name, limit in given.items():
         field: Field[Any, Any] = ApiKey._meta.get_field(name)  # type: ignore[assignment]

@@ -94,14 +94,14 @@ class Command(VersionedCommand):
 
 
 def passed_on(options: Json) -> list[str]:
-    """Return the options that the command has to be given that measures on an index of its own."""
+    """Return the options to pass to the ``evaluate`` command that --beir runs on an index of its own."""
     flags = [f"--{name}" for name in ("tune", "rerank") if options[name]]
     files = [(f"--{name}", str(options[name].resolve())) for name in ("save", "baseline") if options[name]]
     return [*flags, *chain(*files)]
 
 
 def searched(options: Json) -> dict[str, str]:
-    """Return where the questions are searched."""
+    """Return the source and the version that the questions are limited to, as keyword arguments."""
     return {"source": options["source"], "version": options["version"]}
 
 
@@ -139,7 +139,7 @@ def counted(questions: Sequence[JudgedQuestion], options: Json, say: Callable[[s
 
 
 def tuned(questions: Sequence[JudgedQuestion], options: Json, say: Callable[[str], object]) -> Json:
-    """Find the weights, print and return them with what they are worth."""
+    """Find the best weights of the channels, print them and return them with the nDCG that they reach."""
     found = tune(questions, **searched(options))
     setting = ",".join(f"{weight:g}" for weight in found.weights.values())
     say(f"SEARCH_WEIGHTS={setting}")

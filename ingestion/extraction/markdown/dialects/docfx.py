@@ -20,9 +20,9 @@ ELEMENTS = (
 
 
 def _read_element(block: Block, match: re.Match[str]) -> int:
-    """Read an element: a picture's description, the name of a file of code, nothing of one that lays out the page.
+    """Add what an element between three colons shows, and return the line after it.
 
-    What a column holds is indented and no code.
+    That is a picture's description, the name of a file of code, or the indented content of a row or column.
     """
     name, rest = match.groups()
     given = dict(properties(rest))

@@ -29,7 +29,7 @@ def _words(match: re.Match[str], _: Page) -> str:
 
 
 def _read_mdx(block: Block, info: str, content: str) -> bool:
-    """Add the blocks of a fence that hides MDX from other readers."""
+    """Add the content of an ``mdx-code-block`` fence as Markdown; return False, and add nothing, for another fence."""
     if info.strip() != "mdx-code-block":
         return False
     block.markdown(content)

@@ -23,7 +23,7 @@ _NAMELESS = {"div", "selector", "tabs", "video"}
 
 
 def _name_alerts(state: StateCore) -> None:
-    """Make notes of quotations whose first line names one; their class tells the HTML reader that they are none."""
+    """Turn quotations that begin with an alert (``[!NOTE]``) into notes: give them the class and the name of one."""
     tokens: list[Token] = []
     for index, token in enumerate(state.tokens):
         tokens.append(token)
@@ -38,7 +38,7 @@ def _name_alerts(state: StateCore) -> None:
 
 
 def _read_footnote(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Read a footnote where it stands, its label before its words."""
+    """Add the definition of a footnote where it stands, its label before its words; return whether one begins here."""
     first = len(state.tokens)
     if not footnote_def(state, start, end, silent):
         return False

@@ -26,7 +26,7 @@ _CODE = r"(?:highlight|code(?:[-_]?\w+)?|mermaid|katex|math|goat)(?=[\s>%])"
 
 
 def _read_code(block: Block, match: re.Match[str]) -> int:
-    """Read ``highlight`` and its like with the code below it."""
+    """Add the code between ``highlight`` or the like and its end; return the line after it, 0 without an end."""
     tag = parse(match.group("inside"))
     if tag.is_end or match.group("inside").endswith("/"):
         return 0
@@ -42,7 +42,7 @@ def _read_code(block: Block, match: re.Match[str]) -> int:
 
 
 def _read_shortcodes(block: Block, match: re.Match[str]) -> int:
-    """Read a line that holds nothing but shortcodes."""
+    """Add what shortcodes alone on a line show; return the next line, or 0 if one is commented out."""
     if "/*" in match.group():
         return 0
     for tag in HUGO.finditer(match.group()):

@@ -31,7 +31,7 @@ Show = Callable[[Template], Shown | None]
 
 
 def liquid_block(show: Show) -> BlockRule:
-    """Return the rule for lines that hold nothing but tags, of which ``show`` knows the first."""
+    """Return a rule for lines of nothing but tags; it applies where ``show`` does not return None for the first tag."""
 
     def read(block: Block, match: re.Match[str]) -> int:
         found = [show(parse(tag.group("inside"))) for tag in LIQUID.finditer(match.group())]
@@ -45,7 +45,7 @@ def liquid_block(show: Show) -> BlockRule:
 
 
 def liquid_mark(show: Show) -> InlineRule:
-    """Return the rule for tags within a line that ``show`` knows."""
+    """Return a rule for tags within a line; it applies to those for which ``show`` does not return None."""
 
     def html(match: re.Match[str], _: Page) -> str | None:
         seen = show(parse(match.group("inside")))
@@ -73,7 +73,7 @@ def _read_comment(block: Block, _: re.Match[str]) -> int:
 
 
 def _read_raw(block: Block, _: re.Match[str]) -> int:
-    """Read lines in which tags and variables are text."""
+    """Add the lines up to ``endraw``, whose tags are text; return the line after them, 0 without an end."""
     end = block.find(_RAW_END, block.line + 1)
     if end < 0:
         return 0
@@ -82,13 +82,13 @@ def _read_raw(block: Block, _: re.Match[str]) -> int:
 
 
 def _read_contents(block: Block, _: re.Match[str]) -> int:
-    """Read the item that kramdown replaces by a table of contents."""
+    """Skip the item that kramdown replaces by a table of contents; return the line after it, 0 for another item."""
     is_replaced = block.line + 1 < block.end and re.match(r"\{:[ \t]*toc\b", block.text_at(block.line + 1))
     return block.line + 2 if is_replaced else 0
 
 
 def _read_definition(block: Block, match: re.Match[str]) -> int:
-    """Read the definition of a link whose address is made of variables."""
+    """Record the definition of a link whose address contains variables, without them; return the next line."""
     definition = {"title": "", "href": plain_address(match.group(2))}
     block.state.env.setdefault("references", {}).setdefault(normalizeReference(match.group(1)), definition)
     return block.line + 1

@@ -19,7 +19,7 @@ _COMMENT_END = re.compile(r"\*/\}")
 
 
 def _read_module_lines(block: Block, _: re.Match[str]) -> int:
-    """Read an import or export up to the line on which its brackets are closed."""
+    """Leave out an import or export, up to the line that closes its brackets; return the next line, 0 for others."""
     if block.text_at(block.line).startswith("export") and not block.page.is_jsx:
         return 0
     if not block.page.may_search():
@@ -43,7 +43,7 @@ def _read_comment(block: Block, _: re.Match[str]) -> int:
 
 
 def _read_code(block: Block, _: re.Match[str]) -> int:
-    """Read code between ``{`` and ``}`` with backquotes, as it stands in components that show code."""
+    """Add code between backquotes in braces, as components hold it; return the line after it, 0 without an end."""
     end = block.find(re.compile(r"`\}$"), block.line)
     if end < 0:
         return 0
@@ -53,7 +53,7 @@ def _read_code(block: Block, _: re.Match[str]) -> int:
 
 
 def _expression(match: re.Match[str], page: Page) -> str | None:
-    """Return nothing for an expression of MDX; in other pages braces are text."""
+    """Return an empty string for an expression of MDX, which is left out; None on other pages: braces are text."""
     if not page.is_jsx:
         return None
     page.dropped.add("expressions", match.group())

@@ -15,7 +15,7 @@ _CODE_FILE = re.compile(r"[\w./@~-]*\.(?!md\b|mdx\b|txt\b|rst\b|html\b)[A-Za-z]\
 
 
 def _read_note(block: Block, match: re.Match[str]) -> int:
-    """Read a note or a tab; an empty title hides the name."""
+    """Add a note or a tab with the text indented below; return the line after it. An empty title hides the name."""
     kinds, title = match.groups()
     kind = kinds.split()[0] if kinds else "tab"
     after = block.end_of_indented(block.line + 1, block.indent + 2)
@@ -36,7 +36,10 @@ def _read_file(block: Block, match: re.Match[str]) -> int:
 
 
 def _read_file_list(block: Block, _: re.Match[str]) -> int:
-    """Read ``--8<--`` above and below a list of files."""
+    """Add the names of the files of code between two lines ``--8<--``, and return the line after the second.
+
+    Without a second line, add nothing and return the line after the first.
+    """
     after = block.find(re.compile(r"-{1,4}8<-{1,4}$"), block.line + 1)
     if after < 0:
         return block.line + 1
@@ -46,7 +49,7 @@ def _read_file_list(block: Block, _: re.Match[str]) -> int:
 
 
 def _read_reference(block: Block, match: re.Match[str]) -> int:
-    """Read the place of an API reference, with its options below."""
+    """Add the name of an object to be documented (``::: name``), and return the line after its indented options."""
     block.paragraph(f"`{match.group(1)}`")
     return block.end_of_indented(block.line + 1, block.indent + 1)
 

@@ -49,7 +49,7 @@ _QUARTO_CHUNK = {"r", "python", "julia", "bash", "sh", "sql", "ojs", "stan", "do
 
 
 def _read_directive(block: Block, info: str, content: str) -> bool:
-    """Add what a directive shows."""
+    """Add what a directive shows; return False, and add nothing, if ``info`` does not name a directive."""
     match = _DIRECTIVE.match(info)
     if not match or match.group(1).lower() in _QUARTO_CHUNK:
         return False
@@ -123,7 +123,7 @@ def _add_table(block: Block, name: str, title: str, options: dict[str, str], bod
 
 
 def _rows_of_lists(body: str) -> list[list[str]]:
-    """Return the cells of a list of lists."""
+    """Return the rows of a table that is written as a list of lists, each row as the texts of its cells."""
     return [_items(row) for row in _items(body)]
 
 
@@ -153,7 +153,7 @@ def _rows_of_commas(body: str, options: dict[str, str]) -> list[list[str]]:
 
 
 def _role(match: re.Match[str], page: Page) -> str:
-    """Return the words of a role: prose, a formula, or a name in code."""
+    """Return the HTML of a role: its words as prose, as a formula, or as a name in code."""
     role, words = match.group(1).lower(), " ".join(match.group(3).split())
     bare = role.rpartition(":")[2]
     if bare == "octicon":
@@ -185,7 +185,7 @@ _colon_fence = make_fence_rule(markers=(":",), disallow_marker_in_info=())
 
 
 def _read_colons(block: Block, _: re.Match[str]) -> int:
-    """Read a directive between lines of colons."""
+    """Add what a directive between lines of colons shows; return the line after it, 0 if there is none."""
     state: StateBlock = block.state
     if not _colon_fence(state, block.line, block.end, False):
         return 0

@@ -15,7 +15,7 @@ _OPTION = re.compile(r"[\w-]{1,30}:(?:[ \t]|$)")
 
 
 def _read_block(block: Block, match: re.Match[str]) -> int:
-    """Read the first line of a block, and its options, which are indented directly below."""
+    """Add the name of a block, and return the line after its first line and the options indented directly below."""
     kind, title = match.groups()
     after = block.line + 1
     while after < block.end and block.state.sCount[after] >= block.indent + 4 and _OPTION.match(block.text_at(after)):

@@ -21,7 +21,7 @@ _CHUNK = re.compile(r"[ \t]*\{[A-Za-z]")
 
 
 def _read_division(block: Block, match: re.Match[str]) -> int:
-    """Read the line above a division: of a callout its kind and title."""
+    """Add the name of the division that a line begins, for a callout its kind and title; return the next line."""
     given = match.group(1)
     title = dict(properties(given)).get("title", "") or dict(properties(given)).get("name", "")
     callout = re.search(r"\.callout-(\w+)", given)
@@ -31,7 +31,7 @@ def _read_division(block: Block, match: re.Match[str]) -> int:
 
 
 def _read_caption(block: Block, match: re.Match[str]) -> int:
-    """Read the caption below a table."""
+    """Add the caption of the table above, and return the next line; return 0 if no table stands there."""
     if not block.state.tokens or block.state.tokens[-1].type != "table_close":
         return 0
     block.title("container", match.group(1))
