@@ -14,7 +14,7 @@ from ingestion.words.weights import share_of_names
 from search.questions import Passage, Question
 from search.retrieval import reranker
 from search.retrieval.confirmed_hits import ConfirmedHits, StoredChunk
-from search.retrieval.fusion import scaled, toward_words
+from search.retrieval.fusion import standard_scores, toward_words
 from search.retrieval.query_vectors import channel_weights, fused
 from search.retrieval.retriever import candidates, retrieve
 from search.timings import Timings
@@ -71,7 +71,7 @@ def explain(question: Question) -> Explanation:
         lists[RERANKED] = [Hit(hit.key, again.scores.get(hit.key, 0.0)) for hit, _ in again.candidates]
     standings = standings_of(lists)
     places = {(p.document, p.position): place for place, p in enumerate(passages, 1)}
-    parts = {channel: scaled(pool) for channel, pool in pools.items()}
+    parts = standard_scores(pools)
     explained = [
         Explained(
             row,

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.types import Hit
-from search.retrieval.fusion import fuse, toward_words
+from search.retrieval.fusion import BELOW_MEAN, STANDS_OUT, fuse, standard_scores, toward_words
 
 EQUAL = {"dense": 0.5, "sparse": 0.0, "words": 0.5}
-POOL = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(-5, 5), max_size=8)
+SCORES = st.integers(-5000, 5000).map(lambda thousandths: thousandths / 1000)
+POOL = st.dictionaries(st.sampled_from("abcdefgh"), SCORES, max_size=8)
 
 
 def pool(**scores: float) -> list[Hit]:
@@ -24,34 +25,59 @@ def keys(hits: list[Hit]) -> str:
 def test_by_how_much_the_best_is_better_counts() -> None:
     narrow, wide = pool(a=0.71, b=0.70, c=0.1), pool(b=9.0, a=2.0, c=1.0)
     assert keys(fuse({"dense": narrow, "words": wide}, EQUAL)) == "bac"
-    assert fuse({"dense": narrow, "words": wide}, EQUAL)[0].score == pytest.approx(0.5 * 0.60 / 0.61 + 0.5)
+
+
+def test_a_score_is_by_how_many_deviations_a_candidate_is_better_than_the_mean() -> None:
+    [(found)] = standard_scores({"dense": pool(a=5.0, b=3.0, c=1.0)}).values()
+    deviation = (8 / 3) ** 0.5
+    above = 2 / deviation / STANDS_OUT
+    assert found == pytest.approx({"a": above + BELOW_MEAN * above, "b": BELOW_MEAN * above, "c": 0.0})
+
+
+def test_one_bad_candidate_takes_nothing_from_what_the_others_tell_apart() -> None:
+    usual = {f"n{n:02}": 0.5 for n in range(30)}
+    best = [standard_scores({"dense": pool(a=0.9, z=worst, **usual)})["dense"] for worst in (0.4, -0.4)]
+    assert best[1]["a"] - best[1]["n00"] > 0.3 * (best[0]["a"] - best[0]["n00"])
+
+
+def test_the_only_candidate_with_a_rare_word_stands_out() -> None:
+    dense = {f"n{n:02}": 0.5 + n / 100 for n in range(30)}
+    found = fuse({"dense": pool(**dense), "words": pool(n00=9.0)}, {"dense": 0.6, "words": 0.4})
+    assert [hit.key for hit in found][:2] == ["n00", "n29"]
+    two = fuse({"dense": pool(**dense), "words": pool(n00=9.0, n01=1.0)}, {"dense": 0.6, "words": 0.4})
+    assert [hit.key for hit in two][:2] == ["n00", "n29"]
 
 
 def test_a_candidate_of_one_channel_only_has_nothing_from_the_others() -> None:
     found = {hit.key: hit.score for hit in fuse({"dense": pool(a=1.0, b=0.0), "words": pool(c=3.0, a=1.0)}, EQUAL)}
-    assert found == {"a": 0.5, "b": 0.0, "c": 0.5}
+    best = 0.5 * (1 + BELOW_MEAN) / STANDS_OUT
+    assert found == pytest.approx({"a": best, "b": 0.0, "c": best})
 
 
 def test_a_channel_without_a_weight_or_without_candidates_changes_nothing() -> None:
     dense = pool(a=0.9, b=0.5)
     alone = fuse({"dense": dense}, EQUAL)
-    assert [hit.score for hit in alone] == [1.0, 0.0]
-    assert fuse({"dense": dense, "sparse": pool(z=9.0)}, EQUAL) == alone
+    assert [hit.score for hit in alone] == pytest.approx([2 * 0.5 * (1 + BELOW_MEAN) / STANDS_OUT, 0.0])
+    assert fuse({"dense": dense, "sparse": pool(y=8.0, z=9.0, x=7.0)}, EQUAL) == alone
     assert keys(fuse({"dense": dense, "words": []}, EQUAL)) == "ab"
     assert fuse({}, EQUAL) == []
 
 
 def test_equal_scores_are_all_best_and_stand_in_a_fixed_order() -> None:
     assert fuse({"dense": pool(b=0.5, a=0.5)}, EQUAL) == [Hit("a", 1.0), Hit("b", 1.0)]
+    assert fuse({"dense": pool(a=0.1, b=0.1, c=0.1)}, EQUAL)[0].score == 1.0  # whose mean is not 0.1
+    assert fuse({"dense": pool(a=0.0, b=5e-324)}, EQUAL)[0].score == 1.0
 
 
 @given(POOL, POOL)
-def test_every_candidate_is_there_once_with_a_score_from_0_to_1(
+def test_every_candidate_is_there_once_and_a_better_one_of_a_channel_stands_above(
     dense: dict[str, float], words: dict[str, float]
 ) -> None:
     found = fuse({"dense": pool(**dense), "words": pool(**words)}, EQUAL)
     assert sorted(hit.key for hit in found) == sorted(dense.keys() | words.keys())
-    assert all(0 <= hit.score <= 1 + 1e-9 for hit in found)
+    assert all(hit.score >= 0 for hit in found)
+    alone = pool(**dense)
+    assert [dense[hit.key] for hit in fuse({"dense": alone}, EQUAL)] == pytest.approx([hit.score for hit in alone])
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
 
 
