@@ -23,7 +23,9 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling, LoadScopeScheduling
 
 from ingestion.coordination import measurements, redis_client
+from ingestion.extraction import child_process
 from ingestion.fetching import host_throttle
+from ingestion.sources.web import sitemap
 from ingestion.vector_store import store
 from ragproject.embedded import services
 from ragproject.embedded.parent_watch import bound_to_parent
@@ -40,6 +42,9 @@ hypothesis.settings.load_profile("any machine")
 
 # A test's observations must not be written into the Redis of the next one, which may count its connections.
 measurements.FLUSH_SECONDS = 100_000.0
+
+# A busy machine may take any time to read a document or a sitemap; what becomes of those that take too long has tests.
+child_process.TIMEOUT_SECONDS = sitemap.READING_SECONDS = 1000.0
 
 # What `make test FAST=1` leaves out: tests with one of these fixtures or markers.
 SERVICE_FIXTURES = {"redis_server", "milvus_server", "model_path"}
