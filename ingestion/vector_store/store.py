@@ -272,10 +272,9 @@ class VectorStore:
             filter=where,
             limit=limit,
             search_params=schema.search_params(channel),
-            output_fields=["key"],
             timeout=self.seconds,
         )
-        return [[Hit(row["entity"]["key"], float(row["distance"])) for row in rows] for rows in found]
+        return [[Hit(str(key), score) for key, score in zip(each.ids, each.distances, strict=True)] for each in found]
 
     def _call(self, request: Callable[[], T]) -> T:
         """Run a request; when Milvus is unavailable, connect and load once more and run it a second time.

@@ -106,10 +106,11 @@ QUESTION_MAX_TOKENS = env.integer(
     "QUESTION_MAX_TOKENS", 256, "Tokens of a question that are embedded.", validate=validate.Range(8, 8192)
 )
 # In one web process. A client is a key, a user, or an address: IPv4, or an IPv6 network of /64.
-SEARCHES = env.integer("SEARCHES", 4, "Searches that run at once, per web process.", validate=validate.Range(1))
+# As many as are embedded and searched for together.
+SEARCHES = env.integer("SEARCHES", 8, "Searches that run at once, per web process.", validate=validate.Range(1))
 SEARCHES_PER_CLIENT = env.integer(
     "SEARCHES_PER_CLIENT",
-    2,
+    4,
     "Searches of one client that run at once; its others wait for their turn.",
     validate=validate.Range(1),
 )

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, takewhile, zip_longest
@@ -210,18 +210,22 @@ class FairQueue:
         return None
 
 
-async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
+async def to_its_end(work: Awaitable[Result]) -> Result:
     """Wait until ``work``, which runs in a thread, has ended, and return its result.
 
-    When the caller is cancelled, the cancellation is raised only after the work has ended, so that the caller's ticket
-    is held for as long as the thread is busy.
+    When the caller is cancelled, even several times, the cancellation is raised only after the work has ended, so that
+    the caller's ticket is held for as long as the thread is busy.
     """
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.gather(task, return_exceptions=True)
-        raise
+    task, cancelled = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        task.exception()  # asyncio would log one that nobody asked for
+        raise cancelled
+    return task.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +257,7 @@ def new_queues() -> ProcessQueues:
         waiting=settings.QUESTIONS_WAITING,
         waiting_per_client=settings.QUESTIONS_WAITING_PER_CLIENT,
         retry_seconds=1,
-        kept=settings.SEARCHES * 3 // 4,
+        kept=settings.SEARCHES - 1,
         cpu_bound=True,
     )
     answers = FairQueue(

@@ -7,7 +7,7 @@ dropped unless there is a row of it whose source the caller sees and nobody is d
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
@@ -28,6 +28,7 @@ class StoredChunk(NamedTuple):
     document: int
     url: str
     document_title: str
+    source_id: int
     source: str
     target: str
     product: str
@@ -41,7 +42,7 @@ class StoredChunk(NamedTuple):
 
 COLUMNS = (
     *("key", "heading", "anchor", "text", "position", "document_id", "document__url", "document__title"),
-    *(f"document__source__{name}" for name in ("name", "target", "product", "version")),
+    *(f"document__source__{name}" for name in ("id", "name", "target", "product", "version")),
 )
 
 
@@ -49,7 +50,7 @@ class ConfirmedHits:
     """The rows of one search's hits, each read once; ``at_once`` are read with a query."""
 
     def __init__(self, caller: Caller, at_once: int) -> None:
-        self._shown = caller.visible("document__source")
+        self._caller = caller
         self._at_once = at_once
         self._rows: dict[str, StoredChunk | None] = {}
 
@@ -60,15 +61,24 @@ class ConfirmedHits:
         """
         for at, hit in enumerate(hits):
             if hit.key not in self._rows:
-                self._read([each.key for each in hits[at : at + self._at_once]])
-            if row := self._rows[hit.key]:
+                unread = self.unread(hits[at:])
+                self.keep(unread, stored_rows(unread))
+            row = self._rows[hit.key]
+            if row and self._caller.sees(row.source_id):
                 yield hit, row
 
-    def _read(self, keys: Sequence[str]) -> None:
-        unknown = [key for key in keys if key not in self._rows]
-        rows = findable_rows().filter(self._shown, key__in=unknown)
-        self._rows |= dict.fromkeys(unknown)
-        self._rows |= {row[0]: StoredChunk(*row) for row in rows}
+    def unread(self, hits: Sequence[Hit]) -> list[str]:
+        """Return the keys, of the first ``at_once`` hits, whose rows have not been read."""
+        return [hit.key for hit in hits[: self._at_once] if hit.key not in self._rows]
+
+    def keep(self, keys: Iterable[str], rows: Mapping[str, StoredChunk]) -> None:
+        """Take the rows of keys, of which some may have none."""
+        self._rows |= {key: rows.get(key) for key in keys}
+
+
+def stored_rows(keys: Iterable[str]) -> dict[str, StoredChunk]:
+    """Return the rows that may be shown, by key, whoever may see them."""
+    return {row[0]: StoredChunk(*row) for row in findable_rows().filter(key__in=list(keys))}
 
 
 @functools.cache

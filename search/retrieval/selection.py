@@ -1,9 +1,9 @@
 """A question → where it is searched: in which sources, and below which addresses.
 
-In: the question's source, version and path. Out: a ``Selection``; Milvus searches nowhere else, so that the candidates
-of a narrow question are as many as those of a wide one. Of a product whose sources name their versions, only the newest
-is searched unless the question names a version or a source. A version that is being read for the first time is not the
-newest before its first run has ended. Raises QuestionRefused or NothingIndexed.
+In: the question's source, version and path, and all sources. Out: a ``Selection``; Milvus searches nowhere else, so
+that the candidates of a narrow question are as many as those of a wide one. Of a product whose sources name their
+versions, only the newest is searched unless the question names a version or a source. A version that is being read for
+the first time is not the newest before its first run has ended. Raises QuestionRefused or NothingIndexed.
 """
 
 from __future__ import annotations
@@ -47,13 +47,17 @@ class Place(NamedTuple):
     deleting: bool
 
 
-def selected(question: Question) -> Selection:
-    """Return the sources and beginnings of addresses that the question is searched in.
+def places() -> list[Place]:
+    """Return all sources."""
+    return [Place(*row) for row in Source.objects.values_list(*Place._fields)]
+
+
+def selected(question: Question, sources: Sequence[Place]) -> Selection:
+    """Return the sources, of all that there are, and beginnings of addresses that the question is searched in.
 
     Sources that the caller does not see, or that are being deleted, are left out here already: thousands of their hits
     could hide everything else. Raises NothingIndexed or QuestionRefused.
     """
-    sources = [Place(*row) for row in Source.objects.values_list(*Place._fields)]
     living = [source for source in sources if not source.deleting and question.caller.sees(source.pk)]
     chosen = of_version(named(living, question.source), question)
     if not chosen and not question.source and not question.version and sources:

@@ -28,12 +28,10 @@ from ragproject.embedded import services
 from ragproject.refusals import Refusals
 from search import checks
 from search.access import fair_queue, identify
-from search.questions import Question
 from search.retrieval import query_embedder, retriever
+from search.retrieval.preparation import Asked, PreparedQuestion
 from search.retrieval.question_model import ServedModel
-from search.retrieval.retriever import PreparedQuestion
 from search.retrieval.selection import Selection
-from search.timings import Timings
 from tests.conftest import wait_until
 from tests.search.test_query_embedder import HeldEmbedder
 
@@ -51,8 +49,8 @@ class Site:
         monkeypatch.setattr(retriever, "process_queues", lambda: both)
         monkeypatch.setattr(asgi.limited, "refusals", Refusals())  # what other tests were told is over
         monkeypatch.setattr(query_embedder, "BATCH_WAIT_SECONDS", 0)  # the first question does not wait for others
-        monkeypatch.setattr(retriever, "prepare", self.prepare)
-        monkeypatch.setattr(retriever, "find", lambda *args: [])
+        monkeypatch.setattr(retriever, "prepare_each", lambda asked: [self.prepare(each) for each in asked])
+        monkeypatch.setattr(retriever, "find_each", lambda embedded: [[] for _ in embedded])
         monkeypatch.setattr(identify, "visible_to_groups", lambda groups: None)  # there is no database here
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.socket.getsockname()[1])
@@ -60,12 +58,12 @@ class Site:
         self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([self.socket])))
         self.thread.start()
 
-    def prepare(self, question: Question, timings: Timings) -> PreparedQuestion:
-        ids = np.full(10, int(question.text), np.uint32)
+    def prepare(self, asked: Asked) -> PreparedQuestion:
+        ids = np.full(10, int(asked.question.text), np.uint32)
         return PreparedQuestion(
             ServedModel(None, self.model),  # type: ignore[arg-type]
             Selection(),
-            [question.text],
+            [asked.question.text],
             [ids],
         )
 

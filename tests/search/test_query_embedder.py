@@ -20,9 +20,10 @@ from search.access.caller import OPERATOR
 from search.access.fair_queue import FairQueue
 from search.exceptions import TooBusy
 from search.questions import Question
-from search.retrieval import query_embedder, retriever
+from search.retrieval import query_embedder
+from search.retrieval.preparation import Asked
 from search.retrieval.query_embedder import BATCH_QUESTIONS, BATCH_TOKENS, QuestionQueue, WaitingQuestion
-from search.retrieval.retriever import retrieve, retrieve_queued
+from search.retrieval.retriever import prepared_alone, retrieve, retrieve_queued
 from search.timings import Timings
 
 LONG, SHORT = 256, 10
@@ -288,8 +289,8 @@ def test_the_answer_in_turn_is_the_commands_answer(index: None) -> None:
 
 def test_a_long_question_is_cut_and_still_answered(index: None, settings: Settings) -> None:
     text = "How do I create migrations? " + "And so on, 嗯. " * 140
-    [ids] = retriever.prepare(Question(text, OPERATOR), Timings()).ids
-    whole = retriever.prepare(Question("x", OPERATOR), Timings()).served.embedder.tokenise([text])[0]
+    prepared = prepared_alone(Asked(Question(text, OPERATOR), Timings()))
+    [ids], [whole] = prepared.ids, prepared.served.embedder.tokenise([text])
     assert len(ids) == settings.QUESTION_MAX_TOKENS < len(whole)
     assert ids[-1] == whole[-1]
     assert list(ids[:-1]) == list(whole[: len(ids) - 1])

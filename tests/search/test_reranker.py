@@ -34,7 +34,7 @@ QUESTION = "How are migrations created?"
 
 def candidates(*scores: float) -> Candidates:
     return [
-        (Hit(f"k{n}", score), StoredChunk(f"k{n}", "Part", "", f"text {n} " * (n + 1), n, 1, "", "", "", "", "", ""))
+        (Hit(f"k{n}", score), StoredChunk(f"k{n}", "Part", "", f"text {n} " * (n + 1), n, 1, "", "", 1, "", "", "", ""))
         for n, score in enumerate(scores)
     ]
 

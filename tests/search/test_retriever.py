@@ -27,7 +27,9 @@ from search.catalogue import indexed_sources, overview
 from search.exceptions import IndexIncomplete, NothingIndexed, QuestionRefused
 from search.forms import MODES
 from search.questions import Passage, Question
-from search.retrieval import question_model, retriever
+from search.retrieval import index_search, question_model
+from search.retrieval.index_search import EmbeddedQuestion, Search, carried_out
+from search.retrieval.preparation import Asked, PreparedQuestion
 from search.retrieval.retriever import retrieve
 from search.retrieval.selection import Selection
 from search.timings import Timings
@@ -51,6 +53,14 @@ class FakeStore:
     def search(self, queries: list[QueryVectors], *, limit: int, **where: object) -> list[dict[str, list[Hit]]]:
         self.asked.append(limit)
         return [{"dense": [Hit(key, 1.0 / n) for n, key in enumerate(self.keys[:limit], 1)]}]
+
+
+def search(store: FakeStore, question: Question) -> list[Passage]:
+    prepared = PreparedQuestion(None, Selection(), [question.text], [])  # type: ignore[arg-type]
+    embedded = EmbeddedQuestion(Asked(question, Timings()), prepared, [])
+    [found] = carried_out([Search(embedded, store, {question.text: {}})])  # type: ignore[arg-type]
+    assert isinstance(found, list)
+    return found
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -148,7 +158,7 @@ def test_a_source_on_its_way_out_is_not_searched(index: None) -> None:
 def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(300)] + [r.key for r in ROWS])
     question = Question("q", OPERATOR, limit=3)
-    found = retriever.search(store, {"q": {}}, question, Selection(), Timings())  # type: ignore[arg-type]
+    found = search(store, question)
     assert [(p.document, p.position) for p in found] == [(911, 0), (911, 1), (911, 2)]
     assert store.asked == [120, 480]
 
@@ -156,15 +166,15 @@ def test_stale_hits_do_not_shrink_the_answer(rows: None) -> None:
 def test_it_stops_asking_when_milvus_has_no_more(rows: None) -> None:
     store = FakeStore([ROWS[0].key])
     question = Question("q", OPERATOR, limit=3)
-    assert len(retriever.search(store, {"q": {}}, question, Selection(), Timings())) == 1  # type: ignore[arg-type]
+    assert len(search(store, question)) == 1
     assert store.asked == [120]
 
 
 def test_it_never_asks_for_more_than_the_maximum(rows: None) -> None:
     store = FakeStore([f"orphan-{n}" for n in range(5000)])
     question = Question("q", OPERATOR, limit=3)
-    assert retriever.search(store, {"q": {}}, question, Selection(), Timings()) == []  # type: ignore[arg-type]
-    assert max(store.asked) == retriever.MAX_HITS
+    assert search(store, question) == []
+    assert max(store.asked) == index_search.MAX_HITS
 
 
 def test_it_says_that_nothing_is_indexed(db: None) -> None:

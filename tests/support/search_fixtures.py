@@ -17,19 +17,20 @@ from tests.support.search_services import ModelServer
 @pytest.fixture
 def rows(db: None) -> None:
     """The corpus in the database; nothing in Milvus, and no model."""
+    from ingestion.coordination import circuit_breaker
+    from ingestion.exceptions import BufferUnavailable
+
     search_services.write_rows()
+    with suppress(BufferUnavailable):
+        circuit_breaker.over()  # what a test before this one did to Milvus
 
 
 @pytest.fixture
 def index(rows: None, milvus_server: str, model_path: Path) -> None:
     """The corpus in the database and in a real Milvus, with vectors of the real stand-in model."""
-    search_services.write_vectors()
-    from ingestion.coordination import circuit_breaker
-    from ingestion.exceptions import BufferUnavailable
     from search.retrieval import question_model
 
-    with suppress(BufferUnavailable):
-        circuit_breaker.over()  # what a test before this one did to Milvus
+    search_services.write_vectors()
     question_model.load(question_model.searched_collection())
 
 

@@ -86,7 +86,7 @@ def test_rows_decide_even_when_the_vectors_are_asked_without_a_filter(
     index: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     restrict(HANDBOOK)
-    monkeypatch.setattr("search.retrieval.retriever.selected", lambda question: Selection())
+    monkeypatch.setattr("search.retrieval.preparation.selected", lambda *args: Selection())
     assert found(nobody()) == {"Site"}
 
 

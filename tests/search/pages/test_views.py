@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from ingestion.models import Chunk, Collection, Document, Source
-from search.retrieval import question_model, retriever
+from search.retrieval import preparation, question_model
 from tests.support.search_services import ATTACK, HANDBOOK, SITE, ModelServer
 
 QUESTION = "How do I create migrations after changing a model?"
@@ -90,7 +90,7 @@ def test_other_versions_of_a_passage_are_named_with_their_addresses(index: None,
 def test_a_reader_is_told_that_a_correction_was_searched_for(
     index: None, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retriever, "corrected", lambda *args: "How are <b>migrations</b> created?")
+    monkeypatch.setattr(preparation, "corrected", lambda *args: "How are <b>migrations</b> created?")
     html = html_of(client, q="How are migratins created?")
     assert '<p class="searched">Searched for “How are &lt;b&gt;migrations&lt;/b&gt; created?”.</p>' in html
     assert "<mark>migrations</mark>" in html

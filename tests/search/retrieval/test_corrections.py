@@ -15,7 +15,7 @@ from ingestion.words.vocabulary import Vocabulary, VocabularyCounter, acronyms_o
 from search.access.caller import OPERATOR
 from search.forms import MODES
 from search.questions import Question
-from search.retrieval import retriever
+from search.retrieval import preparation
 from search.retrieval.corrections import corrected, edits, is_meant
 from search.retrieval.query_vectors import last_count
 from search.retrieval.retriever import retrieve
@@ -138,14 +138,14 @@ def test_a_correction_that_finds_nothing_nearer_changes_nothing(
 ) -> None:
     question = Question("How are migrations created?", OPERATOR, mode=mode)
     before = retrieve(question, Timings())
-    monkeypatch.setattr(retriever, "corrected", lambda *args: "How are lemons peeled?")
+    monkeypatch.setattr(preparation, "corrected", lambda *args: "How are lemons peeled?")
     assert retrieve(question, Timings()) == before
 
 
 def test_the_parts_of_a_question_are_searched_for_besides(index: None, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = ("How do I cache in Redis?",)
     meant = "How are migrations created?"
-    monkeypatch.setattr(retriever, "corrected", lambda *args: meant)
+    monkeypatch.setattr(preparation, "corrected", lambda *args: meant)
     found = retrieve(Question("How are migratins created?", OPERATOR, parts=parts), Timings())
     assert {passage.found_by for passage in found} == {meant, *parts}
 

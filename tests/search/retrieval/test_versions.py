@@ -12,7 +12,7 @@ from ingestion.models import Run, Source
 from search.access.caller import OPERATOR
 from search.exceptions import NothingIndexed, QuestionRefused
 from search.questions import Question
-from search.retrieval.selection import Selection, selected
+from search.retrieval.selection import Selection, places, selected
 from search.retrieval.versions import age, is_version, page_of_all_versions
 from tests.support.rows import make_document, make_source
 
@@ -56,7 +56,7 @@ def test_what_addresses_of_a_page_have_in_common(url: str, target: str, version:
 
 def ids(**asked: Any) -> set[str]:
     """The names of the sources that are searched."""
-    found = selected(replace(Question("q", OPERATOR), **asked)).source_ids
+    found = selected(replace(Question("q", OPERATOR), **asked), places()).source_ids
     sources = Source.objects.filter(id__in=found) if found else Source.objects.all()
     return {source.name for source in sources}
 
@@ -84,7 +84,7 @@ def test_a_question_may_name_a_version() -> None:
     assert ids(version="5") == {"django 5.2"}
     assert ids(version="3") == {"flask"}
     assert ids(version="MAIN") == {"django main"}
-    assert selected(Question("q", OPERATOR, version="all")) == Selection()
+    assert selected(Question("q", OPERATOR, version="all"), places()) == Selection()
 
 
 @pytest.mark.usefixtures("sources")
@@ -131,7 +131,7 @@ def test_a_path_becomes_the_beginning_of_addresses(fields: dict[str, str], path:
     source = make_source(**fields)
     for name in ("README.md", "docs/a.md"):
         make_document(source, f"https://github.com/o/r/blob/main/{name}")
-    assert selected(Question("q", OPERATOR, path=path)).prefixes == (prefix,)
+    assert selected(Question("q", OPERATOR, path=path), places()).prefixes == (prefix,)
 
 
 @pytest.mark.django_db
@@ -150,7 +150,7 @@ def test_a_path_may_be_written_as_people_write_it(fields: dict[str, str], path: 
     source = make_source(**fields)
     for name in ("a", "b"):
         make_document(source, f"https://github.com/o/r/{name}")
-    assert prefix in selected(Question("q", OPERATOR, path=path)).prefixes
+    assert prefix in selected(Question("q", OPERATOR, path=path), places()).prefixes
 
 
 @pytest.mark.django_db
@@ -164,4 +164,4 @@ def test_a_path_may_be_written_as_people_write_it(fields: dict[str, str], path: 
 def test_a_path_without_documents_is_refused(fields: dict[str, str], path: str) -> None:
     make_source(**fields)
     with pytest.raises(QuestionRefused, match=re.escape(f"begin with {path!r}")):
-        selected(Question("q", OPERATOR, path=path))
+        selected(Question("q", OPERATOR, path=path), places())
