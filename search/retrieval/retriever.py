@@ -48,12 +48,20 @@ class GroupedSteps:
     """The steps that one event loop's questions take together."""
 
     def __init__(self) -> None:
-        self.prepare = Grouped[Asked, PreparedQuestion](lambda asked: prepare_each(asked), BATCH_QUESTIONS)
-        self.find = Grouped[EmbeddedQuestion, list[Passage]](lambda embedded: find_each(embedded), BATCH_QUESTIONS)
+        self.prepare = Grouped[Asked, PreparedQuestion](prepare_each, BATCH_QUESTIONS)
+        self.find = Grouped[EmbeddedQuestion, list[Passage]](find_each, BATCH_QUESTIONS)
 
 
 # Steps belong to their event loop: a web process has one, each command and test another.
 _steps: WeakKeyDictionary[asyncio.AbstractEventLoop, GroupedSteps] = WeakKeyDictionary()
+
+
+def grouped_steps() -> GroupedSteps:
+    """Return this event loop's steps."""
+    loop = asyncio.get_running_loop()
+    if loop not in _steps:
+        _steps[loop] = GroupedSteps()
+    return _steps[loop]
 
 
 async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]:
@@ -62,9 +70,7 @@ async def retrieve_queued(question: Question, timings: Timings) -> list[Passage]
     Raises TooBusy, too.
     """
     async with process_queues().searches.served(question.caller, timings.stage("wait")):
-        loop = asyncio.get_running_loop()
-        steps = _steps.get(loop) or _steps.setdefault(loop, GroupedSteps())
-        asked, queue = Asked(question, timings), question_queue()
+        steps, queue, asked = grouped_steps(), question_queue(), Asked(question, timings)
         with queue.coming():
             prepared = await steps.prepare.done(asked)
         with timings.stage("embed") as stage:

@@ -22,12 +22,10 @@ class HeldWork:
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
-        self.threads: list[int] = []
         self.free, self.started = threading.Event(), threading.Event()
 
     def __call__(self, numbers: Sequence[int]) -> list[int | BaseException]:
         self.groups.append(list(numbers))
-        self.threads.append(threading.get_ident())
         self.started.set()
         assert self.free.wait(300)
         if FATAL in numbers:
@@ -95,7 +93,7 @@ def test_those_who_come_in_the_same_moment_go_together() -> None:
     assert asyncio.run(run()) == ([[1, 2, 3]], [2, 4, 6])
 
 
-def test_each_group_is_served_in_the_thread_of_one_of_its_requests_and_the_others_hold_none() -> None:
+def test_those_who_wait_hold_no_thread() -> None:
     before = 0
 
     async def play(scene: Scene) -> None:
