@@ -221,7 +221,7 @@ RERANK_CANDIDATES = env.integer(
 RERANK_SECONDS = env.number(
     "RERANK_SECONDS", 1.0, "Without an answer by then the order stands.", validate=validate.Range(0.01, 60)
 )
-# Fused scores lie between 0 and 1.
+# Fused scores lie about between 0 and 1; few are larger.
 RERANK_MARGIN = env.number(
     "RERANK_MARGIN",
     0.3,

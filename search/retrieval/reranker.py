@@ -26,6 +26,8 @@ from search.retrieval.cross_encoder import NotLoaded
 logger = logging.getLogger(__name__)
 
 OFF = "off"
+# The margin with which the order never stands for its scores, which may differ by more.
+ALWAYS = 1.0
 # (question, texts, when to stop) → a score of each text.
 Scorer = Callable[[str, Sequence[str], float], list[float]]
 SCORERS: Mapping[str, Scorer] = {
@@ -117,7 +119,7 @@ def reason_to_leave(first: Candidates) -> str:
     if len(first) < 2:
         return "there is nothing to order"
     third = first[min(2, len(first) - 1)][0].score
-    if first[0][0].score - third >= settings.RERANK_MARGIN:
+    if settings.RERANK_MARGIN < ALWAYS and first[0][0].score - third >= settings.RERANK_MARGIN:
         return "the first is far ahead of the third"
     if breaker.is_open():
         return f"it failed {FAILURES} times and is left alone for a minute"

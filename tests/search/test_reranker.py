@@ -331,6 +331,13 @@ def test_a_server_without_an_address_is_named_before_anything_starts() -> None:
 # --- In a search ------------------------------------------------------------------------------------
 
 
+def test_with_the_largest_margin_the_order_never_stands_for_its_scores(by_number: Any, settings: Settings) -> None:
+    far_ahead = candidates(2.5, 0.2, 0.1)
+    assert "far ahead" in reranked(QUESTION, far_ahead).why_not
+    settings.RERANK_MARGIN = 1.0
+    assert keys(reranked(QUESTION, far_ahead).candidates) == ["k2", "k1", "k0"]
+
+
 def test_a_search_shows_the_passages_in_the_rerankers_order(index: None, by_number: Any, settings: Settings) -> None:
     settings.RERANK_MARGIN = 1.0
     question, timings = Question(QUESTION, OPERATOR, limit=3), Timings()
