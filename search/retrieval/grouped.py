@@ -1,4 +1,4 @@
-"""Work that several requests want at the same time → done for all of them at once, in the thread of one.
+"""Work that several requests want at the same time → done for all of them at once, in a thread that does only this.
 
 In: items, one from each request. Out: for each what the work returned for it; an exception is raised. So they share a
 connection to the database, its queries and the requests to Milvus and Redis. A request that comes while nobody works
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar, cast
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
+from ragproject.connections import release
 from search.access.fair_queue import to_its_end
 
 Item = TypeVar("Item")
@@ -40,6 +42,7 @@ class Grouped(Generic[Item, Result]):
         self.waiting: list[Place[Item, Result]] = []
         self._work, self._most = work, most
         self._busy = False
+        self._thread = ThreadSensitiveContext()  # asgiref's name for what has a thread of its own
 
     async def done(self, item: Item) -> Result:
         """Return what the work returns for an item. Raises the exception that it returns in its place."""
@@ -63,11 +66,20 @@ class Grouped(Generic[Item, Result]):
         return cast("Result", place.outcome)
 
     async def _lead(self) -> None:
-        """Work for those who came first, in this request's thread."""
+        """Have the work done for those who came first."""
         group, self.waiting = self.waiting[: self._most], self.waiting[self._most :]
-        work = asyncio.ensure_future(sync_to_async(self._work)([place.item for place in group]))
+        context = copy_context()
+        context.run(SyncToAsync.thread_sensitive_context.set, self._thread)
+        done = sync_to_async(self._done)([place.item for place in group])
+        work = asyncio.get_running_loop().create_task(done, context=context)
         work.add_done_callback(partial(self._end, group))
         await to_its_end(work)
+
+    def _done(self, items: Sequence[Item]) -> Sequence[Result | BaseException]:
+        try:
+            return self._work(items)
+        finally:
+            release()
 
     def _end(
         self, group: Sequence[Place[Item, Result]], work: asyncio.Future[Sequence[Result | BaseException]]

@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
+from django.db import DatabaseError
+from django.db.utils import ConnectionHandler
+from pytest_django import DjangoDbBlocker
 
 from ragproject import connections
 from tests.support.databases import program, start_server
@@ -95,3 +99,28 @@ def test_files_of_sqlite_are_not_shared(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(connections, "settings", here)
     connections.share()
     assert here.DATABASES == {"default": {"OPTIONS": {"timeout": 1}}}
+
+
+def test_a_thread_keeps_its_file_of_sqlite_until_an_error_and_gives_others_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, django_db_blocker: DjangoDbBlocker
+) -> None:
+    own = ConnectionHandler({"default": settings.DATABASES["default"] | {"NAME": str(tmp_path / "file")}})
+    monkeypatch.setattr(connections, "connections", own)
+
+    def is_open_after(statement: str) -> bool:
+        with suppress(DatabaseError), own["default"].cursor() as cursor:
+            cursor.execute(statement)
+        connections.release()
+        return own["default"].connection is not None
+
+    with django_db_blocker.unblock():
+        monkeypatch.setattr(connections, "settings", SimpleNamespace(IS_SQLITE=True))
+        assert is_open_after("SELECT 1")
+        assert not is_open_after("SELECT FROM")
+        assert is_open_after("SELECT 1")
+        monkeypatch.setattr(connections, "settings", SimpleNamespace(IS_SQLITE=False))
+        own["default"].in_atomic_block = True
+        assert is_open_after("SELECT 1")
+        own["default"].in_atomic_block = False
+        assert not is_open_after("SELECT 1")
+        own.close_all()

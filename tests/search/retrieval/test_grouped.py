@@ -22,10 +22,12 @@ class HeldWork:
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
+        self.threads: set[int] = set()
         self.free, self.started = threading.Event(), threading.Event()
 
     def __call__(self, numbers: Sequence[int]) -> list[int | BaseException]:
         self.groups.append(list(numbers))
+        self.threads.add(threading.get_ident())
         self.started.set()
         assert self.free.wait(300)
         if FATAL in numbers:
@@ -81,6 +83,7 @@ def test_those_who_come_meanwhile_go_together_in_groups_of_a_bounded_size() -> N
     scene, found = played(play)
     assert found == [0, 2, 4, 6, 8, 10, 12, 14]
     assert scene.work.groups == [[0], [1, 2, 3], [4, 5, 6], [7]]
+    assert len(scene.work.threads) == 1
 
 
 def test_those_who_come_in_the_same_moment_go_together() -> None:
