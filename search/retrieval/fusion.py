@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from math import sqrt
+
+import numpy as np
 
 from ingestion.types import Hit
 
@@ -69,14 +70,10 @@ def standard_scores(pools: Pools) -> dict[str, dict[str, float]]:
 
 def standardised(pool: Sequence[Hit], size: int) -> dict[str, float]:
     """Return the keys of a pool with standard scores; what it lacks to ``size`` candidates has the score 0."""
-    scores = [hit.score for hit in pool] + [0.0] * (size - len(pool))
-    if max(scores, default=0.0) - min(scores, default=0.0) < NO_DIFFERENCE:
+    scores = np.zeros(size)
+    scores[: len(pool)] = [hit.score for hit in pool]
+    if not size or np.ptp(scores) < NO_DIFFERENCE:
         return {hit.key: 1.0 for hit in pool}
-    mean = sum(scores) / len(scores)
-    unit = STANDS_OUT * sqrt(sum((score - mean) ** 2 for score in scores) / len(scores))
-    worst = (min(scores) - mean) / unit
-    found = {}
-    for key, score in pool:
-        place = (score - mean) / unit
-        found[key] = max(place, 0.0) + BELOW_MEAN * (min(place, 0.0) - worst)
-    return found
+    places = (scores - scores.mean()) / (STANDS_OUT * scores.std())
+    found = np.maximum(places, 0.0) + BELOW_MEAN * (np.minimum(places, 0.0) - places.min())
+    return dict(zip((hit.key for hit in pool), found.tolist(), strict=False))

@@ -232,4 +232,4 @@ def ranking(found: Mapping[str, Pools], mode: str) -> list[Candidate]:
         for text, pools in found.items()
         for hit in (fused(pools, text, channel_weights()) if mode == HYBRID else chain(*pools.values()))
     ]
-    return sorted(ranked, key=lambda candidate: -candidate.hit.score)
+    return sorted(ranked, key=lambda candidate: -candidate.hit.score) if len(found) > 1 else ranked
