@@ -133,6 +133,7 @@ class TracedRequests:
         span = tracer.start_span(method, kind=SpanKind.SERVER, attributes={"http.request.method": method})
 
         async def noting(message: dict[str, Any]) -> None:
+            """Send a part of the response on, and note its status in the span."""
             if message["type"] == "http.response.start":
                 span.set_attribute("http.response.status_code", message["status"])
                 if message["status"] >= 500:
