@@ -27,10 +27,12 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "IVF_FLAT": ({"nlist": 256}, {"nprobe": 16}),
     "HNSW": ({"M": 16, "efConstruction": 200}, {"ef": 100}),
     "IVF_SQ8": ({"nlist": 256}, {"nprobe": 16}),
-    "IVF_PQ": ({"nlist": 256, "m": 48, "nbits": 8}, {"nprobe": 16}),
+    "IVF_PQ": ({"nlist": 256, "nbits": 8}, {"nprobe": 16}),
     "SCANN": ({"nlist": 256}, {"nprobe": 16, "reorder_k": 200}),
     "DISKANN": ({}, {"search_list": 100}),  # last: a server that cannot do it may end
 }
+# Of so many numbers IVF_PQ makes a code of ``nbits`` bits; the vector's length has to be a multiple of it.
+NUMBERS_PER_CODE = 8
 ROWS_AT_ONCE = 2000
 # A server that lacks a kind, or cannot build it here, may try for ever; others index 500 rows a second at least.
 BUILD_SECONDS, ROWS_A_SECOND = 60.0, 500
@@ -53,11 +55,14 @@ class TrialCollection:
 
     client: Any
     name: str
+    dimension: int
     build_seconds: float
 
     def tried(self, kind: str, questions: FloatArray, limit: int) -> Trial:
         """Build an index of this kind in place of the one before, and search the ``limit`` nearest of each question."""
         build, search = KINDS[kind]
+        if kind == "IVF_PQ":
+            build = {**build, "m": self.dimension // NUMBERS_PER_CODE}
         with failures_translated():
             self.client.release_collection(self.name, timeout=SEARCH_SECONDS)
             for index in self.client.list_indexes(self.name):
@@ -108,7 +113,7 @@ def trial_collection(vectors: FloatArray) -> Iterator[TrialCollection]:
                 part = enumerate(vectors[start : start + ROWS_AT_ONCE], start)
                 client.insert(name, [{"id": n, "dense": vector} for n, vector in part], timeout=SEARCH_SECONDS)
             client.flush(name, timeout=build_seconds)  # what is not flushed has no index
-        yield TrialCollection(client, name, build_seconds)
+        yield TrialCollection(client, name, vectors.shape[1], build_seconds)
     finally:
         try:
             with failures_translated():

@@ -97,7 +97,7 @@ def test_kinds_of_indexes_are_compared_with_exact_search(generated: None, clean_
 
 def test_recall_counts_the_exact_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = np.array([[0, 1], [2, 3]])
-    trials = TrialCollection(None, "trials", 1.0)
+    trials = TrialCollection(None, "trials", 2, 1.0)
 
     def half(self: TrialCollection, kind: str, *args: object) -> Trial:
         return Trial([[0, 3], [1, 0]], [0.001, 0.003], 2.0)

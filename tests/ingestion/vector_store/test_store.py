@@ -32,6 +32,7 @@ from ingestion.pipeline.state.collections import open_mirrored, written_store
 from ingestion.types import EmbeddedChunk, Hit, TermWeights, Vectors
 from ingestion.vector_store import client as milvus_client
 from ingestion.vector_store import store as vector_store
+from ingestion.vector_store.index_kinds import trial_collection
 from ingestion.vector_store.rows import TEXT_BYTES, UPSERT_BYTES, cut, parts_by_bytes, row_of
 from ingestion.vector_store.store import QueryVectors, VectorStore, knows_sparse
 from ragproject.embedded import services
@@ -507,6 +508,14 @@ def test_a_real_server_tells_its_kinds_of_failures(old_milvus: OldMilvus) -> Non
     store.client.release_collection(store.name, timeout=5)
     assert store.existing(keys(1)) == set(keys(1))  # it was loaded again
     store.close()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("dimension", [384, 1024])
+def test_vectors_of_any_length_get_an_index_of_codes(old_milvus: OldMilvus, dimension: int) -> None:
+    vectors = np.eye(300, dimension, dtype=np.float32)
+    with trial_collection(vectors) as trials:
+        assert trials.tried("IVF_PQ", vectors[:2], 1).found == [[0], [1]]
 
 
 def denies_writes(store: VectorStore) -> bool:
