@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_django import Settings
 
 from ingestion.models import Chunk, Document, Source
 from ingestion.types import Hit
 from search.access.caller import OPERATOR
 from search.questions import Passage
-from search.retrieval.confirmed_hits import ConfirmedHits
-from search.retrieval.folding import folded
+from search.retrieval.confirmed_hits import ConfirmedHits, StoredChunk
+from search.retrieval.folding import NEARLY_EQUAL, SHINGLE, Found, folded, is_copy
 from search.retrieval.passages import passages_of
 from tests.support.rows import make_chunk, make_document, make_source
 
@@ -125,3 +127,26 @@ def test_a_single_page_fills_it(settings: Settings) -> None:
     settings.SEARCH_PASSAGES_PER_PAGE = 2
     rows = distinct(make_source(), "file:///docs/handbook.pdf", 6)
     assert [p.position for p in shown(rows, limit=4)] == [0, 1, 2, 3]
+
+
+WORDS = st.lists(st.sampled_from("abcdefghij"), max_size=12)
+EDITS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), WORDS), max_size=3)
+
+
+def runs(words: list[str]) -> set[str]:
+    return {" ".join(words[at : at + SHINGLE]) for at in range(max(1, len(words) - SHINGLE + 1))}
+
+
+@given(st.integers(0, 40), EDITS)
+def test_copies_are_those_that_share_most_of_their_runs_of_words(
+    length: int, edits: list[tuple[int, int, list[str]]]
+) -> None:
+    one = [f"w{n}" for n in range(length)]
+    other = list(one)
+    for at, removed, added in edits:
+        other[at : at + removed] = added
+    shared, all_runs = runs(one) & runs(other), runs(one) | runs(other)
+    pair = [
+        Found(1.0, StoredChunk("", "", "", " ".join(words), 0, 1, "", "", 1, "", "", "", "")) for words in (one, other)
+    ]
+    assert is_copy(*pair) == (len(shared) >= NEARLY_EQUAL * len(all_runs))
