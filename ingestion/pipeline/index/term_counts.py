@@ -1,9 +1,9 @@
 """Chunk rows → how many of them hold each term, for the questions of the words channel.
 
 In: Chunk rows. Out: the row of ``TermFrequencies``, which also has the words by which questions are corrected. The rows
-are counted anew once there are half as many again, or half as many are gone, and once a day: what matters is how rare a
-term is, roughly, and that changes slowly. Of a large index a sample is counted; keys are hashes, so all keys below a
-bound are one.
+are counted anew while documents are under way once there are half as many again, when the last of them is done if one
+in twenty came or went, and once a day. A source whose terms were never counted is searched badly: its commonest words
+pass for the rarest. Of a large index a sample is counted; keys are hashes, so all keys below a bound are one.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import numpy as np
 from django.conf import settings
 from django.utils import timezone
 
-from ingestion.models import Chunk, ChunkQuerySet, SourceReader, TermFrequencies
+from ingestion.models import Chunk, ChunkQuerySet, Document, SourceReader, TermFrequencies
 from ingestion.words.vocabulary import VocabularyCounter
 from ingestion.words.weights import chunk_weights
 
 # 0.5 ms each: 5 s of a core. A term that none of these holds is rarer than one in 10 000, and counts as that. One chunk
 # in twenty of 8 400 was enough: nDCG@10 of the words alone was .804 with those frequencies and .802 with all.
 SAMPLED_CHUNKS = 10_000
-GROWTH = 1.5
+# OpenShift's documentation beside Django's, three times as large, has nDCG@10 .840 by words and .871 fused; with the
+# count of Django's alone .782 and .854.
+GROWTH, GROWTH_AT_REST = 1.5, 1.05
 KEY_DIGITS = 8
 ROWS_AT_ONCE = 500
 
@@ -31,7 +33,8 @@ def recount_if_due() -> bool:
     last = TermFrequencies.objects.only("chunks", "counted_at").first()
     chunks = Chunk.objects.live().count()
     if last is not None:
-        grown = max(chunks, last.chunks) / max(1, min(chunks, last.chunks)) >= GROWTH
+        growth = GROWTH if Document.objects.active().exists() else GROWTH_AT_REST
+        grown = max(chunks, last.chunks) / max(1, min(chunks, last.chunks)) >= growth
         old = timezone.now() - last.counted_at > timedelta(seconds=settings.AUDIT_SECONDS)
         if not (grown or old):
             return False

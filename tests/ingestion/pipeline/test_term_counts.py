@@ -47,6 +47,7 @@ def test_chunks_are_counted_by_text_heading_and_title(document: Document) -> Non
 
 
 def test_it_counts_again_only_when_much_came_or_went(document: Document) -> None:
+    Document.objects.update(state=Document.State.EMBEDDING)
     write(document, ["zebra"] * 10)
     assert recount_if_due() and not recount_if_due()
     write(document, ["zebra"] * 4)
@@ -56,6 +57,21 @@ def test_it_counts_again_only_when_much_came_or_went(document: Document) -> None
     Chunk.objects.filter(position__gte=10).remove()
     assert recount_if_due() and count_of("zebra") == 10
     assert TermFrequencies.objects.count() == 1
+
+
+def test_when_all_documents_are_done_it_counts_the_last_twentieth_too(document: Document) -> None:
+    write(document, ["zebra"] * 40)
+    recount_if_due()
+    write(document, ["apple"])
+    Document.objects.update(state=Document.State.INDEXED)
+    assert not recount_if_due()
+    write(document, ["apple"])
+    Document.objects.update(state=Document.State.EMBEDDING)
+    assert not recount_if_due()
+    Document.objects.update(state=Document.State.INDEXED)
+    assert recount_if_due() and count_of("appl") == 2
+    Chunk.objects.filter(position__gte=39).remove()
+    assert recount_if_due() and count_of("appl") == 0
 
 
 def test_it_counts_again_once_a_day(document: Document) -> None:
