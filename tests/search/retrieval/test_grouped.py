@@ -11,6 +11,7 @@ from asgiref.sync import ThreadSensitiveContext
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search.retrieval import grouped
 from search.retrieval.grouped import Grouped
 
 MOST = 3
@@ -121,6 +122,19 @@ def test_an_error_is_raised_where_it_belongs() -> None:
     scene, found = played(play)
     assert [type(each) for each in found] == [int, int, ValueError, int, *[ZeroDivisionError] * 3, int]
     assert scene.work.groups[-1] == [5]
+
+
+def test_after_each_group_its_thread_gives_its_connections_back_whatever_happened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released: list[int] = []
+    monkeypatch.setattr(grouped, "release", lambda: released.append(threading.get_ident()))
+
+    async def play(scene: Scene) -> None:
+        scene.want(FATAL)
+
+    scene, _ = played(play)
+    assert released == [*scene.work.threads] * len(scene.work.groups)
 
 
 def test_the_request_that_works_is_told_of_its_own_error_only() -> None:
