@@ -81,10 +81,10 @@ def is_copy(one: Found, other: Found) -> bool:
     """Return whether two passages say the same, or are of two versions of one section, which may be long."""
     if one.section and one.section == other.section and one.row.version != other.row.version:
         return True
-    # A word that the other lacks stands in a run that it lacks, or among the last of the text, where no run begins.
+    # Where texts share a run, each word that one of them lacks begins or ends another run that it lacks.
     common = len(one.vocabulary & other.vocabulary)
     lacking = len(one.vocabulary) + len(other.vocabulary) - 2 * common
-    if lacking - 2 * (SHINGLE - 1) > (1 - NEARLY_EQUAL) * (len(one.words) + len(other.words)):
+    if lacking > (1 - NEARLY_EQUAL) * (len(one.words) + len(other.words)):
         return False
     shared = len(one.shingles & other.shingles)
     return shared >= NEARLY_EQUAL * (len(one.shingles) + len(other.shingles) - shared)
