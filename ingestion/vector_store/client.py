@@ -52,7 +52,8 @@ MISSING_WORDS = ("collection not found", "can't find collection", "collection no
 UNAVAILABLE_WORDS = (
     *("not loaded", "released", "unavailable", "connect", "deadline", "closed", "not ready", "timeout", "offline"),
     *(*MISSING_WORDS, "not exist", "no available", "not serving"),
-    *("rate limit", "quota", "deny", "limit exceeded", "resource exhausted", "disk"),
+    *("rate limit", "quota", "deny", "limit exceeded", "resource exhausted"),
+    *("on disk", "disk full", "disk is full", "disk space", "enough disk"),  # but not DISKANN, a kind of index
     *("node not match", "not healthy", "abnormal", "shard leader", "no shard", "channel", "canceled", "in recovery"),
 )
 # pymilvus writes "Retry timeout" before the server's message and leaves the server's code.
@@ -134,12 +135,12 @@ def failures_translated() -> Iterator[None]:
         code = code_of(error)
         if code == COLLECTION_NOT_FOUND or (code in UNSPECIFIC_CODES and _has_word(error, MISSING_WORDS)):
             raise CollectionMissing(
-                f"Milvus at {settings.MILVUS_URI} does not have the collection ({_reason_of(error)}). It is made anew, "
+                f"Milvus at {settings.MILVUS_URI} does not have the collection ({reason_of(error)}). It is made anew, "
                 "and its chunks are embedded again."
             ) from error
         if is_unavailable(error):
             raise VectorStoreUnavailable(
-                f"Milvus does not answer at {settings.MILVUS_URI} or takes no writes ({_reason_of(error)}). Check "
+                f"Milvus does not answer at {settings.MILVUS_URI} or takes no writes ({reason_of(error)}). Check "
                 "that it runs and that MILVUS_URI and MILVUS_TOKEN are right; vectors wait in Redis until it is back."
             ) from error
         raise PermanentError(f"Milvus refused the request: {error}") from error
@@ -174,7 +175,7 @@ def _has_word(error: Exception, words: tuple[str, ...]) -> bool:
     return any(word in text for word in words)
 
 
-def _reason_of(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return one line of what Milvus or gRPC said, which may be a page."""
     said = getattr(error, "message", "") or getattr(error, "details", str)() or type(error).__name__
     return cut(" ".join(str(said).split()), 200)

@@ -7,12 +7,13 @@ own: with the source as partition key Milvus 2.3.5 finds none of a source's upse
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from ingestion.vector_store.client import library
+from ingestion.exceptions import PermanentError
+from ingestion.vector_store.client import failures, is_unavailable, library, reason_of
 from ingestion.vector_store.index_kinds import KINDS
 from ingestion.vector_store.rows import HEADING_BYTES, TEXT_BYTES, TITLE_BYTES, URL_BYTES
 
@@ -36,13 +37,35 @@ def create(client: MilvusClient, name: str, dimension: int, channels: Sequence[s
         schema.add_field(field, kinds.VARCHAR, max_length=size)
     schema.add_field("text", kinds.VARCHAR, max_length=TEXT_BYTES)
     schema.add_field("dense", kinds.FLOAT_VECTOR, dim=dimension)
-    index = client.prepare_index_params()
-    index.add_index("dense", index_type=settings.MILVUS_INDEX, metric_type=METRIC, params=build_params())
     for channel in channels[1:]:
         schema.add_field(channel, kinds.SPARSE_FLOAT_VECTOR)
-        index.add_index(channel, index_type="SPARSE_INVERTED_INDEX", metric_type=METRIC)
-    shards = settings.MILVUS_SHARDS
-    client.create_collection(name, schema=schema, index_params=index, num_shards=shards, timeout=seconds)
+    client.create_collection(name, schema=schema, num_shards=settings.MILVUS_SHARDS, timeout=seconds)
+
+
+def index(client: MilvusClient, name: str, channels: Iterable[str], seconds: float) -> None:
+    """Index the channels that have no index yet, as those of a collection whose making was interrupted.
+
+    Raises PermanentError where Milvus refuses the kind of index that the settings name.
+    """
+    wanted = client.prepare_index_params()
+    for channel in channels:
+        if client.list_indexes(name, field_name=channel, timeout=seconds):
+            continue
+        if channel == "dense":
+            wanted.add_index(channel, index_type=settings.MILVUS_INDEX, metric_type=METRIC, params=build_params())
+        else:
+            wanted.add_index(channel, index_type="SPARSE_INVERTED_INDEX", metric_type=METRIC)
+    if not wanted:
+        return
+    try:
+        client.create_index(name, wanted, timeout=seconds)
+    except failures() as error:
+        if is_unavailable(error):
+            raise
+        raise PermanentError(
+            f"Milvus does not make the index that MILVUS_INDEX={settings.MILVUS_INDEX} and MILVUS_INDEX_PARAMS ask "
+            f"for: {reason_of(error)}. Set them to what it has and restart; vectors wait in Redis until then."
+        ) from error
 
 
 def misfit(description: Mapping[str, Any], dimension: int) -> str:

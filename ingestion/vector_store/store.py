@@ -213,7 +213,7 @@ class VectorStore:
     def _ensure(self) -> None:
         if not self.client.has_collection(self.name, timeout=self.seconds):
             schema.create(self.client, self.name, self.dimension, self._channels(), self.seconds)
-        self._fields()
+        schema.index(self.client, self.name, self._channels(), self.seconds)
         schema.load(self.client, self.name, self.seconds)
 
     def _fields(self) -> set[str]:

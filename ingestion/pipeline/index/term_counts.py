@@ -18,8 +18,8 @@ from ingestion.models import Chunk, ChunkQuerySet, Document, SourceReader, TermF
 from ingestion.words.vocabulary import VocabularyCounter
 from ingestion.words.weights import chunk_weights
 
-# 0.25 ms each: 2.5 s of a core. A term that none of these holds is rarer than one in 10 000, and counts as that. One chunk
-# in twenty of 8 400 was enough: nDCG@10 of the words alone was .804 with those frequencies and .802 with all.
+# 0.25 ms each: 2.5 s of a core. A term that none of these holds is rarer than one in 10 000, and counts as that. One
+# chunk in twenty of 8 400 was enough: nDCG@10 of the words alone was .804 with those frequencies and .802 with all.
 SAMPLED_CHUNKS = 10_000
 # OpenShift's documentation beside Django's, three times as large, has nDCG@10 .840 by words and .871 fused; with the
 # count of Django's alone .782 and .854.

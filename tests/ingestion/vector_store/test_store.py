@@ -271,6 +271,8 @@ def test_the_code_of_a_failure_says_what_kind_it_is(code: Any, message: str, kin
         ("rate limit exceeded[rate=0.1]", UNAVAILABLE),
         ("quota exceeded[reason=memory quota exceeded, please allocate more resources]", UNAVAILABLE),
         ("deny to write, reason: disk quota exceeded", UNAVAILABLE),
+        ("no space left on disk", UNAVAILABLE),
+        ("invalid index type: DISKANN, local mode only support FLAT IVF_FLAT AUTOINDEX", PermanentError),
         ("can't find collection[collection=documents]", CollectionMissing),
         ("StatusCode.UNAVAILABLE", UNAVAILABLE),
         ("[query] Retry timeout: 1e-05s, message=proxy TaskCondition context Done", UNAVAILABLE),
@@ -603,6 +605,36 @@ def test_milvus_lite_has_the_index_that_the_settings_name(clean_milvus: MilvusCl
     assert clean_milvus.describe_index("laid_out", "dense")["index_type"] == "IVF_FLAT"
     assert store.search([asking(3)], limit=1)[0]["dense"] == [Hit(key(3), 1.0)]
     store.close()
+
+
+def test_an_index_that_milvus_refuses_is_made_once_the_settings_name_another(
+    clean_milvus: MilvusClient, settings: Any
+) -> None:
+    settings.MILVUS_INDEX = "DISKANN"
+    store = VectorStore("laid_out", DIMENSION)
+    for _ in range(2):  # the first time leaves a collection
+        with pytest.raises(PermanentError, match=r"MILVUS_INDEX=DISKANN .*: .*only support FLAT.*Set them"):
+            store.ensure()
+    settings.MILVUS_INDEX = "FLAT"
+    store.ensure()
+    assert clean_milvus.describe_index("laid_out", "dense")["index_type"] == "FLAT"
+    store.close()
+
+
+def test_a_collection_whose_making_was_interrupted_gets_the_indexes_that_it_lacks(
+    store: VectorStore, clean_milvus: MilvusClient
+) -> None:
+    store.upsert([embedded(1)])
+    clean_milvus.release_collection(store.name)
+    clean_milvus.drop_index(store.name, "words")
+    assert indexed(clean_milvus, store.name) == {"dense", "sparse"}
+    store.ensure()
+    assert indexed(clean_milvus, store.name) == {"dense", "sparse", "words"}
+    assert store.search([asking(1)], limit=1)[0]["words"][0].key == key(1)
+
+
+def indexed(client: MilvusClient, collection: str) -> set[str]:
+    return {name for name in ("dense", "sparse", "words") if client.list_indexes(collection, field_name=name)}
 
 
 def test_a_collection_is_loaded_as_often_as_the_settings_say(
