@@ -47,7 +47,8 @@ EMBEDDINGS_MAX_BYTES = env.integer(
 MILVUS_INDEX = env.text(
     "MILVUS_INDEX",
     "AUTOINDEX",
-    "Kind of Milvus' index of dense vectors: `AUTOINDEX`, `HNSW`, `IVF_FLAT`, `IVF_SQ8`, `IVF_PQ`, `SCANN`, `DISKANN`.",
+    "Kind of Milvus' index of dense vectors: `AUTOINDEX`, `FLAT`, `IVF_FLAT`, `HNSW`, `IVF_SQ8`, `IVF_PQ`, `SCANN`, "
+    "`DISKANN`; Milvus Lite has the first three.",
     validate=validate.OneOf(["AUTOINDEX", "FLAT", "HNSW", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "SCANN", "DISKANN"]),
 )
 MILVUS_INDEX_PARAMS = dict(
