@@ -3,9 +3,10 @@
 The network reads a batch as one stream without padding, so nothing is lost by mixing lengths; the longest come first,
 so that memory runs out at once or never.
 
-Where several batches compute in parallel, none is larger than its equal part, so that every thread has one. Making them
-smaller towards the end, so that all threads end together, costs more than it saves: callers that embed many texts have
-the next ones ready.
+Where several batches compute in parallel and the texts are too few to fill one each, they are divided into equal parts:
+a batch of a few texts takes as long as one text, since the network is read for each. Making batches smaller towards the
+end of many texts, so that all threads end together, costs more than it saves: callers that embed many have the next
+ones ready.
 """
 
 from __future__ import annotations
@@ -18,14 +19,28 @@ def batches_by_tokens(lengths: Sequence[int], budget: int, parallel: int = 1) ->
 
     ``lengths``: the tokens of each text. ``parallel``: how many batches compute at a time.
     """
-    most = min(budget, -(-sum(lengths) // parallel))
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    parts = equal_parts(order, lengths, parallel)
+    if all(sum(lengths[i] for i in part) <= budget for part in parts):
+        yield from parts
+        return
     batch: list[int] = []
     tokens = 0
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and tokens + lengths[i] > most:
+    for i in order:
+        if batch and tokens + lengths[i] > budget:
             yield batch
             batch, tokens = [], 0
         batch.append(i)
         tokens += lengths[i]
-    if batch:
-        yield batch
+    yield batch
+
+
+def equal_parts(order: Sequence[int], lengths: Sequence[int], count: int) -> list[list[int]]:
+    """Return up to ``count`` parts of about as many tokens: each text, longest first, goes to the smallest part."""
+    parts: list[list[int]] = [[] for _ in range(count)]
+    sizes = [0] * count
+    for i in order:
+        at = sizes.index(min(sizes))
+        parts[at].append(i)
+        sizes[at] += lengths[i]
+    return [part for part in parts if part]

@@ -179,7 +179,7 @@ def drain_under(lease: Lease) -> Drained:
         more = remove_vanished(session) or written.more
     explain_wait("")
     advance()
-    recount_if_due()  # before a run is said to be done: its questions need the frequencies
+    recount_if_due()  # questions need it; so before a run is said to be done, unless the dispatcher says so first
     finish_runs()
     return Drained(written.rows, more)
 

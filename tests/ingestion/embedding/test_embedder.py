@@ -430,10 +430,16 @@ def test_what_a_batch_frees_is_not_asked_of_the_system_again(model: Embedder) ->
 
 
 @given(st.lists(st.integers(1, 600), max_size=300), st.integers(300, 5000), st.integers(2, 8))
-def test_of_batches_side_by_side_none_is_larger_than_its_part(lengths: list[int], budget: int, parallel: int) -> None:
+def test_few_texts_are_divided_equally_among_batches_side_by_side(
+    lengths: list[int], budget: int, parallel: int
+) -> None:
     batches = list(batches_by_tokens(lengths, budget, parallel))
     assert sorted(i for b in batches for i in b) == list(range(len(lengths)))
-    assert all(len(b) == 1 or sum(lengths[i] for i in b) <= min(budget, sum(lengths) / parallel + 1) for b in batches)
+    sizes = [sum(lengths[i] for i in b) for b in batches]
+    assert all(len(b) == 1 or size <= budget for b, size in zip(batches, sizes, strict=True))
+    if sum(lengths) / parallel + max(lengths, default=0) <= budget:
+        assert len(batches) == min(parallel, len(lengths))
+        assert max(sizes, default=0) - min(sizes, default=0) <= max(lengths, default=0)
 
 
 @given(st.lists(st.integers(1, 600), max_size=60), st.integers(50, 5000))
