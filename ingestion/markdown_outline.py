@@ -168,6 +168,11 @@ def sections(markdown: str, title: str) -> Iterator[Section]:
 
 
 def _section(path: str, parent: str, heading: str | None, start: int, body: int, end: int) -> Section:
+    """Return the section with these offsets, of which -1 stands for one that was not found.
+
+    Without text (``body`` is -1) the section is empty, and ``body`` and ``end`` become the bounds of its heading. Text
+    before the first heading, for which ``heading`` is None, starts where its first block that is not blank does.
+    """
     is_empty = body < 0
     start = body if heading is None and not is_empty else max(start, 0)
     return Section(path, parent, heading, start, start if is_empty else body, max(end, 0), is_empty)

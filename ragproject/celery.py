@@ -38,6 +38,10 @@ class Connection(kombu.Connection):
         patient_until = time.monotonic() + settings.REDIS_PATIENCE_SECONDS
 
         def note(error: Exception, pause: float) -> None:
+            """Pass an error of the connection, and the seconds until the next try, on to ``errback``, if there is one.
+
+            Raises WorkerTerminate when Redis has not answered for REDIS_PATIENCE_SECONDS.
+            """
             if errback:
                 errback(error, pause)
             if time.monotonic() > patient_until:

@@ -112,6 +112,7 @@ class Refusals:
                 self._remember((ADDRESSES, path.rstrip(DIGITS)), for_all)
 
     def _remember(self, key: tuple[str, str], told: Refusal) -> None:
+        """Note what was told to a name for a path; beyond MOST_REMEMBERED keys, forget the one that was added first."""
         self._told[key] = told
         if len(self._told) > MOST_REMEMBERED:
             self._told.popitem(last=False)

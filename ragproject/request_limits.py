@@ -108,6 +108,11 @@ class RequestLimits:
             await discard(receive)
 
         async def counted() -> Message:
+            """Return the request's next message, or a disconnect where its body is too large or late.
+
+            The outer ``refusal`` is then 413 or 408; of a body that is too large the rest is read and thrown away. Once
+            the body is complete, wait without a limit.
+            """
             nonlocal received, refusal, complete
             if complete:  # the application waits for the client to hang up
                 return await receive()
@@ -128,6 +133,10 @@ class RequestLimits:
             return {"type": "http.disconnect"}
 
         async def watched(message: Message) -> None:
+            """Send a message of the response, and remember a refusal in it.
+
+            Raises NotRead when the message cannot be sent within READ_SECONDS, because the client does not read.
+            """
             nonlocal answered
             answered = True
             self.refusals.note(sender, scope["path"], message)

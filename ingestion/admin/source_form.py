@@ -73,6 +73,7 @@ class SourceForm(UploadForm, forms.ModelForm[Source]):
             self.fields["groups"].initial = self.instance.readers.all()
 
     def _save_m2m(self) -> None:
+        """Write the many-to-many fields of the form, and make the chosen groups the source's only readers."""
         super()._save_m2m()  # type: ignore[misc]  # Django's own hook, which its stubs leave out
         self.instance.readers.set(self.cleaned_data["groups"])
 

@@ -29,6 +29,10 @@ def listed_action(name: str) -> Callable[[Any, HttpRequest, QuerySet[Source]], N
     action = ACTIONS[name]
 
     def run(admin_of_sources: Any, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        """Do the action to the chosen sources but those that are being deleted; tell the user what happened to each.
+
+        Raises PermissionDenied when the user has no right to the action.
+        """
         act(request, name, queryset.filter(deleting=False))
 
     run.__name__ = name

@@ -198,9 +198,11 @@ class Race:
         }
 
     def _loaded(self, dtype: str, *, compiled: bool = False) -> Embedder:
+        """Return the race's model, loaded anew on its device in the precision ``dtype``. Raises ModelError."""
         return read_model(self.device, self.spec, dtype, compiled=compiled)
 
     def _enter(self, name: str, work: Callable[[], object], batch_size: int = 0) -> None:
+        """Add a contender whose ``work`` embeds all texts; ``batch_size`` is only shown, 0 where it has none."""
         self.contenders.append(Contender(name, work, batch_size))
 
     def _enter_alike(self, name: str, embedder: Embedder) -> None:
@@ -218,6 +220,10 @@ class Race:
         self.contenders += sorted(tried, key=Contender.time)[:FINALISTS]
 
     def _accumulated(self) -> None:
+        """Embed all texts with sums of matrix products in float16, then set PyTorch back to EMBED_FP16_ACCUMULATION.
+
+        The setting is PyTorch's for the whole process, and is not set back when embedding fails.
+        """
         import torch
 
         torch.backends.cuda.matmul.allow_fp16_accumulation = True

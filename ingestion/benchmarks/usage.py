@@ -47,6 +47,10 @@ class Usage:
         self.redis.close()
 
     def _watch(self) -> None:
+        """Note the figures every EVERY_SECONDS until the ``with`` block ends, in a thread of its own.
+
+        An error of ``measure`` ends the thread before, without one in the block.
+        """
         while not self._over.wait(EVERY_SECONDS):
             self.measure()
 
@@ -60,6 +64,11 @@ class Usage:
         self.peak_redis = max(self.peak_redis, int(self.redis.info("memory")["used_memory"]))
 
     def _note(self, process: psutil.Process) -> None:
+        """Note a process's processor seconds so far, and its memory in bytes where that is the peak of its name.
+
+        Seconds are counted from the first time that the process was seen. Raises psutil.NoSuchProcess when it has
+        ended.
+        """
         with process.oneshot():
             name = name_of(process)
             times = process.cpu_times()

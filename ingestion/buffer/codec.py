@@ -125,6 +125,7 @@ def require_dimension(chunk: EmbeddedChunk, dimension: int) -> None:
 
 
 def _require_sound(vectors: Vectors) -> None:
+    """Raise BadRecord unless there are as many indices as weights and all numbers are finite."""
     if len(vectors.indices) != len(vectors.weights):
         raise BadRecord("sparse indices and weights differ in number")
     if not (_all_finite(vectors.dense) and _all_finite(vectors.weights)):

@@ -86,6 +86,7 @@ def drop() -> int:
 
 
 def _unpack(entry: bytes) -> tuple[str, bytes]:
+    """Return the reason and the record in an entry of the sorted set. Raise msgspec.DecodeError when it is none."""
     return msgspec.msgpack.decode(entry, type=tuple[str, bytes])
 
 

@@ -89,6 +89,7 @@ class Chunker:
 
     @property
     def markdown(self) -> str:
+        """Return the text of the whole document, in which all offsets count characters."""
         return self.extracted.markdown
 
     @cached_property
@@ -192,6 +193,10 @@ class Chunker:
             drafts = over
 
     def _shown(self, draft: Draft) -> str:
+        """Return a draft's text as it is shown below its heading path.
+
+        A piece of a table or a fence has the table's header, or the lines of the fence, around it.
+        """
         before, after = self.splitter.shown_around(draft.span)
         return f"{before}{self.markdown[slice(*draft.span)]}{after}"
 
@@ -208,6 +213,7 @@ class Chunker:
 
 
 def _within(path: str, ancestor: str) -> bool:
+    """Return whether a heading path is ``ancestor`` or stands below it."""
     return path == ancestor or path.startswith(ancestor + markdown_outline.SEPARATOR)
 
 
@@ -220,5 +226,9 @@ def _without_leading_headings(group: list[Part]) -> Iterator[list[Part]]:
 
 
 def _common_path(group: list[Part]) -> str:
+    """Return the heading path for a chunk of these parts, of which there must be one at least.
+
+    It is the first one's path where all others stand below it, and else the path above the first one.
+    """
     first, *others = group
     return first.path if all(_within(part.path, first.path) for part in others) else first.parent

@@ -98,6 +98,11 @@ def inside_block(markdown: str, start: int, end: int) -> list[SplitPoint]:
 
 
 def _code(text: str) -> Iterator[tuple[int, Cohesion]]:
+    """Yield the offset at which each line of code but the first begins, with the cohesion there.
+
+    EDGE is behind the first line and before the last, PART behind a blank line, ITEM before a line at the margin of the
+    first, LINE before one that is indented or begins with a closing bracket.
+    """
     starts = [match.end() for match in _LINE.finditer(text)]
     margin = len(text) - len(text.lstrip(" \t"))
     last = text.rstrip().rfind("\n") + 1
@@ -111,11 +116,20 @@ def _code(text: str) -> Iterator[tuple[int, Cohesion]]:
 
 
 def _rows(text: str) -> Iterator[tuple[int, Cohesion]]:
+    """Yield the offset at which each row of a table but the first begins, with the cohesion there.
+
+    It is EDGE for the first two of these, and then LINE.
+    """
     for number, match in enumerate(_LINE.finditer(text)):
         yield match.end(), Cohesion.EDGE if number < 2 else Cohesion.LINE
 
 
 def _prose(text: str) -> Iterator[tuple[int, Cohesion]]:
+    """Return, in order, the offsets at which lines, sentences and items of lists begin, with the cohesion there.
+
+    The beginning of the text is not among them, its length may be. Where several begin, an item decides, or else a
+    sentence.
+    """
     found = dict.fromkeys((match.end() for match in _LINE.finditer(text)), Cohesion.LINE)
     found |= {match.end(): Cohesion.SENTENCE for match in _SENTENCE.finditer(text)}
     for item in _ITEM.finditer(text, 1):

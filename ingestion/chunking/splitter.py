@@ -194,10 +194,12 @@ class Splitter:
         return self._cuts[at] if at >= 0 and offset < self._cuts[at].block.end else None
 
     def _lead_tokens(self, start: int) -> int:
+        """Return the tokens of the text that is shown before a piece which begins at ``start``; 0 for none."""
         cut = self._cut_at(start)
         return cut.lead if cut and cut.block.lead(start) else 0
 
     def _tail_tokens(self, end: int) -> int:
+        """Return the tokens of the text that is shown after a piece which ends at ``end``; 0 for none."""
         cut = self._cut_at(end - 1)
         return cut.tail if cut and cut.block.tail(end) else 0
 

@@ -156,6 +156,7 @@ class TokenCounter:
 
     @cached_property
     def _special_tokens(self) -> list[str]:
+        """Return the texts of the tokens that were added to the tokenizer's vocabulary, as ``<s>`` and ``[CLS]``."""
         return [token.content for token in self.tokenizer.get_added_tokens_decoder().values()]
 
     @cached_property
@@ -235,4 +236,5 @@ class SpanCounter:
 
 
 def _view(numbers: array[int]) -> npt.NDArray[np.unsignedinteger]:
+    """Return the numbers as a NumPy array over the same memory; while it exists, ``numbers`` cannot grow or shrink."""
     return np.frombuffer(numbers, dtype=numbers.typecode)

@@ -125,6 +125,10 @@ def over() -> None:
 
 
 def _store(known: OpenCircuit) -> OpenCircuit:
+    """Write the record of an open circuit to Redis, in place of the last one, and return it.
+
+    Raise BufferUnavailable without Redis.
+    """
     with available() as client:
         client.set(redis_key(), msgspec.msgpack.encode(astuple(known)))
     return known

@@ -75,6 +75,11 @@ def workers() -> list[EmbeddingWorker]:
 
 
 def _read(device_id: str, report: dict[bytes, bytes]) -> EmbeddingWorker:
+    """Return the report of the worker host/device, given as fields of its Redis hash to JSON.
+
+    Its rates are 0 when it was written more than RATE_SECONDS ago, or ahead of the clock. Fields that are unknown here
+    are left out.
+    """
     host, _, device = device_id.partition("/")
     facts = {name.decode(): json.loads(value) for name, value in report.items()}
     if not -AHEAD_SECONDS < time.time() - facts.pop("at", 0.0) <= RATE_SECONDS:
@@ -136,8 +141,10 @@ def job_ages() -> dict[str, float]:
 
 
 def _key(device: str) -> str:
+    """Return the name of the Redis key under which the report of a worker (host/device) is kept."""
     return f"embedder:at:{device}"
 
 
 def _failures(device: str) -> str:
+    """Return the name of the Redis key under which the failures of a device are kept, in a list."""
     return f"embedder:failures:{device}"

@@ -168,6 +168,11 @@ class Embedder:
         return self._figures
 
     def _start(self, ids: Sequence[TokenIds], batch: list[int], start: Callable[..., Future[Result]]) -> RunningBatch:
+        """Start to compute the texts at the positions ``batch`` of ``ids``; return the batch to be waited for.
+
+        ``start`` calls the network, in this thread or another one, for one batch after the other. An error of the
+        network is kept in the batch's ``result`` and not raised here.
+        """
         stream = Stream.of([ids[i] for i in batch])
         with self._lock:
             return RunningBatch(batch, stream, time.perf_counter(), start(self.network, stream))

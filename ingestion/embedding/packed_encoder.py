@@ -55,6 +55,11 @@ class Layers:
     def _read(
         self, ids: torch.Tensor, positions: torch.Tensor, bounds: torch.Tensor, lengths: torch.Tensor, longest: int
     ) -> torch.Tensor:
+        """Return the hidden states (tokens, size) that the layers make of several texts in one row.
+
+        ``ids`` and ``positions`` have one number a token; ``bounds`` are the offsets of the texts and the end of the
+        last, ``lengths`` their tokens, on the host, ``longest`` the largest of these.
+        """
         found = self.module(
             input_ids=ids[None],
             position_ids=positions[None],

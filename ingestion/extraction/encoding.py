@@ -114,6 +114,7 @@ def _as_utf8(sample: bytes) -> tuple[int, int]:
 
 
 def _is_utf8(body: bytes) -> bool:
+    """Return whether the whole body is valid UTF-8; an empty one is."""
     try:
         body.decode("utf-8")
     except UnicodeDecodeError:

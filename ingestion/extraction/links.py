@@ -22,6 +22,10 @@ def absolute(base: str, references: Iterable[str]) -> tuple[str, ...]:
 
 
 def _resolve(base: str, reference: str) -> str:
+    """Return the absolute address of a reference on the page ``base``, without its fragment.
+
+    It is an empty string if it cannot be parsed, has no host, or has another scheme than http and https.
+    """
     try:
         link = urldefrag(urljoin(base, reference)).url
         parts = urlsplit(link)

@@ -167,6 +167,7 @@ def _text(value: object) -> str:
 
 
 def _dict(value: object) -> dict[str, Any]:
+    """Return a value that is a JSON object as it is, an empty object in place of any other."""
     return value if isinstance(value, dict) else {}
 
 

@@ -43,6 +43,11 @@ def _atx_headings(text: str) -> str:
 
 
 def _atx_block(paragraph: str) -> str:
+    """Return a paragraph with its underlined first line as a heading: ``#`` for ``=``, ``##`` for ``-``.
+
+    It is returned unchanged if its second line is no underline, or if its first is too long for a heading or begins
+    with the mark of a list, a quotation or a table.
+    """
     first, newline, rest = paragraph.partition("\n")
     match = _UNDERLINE.match(rest) if len(first) <= markdown_outline.MAX_HEADING_CHARS else None
     if not newline or not match or first.lstrip().startswith(("-", "*", ">", "|")):

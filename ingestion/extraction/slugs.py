@@ -14,6 +14,7 @@ def github_slugger() -> Callable[[str], str]:
     seen: Counter[str] = Counter()
 
     def slug(words: str) -> str:
+        """Return the fragment of a heading's words, and count it: the second of the same ends in ``-1``, and so on."""
         name = _NOT_SLUG.sub("", words.lower()).replace(" ", "-")
         seen[name] += 1
         return name if seen[name] == 1 else f"{name}-{seen[name] - 1}"

@@ -49,6 +49,10 @@ def resolve(host: str, port: int, *, timeout: float) -> list[Resolved]:
 
 
 def _look_up(host: str, port: int, answers: SimpleQueue[list[Resolved] | Exception]) -> None:
+    """Put the addresses of ``host``, or the error of the look-up, into ``answers``, and give back this look-up's room.
+
+    It runs in a thread of its own and never raises. ``host`` may be an IPv6 address in brackets.
+    """
     try:
         answers.put(list(socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)))
     except Exception as error:

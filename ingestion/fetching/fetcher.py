@@ -65,6 +65,7 @@ def fetch(
     """
 
     def read(address: str, response: requests.Response) -> Page:
+        """Return the page in the response from ``address``. Raise the error of its status, type or size."""
         return responses.page(address, response, content_types, max_bytes or settings.FETCH_MAX_BYTES)
 
     request = _Request(canonical(url), read, check_url, slot, headers or {}, onward=meta_refresh.target)
@@ -96,6 +97,10 @@ def fetch_if_changed(
     }
 
     def read(hop: str, response: requests.Response) -> Page | None:
+        """Return the page in the response from ``hop``, or None when it is 304 (not modified) from the first address.
+
+        Raise IndexingRefused when a header beside the 304 forbids indexing, else the error of the status, type or size.
+        """
         if response.status_code == 304 and conditions and hop == address:
             _ = response.content  # empty; without reading it the connection would not be kept
             if responses.robots(response) & robots_directives.NO_INDEX:
@@ -104,6 +109,7 @@ def fetch_if_changed(
         return responses.page(hop, response, content_types, max_bytes or settings.FETCH_MAX_BYTES)
 
     def onward(found: Page | None) -> str:
+        """Return the address that a page sends its readers to, or ""; that also for None, an unchanged page."""
         return meta_refresh.target(found) if found else ""
 
     request = _Request(address, read, check_url, slot, headers or {}, conditions, onward)
@@ -123,6 +129,7 @@ def download(
     """Save the body at ``url``, of any type, as ``path``: whole, or not at all. Raise the errors of ``fetch``."""
 
     def read(address: str, response: requests.Response) -> None:
+        """Write the body of the response from ``address`` to ``path``. Raise the error of its status or size."""
         responses.save(address, response, path, max_bytes)
 
     seconds = settings.FETCH_TIMEOUT_SECONDS + max_bytes / SLOWEST_BYTES_PER_SECOND

@@ -113,10 +113,15 @@ def set_crawl_delay(host: str, seconds: float) -> None:
 
 
 def _ms(seconds: float) -> int:
+    """Return seconds as milliseconds, rounded to a whole number."""
     return round(seconds * 1000)
 
 
 def _call(host: str, *arguments: object) -> Any:
+    """Run one operation of the Lua script on a host, and return what it answers; its times are milliseconds.
+
+    The first of ``arguments`` is the operation's name. Raise BufferUnavailable without Redis.
+    """
     keys = [f"{PREFIX}:{{{host}}}:{part}" for part in ("host", "leases", "reservations")]
     with available() as client:
         return _script()(keys=keys, args=arguments, client=client)
@@ -124,4 +129,5 @@ def _call(host: str, *arguments: object) -> Any:
 
 @functools.cache
 def _script() -> Any:
+    """Return the Lua script as a function that Redis runs. The file is read once per process."""
     return connect().register_script(SCRIPT.read_text())

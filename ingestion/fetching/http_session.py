@@ -85,11 +85,13 @@ class Deadline:
                 self._shut_down()
 
     def _expire(self) -> None:
+        """Note that the time is over, and shut down all connections of the fetch. The timer's thread runs it."""
         with self._lock:
             self._expired = True
             self._shut_down()
 
     def _shut_down(self) -> None:
+        """Shut down all watched connections, for reading and writing. Whoever calls it holds the lock."""
         for sock in self._sockets:
             try:
                 sock.shutdown(socket.SHUT_RDWR)
@@ -101,6 +103,7 @@ _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 def _watch(sock: socket.socket) -> None:
+    """Let the deadline of this context shut ``sock`` down when its time is over; without one, do nothing."""
     if deadline := _deadline.get():
         deadline.watch(sock)
 
@@ -112,6 +115,11 @@ class _GuardedConnection(HTTPConnection):
     """A connection that ``ssrf_guard`` makes, and checks again each time it is used again."""
 
     def _new_conn(self) -> socket.socket:
+        """Return a new socket that ``ssrf_guard`` has connected, watched by the deadline of this context.
+
+        Connecting takes no longer than is left of the deadline, or FETCH_TIMEOUT_SECONDS without one. Raise
+        AddressRefused when the host may not be connected to, FetchFailed when it does not answer.
+        """
         deadline = _deadline.get()
         seconds = deadline.left() if deadline else float(settings.FETCH_TIMEOUT_SECONDS)
         sock = ssrf_guard.connect(self._dns_host, self.port, timeout=seconds)
@@ -163,6 +171,10 @@ def session() -> requests.Session:
 
 @cache
 def _session(ca_bundle: str) -> requests.Session:
+    """Return the process's session for this file of certificate authorities, or for the public ones alone ("").
+
+    It keeps no cookies, and every connection is guarded. Raise OSError when the file cannot be read.
+    """
     guarded = _Session()
     guarded.trust_env = False
     guarded.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -99,7 +99,14 @@ def forget() -> None:
 
 
 def _rules_of(url: str, fetch: Callable[[str], Page]) -> Rules:
+    """Return the rules of robots.txt for the site of ``url``; ``fetch`` is called when they are not kept.
+
+    Raise FetchFailed while robots.txt is unreachable, and HostBusy while the host has no slot or another process
+    fetches the file.
+    """
+
     def fetch_in_slot(robots_url: str) -> Page:
+        """Return the robots.txt at this address, fetched inside a slot of its host. Raise HostBusy without one."""
         with slot(robots_url):
             return fetch(robots_url)
 

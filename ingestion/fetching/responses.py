@@ -195,6 +195,7 @@ def _pieces(url: str, response: requests.Response, max_bytes: int) -> Iterator[b
 
 
 def _check_size(url: str, size: int, max_bytes: int) -> None:
+    """Raise UnsupportedContent when ``size``, in bytes, is above ``max_bytes``."""
     if size > max_bytes:
         raise UnsupportedContent(
             f"{url} is larger than {max_bytes} bytes; exclude it or raise the limit (FETCH_MAX_BYTES for pages)"
@@ -202,6 +203,10 @@ def _check_size(url: str, size: int, max_bytes: int) -> None:
 
 
 def _check_ratio(url: str, size: int, received: int) -> None:
+    """Raise UnsupportedContent when ``size`` unpacked bytes are out of proportion to the ``received`` ones.
+
+    That is above MAX_RATIO times as many; the first RATIO_FREE_BYTES are never too many.
+    """
     if size > RATIO_FREE_BYTES and size > MAX_RATIO * received:
         raise UnsupportedContent(f"{url} unpacks to more than {MAX_RATIO} times its size; exclude it")
 

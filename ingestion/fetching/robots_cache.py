@@ -81,6 +81,10 @@ def _kept(site: str, agent: str, known: _Known | None = None) -> _Known | None:
 
 
 def _parse(kept: bytes, agent: str, site: str) -> Rules:
+    """Return the rules for ``agent`` in what Redis keeps of a site, whose first byte says what it is.
+
+    In place of a failure, return the rules of an empty robots.txt, which allow everything.
+    """
     return robots_txt.parse(kept[1:] if kept.startswith(RULES) else b"", agent, site)
 
 
@@ -111,4 +115,5 @@ def _fetch(site: str, fetch: Callable[[str], Page]) -> tuple[bytes, float]:
 
 
 def _key(site: str) -> str:
+    """Return the name of the Redis key under which the robots.txt of a site (``scheme://host``) is kept."""
     return f"{host_throttle.PREFIX}:robots:{site}"

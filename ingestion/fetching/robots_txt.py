@@ -52,6 +52,7 @@ class Rules:
 
 @lru_cache(maxsize=ANSWERS_CACHED)
 def _allow(paths: Paths, url: str) -> bool:
+    """Return whether the rules let the crawler fetch ``url``; the last ANSWERS_CACHED answers are kept."""
     return paths.allow(url)
 
 
@@ -100,6 +101,7 @@ def _groups_for(agent: str, found: list[re.Match[str]]) -> Iterator[str]:
 
 
 def _absolute(site: str, name: str) -> str:
+    """Return the absolute address of a sitemap that a robots.txt names, or "" when it is malformed."""
     try:
         return urljoin(f"{site}/", name)
     except ValueError:

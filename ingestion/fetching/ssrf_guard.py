@@ -109,6 +109,7 @@ def connect(host: str, port: int, *, timeout: float) -> socket.socket:
 
 
 def _is_public(ip: Address) -> bool:
+    """Return whether an address belongs to the public internet; reserved and unassigned ranges do not."""
     if any(ip in network for network in SPECIAL_NETWORKS):
         return False
     return ip.is_global and (ip.version == 4 or any(ip in network for network in PUBLIC_IPV6))
@@ -125,15 +126,21 @@ def _is_own(ip: Address) -> bool:
 
 
 def _is_listed(ip: Address) -> bool:
+    """Return whether an address lies in one of the networks in FETCH_PRIVATE_NETWORKS."""
     return any(ip in network for network in _networks(tuple(settings.FETCH_PRIVATE_NETWORKS)))
 
 
 @cache
 def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """Return the networks that texts such as "10.0.0.0/8" name. Raise ValueError for one that is no network."""
     return tuple(ip_network(text, strict=False) for text in texts)
 
 
 def _open(family: int, kind: int, protocol: int, target: tuple[object, ...], *, timeout: float) -> socket.socket:
+    """Return a new socket connected to ``target``. Raise OSError when that fails or takes over ``timeout`` seconds.
+
+    The socket keeps this time-out for what is read and written later.
+    """
     sock = socket.socket(family, kind, protocol)
     try:
         sock.settimeout(timeout)

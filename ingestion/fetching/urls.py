@@ -63,6 +63,7 @@ def _parse(url: str) -> Url:
 
 
 def _is_host(host: str) -> bool:
+    """Return whether ``host`` is a host name in lower case, an IPv4 address, or an IPv6 address in brackets."""
     if not host.startswith("["):
         return HOST.fullmatch(host) is not None
     try:

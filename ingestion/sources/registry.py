@@ -117,6 +117,7 @@ def forget(spec: SourceSpec) -> None:
 
 
 def _module(kind: str) -> Kind:
+    """Return the module of a kind of source. Raise SourceError when there is no kind of this name."""
     if kind not in KINDS:
         raise SourceError(f"{kind!r} is no kind of source; known are {', '.join(KINDS)}.")
     return KINDS[kind]

@@ -171,6 +171,7 @@ def code_of(error: Exception) -> int | str:
 
 
 def _has_word(error: Exception, words: tuple[str, ...]) -> bool:
+    """Return whether the text of an error, in any case, contains one of ``words``, which are in lower case."""
     text = str(error).lower()
     return any(word in text for word in words)
 

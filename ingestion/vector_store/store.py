@@ -211,6 +211,11 @@ class VectorStore:
         return found
 
     def _ensure(self) -> None:
+        """Create the collection unless Milvus has it, make the indexes that it lacks, and load it.
+
+        Raise VectorStoreUnavailable for a collection that is not ours, PermanentError where Milvus refuses the kind of
+        index, and pymilvus' own errors when a request fails.
+        """
         if not self.client.has_collection(self.name, timeout=self.seconds):
             schema.create(self.client, self.name, self.dimension, self._channels(), self.seconds)
         schema.index(self.client, self.name, self._channels(), self.seconds)
@@ -230,6 +235,11 @@ class VectorStore:
         return {field["name"] for field in description["fields"]}
 
     def _channels(self) -> tuple[str, ...]:
+        """Return the channels that the collection holds or, while there is none, those that a new one would.
+
+        Milvus is asked each time. Raise VectorStoreUnavailable for a collection that is not ours, and pymilvus' own
+        errors when Milvus does not answer.
+        """
         if self.client.has_collection(self.name, timeout=self.seconds):
             held = self._fields()
             return tuple(channel for channel in CHANNELS if channel in held)
@@ -242,16 +252,30 @@ class VectorStore:
             return CHANNELS
 
     def _upsert(self, rows: list[dict[str, Any]]) -> int:
+        """Write rows to Milvus in one request, and return how many of them it acknowledged.
+
+        Raise pymilvus' own errors when the request fails.
+        """
         answer = self.client.upsert(self.name, rows, timeout=self.seconds)
         return int(answer["upsert_count"])
 
     def _rows(self, keys: Sequence[str], fields: list[str], *, row_bytes: int) -> Iterator[dict[str, Any]]:
+        """Yield the stored rows that have one of ``keys`` (Strong), each as a dictionary of ``fields``, in no order.
+
+        ``row_bytes`` is about what one row takes in an answer: it decides how many keys one query asks for. A key that
+        no row can have, by its form, is passed over. Raise the errors of ``_query``.
+        """
         step = max(1, min(ANSWER_BYTES // row_bytes, WINDOW_ROWS))
         wanted = [key for key in keys if KEY.fullmatch(key)]
         for start in range(0, len(wanted), step):
             yield from self._query(f"key in {json.dumps(wanted[start : start + step])}", fields)
 
     def _query(self, where: str, fields: list[str], **options: int) -> list[dict[str, Any]]:
+        """Return the rows for which the expression ``where`` is true (Strong), each as a dictionary of ``fields``.
+
+        ``options`` go to pymilvus as they are, such as ``limit``. An empty ``where`` holds for all rows. Raise
+        CollectionMissing, VectorStoreUnavailable or PermanentError when the request fails.
+        """
         rows: list[dict[str, Any]] = self._call(
             lambda: self.client.query(
                 self.name,
@@ -265,6 +289,11 @@ class VectorStore:
         return rows
 
     def _search(self, channel: str, vectors: Sequence[QueryVector], limit: int, where: str) -> list[list[Hit]]:
+        """Return, for each of ``vectors``, the ``limit`` best hits of one channel at most, best first.
+
+        Only rows are found for which the expression ``where`` is true; an empty one holds for all. Raise pymilvus' own
+        errors when the request fails.
+        """
         found = self.client.search(
             self.name,
             list(vectors),

@@ -137,6 +137,11 @@ class FairQueue:
         return max(1, self.at_once - self.kept)
 
     def _add(self, ticket: Ticket) -> None:
+        """Add a ticket behind the others of its caller, and let tickets begin while there is room.
+
+        Raises TooBusy when too many wait and this ticket is the one to refuse; where it is another's, that one's
+        ``granted`` gets the error. A known caller's ticket limits the places of addresses for KNOWN_SECONDS.
+        """
         if ticket.known:
             self._known_until = asyncio.get_running_loop().time() + KNOWN_SECONDS
         mine = self.rounds[ticket.known].setdefault(ticket.client, deque())
@@ -153,12 +158,18 @@ class FairQueue:
             ticket.granted.result()
 
     def _refuse(self, ticket: Ticket, why: str, status: int) -> None:
+        """Take a ticket out of the queue, and give whoever awaits its turn TooBusy.
+
+        ``why`` begins the error's sentence, ``status`` is its HTTP status. Nothing is raised here; a ticket whose
+        caller hung up gets no error.
+        """
         self._remove(ticket)
         if not ticket.granted.done():  # cancelled: its caller hung up
             error = TooBusy(f"{why} Try again in {self.retry_seconds} s.", self.retry_seconds, status)
             ticket.granted.set_exception(error)
 
     def _remove(self, ticket: Ticket) -> None:
+        """Remove a ticket from those that wait, if it is one of them; forget a caller who has no other there."""
         clients = self.rounds[ticket.known]
         mine = clients.get(ticket.client, deque())
         if ticket in mine:

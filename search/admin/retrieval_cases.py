@@ -144,6 +144,7 @@ def place_in(run: CaseRun | None, heading: str) -> Callable[[RetrievalCase], str
 
     @admin.display(description=heading)
     def place(case: RetrievalCase) -> str:
+        """Return the place of a case's first right page in the run, from 1 on, or "not found" or "not asked"."""
         found = run.places.get(str(case.pk)) if run else None
         return {None: "not asked", 0: "not found"}.get(found, str(found))
 

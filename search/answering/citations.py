@@ -56,6 +56,10 @@ class CitationReader:
         yield from joined(self._read(final=True))
 
     def _read(self, *, final: bool) -> Iterator[Token]:
+        """Yield the tokens of the text held that are certain by now, and keep the rest.
+
+        ``final`` says that no text will come; then nothing is kept.
+        """
         at = 0
         while at < len(self._held):
             step = self._code_line if self._fence else self._prose
@@ -107,6 +111,11 @@ class CitationReader:
         return self._text(at, start)
 
     def _citation(self, at: int, opened: int, *, final: bool) -> tuple[int, list[Token]]:
+        """Read what may be a citation, which begins at ``at`` with a mark that ends at ``opened``.
+
+        Return how much was read, and its tokens: none for passages that do not exist, text where it is no citation. The
+        length is 0 where more text is needed, which ``final`` says will not come.
+        """
         form = form_at(self._held, at, self._before, self._passages)
         may_go_on = form and (form.end == len(self._held) or self._address_begun(form.end))
         if not final and (may_go_on or (not form and BEGINNING.match(self._held, at))):
@@ -119,6 +128,10 @@ class CitationReader:
         return form.end - at, [*space, *(Token(f"[{number}]", number) for number in form.cited)]
 
     def _address_begun(self, at: int) -> bool:
+        """Return whether the text held goes on from ``at`` with "(", without ")" and for less than 160 characters.
+
+        Then it may be an address that more text completes.
+        """
         return self._held[at] == "(" and len(self._held) - at < 160 and ")" not in self._held[at:]
 
     def _code_line(self, at: int, *, final: bool) -> tuple[int, list[Token]]:
@@ -147,6 +160,7 @@ class CitationReader:
         return self._text(at, at + len(mark) + 1)
 
     def _text(self, at: int, end: int) -> tuple[int, list[Token]]:
+        """Return how many characters the text held has from ``at`` to ``end``, and these as one token."""
         return end - at, [Token(self._held[at:end])]
 
 

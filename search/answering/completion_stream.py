@@ -120,6 +120,11 @@ class CompletionReader:
             yield from self._object(data)
 
     def _object(self, data: str) -> Iterator[Piece]:
+        """Yield the pieces of a JSON value that ends with this line, alone or behind lines kept; keep other lines.
+
+        Lines kept before are dropped when the line can be read alone. Yield ``Ended`` for [DONE]. Raises ServerError
+        where the value reports an error.
+        """
         if data.strip() == DONE:
             yield Ended()
             return
@@ -136,6 +141,11 @@ class CompletionReader:
         self._data = f"{self._data}\n{data}"
 
     def _chunk(self, chunk: Any) -> Iterator[Piece]:
+        """Yield what a JSON value of the response holds: thought, text, refusal, end and token counts.
+
+        Only its first choice is read, and nothing of a value that is no object. Raises ServerError where it reports an
+        error.
+        """
         if not isinstance(chunk, dict):
             return
         raise_error(chunk, is_error=self._event == "error")

@@ -61,6 +61,7 @@ class Draft:
         self._begin()
 
     def _begin(self) -> None:
+        """Begin the answer again: empty ``text``, and forget what was held back and which sentences were checked."""
         self.text, self._reader = "", CitationReader(len(self.passages))
         self._checker = SupportChecker(self.question, self.passages)
 
@@ -117,6 +118,7 @@ class Draft:
         return self.text.lstrip(" *_>\n").casefold().startswith(NOT_SAID.rstrip(".").casefold())
 
     def _events(self, parts: Iterable[str | Thinking | Discard]) -> Iterator[DraftEvent]:
+        """Yield the events that follow from parts of the filtered text; at Discard the answer begins again."""
         for part in parts:
             if isinstance(part, Thinking):
                 yield from self._thought()
@@ -128,15 +130,18 @@ class Draft:
                     yield from self._checked(token)
 
     def _checked(self, token: Token) -> Iterator[DraftEvent]:
+        """Add a token to ``text``; yield it, and a verdict where a sentence ends that the passages do not bear out."""
         self.text += token.text
         yield from self._checker.feed(token)
 
     def _thought(self) -> Iterator[Notice]:
+        """Yield the notice that the model is thinking, only the first time."""
         if not self._thinking:
             self._thinking = True
             yield Notice("thinking", "The language model is thinking…")
 
     def _why(self) -> str:
+        """Return why the completion ended, in words for readers that go on a sentence, by the server's reason."""
         match self._reason:
             case "length" | "max_tokens" | "model_length":
                 where = "while it was still thinking" if self._thinking and not self.text.strip() else ""

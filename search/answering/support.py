@@ -84,6 +84,10 @@ class SupportChecker:
             yield Unsupported(tuple(missing[:MISSING_SHOWN]))
 
     def _is_over(self) -> bool:
+        """Return whether the sentence so far has ended, with a line or with a full stop or the like.
+
+        An abbreviation's full stop does not end it, nor one within a span of code in the line.
+        """
         if not SENTENCE_END.search(self._sentence[-SENTENCE_TAIL:]):
             return False
         return "\n" in self._sentence[-SENTENCE_TAIL:] or not open_run(self._sentence)

@@ -100,6 +100,11 @@ class ThinkingFilter:
         return self._say(final=final) if self._began else self._begin(final=final)
 
     def _think(self, *, final: bool) -> list[str | Thinking | Discard] | None:
+        """Drop thoughts up to and with the mark that ends them, but keep a tail that may become such a mark.
+
+        Return a list to yield: empty where the thoughts have ended, with ``Thinking`` where all text held was thought.
+        None where a tail waits for more text, which ``final`` says will not come.
+        """
         if end := CLOSING.search(self._held):
             self._thinking, self._held = False, self._held[end.end() :]
             return []
@@ -134,6 +139,10 @@ class ThinkingFilter:
         return 0 if in_code else alone.end()
 
     def _may_be_thought(self) -> bool:
+        """Return whether the text held may yet prove to be thoughts or a mark: it begins so, or ``ends_only`` is set.
+
+        Return False for more than HELD_CHARS characters.
+        """
         if len(self._held) > HELD_CHARS:
             return False
         known = self.ends_only or THOUGHT_WORDS.match(self._held) or UNFINISHED.fullmatch(self._held)
@@ -158,10 +167,15 @@ class ThinkingFilter:
         return said
 
     def _cut(self, end: int) -> list[str | Thinking | Discard]:
+        """Take the first ``end`` characters of the text held as text of the answer; return them in a list.
+
+        The list is empty where there are none.
+        """
         said, self._held = self._held[:end], self._held[end:]
         return self._said(said)
 
     def _said(self, text: str) -> list[str | Thinking | Discard]:
+        """Note the line and the fence that text of the answer leaves open; return it in a list, empty without text."""
         lines, end, self._line = (self._line + text).rpartition("\n")
         self._fence = open_fence(lines, self._fence) if end else self._fence
         return [text] if text else []

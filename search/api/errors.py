@@ -40,12 +40,14 @@ def problems(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpReques
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> HttpResponseBase:
+            """Return what the application answers, with the request's id; for programs an error is JSON (RFC 9457)."""
             method = prepare(request)
             return finished(request, method, await get_response(request))
 
         return asynchronous
 
     def synchronous(request: HttpRequest) -> HttpResponseBase:
+        """Return what the application answers, with the request's id; for programs an error is JSON (RFC 9457)."""
         method = prepare(request)
         return finished(request, method, get_response(request))
 

@@ -89,6 +89,7 @@ class AnswerHtml:
                 self.clear()
 
     def _mark(self, html: str) -> str:
+        """Keep ``html``, which must be safe, and return the mark that stands for it in Markdown until it is put in."""
         self._marks.append(html)
         return f"{BEGIN}{self._secret}-{len(self._marks) - 1}{END}"
 
@@ -110,6 +111,10 @@ class AnswerHtml:
         return found
 
     def _html(self, group: Sequence[Parsed], *, complete: bool) -> str:
+        """Return a block's parsed tokens as sanitised HTML, with citations and verdicts in place of their marks.
+
+        ``complete``: code is in colours, since no more of it will come.
+        """
         html = self._reader.renderer.render(group, self._reader.options, {"complete": complete})
         marks = re.compile(f"{BEGIN}{self._secret}-(\\d+){END}")
         return marks.sub(lambda mark: self._marks[int(mark[1])], cleaner().clean(html))

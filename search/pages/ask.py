@@ -100,6 +100,11 @@ class PageEvents:
             yield encode(name, data)
 
     def _read(self, events: Sequence[Event | Stored | Exception]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the name and the data of each event for the page, in order.
+
+        With the timings come the last blocks and the answer as Markdown, before an error the blocks so far. While the
+        answer goes on, its changed blocks come at the end.
+        """
         for event in events:
             match event:
                 case Token() | Unsupported():
@@ -130,5 +135,6 @@ class PageEvents:
             yield from self._blocks()
 
     def _blocks(self, *, final: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield an "html" event for each block that has changed since the last call; ``final``: no text will follow."""
         for block in self._answer.changed(final=final):
             yield "html", {"block": block.number, "html": block.html}

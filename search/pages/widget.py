@@ -42,6 +42,11 @@ def for_allowed_sites(view: View) -> View:
 
     @wraps(view)
     async def answering(request: HttpRequest) -> HttpResponseBase:
+        """Return the view's response, with the headers that let a page of WIDGET_ORIGINS read it and with Vary: Origin.
+
+        A preflight gets an empty 204, another site's page 403, both without the view. A Vary header of the view is
+        replaced.
+        """
         origin = widget_origin(request)
         if not origin and from_another_site(request):
             sentence = "This site may not hold the widget; its operator can name it in WIDGET_ORIGINS."

@@ -76,6 +76,10 @@ class Grouped(Generic[Item, Result]):
         await to_its_end(work)
 
     def _done(self, items: Sequence[Item]) -> Sequence[Result | BaseException]:
+        """Return the work's outcome for each item, in order, and release this thread's database connections.
+
+        Raises what the work raises, after they are released.
+        """
         try:
             return self._work(items)
         finally:

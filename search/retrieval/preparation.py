@@ -44,6 +44,10 @@ class Asked:
         self.context.run(self._begin, stages, name, describe)
 
     def _begin(self, stages: ExitStack, name: str, describe: Callable[[], Described] | None) -> None:
+        """Begin a stage of the question, which ends with ``stages``; call ``describe`` only while a trace is recorded.
+
+        Must run in the question's own context.
+        """
         stage = stages.enter_context(self.timings.stage(name))
         if describe and tracing.recording():
             stage.describe(describe())

@@ -39,6 +39,7 @@ def _own_fragment(heading: Node) -> str:
 
 
 def _id(node: Node) -> str:
+    """Return the ``id`` of an element, else its ``name``, else an empty string."""
     return node.get("id") or node.get("name")
 
 

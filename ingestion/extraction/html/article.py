@@ -73,18 +73,28 @@ def _may_be_article(markdown: str, page: Node) -> bool:
 
 
 def _text_of_article(page: Node) -> str:
+    """Return the text that trafilatura takes for the article of a page, empty if it finds none."""
     import trafilatura  # takes 0.4 s and 20 MB, and most pages do without
 
     return trafilatura.extract(_copy(page), include_comments=False, favor_recall=True) or ""
 
 
 def _is_known(block: str, known: Runs) -> bool:
+    """Return whether at least half of the different runs of three words in a block are among ``known``.
+
+    A shorter block is a single run; one without words is never known.
+    """
     words = _words(block)
     runs = {tuple(words[at : at + RUN]) for at in range(max(1, len(words) - RUN + 1))}
     return len(runs & known) >= MIN_COMMON * len(runs)
 
 
 def _words(text: str) -> list[str]:
+    """Return the words of Markdown in small letters, in order, without the addresses of links.
+
+    Each character of Thai, Lao, Burmese, Chinese, Japanese and Korean is a word, except in a run of letters and digits
+    that begins with others.
+    """
     return _WORD.findall(_TARGET.sub("]", text.lower()))
 
 
@@ -110,6 +120,11 @@ def _copy(body: Node) -> html.HtmlElement:
 
 
 def _copy_of(node: Node) -> html.HtmlElement:
+    """Return an lxml element with the tag of ``node`` and its attributes of ``ATTRIBUTES``, without its content.
+
+    The tag is ``span`` if it has other characters than ASCII letters and digits; values are cut to
+    ``MAX_ATTRIBUTE_CHARS`` characters.
+    """
     copied = html.Element(node.tag if node.tag.isalnum() and node.tag.isascii() else "span")
     for name in ATTRIBUTES & node.attributes.keys():
         copied.set(name, clean(node.get(name))[:MAX_ATTRIBUTE_CHARS])

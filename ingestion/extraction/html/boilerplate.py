@@ -138,6 +138,7 @@ def measured(root: Node) -> dict[Node, Figures]:
 
 
 def _remove(sides: set[Node], dropped: DroppedWords) -> None:
+    """Take side boxes out of the page, and count the words in them as dropped."""
     detach(sides)
     for side in sides:
         dropped.add("side boxes", side.shown_text())
@@ -184,4 +185,5 @@ def _is_list_in_text(node: Node, figures: dict[Node, Figures]) -> bool:
 
 
 def _is_note(node: Node) -> bool:
+    """Return whether an element is a note, a caption of code or a footnote, by its classes or its role."""
     return not node.classes.isdisjoint(NOTES) or "footnote" in node.get("class") + node.get("role")

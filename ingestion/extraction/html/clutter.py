@@ -64,10 +64,15 @@ def _hidden(index: PageIndex) -> Iterable[Node]:
 
 
 def _targets(opener: Node) -> list[str]:
+    """Return the words in the attributes that name what an element opens: ids, with or without ``#``, and addresses."""
     return " ".join(map(opener.get, ("aria-controls", "data-target", "data-bs-target", "href"))).split()
 
 
 def _is_hidden(node: Node) -> bool:
+    """Return whether an attribute or a style of an element hides it.
+
+    Tab panels and ``details`` count as shown; ``hidden`` with the value ``until-found`` hides nothing.
+    """
     if node.get("role") == "tabpanel" or "tabpanel" in node.get("class") or node.tag == "details":
         return False
     return (
@@ -109,10 +114,12 @@ def _between_words(buttons: list[Node]) -> set[Node]:
 
 
 def _is_titled_by_button(node: Node) -> bool:
+    """Return whether an element is a heading, or a title such as ``summary`` whose words may stand in a button."""
     return node.tag in _TITLED_BY_BUTTON or node.get("role") == "heading"
 
 
 def _letters(node: Node) -> str:
+    """Return the letters and digits of all text in an element, without spaces, punctuation and underscores."""
     return _NO_LETTERS.sub("", node.text())
 
 
@@ -124,6 +131,10 @@ def _opens(node: Node) -> bool:
 
 
 def _become_title(button: Node) -> None:
+    """Turn a button into a ``summary``, with a space after each of its parts, so that its words stay as a title.
+
+    The button and the elements around it are marked as holding blocks.
+    """
     button.tag = "summary"
     button.children = [part for child in button.children for part in (child, " ")]  # styles set them apart
     for node in (button, *button.above()):

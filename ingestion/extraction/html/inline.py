@@ -57,6 +57,7 @@ class LineConverter:
         return one_line("".join(line).replace(BREAK, " "))
 
     def _inside(self, node: Node, line: list[str]) -> None:
+        """Add the text in an element, and the Markdown of the elements in it, to ``line``."""
         for child in node.children:
             if isinstance(child, str):
                 line.append(child)
@@ -82,6 +83,10 @@ class LineConverter:
         line.append(BREAK.join(filter(None, map(code_span, node.text().split(BREAK)))))
 
     def _emphasised(self, node: Node, marks: str, line: list[str]) -> None:
+        """Add the Markdown of what is in an element to ``line``, with ``marks`` around it but inside the white space.
+
+        The marks are left out while emphasis is off, and if it has no words, or holds an asterisk or a line break.
+        """
         inner: list[str] = []
         self._inside(node, inner)
         text = "".join(inner)
@@ -92,6 +97,11 @@ class LineConverter:
         line += [text[: len(text) - len(text.lstrip())], marks, words, marks, text[len(text.rstrip()) :]]
 
     def _link(self, node: Node, line: list[str]) -> None:
+        """Add a link to ``line``: words and address if it leads to another site by http or https, else its words alone.
+
+        The words stand alone too while links are off, if a line break is among them, or if the address has more than
+        ``MAX_ADDRESS_CHARS`` characters.
+        """
         inner: list[str] = []
         self._inside(node, inner)
         text, target = "".join(inner), node.get("href").strip()
@@ -134,6 +144,10 @@ class LineConverter:
         line.append(" ")
 
     def _checkbox(self, node: Node, line: list[str]) -> None:
+        """Add ``[x]`` or ``[ ]`` and a space to ``line`` for a checkbox right inside ``li``, ``label`` or ``p``.
+
+        Add nothing for a checkbox elsewhere, or for another kind of input.
+        """
         if node.get("type") == "checkbox" and node.parent and node.parent.tag in ("li", "label", "p"):
             line.append("[x] " if "checked" in node.attributes else "[ ] ")
 
@@ -170,6 +184,7 @@ _INLINE: dict[str, Callable[[LineConverter, Node, list[str]], None]] = {
 
 
 def _last_of(line: list[str]) -> str:
+    """Return the last character in the pieces of ``line``, or an empty string if there is none."""
     return next(filter(None, reversed(line)), "")[-1:]
 
 

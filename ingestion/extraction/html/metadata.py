@@ -84,6 +84,10 @@ def language(code: str) -> str:
 
 
 def _resolve(base: str, reference: str) -> str:
+    """Return the absolute http or https address that a reference leads to, without its fragment.
+
+    It is an empty string if the reference is blank, cannot be parsed, or leads to another scheme.
+    """
     return next(iter(absolute(base, [reference])), "") if reference.strip() else ""
 
 

@@ -66,6 +66,10 @@ class PageIndex:
         self.anchors = anchors(self.headings)
 
     def _note(self, node: Node) -> None:
+        """Add an element to the lists of this index that it belongs to; let the head read one of ``HEAD_TAGS``.
+
+        Those are headings, links, what selectors find, and elements that may be hidden or that open others.
+        """
         tag = node.tag
         if tag in HEADINGS:
             self.headings.append(node)
@@ -81,6 +85,10 @@ class PageIndex:
                 self.openers.add(node)
 
     def _note_link(self, node: Node) -> None:
+        """Add an element to ``links`` if it has an ``href``.
+
+        Add it to ``permalinks`` too if that is a fragment and the link's one child is a mark such as ``#`` or ``¶``.
+        """
         if "href" in node.attributes:
             self.links.append(node)
             text = node.children[0] if len(node.children) == 1 else ""

@@ -137,6 +137,11 @@ class Builder:
         self.left_out: list[tuple[str, str]] = []  # rules and words
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """Add an element inside the innermost open one and make it that one; the parser calls this for a start tag.
+
+        Those of ``UNSEEN``, except TeX, are skipped with all in them, a second ``html`` or ``body`` is passed over, one
+        below ``MAX_DEPTH`` leaves a space. Raises TooLargeError when ``MAX_OPEN`` or ``MAX_ELEMENTS`` is exceeded.
+        """
         if self.skipping:
             self.skipping += 1
             return
@@ -167,6 +172,10 @@ class Builder:
                 holder = holder.parent
 
     def end(self, tag: str) -> None:
+        """Note the end of the innermost open element, or of one inside an element that is being skipped.
+
+        The end of ``html`` and ``body`` is passed over, so that what follows them still belongs to them.
+        """
         if self.skipping:
             self.skipping -= 1
             return
@@ -177,6 +186,11 @@ class Builder:
         self.open -= 1
 
     def data(self, text: str) -> None:
+        """Add text to the innermost open element and to ``shown``.
+
+        In an element that is being skipped, add it to ``left_out`` with the name of the rule that leaves it out; drop
+        it if there is none, as for scripts and styles.
+        """
         if not self.skipping:
             self.here.children.append(text)
             self.shown.append(text)
@@ -184,6 +198,7 @@ class Builder:
             self.left_out.append((self.rule, text))
 
     def close(self) -> Builder:
+        """Return this builder, as the parser asks at the end of the page; nothing is changed."""
         return self
 
 

@@ -21,11 +21,16 @@ class Generator(NamedTuple):
 
 
 def _row(name: str, content: str, marks: str = "", clutter: str = "", titles: str = "") -> Generator:
+    """Return a generator from its name and its selectors, which are written with commas between them.
+
+    Those of ``clutter`` are written with spaces between them, and a bare word among them is a class.
+    """
     hidden = tuple(word if word.startswith(("#", ".")) or ">" in word else f".{word}" for word in clutter.split())
     return Generator(name, _list(content), _list(marks), hidden, _list(titles))
 
 
 def _list(selectors: str) -> tuple[str, ...]:
+    """Return the selectors in a text that has commas between them, stripped of white space; empty ones are left out."""
     return tuple(selector.strip() for selector in selectors.split(",") if selector.strip())
 
 

@@ -63,6 +63,7 @@ def strays(table: Node) -> list[Node | str]:
 
 
 def _row_elements(table: Node) -> list[Node]:
+    """Return the ``tr`` elements right inside a table or a part such as ``tbody``, not those of tables in cells."""
     groups = [[child] if child.tag == "tr" else child.elements() for child in table.elements()]
     return [row for group in groups for row in group if row.tag == "tr"]
 
@@ -109,5 +110,9 @@ def _add_covered(line: list[str], covered: dict[int, tuple[int, str]]) -> None:
 
 
 def _span(cell: Node, name: str) -> int:
+    """Return how many columns or rows a cell covers by its attribute ``name``: from 1 to ``MAX_SPAN``.
+
+    It is 1 too if the attribute is missing, no plain number, or longer than five digits.
+    """
     value = cell.get(name)
     return min(max(int(value), 1), MAX_SPAN) if value.isascii() and value.isdigit() and len(value) < 6 else 1

@@ -54,5 +54,6 @@ def _named_labels(named: list[Node]) -> dict[Node, Node]:
 
 
 def _target(tab: Node) -> str:
+    """Return what a tab names as its panel: an id, without ``#``, or an address; empty if it names nothing."""
     target = tab.get("aria-controls") or tab.get("data-bs-target") or tab.get("data-target") or tab.get("href")
     return target.removeprefix("#")

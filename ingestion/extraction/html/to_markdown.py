@@ -93,6 +93,10 @@ class Converter(LineConverter):
     # --- Blocks ------------------------------------------------------------------------------------------
 
     def _blocks(self, node: Node) -> Blocks:
+        """Return the blocks of Markdown of what is in an element.
+
+        Text and elements within a line that stand between the blocks become paragraphs.
+        """
         out: Blocks = []
         line: list[str] = []
         for child in node.children:
@@ -123,6 +127,7 @@ class Converter(LineConverter):
         return [*_name_of_box(node, blocks), *blocks] if blocks and node.classes & BOXES else blocks
 
     def _bold(self, node: Node) -> Blocks:
+        """Return the words of an element as one block in bold, without emphasis and links; no block without words."""
         words = self.words_of(node, plain=True)
         return [f"**{words}**"] if words else []
 
@@ -131,6 +136,10 @@ class Converter(LineConverter):
         return self._blocks(node) if any(inner.tag in HEADINGS for inner in node.walk()) else self._bold(node)
 
     def _fence(self, node: Node) -> Blocks:
+        """Return the code in an element as one block, a fence; no block if it has none.
+
+        The words of line numbers and buttons in it are counted as dropped.
+        """
         fence = code.fence(node, self.dropped)
         return [fence] if fence else []
 
@@ -143,6 +152,10 @@ class Converter(LineConverter):
         return self._fence(node) if is_code else self._blocks(node)
 
     def _heading(self, node: Node) -> Blocks:
+        """Return a heading as one block, in bold inside a list, table or quotation; no block without words.
+
+        The fragment of one that is not in bold is kept for ``anchor_of``.
+        """
         words = self.words_of(node, plain=True)
         if "code-header" in node.classes:
             words = code_span(words.replace("`", ""))
@@ -154,6 +167,7 @@ class Converter(LineConverter):
         return [f"{'#' * int(node.tag[1])} {words}"]
 
     def _term(self, node: Node) -> Blocks:
+        """Return the words of a term as one block, in bold, or as code if it is a signature; no block without words."""
         words = self.words_of(node, plain=True)
         if not words:
             return []
@@ -162,6 +176,10 @@ class Converter(LineConverter):
         return [f"`{words.replace('`', '')}`"] if is_signature else [f"**{words}**"]
 
     def _list(self, node: Node) -> Blocks:
+        """Return a list as one block, with a dash or a number before each item; no block if all items are empty.
+
+        Empty items are left out and not counted. A list in ``SECTION_LISTS`` gives the blocks of its items instead.
+        """
         if node.classes & SECTION_LISTS:
             return self._blocks(_around([child for item in node.children for child in _content(item)]))
         counted = node.tag == "ol"
@@ -176,6 +194,10 @@ class Converter(LineConverter):
         return ["\n".join(items)] if items else []
 
     def _item(self, content: Sequence[Node | str], bullet: str) -> str:
+        """Return one item of a list: ``bullet``, then the blocks of ``content``; an empty string if there are none.
+
+        Lines after the first are indented by the width of ``bullet`` where they may be; code and tables begin a line.
+        """
         self._nested += 1
         blocks = self._blocks(_around(content))
         self._nested -= 1
@@ -191,6 +213,11 @@ class Converter(LineConverter):
         return bullet + text
 
     def _may_indent(self, text: str, width: int) -> bool:
+        """Return whether the lines of a text after the first may be indented by ``width`` characters each.
+
+        If so, they are taken from the room that the page has left. It may not if there is too little room, or if too
+        many lists, tables and quotations are around it.
+        """
         return self._nested < MAX_INDENTS and self._has_room(width * text.count("\n"))
 
     def _has_room(self, chars: int) -> bool:
@@ -213,6 +240,10 @@ class Converter(LineConverter):
         return [indent(text, "> ", lambda line: True)]
 
     def _table(self, node: Node) -> Blocks:
+        """Return a table as its captions in bold, what stands in no cell, and a pipe table, if it has words.
+
+        Of one that only lays out a page, return the captions and the blocks of its content.
+        """
         captions = {child: None for child in node.elements() if child.tag == "caption"}
         named = [block for caption in captions for block in self._bold(caption)]
         if tables.is_layout(node):
@@ -269,6 +300,7 @@ def _items(node: Node) -> list[tuple[Node | str, list[Node | str]]]:
 
 
 def _content(item: Node | str) -> list[Node | str]:
+    """Return a new list of what is in an ``li``; of any other element or text in a list, that item alone."""
     return list(item.children) if isinstance(item, Node) and item.tag == "li" else [item]
 
 

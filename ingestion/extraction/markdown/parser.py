@@ -129,6 +129,10 @@ def _block_rules() -> Any:
             rules[first].append(rule)
 
     def read(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        """Add the block of the first rule that takes the line ``start``, and move past it; return whether there is one.
+
+        If ``silent``, add nothing and return whether the pattern of a rule matches the line.
+        """
         first = state.bMarks[start] + state.tShift[start]
         if first >= state.eMarks[start] or state.src[first] not in rules or state.is_code_block(start):
             return False
@@ -262,6 +266,7 @@ def _has_too_many_marks(text: str) -> bool:
 
 
 def _tex(tex: str, options: dict[str, Any]) -> str:
+    """Return a formula as text of HTML between ``$``, or between ``$$`` if ``display_mode`` is set in ``options``."""
     marks = "$$" if options["display_mode"] else "$"
     return f"{marks}{escape(tex.strip(), quote=False)}{marks}"
 
@@ -272,6 +277,7 @@ def _link_open(renderer: Any, tokens: list[Token], index: int, options: Any, env
 
 
 def _link_close(renderer: Any, tokens: list[Token], index: int, options: Any, env: Any) -> str:
+    """Return the end tag of a link; an empty string for an address in angle brackets, which is shown as text."""
     return "" if tokens[index].info == "auto" else "</a>"
 
 

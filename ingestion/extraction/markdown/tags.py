@@ -144,6 +144,10 @@ def _leading_tags(text: str, page: Page) -> tuple[list[Tag], int]:
 
 
 def _holds_markdown(tag: Tag, page: Page) -> bool:
+    """Return whether Markdown may follow a tag: one of a component, one in MDX, or one with the attribute ``markdown``.
+
+    It may not after the tags of elements in ``RAW`` and ``UNSEEN``.
+    """
     if not is_element(tag.name):
         return True
     name = tag.name.lower()
@@ -252,5 +256,6 @@ def _html_of(tag: Tag, *, in_line: bool) -> str:
 
 
 def _address(tag: Tag) -> str:
+    """Return the address in the property ``href``, ``to`` or ``url`` of a tag; an empty string if it has none."""
     given = dict(properties(tag.given))
     return given.get("href") or given.get("to") or given.get("url") or ""

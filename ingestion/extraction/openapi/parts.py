@@ -48,6 +48,7 @@ class Parts:
                 yield fence(shown, "" if isinstance(value, str) else "json")
 
     def heading(self, level: int, words: str, pointer: str) -> str:
+        """Return a heading in Markdown, its white space made single spaces, and add ``pointer`` to ``fragments``."""
         self.fragments.append(clean(pointer))
         return f"{'#' * level} {' '.join(words.split())}"
 
@@ -69,9 +70,11 @@ class Parts:
         return "".join(blocks).strip()
 
     def links(self, holder: Object) -> str:
+        """Return the description and address in an object's ``externalDocs``, a space between; empty without either."""
         link = as_dict(holder.get("externalDocs"))
         return " ".join(str(link[key]) for key in ("description", "url") if link.get(key))
 
 
 def line(name: str, value: Any) -> str:
+    """Return ``name: value``, or an empty string if ``value`` is empty, zero, False or None."""
     return f"{name}: {value}" if value else ""

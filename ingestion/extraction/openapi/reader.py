@@ -139,6 +139,10 @@ class _Page(Parts):
             yield fence(str(sample.get("source", "")), str(sample.get("lang", "")).split(" ")[0].lower())
 
     def _parameters(self, parameters: list[Object]) -> Iterator[str]:
+        """Yield a title and a table of the parameters, in Markdown; nothing if there are none.
+
+        Of a parameter with several media types, the first one's schema is shown.
+        """
         rows = []
         for parameter in parameters:
             media: Any = next(iter(as_dict(parameter.get("content")).values()), {})
@@ -161,6 +165,7 @@ class _Page(Parts):
             yield pipe_table([["Name", "In", "Type", "Required", "Description"], *rows])
 
     def _notes_of(self, schema: Any) -> str:
+        """Return the description and limits of a schema, or of the one that its reference names; empty without any."""
         return self.schemas.notes(resolve(self.root, schema))
 
     def _body(self, body: Object, contents: list[tuple[str, Any]]) -> Iterator[str]:
@@ -171,6 +176,10 @@ class _Page(Parts):
             yield from self._content(media_type, as_dict(value))
 
     def _content(self, media_type: str, content: Object) -> Iterator[str]:
+        """Yield the type of a body, its schema's description and table of properties, and the examples, in Markdown.
+
+        Some parts may be empty strings. A named schema is not described here, but among the models.
+        """
         schema = content.get("schema")
         yield ": ".join(
             filter(None, [f"`{media_type}`" if media_type else "", self.schemas.type_of(schema) if schema else ""])
@@ -209,6 +218,7 @@ class _Page(Parts):
                 yield f"Link {name}: {link.get('operationId', '')} {link.get('description', '')}".strip()
 
     def _callbacks(self, callbacks: Object, level: int) -> Iterator[str]:
+        """Yield a section for each operation of the callbacks, one level below ``level``; nothing from level 5 on."""
         for name, value in callbacks.items():
             for expression, item in resolve(self.root, value).items():
                 for method, operation in as_dict(resolve(self.root, item)).items():
@@ -217,6 +227,7 @@ class _Page(Parts):
                         yield from self._operation(heading, f"/callbacks/{name}", {}, operation, level + 1)
 
     def _security(self, operation: Object) -> str:
+        """Return a line with the ways to authenticate, ``Authentication: a and b (scope) or c``; empty without any."""
         ways = [
             " and ".join(
                 f"{name} ({', '.join(map(str, scopes))})" if scopes else str(name)
@@ -229,6 +240,10 @@ class _Page(Parts):
     # --- Models -----------------------------------------------------------------------------------------
 
     def _component(self, name: str, old_name: str) -> Any:
+        """Return what the document has under ``components`` and this name, or else at its root under ``old_name``.
+
+        The first is its place in version 3, the second in version 2. The value may be of any type, None if missing.
+        """
         return as_dict(self.root.get("components")).get(name) or self.root.get(old_name)
 
     def _models(self) -> Iterator[str]:

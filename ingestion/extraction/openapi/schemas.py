@@ -111,8 +111,10 @@ def bounded(value: Any, parts: list[int], depth: int = MAX_EXAMPLE_DEPTH) -> Any
 
 
 def as_dict(value: Any) -> Object:
+    """Return ``value`` itself if it is a mapping, otherwise a new empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: Any) -> list[Any]:
+    """Return ``value`` itself if it is a list, otherwise a new empty one."""
     return value if isinstance(value, list) else []

@@ -147,6 +147,10 @@ class _Workbook:
         return f"{number * 100:.15g}%" if style in self._percents else f"{number:.15g}"
 
     def _elements(self, name: str, *tags: str) -> Iterator[etree._Element]:
+        """Yield the elements with the local names ``tags`` in the workbook's part ``name``, each emptied afterwards.
+
+        Yield nothing if there is no such part. Raises UnsupportedContent when it is damaged.
+        """
         return archives.elements(self._url, self._archive, name, *tags)
 
 
@@ -167,6 +171,7 @@ def _text(element: etree._Element) -> str:
 
 
 def _column(letters: str) -> int:
+    """Return the number of a column from its capital letters: 1 for ``A``, 27 for ``AA``."""
     number = 0
     for letter in letters:
         number = number * 26 + ord(letter) - 64
@@ -185,6 +190,10 @@ def _tables(rows: Rows) -> Iterator[str]:
 
 
 def _table(rows: list[dict[int, str]]) -> str:
+    """Return rows as a pipe table without the columns that are blank in all of them, the first row as its head.
+
+    If only one column has text, return its texts as paragraphs.
+    """
     columns = sorted({column for row in rows for column in row})
     if len(columns) == 1:
         return "\n\n".join(text for row in rows for text in row.values())

@@ -26,6 +26,12 @@ def without(pages: list[list[Line]], dropped: DroppedWords) -> list[list[Line]]:
 
 
 def _of_page(page: list[Line], count: int, dropped: DroppedWords) -> list[Line]:
+    """Return the lines of a page without those of a table of contents, whose words are added to ``dropped``.
+
+    Such lines end with dots and a page number: at least LEAST_LINES of them, in order, none more than MORE_PAGES beyond
+    ``count``, the number of pages. Lines that end with a number at the same edge go with them. Any other line with dots
+    becomes two cells.
+    """
     led = {at: cells for at, line in enumerate(page) if (cells := _cells(line))}
     numbered = {at: None for at, cells in led.items() if _PAGE_NUMBER.fullmatch(cells[-1].text)}
     numbers = [int(led[at][-1].text) for at in numbered if led[at][-1].text.isdecimal()]

@@ -142,6 +142,11 @@ def is_same_row(one: Line, other: Line) -> bool:
 
 
 def _row(lines: list[Line]) -> Line:
+    """Return lines on one baseline as one, with their cells from left to right, joined where no wide gap parts them.
+
+    Each line has one cell; several are sorted in place. The longest gives position and size; the row is bold or
+    monospaced if all of them are.
+    """
     if len(lines) == 1:
         return lines[0]
     lines.sort(key=lambda line: line.left)

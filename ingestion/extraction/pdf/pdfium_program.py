@@ -235,6 +235,10 @@ class Reader:
         return self._styles[address]
 
     def _font_style(self, address: int) -> int:
+        """Return BOLD, MONOSPACED or their sum for the font of a text object, by the font's name, weight and flags.
+
+        0 means neither, or that ``address`` is 0, where there is no object.
+        """
         if not address:
             return 0
         font = self._pdfium.FPDFTextObj_GetFont(ctypes.cast(address, self._pdfium.FPDF_PAGEOBJECT))

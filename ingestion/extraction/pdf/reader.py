@@ -73,6 +73,7 @@ def read(url: str, body: bytes) -> Extracted:
 
 
 def _markdown(block: Block) -> str:
+    """Return a block in Markdown: a heading with as many marks as its level says, anything else as it is."""
     if isinstance(block, Heading):
         return f"{'#' * block.level} {block.words}"
     return block.markdown if isinstance(block, Verbatim) else block

@@ -24,11 +24,13 @@ class ShownDirective(Directive):  # type: ignore[misc]
 
     @property
     def page(self) -> Page:
+        """Return the state of the page that the directive stands on."""
         page: Page = self.state.inliner.page
         return page
 
     @property
     def argument(self) -> str:
+        """Return the text between the directive's name and its options or content, of any lines; empty without any."""
         return str(self.arguments[0]).strip() if self.arguments else ""
 
     def words(self, text: str) -> list[Any]:
@@ -51,6 +53,7 @@ class ShownDirective(Directive):  # type: ignore[misc]
 
 
 def paragraph(words: list[Any]) -> Any:
+    """Return a paragraph that holds these inline elements, in order."""
     return nodes.paragraph("", "", *words)
 
 
@@ -60,4 +63,5 @@ def label(words: list[Any]) -> Any:
 
 
 def code(text: str) -> Any:
+    """Return a text as inline code, no markup in it read."""
     return nodes.literal(text, text)

@@ -80,6 +80,12 @@ class Code(ShownDirective):
     """A block of code under its caption."""
 
     def run(self) -> list[Any]:
+        """Return the caption as a paragraph, if there is one, and a block of code.
+
+        The first word of the argument is the language unless the directive sets one, and the rest of its line is left
+        out. For a directive in ``CODE_BESIDE``, or without other lines, that line is code. None as the language means
+        the page's.
+        """
         language = CODE[self.name]
         beside, _, below = self.argument.partition("\n")
         lines = [*([below] if below else []), *self.content]
@@ -96,6 +102,7 @@ class CodeTab(ShownDirective):
     """A block of code in a tab: its argument is the language and the tab's title."""
 
     def run(self) -> list[Any]:
+        """Return the tab's title, or else its language, in bold, and the content as a block of code."""
         language, _, title = self.argument.partition(" ")
         text = "\n".join(self.content)
         return [label([nodes.Text(title or language)]), nodes.literal_block(text, text, language=language)]
@@ -105,6 +112,7 @@ class ParsedLiteral(ShownDirective):
     optional_arguments = 0
 
     def run(self) -> list[Any]:
+        """Return the content as a block without a language, the inline markup in it read; an empty list without any."""
         text = "\n".join(self.content)
         return [nodes.literal_block(text, "", *self.words(text), language="")] if text else []
 
@@ -115,6 +123,7 @@ class Note(ShownDirective):
     optional_arguments = 0
 
     def run(self) -> list[Any]:
+        """Return the name of the note in bold, then its content."""
         return [label([nodes.Text(LABELS.get(self.name, self.name.capitalize()))]), *self.parsed()]
 
 
@@ -122,6 +131,10 @@ class Titled(ShownDirective):
     """A box that is named by its argument."""
 
     def run(self) -> list[Any]:
+        """Return the argument in bold, if there is one, then the options that a reader sees and the content.
+
+        Lines that part the head and foot of a card are made empty in ``content``.
+        """
         if self.name.endswith("card"):  # lines that part its head and foot from its body
             self.content.data = ["" if line in ("^^^", "+++") else line for line in self.content.data]
         return [*([label(self.words(self.argument))] if self.argument else []), *self.captions(), *self.parsed()]
@@ -131,6 +144,11 @@ class Version(ShownDirective):
     """A remark on a version, which begins with its label."""
 
     def run(self) -> list[Any]:
+        """Return the remark, its first paragraph begun with its label and version in bold: "New in version 1.2:".
+
+        The argument's first word is the version, the others are the first paragraph. If the remark begins with no
+        paragraph, the label is a title above it.
+        """
         version, _, text = " ".join(self.argument.split()).partition(" ")
         name = f"{LABELS[self.name]} {version}:"
         content = [*([paragraph(self.words(text))] if text else []), *self.parsed()]
@@ -144,11 +162,13 @@ class Container(ShownDirective):
     """Content that is shown as it is; the argument says where or how."""
 
     def run(self) -> list[Any]:
+        """Return the elements of the content; the argument and the options are not shown."""
         return self.parsed()
 
 
 class Dropped(ShownDirective):
     def run(self) -> list[Any]:
+        """Return an empty element, and count the argument and content, not the options, as words dropped."""
         self.page.dropped.add(DROPPED[self.name], " ".join([self.argument, *self.content]))
         return [nodes.inline()]  # a name that stands for it is defined
 
@@ -157,6 +177,7 @@ class Picture(ShownDirective):
     """A picture: the words that stand for it, then those below it."""
 
     def run(self) -> list[Any]:
+        """Return an image with the words of the option ``alt``, if there are any, and the elements of the content."""
         return [*([nodes.image(alt=self.options["alt"])] if self.options.get("alt") else []), *self.parsed()]
 
 
@@ -164,11 +185,16 @@ class File(ShownDirective):
     """A file that the build of a page puts here."""
 
     def run(self) -> list[Any]:
+        """Return a paragraph that names the file in the argument, which is not read; an empty list if there is none."""
         return self.named("code" if self.name == "literalinclude" else "text", self.argument)
 
 
 class Include(File):
     def run(self) -> list[Any]:
+        """Return a paragraph that names the file; for ``<…>``, let the page use HTML's names of characters instead.
+
+        Returns an empty list in that case, and without an argument.
+        """
         if self.argument.startswith("<"):  # the names of characters that come with docutils
             self.page.has_entities = True
             return []
@@ -179,6 +205,10 @@ class Raw(ShownDirective):
     """Text in another format, which stands here or in a file."""
 
     def run(self) -> list[Any]:
+        """Return the content as raw text in the format of the argument, or a paragraph that names the text's file.
+
+        The options name the file or its address. It is not read, and the content is left out if there is one.
+        """
         text = "\n".join(self.content)
         file = self.options.get("file") or self.options.get("url") or ""
         return self.named("text", file) if file else [nodes.raw(text, text, format=self.argument)]
@@ -188,6 +218,11 @@ class Setting(ShownDirective):
     """What later directives refer to: the language of code, a program, a module."""
 
     def run(self) -> list[Any]:
+        """Note a program or module on the page, or return a mark for the language of code from here on.
+
+        For a module, returns the content, under the module's name if it is an ``automodule``; for a program, an empty
+        list. The argument ``None`` stands for no language, program or module.
+        """
         named = "" if self.argument == "None" else self.argument
         if self.name.startswith("highlight"):
             return [Highlight(language=named.partition(" ")[0])]
@@ -203,6 +238,10 @@ class Role(ShownDirective):
     """A role that the page defines, or its default."""
 
     def run(self) -> list[Any]:
+        """Note the role that the argument defines, or the default role, in the page's ``roles``; return an empty list.
+
+        A role that is made of no other is ``inline``. Options are left out.
+        """
         name, _, base = self.argument.lower().partition("(")
         if self.name == "default-role":
             self.page.roles[""] = name.strip()
@@ -217,6 +256,7 @@ class Replacement(ShownDirective):
     optional_arguments = 0
 
     def run(self) -> list[Any]:
+        """Return the inline elements of the content."""
         return self.words("\n".join(self.content))
 
 
@@ -224,6 +264,7 @@ class Unicode(ShownDirective):
     """Characters by their codes, other words as they are."""
 
     def run(self) -> list[Any]:
+        """Return one element with the words of the argument up to a comment, joined, the codes in it as characters."""
         shown = ""
         for word in f" {self.argument}".partition(" .. ")[0].split():
             try:
@@ -237,6 +278,7 @@ class Names(ShownDirective):
     """A list of names with their summaries, which lie in the code."""
 
     def run(self) -> list[Any]:
+        """Return a bullet list of the content's lines as code, without a leading ``~``; an empty list without any."""
         names = [line.strip().lstrip("~") for line in self.content if line.strip()]
         items = [nodes.list_item("", paragraph([code(name)])) for name in names]
         return [nodes.bullet_list("", *items)] if items else []
@@ -246,6 +288,7 @@ class Unknown(ShownDirective):
     """A directive of whatever extension: the words of its argument, its titles and its content."""
 
     def run(self) -> list[Any]:
+        """Return the argument as a paragraph, if there is one, then the options that a reader sees and the content."""
         beside = [paragraph(self.words(self.argument))] if self.argument else []
         return [*beside, *self.captions(), *self.parsed()]
 

@@ -45,6 +45,10 @@ class _EndOfMarkup:
         self.absent_in = 0
 
     def search(self, rest: str) -> re.Match[str] | None:
+        """Return the first match in the rest of a text, or None.
+
+        A rest without a match is noted: until ``absent_in`` is reset, one that is no longer than it is not searched.
+        """
         if len(rest) <= self.absent_in:
             return None
         found = self.pattern.search(rest)
@@ -57,6 +61,10 @@ def _text_if_problematic(method: Any) -> Any:
     """Wrap a method of the inliner so that markup that docutils would show as an error becomes text."""
 
     def dispatched(inliner: Any, match: Any, lineno: int) -> Any:
+        """Return (text before, elements, text after, no messages) of the markup that begins at ``match``.
+
+        Markup that is an error becomes part of the text before it. Takes one from the inliner's ``room`` each time.
+        """
         inliner.room -= 1
         before, inlines, remaining, _ = method(inliner, match, lineno)
         if inlines and isinstance(inlines[0], nodes.problematic):
@@ -81,6 +89,7 @@ class Inliner(states.Inliner):  # type: ignore[misc]
         self._ends: list[_EndOfMarkup] = []
 
     def init_customizations(self, settings: Any) -> None:
+        """Take docutils' patterns for these settings; those of ``ENDS`` do not search a text in vain twice."""
         plain = states.Inliner()
         plain.init_customizations(settings)
         self._ends = [_EndOfMarkup(getattr(plain.patterns, name)) for name in ENDS]
@@ -100,9 +109,11 @@ class Inliner(states.Inliner):  # type: ignore[misc]
         return found, []
 
     def interpreted(self, rawsource: str, text: str, role: str, lineno: int) -> tuple[list[Any], list[Any]]:
+        """Return the elements that a role shows of its words, and no messages; an empty role is the page's default."""
         return roles.shown(role or "", text, self.page), []
 
     def problematic(self, text: str, rawsource: str, message: Any) -> Any:
+        """Return an element for markup that is an error, with its source; the message is neither linked nor kept."""
         return nodes.problematic(rawsource, text)
 
     def implicit_inline(self, text: str, lineno: int) -> list[Any]:

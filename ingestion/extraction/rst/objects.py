@@ -22,6 +22,12 @@ class Object(ShownDirective):
     """An object with a heading of its own, one level deeper than what is around it."""
 
     def run(self) -> list[Any]:
+        """Return the heading of an object, its other signatures, its facts and its content.
+
+        A first signature of more than MAX_SIGNATURE_CHARS is cut in the heading and whole below it. Objects in the
+        content belong to this one; the page's level and parent are restored after it. Without a signature, and for
+        docutils' own ``class``, returns the content alone.
+        """
         shown = signatures(self.name, self.argument.split("\n"))
         bare = self.argument.partition("\n")[0].strip()
         # docutils' own directive of this name sets a class of CSS.
@@ -50,6 +56,7 @@ class Signature(ShownDirective):
     """An object without a heading."""
 
     def run(self) -> list[Any]:
+        """Return the signatures as lines of code, then the elements of the content."""
         return [*_signatures(signatures(self.name, self.argument.split("\n"))), *self.parsed()]
 
 
@@ -57,10 +64,12 @@ class Target(Signature):
     """A target for references in Django's documentation, which shows nothing where it has no text."""
 
     def run(self) -> list[Any]:
+        """Return the signatures as lines of code, then the content; an empty list without content."""
         return super().run() if self.content else []
 
 
 def _signatures(shown: list[str]) -> list[Any]:
+    """Return a block with each signature as a line of code; an empty list if there are none."""
     return [nodes.line_block("", *(nodes.line("", "", code(signature)) for signature in shown))] if shown else []
 
 
@@ -70,6 +79,11 @@ class Glossary(ShownDirective):
     optional_arguments = 0
 
     def run(self) -> list[Any]:
+        """Return the terms with their meanings as a list of definitions, last terms without a meaning as a paragraph.
+
+        A line that begins with a space belongs to the meaning of the terms above it, which are joined by commas. What
+        follows `` : `` in the line of a term is left out.
+        """
         items = nodes.definition_list()
         terms: list[str] = []
         at = 0

@@ -35,6 +35,10 @@ class _Reporter(utils.Reporter):  # type: ignore[misc]
     """Makes messages that hold what they quote, prints none and stops for none."""
 
     def system_message(self, level: int, message: str, *quoted: Any, **where: Any) -> Any:
+        """Return a message of this level that holds the quoted elements, without its words and its place in the text.
+
+        Prints and raises nothing, whatever the level.
+        """
         return nodes.system_message("", *quoted, level=level)
 
 
@@ -58,6 +62,7 @@ def parse(text: str, page: Page) -> Any:
 
 @cache
 def _settings() -> Any:
+    """Return docutils' settings with those in ``SETTINGS``, the same object each time: copy it before a change."""
     settings = frontend.get_default_settings(Parser)
     for name, value in SETTINGS.items():
         setattr(settings, name, value)

@@ -93,4 +93,5 @@ class Namespace:
 
 
 def _join(prefix: str, name: str) -> str:
+    """Return ``prefix.name``, or ``name`` as it is if either of the two is empty."""
     return f"{prefix}.{name}" if prefix and name else name

@@ -53,6 +53,10 @@ def _seam(lines: Any, start: int) -> int:
 
 
 def _directive(state: Any, match: Any) -> Any:
+    """Return (elements, whether a blank line follows) of the directive that begins at ``match``, as ``state`` reads it.
+
+    docutils' table of constructs holds its own method, which no subclass can replace.
+    """
     return state.directive(match)
 
 
@@ -88,6 +92,10 @@ class _State:
         self.nested_sm_kwargs = {"state_classes": STATES, "initial_state": "Body"}
 
     def runtime_init(self: Any) -> None:
+        """Take the page's document and inliner, and let nested texts reuse the idle parsers of this page.
+
+        docutils has one list of idle parsers for the whole process.
+        """
         super().runtime_init()  # type: ignore[misc]
         self.nested_sm_cache = self.inliner.idle["Body"]
 
@@ -164,6 +172,10 @@ class _State:
         return [nodes.comment(text, text)], blank_finish
 
     def directive(self: Any, match: Any, **presets: Any) -> Any:
+        """Read a directive, and return (its elements, whether a blank line follows); no name is unknown.
+
+        ``match`` holds its name; ``presets`` are its options where the text does not set them.
+        """
         name = match.group(1).lower()
         return self.run_directive(directive_for(name), match, name, presets)
 
@@ -201,11 +213,16 @@ class _State:
         return super().isolate_simple_table()  # type: ignore[misc]
 
     def split_attribution(self: Any, indented: Any, line_offset: int) -> Any:
+        """Return (lines of a quotation, its attribution, that one's position, the lines after it, their offset).
+
+        All but the first are None if there is no attribution, or if there are more than MAX_QUOTATION_LINES lines.
+        """
         if len(indented) > MAX_QUOTATION_LINES:
             return indented, None, None, None, None
         return super().split_attribution(indented, line_offset)  # type: ignore[misc]
 
     def disallowed_inside_substitution_definitions(self, node: Any) -> str:
+        """Return an empty string: every element may stand in the definition of a substitution."""
         return ""
 
     def nest_line_block_lines(self, block: Any) -> None:
@@ -229,6 +246,7 @@ def _options(lines: Any, start: int, stop: int) -> tuple[dict[str, str], int]:
 
 
 def _is_label(node: Any) -> bool:
+    """Return whether an element is a target that marks a place on this page, no address and no other name."""
     return isinstance(node, nodes.target) and not node.hasattr("refuri") and not node.hasattr("refname")
 
 

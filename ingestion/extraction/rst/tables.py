@@ -17,11 +17,16 @@ class ListTable(ShownDirective):
     """A table whose rows are the items of a list, and whose cells are the items in these; rows may differ in length."""
 
     def run(self) -> list[Any]:
+        """Return the argument as a title, if there is one, and the content with its bullet lists as tables."""
         title = [label(self.words(self.argument))] if self.argument else []
         return [*title, *(_table(child) if isinstance(child, nodes.bullet_list) else child for child in self.parsed())]
 
 
 def _table(rows: Any) -> Any:
+    """Return a table with a row for each item of the list ``rows``, and a cell for each item of the lists in it.
+
+    An item without a list in it is a row of one cell.
+    """
     cells = [[part for inner in row if isinstance(inner, nodes.bullet_list) for part in inner] or [row] for row in rows]
     return nodes.table("", *(nodes.row("", *(nodes.entry("", *cell) for cell in row)) for row in cells))
 
@@ -30,6 +35,11 @@ class CsvTable(ShownDirective):
     """A table of comma-separated values. What cannot be read as such is kept as it is written."""
 
     def run(self) -> list[Any]:
+        """Return the argument as a title, if there is one, and the header and content as a table without empty rows.
+
+        Short rows are filled up with empty cells. Text that is no such values becomes a block of code. A file or an
+        address is not read: without content, a line names it.
+        """
         title = [label(self.words(self.argument))] if self.argument else []
         file = self.options.get("file") or self.options.get("url") or ""
         if file and not self.content:
@@ -49,6 +59,10 @@ class CsvTable(ShownDirective):
         return max(self._rows(lines), list(csv.reader(lines, skipinitialspace=True)), key=lambda rows: len(rows[0]))
 
     def _rows(self, lines: Iterable[str]) -> list[list[str]]:
+        """Return the cells of each row, read by the options ``delim``, ``quote``, ``escape`` and ``keepspace``.
+
+        An empty line is an empty row. Raises csv.Error if the lines cannot be read.
+        """
         delimiter = self._character("delim", single_char_or_whitespace_or_unicode) or ","
         escape = self._character("escape", single_char_or_unicode)
         return list(
@@ -63,12 +77,17 @@ class CsvTable(ShownDirective):
         )
 
     def _character(self, option: str, convert: Any) -> str | None:
+        """Return the character that an option sets, or None if it is missing, empty or no single character.
+
+        ``convert`` is docutils' function that reads it from a character, a code or a word such as ``tab``.
+        """
         try:
             return str(convert(self.options[option])) if self.options.get(option) else None
         except ValueError:
             return None
 
     def _cell(self, text: str) -> Any:
+        """Return a table cell with ``text`` read as blocks of reStructuredText."""
         entry = nodes.entry()
         self.state.nested_parse(StringList(text.strip().splitlines(), source=""), self.content_offset, entry)
         return entry

@@ -49,11 +49,16 @@ class HtmlTree:
         self._fill(_child(self.root, "body"), document)
 
     def _fill(self, here: Node, element: Any) -> Node:
+        """Add all that ``element`` holds to the end of ``here``, and return ``here``."""
         for child in element.children:
             self._add(here, child)
         return here
 
     def _add(self, here: Node, element: Any) -> None:
+        """Add an element to ``here``: as ``_SPECIAL`` says of its kind, by its tag in ``TAGS``, or else what it holds.
+
+        Text is added as it is. An element in neither table whose kind is in ``UNSEEN`` adds nothing.
+        """
         kind = type(element)
         if kind is nodes.Text:
             here.children += filter(None, [element.astext()])
@@ -67,6 +72,11 @@ class HtmlTree:
     # --- Blocks --------------------------------------------------------------------------------------------
 
     def _title(self, here: Node, title: Any) -> None:
+        """Add a heading of at most level 6, and note its fragment in ``anchors``.
+
+        A title without a level, of a box, becomes a ``div``. The fragment is the heading's own id, or else a label
+        before it, or else empty.
+        """
         if "level" not in title:  # of a box
             self._fill(_child(here, "div", **{"class": "rubric"}), title)
             return
@@ -76,11 +86,16 @@ class HtmlTree:
         self._fill(heading, title)
 
     def _code(self, here: Node, block: Any) -> None:
+        """Add a block of code whose class names its language, or the page's if the block has none.
+
+        A doctest is ``pycon``; an empty language sets no class.
+        """
         language = "pycon" if isinstance(block, nodes.doctest_block) else block.get("language")
         language = self.language if language is None else language
         self._fill(_child(here, "pre", **({"class": f"language-{language}"} if language else {})), block)
 
     def _numbered(self, here: Node, items: Any) -> None:
+        """Add a numbered list that begins at the number that ``items`` gives, or at 1."""
         self._fill(_child(here, "ol", start=str(items.get("start", 1))), items)
 
     def _definition(self, here: Node, item: Any) -> None:
@@ -93,20 +108,28 @@ class HtmlTree:
         self._fill(here, nodes.container("", *(part for part in item.children if isinstance(part, nodes.definition))))
 
     def _line(self, here: Node, line: Any) -> None:
+        """Add a line of a line block, after a line break unless it is the first thing in ``here``."""
         if here.children:
             _child(here, "br")
         self._fill(here, line)
 
     def _attribution(self, here: Node, attribution: Any) -> None:
+        """Add the source of a quotation as a paragraph that begins with a dash."""
         box = _child(here, "p")
         box.children.append("— ")
         self._fill(box, attribution)
 
     def _cell(self, here: Node, entry: Any) -> None:
+        """Add a cell of a table, with the numbers of rows and columns that it spans."""
         spans = {"rowspan": str(entry.get("morerows", 0) + 1), "colspan": str(entry.get("morecols", 0) + 1)}
         self._fill(_child(here, "td", **spans), entry)
 
     def _field(self, here: Node, field: Any) -> None:
+        """Add a field as an item of a list: its name, then its text; nothing if its name is in ``STEERING``.
+
+        A parameter is shown as code with its type in parentheses, an error as "Raises" and its name, a result by its
+        label in ``FIELDS``. Any other name begins with a capital.
+        """
         name, body = field.children
         if name.astext().lower() in STEERING:
             return
@@ -127,6 +150,7 @@ class HtmlTree:
         self._labelled(_child(here, "li"), named, body, ": " if body.children else "")
 
     def _option(self, here: Node, item: Any) -> None:
+        """Add an option of a program as an item of a list: its names as code, then its description."""
         group, description = item.children
         name = ", ".join(option.rawsource for option in group.children)
         self._labelled(_child(here, "li"), [nodes.literal(name, name)], description, ": ")
@@ -165,6 +189,12 @@ class HtmlTree:
     # --- Within a line ---------------------------------------------------------------------------------------
 
     def _reference(self, here: Node, reference: Any) -> None:
+        """Add the words of a reference, as a link if it leads to an address off the page.
+
+        A reference to a label shows the heading's words, or the label with spaces for hyphens if no heading has it. A
+        word that only looks like a reference keeps its underscore. A reference without a name uses up the next address
+        without one.
+        """
         if heading := self.page.titles.get(reference.get("label")):
             self._fill(here, heading)
         elif reference.hasattr("label"):
@@ -177,21 +207,32 @@ class HtmlTree:
             self._fill(here, reference)
 
     def _footnote_reference(self, here: Node, reference: Any) -> None:
+        """Add the number or name of a footnote or citation in brackets; a reference without a name uses up a number."""
         here.children.append(f"[{self.references.label_of(reference)}]")
 
     def _substitution(self, here: Node, reference: Any) -> None:
+        """Add the elements that a substitution stands for, or its name or the character of that name if it has none.
+
+        Names that the build alone knows add nothing.
+        """
         with self.references.substituted(reference) as elements:
             for element in elements:
                 self._add(here, element)
 
     def _image(self, here: Node, image: Any) -> None:
+        """Add an image with the words that stand for it, without an address; outside a line as its own paragraph."""
         line = here if isinstance(image.parent, nodes.TextElement) else _child(here, "p")
         _child(line, "img", alt=image.get("alt", ""))
 
     def _formula(self, here: Node, formula: Any) -> None:
+        """Add a formula as a ``math`` element whose ``alttext`` is its source."""
         _child(here, "math", alttext=formula.astext())
 
     def _raw(self, here: Node, raw: Any) -> None:
+        """Add the elements of raw HTML; count raw text in another format as dropped, and add nothing.
+
+        Within a line, ``html``, ``body`` and ``p`` around the rest are left out.
+        """
         if "html" not in raw["format"].lower():
             self.page.dropped.add(f"text for {raw['format'] or 'other formats'} alone", raw.astext())
             return
@@ -202,6 +243,7 @@ class HtmlTree:
         here.children += body.children
 
     def _highlight(self, here: Node, highlight: Any) -> None:
+        """Note the language of the blocks of code from here on that name none; it may be empty."""
         self.language = highlight["language"]
 
 

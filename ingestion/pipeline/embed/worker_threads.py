@@ -99,6 +99,7 @@ class EmbeddingThreads:
         return list(iter(lambda: None if self._finished.empty() else self._finished.get(), None))
 
     def _stops(self) -> bool:
+        """Return whether no further batch may begin: ``stop`` was called, a window failed, or ``stop_asked`` is set."""
         return self._stop.is_set() or self._stop_asked.is_set()
 
     def _prepare(self, window: Window) -> tuple[Groups, list[TokenIds]]:

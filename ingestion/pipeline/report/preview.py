@@ -81,6 +81,10 @@ def _documents(spec: SourceSpec, target: str) -> Iterator[tuple[str, str]]:
 
 
 def _read(spec: SourceSpec, url: str, name: str) -> Reading:
+    """Return what the document at ``url`` says as a reading named ``name``, or one with the error that it met.
+
+    Any Exception is such an error, and is not raised.
+    """
     try:
         return Reading(name, fetch_and_extract(spec, url))
     except Exception as error:  # whatever a document provokes is its own error
@@ -88,6 +92,10 @@ def _read(spec: SourceSpec, url: str, name: str) -> Reading:
 
 
 def _reason(error: Exception, address: str) -> str:
+    """Return the sentence that tells people of an error.
+
+    Log one that is no IngestionError, with ``address`` and its traceback.
+    """
     if isinstance(error, BufferUnavailable):
         return f"{error} The pace of requests to web sites is kept in Redis: start it (manage.py up) or set REDIS_URL."
     if isinstance(error, IngestionError):

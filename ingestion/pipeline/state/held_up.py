@@ -26,6 +26,10 @@ def hold_up(document: Document, fault: EnvironmentFault) -> None:
 
     @transaction.atomic
     def write() -> None:
+        """Put the document off and write on its run that it is held up, in one transaction.
+
+        Write nothing when the attempt is over, or is another worker's.
+        """
         held = Document.objects.held(document)
         if not held.put_off(document.pk, attempt=document.attempts - 1, error="", until=until):
             return  # it is not this worker's any more

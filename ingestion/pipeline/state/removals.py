@@ -89,6 +89,7 @@ def accept_missing(source: Source) -> int:
 
 
 def _missing_for_certain(source_id: int) -> DocumentQuerySet:
+    """Return the query of a source's documents in state MISSING whose ``misses`` have come to MISSES_UNTIL_GONE."""
     return Document.objects.filter(source_id=source_id, state=Document.State.MISSING, misses__gte=MISSES_UNTIL_GONE)
 
 

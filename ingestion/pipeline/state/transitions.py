@@ -61,6 +61,7 @@ def finish_runs() -> int:
 
 
 def _without_work(runs: RunQuerySet) -> RunQuerySet:
+    """Return those of the runs that are RUNNING and have no document left to fetch, embed or index, as a query."""
     return runs.filter(~has_documents(*Document.ACTIVE), state=Run.State.RUNNING)
 
 

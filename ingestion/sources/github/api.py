@@ -123,6 +123,12 @@ class Repository:
     # --- Requests -------------------------------------------------------------------------------------
 
     def _ask(self, request: Callable[..., T], path: str, *, accept: str = "application/vnd.github+json") -> T:
+        """Return what ``request``, a function of ``fetcher``, returns for ``path``, relative to the repository.
+
+        ``accept`` is the media type to ask for. Redirects must stay on the API's host. Raise SourceError when the
+        repository or the ref is missing or refused, HostBusy without a slot, FetchFailed for failures that pass, and
+        UnsupportedContent for an answer that is too large or no text.
+        """
         slot, headers = self._slot(path), _headers(accept)
         with self._explained():
             return request(self._url(path), check_url=_check_url, slot=slot, content_types=(), headers=headers)
@@ -137,9 +143,11 @@ class Repository:
             fetcher.download(self._url(path), file, slot=slot, headers=headers, max_bytes=max_bytes)
 
     def _url(self, path: str) -> str:
+        """Return the API's address of ``path``, which is relative to that of the repository."""
         return f"{settings.GITHUB_API_URL.rstrip('/')}/repos/{self.name}/{path}"
 
     def _slot(self, path: str) -> fetcher.Slot:
+        """Return the function that gives a request for ``path`` its slot, at the pace of the source."""
         return partial(politeness.slot, policy=self.policy, token=self._url(path))
 
     @contextmanager
@@ -183,6 +191,7 @@ def html_url() -> str:
 
 
 def _headers(accept: str) -> dict[str, str]:
+    """Return the headers of a call that accepts this media type, with GITHUB_TOKEN when it is set."""
     headers = {"Accept": accept, "X-GitHub-Api-Version": "2022-11-28"}
     return headers | ({"Authorization": f"Bearer {settings.GITHUB_TOKEN}"} if settings.GITHUB_TOKEN else {})
 
@@ -194,6 +203,7 @@ def _check_url(url: str) -> None:
 
 
 def _without_query(error: Exception) -> str:
+    """Return the text of an error without the queries of the addresses in it, which may hold a token."""
     return QUERY.sub("", str(error))
 
 
@@ -201,6 +211,10 @@ def _without_query(error: Exception) -> str:
 
 
 def _entries(page: Page) -> list[Entry] | None:
+    """Return the documents and submodules in the API's answer, or None when GitHub cut the tree short.
+
+    Raise FetchFailed when the answer is no tree.
+    """
     try:
         tree = json.loads(page.body, object_hook=_entry)
         entries, truncated = tree["tree"], tree["truncated"]

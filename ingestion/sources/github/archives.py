@@ -105,6 +105,10 @@ class _Unpacked:
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[_Unpacked]:
+    """Yield the unpacked bytes of an archive; when the block ends, read the rest, so that the checksum is verified.
+
+    Raise FetchFailed when it is damaged, or the block finds that it is, SourceError when it unpacks out of proportion.
+    """
     limit = max(RATIO_FREE_BYTES, MAX_RATIO * archive.stat().st_size)
     try:
         with gzip.open(archive) as file:
@@ -131,6 +135,10 @@ def _files(unpacked: _Unpacked, wanted: Callable[[str], bool]) -> Iterator[tuple
 
 
 def _bounded(files: Iterator[tuple[str, int]], bounds: Bounds) -> Iterator[tuple[str, int]]:
+    """Yield the files, as path and size in bytes, without those above ``bounds.file``, which are logged.
+
+    Raise SourceError when the others have more than ``bounds.total`` bytes together.
+    """
     room = bounds.total
     for path, size in files:
         if size > bounds.file:
@@ -143,6 +151,10 @@ def _bounded(files: Iterator[tuple[str, int]], bounds: Bounds) -> Iterator[tuple
 
 
 def _write(unpacked: _Unpacked, size: int, path: Path) -> None:
+    """Write the next ``size`` bytes of the archive to a new file, and create the folders above it.
+
+    Raise EOFError when the archive ends before, FileExistsError or NotADirectoryError when the path is taken.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
         for piece in unpacked.pieces(size):

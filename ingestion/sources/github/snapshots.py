@@ -71,6 +71,7 @@ class Snapshots:
         _write(self._ref(ref), json.dumps({"ref": ref, **head._asdict()}))
 
     def _ref(self, ref: str) -> Path:
+        """Return the path of the file that keeps where a ref pointed. The ref may hold any characters."""
         return self._folder / "refs" / hashlib.blake2b(ref.encode(), digest_size=16).hexdigest()
 
     # --- Commits --------------------------------------------------------------------------------------
@@ -103,9 +104,15 @@ class Snapshots:
         return files
 
     def _commit(self, commit: str) -> Path:
+        """Return the path of the folder of a commit, which may not exist yet."""
         return self._folder / "commits" / commit
 
     def _fill(self, commit: str, download: Callable[[Path], None]) -> None:
+        """Download the archive of a commit and unpack it into its folder ``files``, which appears in one step.
+
+        Raise the error of the download or of the archive, which is kept for the next who asks, and FetchFailed when the
+        disk takes no more.
+        """
         folder = self._commit(commit)
         try:
             with _temporary_folder(folder / ".new") as new:
@@ -123,6 +130,10 @@ class Snapshots:
             raise FetchFailed(f"{folder} cannot be written ({error.strerror}); make room in DATA_DIR") from error
 
     def _unpack(self, archive: Path, files: Path) -> None:
+        """Unpack those files of an archive that may be documents into the folder ``files``, which is created.
+
+        Raise FetchFailed when it is damaged, SourceError when it is beyond a limit; both name the repository.
+        """
         bounds = archives.Bounds(total=settings.GITHUB_MAX_ARCHIVE_BYTES, file=settings.FETCH_MAX_BYTES)
         try:
             archives.unpack(archive, files, wanted=may_be_document, bounds=bounds)
@@ -196,16 +207,22 @@ def tidy() -> None:
 
 
 def _root() -> Path:
+    """Return the folder ``DATA_DIR/archives``; where it is missing, create it for its owner alone."""
     root = Path(os.path.realpath(settings.DATA_DIR)) / "archives"
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     return root
 
 
 def _children(folder: Path, pattern: str = "[!.]*") -> list[Path]:
+    """Return what lies directly in a folder and matches the glob, sorted; all but hidden names by default."""
     return sorted(folder.glob(pattern))
 
 
 def _read_reference(path: Path) -> Reference | None:
+    """Return the commit in a file of ``refs`` and its age, or None when the file is missing or damaged.
+
+    The age is infinite when the file's time is more than CLOCK_SECONDS ahead of the clock.
+    """
     try:
         found = json.loads(path.read_text())
         age = time.time() - path.stat().st_mtime

@@ -218,6 +218,11 @@ class _Choice:
             yield f"{reason}: {', '.join(path[:200] for path in paths[:EXAMPLES])}{more}."
 
     def _is_wanted(self, entry: Entry) -> bool:
+        """Return whether an entry is a document of the source.
+
+        Unless it is hidden or the globs do not want it, note why it is left out: a submodule, or too large or too long
+        an address.
+        """
         name = self._target.below(entry.path)
         if any(part.startswith(".") for part in name.split("/")) or not wanted(self._spec, name):
             return False

@@ -261,6 +261,11 @@ class _Walk:
             return []
 
     def _scan(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """Yield the path of each folder (True) and each document (False) directly in a folder, in no order.
+
+        Hidden names and linked folders are passed over. Raise OSError when the folder cannot be read, or when a link is
+        in its path by now.
+        """
         descriptor = open_nofollow(Path(folder))
         try:
             with os.scandir(descriptor) as entries:
@@ -272,6 +277,11 @@ class _Walk:
             os.close(descriptor)
 
     def _is_document(self, entry: os.DirEntry[str], path: str) -> bool:
+        """Return whether an entry, which lies at ``path``, is a document of the source.
+
+        That is a regular file, or a link to one below the root, of a known format that the globs want; JSON and YAML
+        count only when they describe an API.
+        """
         if PurePath(entry.name).suffix.lower() not in FORMATS:
             return False
         if not wanted(self._spec, path.removeprefix(self._root).lstrip("/")):
@@ -284,6 +294,7 @@ class _Walk:
 
 
 def _some(paths: list[str]) -> str:
+    """Return the first EXAMPLES paths for a note, 200 characters of each at most, and how many more there are."""
     more = f" and {len(paths) - EXAMPLES} more" if len(paths) > EXAMPLES else ""
     return ", ".join(printable(path)[:200] for path in paths[:EXAMPLES]) + more
 
@@ -292,6 +303,7 @@ def _some(paths: list[str]) -> str:
 
 
 def _from_uri(url: str) -> Path:
+    """Return the path in a ``file:`` address, whose names may hold any bytes. Raise ValueError when it is malformed."""
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path)))
 
 

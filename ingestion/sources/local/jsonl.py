@@ -88,6 +88,10 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page:
 
 
 def _documents(spec: SourceSpec, path: Path) -> Iterator[Listed]:
+    """Yield the documents of the file as it is read, no more than ``max_pages`` when the source has a bound.
+
+    Raise FetchFailed when the file is not there or is written meanwhile.
+    """
     with _corpus(path) as corpus:
         yield from islice(corpus.documents(spec), spec.max_pages or None)
         _require_unchanged(path, corpus.file, corpus.state)
@@ -127,6 +131,10 @@ def parse(file_name: str, line: bytes) -> Record:
 
 
 def _object(line: bytes) -> dict[str, object]:
+    """Return the JSON object in a line. A byte order mark before it is dropped.
+
+    Raise UnsupportedContent when the line has more than FETCH_MAX_BYTES or is no UTF-8, no JSON or no object.
+    """
     if len(line) > settings.FETCH_MAX_BYTES:
         raise UnsupportedContent(
             f"it is longer than {settings.FETCH_MAX_BYTES} bytes; split it or raise FETCH_MAX_BYTES"
@@ -143,6 +151,7 @@ def _object(line: bytes) -> dict[str, object]:
 
 
 def _text(entry: dict[str, object], key: str) -> str:
+    """Return the text under a key, or "" when it is missing or null. Raise UnsupportedContent for another type."""
     value = entry.get(key)
     if value is not None and not isinstance(value, str):
         raise UnsupportedContent(f"its {key} is no text but {type(value).__name__}")
@@ -150,6 +159,7 @@ def _text(entry: dict[str, object], key: str) -> str:
 
 
 def _quoted(text: str) -> str:
+    """Return text with all but letters, digits and ``_.-~`` escaped for an address; half a character is, too."""
     return quote(text, safe="", errors="surrogatepass")
 
 
@@ -220,10 +230,15 @@ class _Corpus:
                 raise SourceError(f"{self._path} is no JSON-lines file. {fault}") from fault
 
     def _filled_lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the number, counted from 1, and the bytes of each line that is not blank."""
         lines = ((number, self._line(number)) for number in range(1, len(self.index.starts)))
         return ((number, line) for number, line in lines if line.strip())
 
     def _line(self, number: int) -> bytes:
+        """Return the bytes of a line, counted from 1, with its line end if it has one.
+
+        Of a line that is too long, return one byte more than the FETCH_MAX_BYTES that are allowed.
+        """
         start, end = self.index.starts[number - 1 : number + 1].tolist()
         self.file.seek(start)
         return self.file.read(min(end - start, settings.FETCH_MAX_BYTES + 1))
@@ -237,6 +252,10 @@ class _Corpus:
             raise UnsupportedContent(f"Line {number} of {self._path} is left out: {fault}.") from fault
 
     def _address(self, number: int, record: Record) -> str:
+        """Return the address of a record: its ``url`` if no earlier line has that, else the one made from its ``_id``.
+
+        Raise UnsupportedContent when an earlier line has its ``_id``, or has its ``url`` and there is no ``_id``.
+        """
         first = self._first(record.key) if record.key else number
         if first != number:
             raise UnsupportedContent(f"its _id {record.name[:40]!r} is also that of line {first}; give it another")
@@ -256,6 +275,10 @@ class _Corpus:
 
 @contextmanager
 def _corpus(path: Path) -> Iterator[_Corpus]:
+    """Yield the file, open for reading and with its index, and close it when the block ends.
+
+    Raise FetchFailed when it is not there or cannot be read, PageRefused when its rights forbid it.
+    """
     with opened(path, absence=partial(_absence, path)) as file:
         yield _Corpus(path, file)
 
@@ -289,6 +312,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _addresses(file_name: str, line: bytes) -> list[str]:
+    """Return the addresses that a line may have, that of its ``_id`` first; none when it cannot be used."""
     try:
         record = parse(file_name, line)
     except UnsupportedContent:
@@ -297,6 +321,7 @@ def _addresses(file_name: str, line: bytes) -> list[str]:
 
 
 def _require_unchanged(path: Path, file: BinaryIO, state: str) -> None:
+    """Raise FetchFailed unless the open file still has the stamp ``state``."""
     if stamp(os.fstat(file.fileno())) != state:
         raise FetchFailed(f"{path} was written while it was read; it will be tried again")
 

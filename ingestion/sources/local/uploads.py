@@ -141,6 +141,7 @@ def remove(target: str) -> None:
 
 
 def _root(target: str) -> Path:
+    """Return the absolute path of the folder of uploads with this name, which may not exist."""
     return Path(os.path.realpath(settings.DATA_DIR / "uploads")) / target
 
 
@@ -159,6 +160,7 @@ def _temporary_folder() -> Iterator[Path]:
 
 
 def _delete_abandoned(folder: Path) -> None:
+    """Delete the temporary folders in ``folder`` that have not changed for ABANDONED_SECONDS."""
     for temporary in folder.glob(".*"):
         with suppress(FileNotFoundError):
             if temporary.stat().st_mtime < time.time() - ABANDONED_SECONDS:
@@ -219,6 +221,10 @@ class _Intake:
             self._keep(name, upload)
 
     def _unpack(self, name: str, upload: UploadedFile[Any]) -> None:
+        """Store the files of the zip archive ``upload``, which people know as ``name``.
+
+        Raise SourceError when it is damaged, encrypted or beyond a limit.
+        """
         try:
             with zipfile.ZipFile(_Bounded(upload)) as archive:
                 entries = [entry for entry in archive.infolist() if not entry.is_dir()]
@@ -229,6 +235,10 @@ class _Intake:
             raise SourceError(f"{name} is damaged or no zip archive ({error}); make it anew.") from error
 
     def _take_entry(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+        """Store one file of an archive; a link is left out, with a note.
+
+        Raise zipfile's errors when it is damaged, SourceError when the upload is too large.
+        """
         name = entry.filename
         if not entry.flag_bits & UTF8_NAME:
             # zipfile reads names without the UTF-8 flag as code page 437; most of them are UTF-8 all the same.
@@ -241,6 +251,11 @@ class _Intake:
             self._keep(name, file)
 
     def _keep(self, name: str, file: Readable) -> None:
+        """Store a file under a safe name, numbered when another file of this upload has that, and add it to ``names``.
+
+        A file that is hidden, of no accepted format or in the way of another is not stored; why is added to
+        ``left_out``. Raise SourceError when the upload is too large.
+        """
         try:
             safe = wish = safe_name(name)
             path = PurePosixPath(wish)
@@ -260,6 +275,11 @@ class _Intake:
             self.names[safe] = None
 
     def _write(self, name: str, file: Readable) -> None:
+        """Write a file to its place in the folder of the upload, and create the folders above it.
+
+        Raise SourceError when all files together are larger than UPLOAD_MAX_BYTES, FileExistsError or
+        NotADirectoryError when the path is taken.
+        """
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as stored:
@@ -327,4 +347,5 @@ def _short(part: str) -> str:
 
 
 def _address(spec: SourceSpec, root: Path, path: str) -> str:
+    """Return the ``upload:`` address of the file at ``path``, an absolute path below ``root``."""
     return f"upload:{spec.target}/{quote_from_bytes(os.fsencode(path.removeprefix(f'{root}/')))}"

@@ -43,6 +43,10 @@ def download(spec: SourceSpec, url: str, path: Path, *, max_bytes: int) -> str:
     hops = [url]
 
     def check_hop(hop: str) -> None:
+        """Raise AddressRefused for an address on another host or one that robots.txt forbids; else add it to ``hops``.
+
+        Raise FetchFailed or HostBusy while robots.txt cannot be read.
+        """
         if not scope_of(spec).has_host_of(hop):
             raise AddressRefused(f"{hop} lies on another host than {spec.target}; add it as a source of its own")
         _require_robots(hop)
@@ -94,5 +98,6 @@ def is_forbidden(url: str) -> bool:
 
 
 def _require_robots(url: str) -> None:
+    """Raise AddressRefused when robots.txt forbids ``url``, FetchFailed or HostBusy while it cannot be read."""
     if not politeness.allowed(url, fetch=robots_file):
         raise AddressRefused(f"robots.txt forbids {url}; ask the site's owner or exclude it")

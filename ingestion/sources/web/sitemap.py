@@ -140,6 +140,7 @@ class Reading:
         return self._has_stopped or self._is_late()
 
     def _is_late(self) -> bool:
+        """Return whether the time for reading (READING_SECONDS) is over; if so, end the reading and note why."""
         late = time.monotonic() > self._until
         if late:
             self._has_stopped = True
@@ -147,6 +148,11 @@ class Reading:
         return late
 
     def _read_file(self, url: str, children: list[str]) -> None:
+        """Download one file and take its entries, until there is no room or no time for more.
+
+        Add pages to ``documents``, and the addresses of further sitemaps to ``children``. Raise the errors of a
+        download, and UnsupportedContent for a file that is no sitemap or damaged.
+        """
         with tempfile.TemporaryDirectory(prefix="sitemap-") as folder:
             path = Path(folder) / "sitemap"
             request = partial(crawler.download, self.spec, url, path, max_bytes=sitemap_parser.MAX_FILE_BYTES)

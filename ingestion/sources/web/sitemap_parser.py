@@ -69,6 +69,7 @@ def read(path: Path, name: str) -> Iterator[Entry]:
 
 
 def _bounded(entries: Iterable[Entry], name: str) -> Iterator[Entry]:
+    """Yield the first MAX_ENTRIES entries. Raise UnsupportedContent when there are more."""
     for number, entry in enumerate(entries):
         if number >= MAX_ENTRIES:
             raise UnsupportedContent(f"{name} names more than {MAX_ENTRIES} addresses; the rest is left out")
@@ -86,6 +87,10 @@ def _unpacked(file: BinaryIO) -> BinaryIO:
 
 
 def _pieces(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """Yield the bytes of an unpacked file, PIECE_BYTES at a time at most.
+
+    Raise UnsupportedContent when there are more than MAX_FILE_BYTES of them, and gzip's errors when it is damaged.
+    """
     size = 0
     while piece := file.read(PIECE_BYTES):
         size += len(piece)
@@ -100,6 +105,11 @@ def _pieces(file: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def _parse(pieces: Iterator[bytes], name: str) -> Iterator[Entry]:
+    """Return the entries of a file in pieces, as an iterator: XML when it begins with "<", else one address a line.
+
+    Read it as UTF-16, as the Western encoding that it declares, or else as UTF-8. Raise UnsupportedContent at once for
+    an HTML page; the iterator raises it where the rest is no sitemap.
+    """
     start = next(pieces, b"")
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -127,6 +137,10 @@ def _lines(texts: Iterable[str], name: str) -> Iterator[Entry]:
 
 
 def _cut(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a text that comes in pieces, without their line feeds; the last one may be empty.
+
+    An unfinished line is cut to 2 * MAX_URL_CHARS characters before the next piece is added to it.
+    """
     rest = ""
     for text in texts:
         *lines, rest = (rest + text).split("\n")
@@ -136,6 +150,11 @@ def _cut(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _elements(texts: Iterable[str], name: str) -> Iterator[Entry]:
+    """Yield the entries of an XML file whose text comes in pieces.
+
+    Raise UnsupportedContent, after the entries before it, where the XML is malformed; and for XML that is no sitemap,
+    has a document type, or goes beyond a limit.
+    """
     reader = _Reader(name)
     try:
         for text in _well_formed(texts):
@@ -159,6 +178,7 @@ def _well_formed(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _repaired(text: str) -> str:
+    """Return text with each bare "&" written as "&amp;" and without the characters that XML forbids."""
     return BARE_AMPERSAND.sub("&amp;", NOT_IN_XML.sub("", text))
 
 
@@ -196,9 +216,14 @@ class _Reader:
         return found
 
     def _doctype(self, *_: object) -> None:
+        """Raise UnsupportedContent: a document type may declare entities."""
         raise UnsupportedContent(f"{self._name} has a document type and may declare entities, which is refused")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        """Take the start of an element: open an entry or one of its fields, or note where its link leads.
+
+        Raise UnsupportedContent for an outermost element of another format, and beyond MAX_NESTING open elements.
+        """
         tag = tag.rpartition(":")[2].lower()
         self._open.append(tag)
         if len(self._open) == 1 and tag not in ROOTS:
@@ -213,11 +238,13 @@ class _Reader:
             self._fields[tag] = ""
 
     def _text(self, text: str) -> None:
+        """Add text to the open field, up to 2 * MAX_URL_CHARS characters; elsewhere, drop it."""
         field = self._open[-1]
         if field in FIELDS and self._in_entry():
             self._fields[field] = (self._fields.get(field, "") + text)[: 2 * MAX_URL_CHARS]
 
     def _end(self, tag: str) -> None:
+        """Take the end of the innermost element; if it is the open entry, keep what was found in it."""
         if len(self._open) == self._entry_depth:
             self._found += self._entry(ENTRIES[self._open[-1]])
             self._entry_depth = 0
@@ -228,6 +255,7 @@ class _Reader:
         return bool(self._entry_depth) and len(self._open) == self._entry_depth + 1
 
     def _entry(self, kind: str) -> Iterator[Entry]:
+        """Yield the entry of the fields that were collected, as one of this kind; nothing when it has no address."""
         fields = self._fields
         named = fields.get("loc") if kind != FEED else fields.get("href") or fields.get("link")
         address = (named or "").strip().replace("&amp;", "&")  # escaped twice

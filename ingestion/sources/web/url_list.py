@@ -83,6 +83,11 @@ def fetch(spec: SourceSpec, url: str, known: Validators = Validators()) -> Page 
 
 
 def _documents(spec: SourceSpec) -> Iterator[str]:
+    """Yield the address of each line or link of the list that the globs want, in order; some may come twice.
+
+    Yield ``line:<number>?<its text>``, with the text quoted and cut to SHOWN_CHARS characters, for what is no address.
+    Raise the errors of reading the list.
+    """
     text = _read(spec)
     has_links = MARKDOWN_LINK.search(text) is not None
     for number, line in enumerate(text.split("\n"), 1):
@@ -116,6 +121,10 @@ def _address(spec: SourceSpec, reference: str) -> str:
 
 
 def _absolute(spec: SourceSpec, reference: str) -> str:
+    """Return the address that a reference leads to from a list on the web; of a list on disk, return it as it is.
+
+    Raise AddressRefused when it is malformed.
+    """
     try:
         return urljoin(spec.target, reference) if WEB.match(spec.target) else reference
     except ValueError as error:
@@ -132,6 +141,12 @@ def _fault(spec: SourceSpec, reference: str) -> str:
 
 
 def _read(spec: SourceSpec) -> str:
+    """Return the text of the list, fetched or read from disk: UTF-16 if it has that mark, else UTF-8.
+
+    Bytes that are neither become U+FFFD. Raise the errors of ``fetcher.fetch`` for a list on the web; for one on disk,
+    SourceError when it is not there, FetchFailed or PageRefused when it cannot be read, UnsupportedContent when it is
+    binary or too large.
+    """
     if WEB.match(spec.target):
         request = partial(
             fetcher.fetch,

@@ -163,6 +163,7 @@ def content_types(spec: SourceSpec, url: str) -> frozenset[str]:
 
 
 def _suffix(path: str) -> str:
+    """Return the suffix of a path's last segment in lower case, such as ".pdf", or "" when it has none."""
     return PurePosixPath(path.rpartition("/")[2]).suffix.lower()
 
 
@@ -212,15 +213,21 @@ def canonical_in_scope(spec: SourceSpec, url: str, named: str) -> str:
 
 
 def _is_start(spec: SourceSpec, url: str) -> bool:
+    """Return whether ``url`` has the path of the target, of the folder that the source covers, or of the host's root.
+
+    An index file at the end of the path and the query play no part.
+    """
     starts = {scope_of(spec).prefix, "/", _folder(urlsplit(normalise_in_source(spec, spec.target)).path)}
     return _folder(urlsplit(url).path) in starts
 
 
 def _folder(path: str) -> str:
+    """Return a path with an index file at its end left out: "/a/index.html" is "/a/". Others stay as they are."""
     return INDEX_FILE.sub("/", path)
 
 
 def _page_number(url: str) -> list[str]:
+    """Return the values of the query's parameters that number pages, in order; empty when there are none."""
     pairs = (piece.partition("=") for piece in urlsplit(url).query.split("&"))
     return [value for name, _, value in pairs if PAGE_NUMBER.fullmatch(name)]
 
@@ -272,6 +279,7 @@ def template(url: str) -> str:
 
 
 def _variable_parts(text: str) -> str:
+    """Return text with "{id}" for its identifiers and "{n}" for its other numbers; a version such as 5.2 stays."""
     if VERSION.fullmatch(text) and not DOTTED_DATE.fullmatch(text):
         return text
     return NUMBER.sub("{n}", IDENTIFIER.sub("{id}", text))

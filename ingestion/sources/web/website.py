@@ -55,6 +55,11 @@ def list_documents(spec: SourceSpec) -> Listing:
 
 
 def _listing(spec: SourceSpec, pages: dict[str, str], notes: list[str], *, complete: bool) -> Listing:
+    """Return the listing of ``pages`` (address to version), of the first ``max_pages`` when the source has a bound.
+
+    It is complete when ``complete`` is true and no page was cut off; a note about those that were is added to
+    ``notes``. Equal notes are listed once.
+    """
     bounded = dict(islice(pages.items(), spec.max_pages or None))
     if len(bounded) < len(pages):
         notes.append(bound_note(spec.max_pages))

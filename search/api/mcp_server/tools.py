@@ -57,11 +57,19 @@ async def search_docs(
     source: SourceName = "",
     limit: Annotated[int, Field(ge=1, le=MOST_PASSAGES, description="Passages at most.")] = 5,
 ) -> FoundPassages:
+    """Return at most ``limit`` passages that are found for a query, best first; an empty ``source`` means all sources.
+
+    Raises ToolError, with a sentence for the model, when the call is refused or the search fails.
+    """
     passages, asked = await found(query, ctx, source, limit)
     return FoundPassages(passages=[quoted(passage, asked.site) for passage in passages])
 
 
 async def search(query: Query, ctx: Context) -> Results:
+    """Return the pages of the MOST_PASSAGES best passages for a query, each page once, best first.
+
+    Raises ToolError, with a sentence for the model, when the call is refused or the search fails.
+    """
     passages, asked = await found(query, ctx, "", MOST_PASSAGES)
     return Results(results=list(pages_of(passages, asked.site)))
 
@@ -76,6 +84,11 @@ async def found(query: str, ctx: Context, source: str, limit: int) -> tuple[list
 
 
 async def ask_docs(question: Query, ctx: Context, source: SourceName = "") -> Answer:
+    """Return an answer to the question with its citations; tell the client meanwhile how the answer grows.
+
+    An empty ``source`` means all sources. Raises ToolError, with a sentence for the model, when the call is refused or
+    the answer fails.
+    """
     asked = await asking(ctx)
     with told(source):
         await sync_to_async(admit)(asked.caller, ASK)
@@ -119,6 +132,10 @@ async def fetch_page(
     ctx: Context,
     position: Annotated[int, Field(ge=0, description="Begin there; results and next_position name positions.")] = 0,
 ) -> Page:
+    """Return a page, or the part of a long one that begins at the passage with the number ``position``.
+
+    Raises ToolError when there is no such page that the caller may read, and when the call is refused.
+    """
     asked = await asking(ctx)
     with told():
         await sync_to_async(admit)(asked.caller, SEARCH)
@@ -131,6 +148,11 @@ async def fetch_page(
 async def fetch(
     id: Annotated[str, Field(max_length=40, description="From a result of search.")], ctx: Context
 ) -> Fetched:
+    """Return the page that an ``id`` from ``search`` names, a long one from the passage that was found.
+
+    ``metadata`` has the id of the rest under "continues", where the page goes on. Raises ToolError when there is no
+    such page that the caller may read, and when the call is refused.
+    """
     page, _, position = id.partition(".")
     read = await fetch_page(page, ctx, int(position) if position.isdecimal() else 0)
     about = {"source": read.source, "note": QUOTATION}
@@ -140,6 +162,10 @@ async def fetch(
 
 
 async def list_sources(ctx: Context) -> Sources:
+    """Return the sources that the caller may search, by name, with the number of pages and passages that can be found.
+
+    Raises ToolError, with a sentence for the model, when the call is refused or the database fails.
+    """
     asked = await asking(ctx)
     with told():
         await sync_to_async(admit)(asked.caller, SEARCH)

@@ -124,6 +124,7 @@ class CompletionStream:
         return self._chunk({"content": text}) if text else ""
 
     def _end(self) -> str:
+        """Return the stream's last events: citations, if any, why the text ended, tokens, if asked for, and [DONE]."""
         annotations = self.completion.annotations
         cited = self._chunk({"annotations": annotations}) if annotations else ""
         ended = cited + self._chunk({}, self.completion.finish)
@@ -133,6 +134,10 @@ class CompletionStream:
         return ended + END
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> str:
+        """Return one server-sent event that adds ``delta`` to the message.
+
+        ``finish`` is why the text ended, None before its end.
+        """
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         chunk = {**self.completion.head("chat.completion.chunk"), "choices": [choice]}
         return DATA.format(json.dumps({**chunk, "usage": None} if self.counts else chunk))

@@ -46,10 +46,17 @@ def endpoint(method: str = "") -> Callable[[View], View]:
     """
 
     def decorate(view: View) -> View:
+        """Return the view with its failures answered in OpenAI's form, without CSRF tokens and never cached."""
+
         @csrf_exempt
         @never_cache
         @wraps(view)
         async def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            """Return the view's response, or an error in OpenAI's form for a request that is refused or fails.
+
+            Other methods than ``method`` are refused with 405, and pages of other sites without a key with 403. An
+            exception of the view that is neither RequestRefused nor one of FAILURES is raised.
+            """
             try:
                 if method and request.method != method:
                     raise RequestRefused(f"Use {method} here.", 405, headers={"Allow": method})

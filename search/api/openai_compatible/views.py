@@ -69,6 +69,7 @@ async def chat_completions(request: HttpRequest) -> HttpResponse | StreamingHttp
     base = site_address(request)
 
     def link(passage: Passage) -> str:
+        """Return the address of a passage with a host: this site's, unless the passage's own link names one."""
         return absolute(passage.link, base)
 
     events = inert(answer(question, Timings()))

@@ -35,6 +35,7 @@ def _read_element(block: Block, match: re.Match[str]) -> int:
 
 
 def _read_tab(block: Block, match: re.Match[str]) -> int:
+    """Add the label of a tab, which is written as a heading; return the number of the next line."""
     block.title("tab", match.group(1))
     return block.line + 1
 

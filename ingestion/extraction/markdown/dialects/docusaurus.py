@@ -15,6 +15,11 @@ from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, Inl
 
 
 def _read_container(block: Block, match: re.Match[str]) -> int:
+    """Add the name of a note or box that a line of colons begins; return the number of the next line.
+
+    The title is the text in brackets, else the property ``title`` or ``label``, else the words after the kind. A line
+    that ends a box adds nothing.
+    """
     kind, bracketed, rest = match.group(1), match.group(2), match.group(3) or ""
     given = dict(properties(rest[1:-1])) if rest.startswith("{") and rest.endswith("}") else {}
     named = given.get("title", given.get("label", re.sub(r"\{[^{}]*\}", "", rest).strip(" :")))
@@ -25,6 +30,7 @@ def _read_container(block: Block, match: re.Match[str]) -> int:
 
 
 def _words(match: re.Match[str], _: Page) -> str:
+    """Return the words in the brackets of a mark such as ``:badge[words]{…}`` as HTML; empty without brackets."""
     return escape(match.group(1) or "", quote=False)
 
 

@@ -52,11 +52,13 @@ def _read_footnote(state: StateBlock, start: int, end: int, silent: bool) -> boo
 
 
 def _add_rules(parser: MarkdownIt) -> None:
+    """Add to ``parser`` the rules that read footnotes and that turn quotations with an alert into notes."""
     parser.block.ruler.before("reference", "footnote", _read_footnote, {"alt": ["paragraph", "reference"]})
     parser.core.ruler.after("block", "alerts", _name_alerts)
 
 
 def _wiki_link(match: re.Match[str], page: Page) -> str:
+    """Return the words of a link in double brackets as HTML: what stands after the bar, or all if there is no bar."""
     return escape(match.group(2) or match.group(1), quote=False)
 
 

@@ -34,6 +34,10 @@ def liquid_block(show: Show) -> BlockRule:
     """Return a rule for lines of nothing but tags; it applies where ``show`` does not return None for the first tag."""
 
     def read(block: Block, match: re.Match[str]) -> int:
+        """Add what the tags of a line show; return the number of the next line.
+
+        Add nothing and return 0 if ``show`` returns None for the first tag.
+        """
         found = [show(parse(tag.group("inside"))) for tag in LIQUID.finditer(match.group())]
         if found[0] is None:
             return 0
@@ -48,6 +52,7 @@ def liquid_mark(show: Show) -> InlineRule:
     """Return a rule for tags within a line; it applies to those for which ``show`` does not return None."""
 
     def html(match: re.Match[str], _: Page) -> str | None:
+        """Return the HTML of what a tag within a line shows, or None if ``show`` returns None for it."""
         seen = show(parse(match.group("inside")))
         return None if seen is None else in_line(seen)
 
@@ -60,6 +65,7 @@ def _shown(tag: Template) -> Shown:
 
 
 def _read_code(block: Block, match: re.Match[str]) -> int:
+    """Add the lines up to ``endhighlight`` as code; return the number of the line after it, 0 without an end."""
     end = block.find(_HIGHLIGHT_END, block.line + 1)
     if end < 0:
         return 0
@@ -68,6 +74,7 @@ def _read_code(block: Block, match: re.Match[str]) -> int:
 
 
 def _read_comment(block: Block, _: re.Match[str]) -> int:
+    """Return the number of the line after the one in which a comment ends, 0 without an end; add nothing."""
     end = block.find(_COMMENT_END, block.line)
     return end + 1
 
@@ -95,6 +102,7 @@ def _read_definition(block: Block, match: re.Match[str]) -> int:
 
 
 def _variable(match: re.Match[str], page: Page) -> str:
+    """Return an empty string for a variable, and count its words as dropped."""
     page.dropped.add("variables of templates", match.group())
     return ""
 

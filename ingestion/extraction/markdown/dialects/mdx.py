@@ -36,6 +36,10 @@ def _read_module_lines(block: Block, _: re.Match[str]) -> int:
 
 
 def _read_comment(block: Block, _: re.Match[str]) -> int:
+    """Return the number of the line after a comment, and add nothing.
+
+    It is 0 if the comment has no end, or if the line in which it ends has other words at its end.
+    """
     end = block.find(_COMMENT_END, block.line)
     if end < 0 or not block.text_at(end).endswith("*/}"):
         return 0

@@ -31,6 +31,7 @@ def file_note(path: str) -> str:
 
 
 def _read_file(block: Block, match: re.Match[str]) -> int:
+    """Add a line that names an included file, if that holds code; return the number of the next line."""
     block.paragraph(file_note(next(filter(None, match.groups()), "")))
     return block.line + 1
 
@@ -55,6 +56,7 @@ def _read_reference(block: Block, match: re.Match[str]) -> int:
 
 
 def _reference(match: re.Match[str], page: Page) -> str:
+    """Return the words of a reference to an object of an API as HTML: as code if they stand between backquotes."""
     words = match.group(1)
     if words[0] == words[-1] == "`":
         return f"<code>{escape(words.strip('`'), quote=False)}</code>"

@@ -141,6 +141,11 @@ def _items(text: str) -> list[str]:
 
 
 def _rows_of_commas(body: str, options: dict[str, str]) -> list[list[str]]:
+    """Return the rows of a table with commas, or what the option ``delim`` names, between the cells.
+
+    The option ``header`` is the first row, if it is given. If the text cannot be read so, each line of ``body`` is a
+    row of one cell, and the header is left out.
+    """
     mark = {"tab": "\t", "space": " "}.get(options.get("delim", ""), options.get("delim", ",")[:1] or ",")
     head = [options["header"]] if options.get("header") else []
     try:
@@ -177,6 +182,7 @@ def _role(match: re.Match[str], page: Page) -> str:
 
 
 def _read_target(block: Block, match: re.Match[str]) -> int:
+    """Add an empty link with the id of a target, ``(name)=``; return the number of the next line."""
     block.html(f'<a id="{escape(match.group(1))}"></a>')
     return block.line + 1
 

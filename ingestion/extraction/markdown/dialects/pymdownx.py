@@ -25,10 +25,12 @@ def _read_block(block: Block, match: re.Match[str]) -> int:
 
 
 def _read_attributes(block: Block, _: re.Match[str]) -> int:
+    """Return the number of the next line, and add nothing: attributes show no words."""
     return block.line + 1
 
 
 def _read_abbreviation(block: Block, match: re.Match[str]) -> int:
+    """Add an abbreviation and what it stands for as a paragraph; return the number of the next line."""
     block.paragraph(f"{match.group(1)}: {match.group(2)}")
     return block.line + 1
 

@@ -15,6 +15,7 @@ _MARK = re.compile(r"[ \t]*(?://|#|<!--|/\*|--|;|%)[ \t]*\[!code [^\]\n]{1,60}\]
 
 
 def _read_file(block: Block, match: re.Match[str]) -> int:
+    """Add a line that names an included file, if that holds code; return the number of the next line."""
     block.paragraph(file_note(match.group(1)))
     return block.line + 1
 
