@@ -112,8 +112,9 @@ class Refusals:
                 self._remember((ADDRESSES, path.rstrip(DIGITS)), for_all)
 
     def _remember(self, key: tuple[str, str], told: Refusal) -> None:
-        """Note what was told to a name for a path; beyond MOST_REMEMBERED keys, forget the one that was added first."""
+        """Note what was told to a name for a path; beyond MOST_REMEMBERED keys, forget the one noted longest ago."""
         self._told[key] = told
+        self._told.move_to_end(key)
         if len(self._told) > MOST_REMEMBERED:
             self._told.popitem(last=False)
 

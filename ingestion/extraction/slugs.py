@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 
 _NOT_SLUG = re.compile(r"[^\w\- ]")
@@ -11,12 +10,15 @@ _NOT_SLUG = re.compile(r"[^\w\- ]")
 
 def github_slugger() -> Callable[[str], str]:
     """Return a function from a heading's words to GitHub's fragment; the second of the same words ends in ``-1``."""
-    seen: Counter[str] = Counter()
+    seen: dict[str, int] = {}
 
     def slug(words: str) -> str:
-        """Return the fragment of a heading's words, and count it: the second of the same ends in ``-1``, and so on."""
-        name = _NOT_SLUG.sub("", words.lower()).replace(" ", "-")
-        seen[name] += 1
-        return name if seen[name] == 1 else f"{name}-{seen[name] - 1}"
+        """Return the fragment of a heading's words, and note it: the second of the same ends in ``-1``, and so on."""
+        name = fragment = _NOT_SLUG.sub("", words.lower()).replace(" ", "-")
+        while fragment in seen:
+            seen[name] += 1
+            fragment = f"{name}-{seen[name]}"
+        seen[fragment] = 0
+        return fragment
 
     return slug

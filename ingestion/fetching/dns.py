@@ -32,7 +32,11 @@ def resolve(host: str, port: int, *, timeout: float) -> list[Resolved]:
     if not _room.acquire(timeout=timeout):
         raise FetchFailed(f"{host}: {MAX_LOOKUPS} look-ups of names still wait for an answer; check the name server")
     answers: SimpleQueue[list[Resolved] | Exception] = SimpleQueue()
-    threading.Thread(target=_look_up, args=(host, port, answers), name="look-up", daemon=True).start()
+    try:
+        threading.Thread(target=_look_up, args=(host, port, answers), name="look-up", daemon=True).start()
+    except RuntimeError as error:
+        _room.release()
+        raise FetchFailed(f"{host}: no thread can be started to look the name up ({error})") from error
     try:
         answer = answers.get(timeout=max(0.0, end - time.monotonic()))
     except Empty:

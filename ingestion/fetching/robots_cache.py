@@ -75,7 +75,7 @@ def _kept(site: str, agent: str, known: _Known | None = None) -> _Known | None:
         return None
     digest = hashlib.sha256(kept).digest()
     rules = known.rules if known and known.digest == digest else _parse(kept, agent, site)
-    failure = kept[1:].decode() if kept.startswith(FAILURE) else ""
+    failure = _failure(kept)
     seconds = left / 1000 if failure else min(left / 1000, RECHECK_SECONDS)
     return _Known(digest, rules, failure, time.monotonic() + seconds)
 
@@ -88,6 +88,11 @@ def _parse(kept: bytes, agent: str, site: str) -> Rules:
     return robots_txt.parse(kept[1:] if kept.startswith(RULES) else b"", agent, site)
 
 
+def _failure(kept: bytes) -> str:
+    """Return why a site's robots.txt cannot be read, from what Redis keeps of the site; "" where it can."""
+    return kept[1:].decode() if kept.startswith(FAILURE) else ""
+
+
 def _fetch_once(site: str, agent: str, fetch: Callable[[str], Page]) -> _Known:
     """Fetch a site's robots.txt, unless another process just did, keep it for all, and set the host's crawl-delay."""
     with hold(f"robots.txt of {site}", seconds=2 * settings.FETCH_TIMEOUT_SECONDS) as lease:
@@ -98,7 +103,7 @@ def _fetch_once(site: str, agent: str, fetch: Callable[[str], Page]) -> _Known:
             kept, seconds = _fetch(site, fetch)
             with redis_client.available() as client:
                 client.set(_key(site), kept, px=round(seconds * 1000))
-            known = _kept(site, agent) or _Known(b"", _parse(kept, agent, site), "", 0.0)
+            known = _kept(site, agent) or _Known(b"", _parse(kept, agent, site), _failure(kept), 0.0)
         host_throttle.set_crawl_delay(host_throttle.host_of(site), known.rules.crawl_delay)
     return known
 

@@ -24,6 +24,8 @@ FIELD = re.compile(r"(data|event|id|retry)(?:: ?|$)|:")
 MAX_LINE_CHARS = 16_000_000
 HIGH_SURROGATE = re.compile("[\ud800-\udbff]\\Z")
 DONE = "[DONE]"
+# A value with one of these stands for itself; others may be the last line of a longer value.
+WHOLE = frozenset({"choices", "error", "usage"})
 REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
 THOUGHT_PARTS = ("thinking", "reasoning", "redacted_thinking")
 
@@ -122,8 +124,8 @@ class CompletionReader:
     def _object(self, data: str) -> Iterator[Piece]:
         """Yield the pieces of a JSON value that ends with this line, alone or behind lines kept; keep other lines.
 
-        Lines kept before are dropped when the line can be read alone. Yield ``Ended`` for [DONE]. Raises ServerError
-        where the value reports an error.
+        Lines kept before are dropped when the line alone is a whole answer, not a part of theirs. Yield ``Ended`` for
+        [DONE]. Raises ServerError where the value reports an error.
         """
         if data.strip() == DONE:
             yield Ended()
@@ -134,6 +136,8 @@ class CompletionReader:
                 try:
                     found = json.loads(text)
                 except (ValueError, RecursionError):
+                    continue
+                if text is data and self._data and not (isinstance(found, dict) and WHOLE & found.keys()):
                     continue
                 self._data = ""
                 yield from self._chunk(found)

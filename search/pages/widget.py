@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.templatetags.static import static
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
@@ -44,15 +45,14 @@ def for_allowed_sites(view: View) -> View:
     async def answering(request: HttpRequest) -> HttpResponseBase:
         """Return the view's response, with the headers that let a page of WIDGET_ORIGINS read it and with Vary: Origin.
 
-        A preflight gets an empty 204, another site's page 403, both without the view. A Vary header of the view is
-        replaced.
+        A preflight gets an empty 204, another site's page 403, both without the view.
         """
         origin = widget_origin(request)
         if not origin and from_another_site(request):
             sentence = "This site may not hold the widget; its operator can name it in WIDGET_ORIGINS."
             return problem_response(request, 403, sentence)
         response = HttpResponse(status=204) if request.method == "OPTIONS" else await view(request)
-        response["Vary"] = "Origin"
+        patch_vary_headers(response, ["Origin"])
         if origin:
             response["Access-Control-Allow-Origin"] = origin
             response["Access-Control-Allow-Headers"] = "Content-Type"

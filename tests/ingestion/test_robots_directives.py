@@ -26,8 +26,11 @@ def our_name(settings: Settings) -> None:
         ("nofollow, googlebot: noindex", {"nofollow"}),
         ("otherbot: noindex, ourbot: nofollow", {"nofollow"}),
         ("*: noindex", {"noindex"}),
-        ("max-snippet:50, noindex", {"50", "noindex"}),
-        ("unavailable_after: 25 Jun 2010 15:00:00 GMT, noindex", {"25", "jun", "2010", "00", "gmt", "noindex"}),
+        ("max-snippet:50, noindex", {"noindex"}),
+        ("max-image-preview: none, max-video-preview:-1", set()),
+        ("otherbot: max-image-preview:none, noindex", set()),
+        ("unavailable_after: 25 Jun 2010 15:00:00 GMT, noindex", {"noindex"}),
+        ("unavailable_after: Friday, 25-Jun-10 15:00:00 GMT", {"25-jun-10", "00", "gmt"}),
         ("", set()),
     ],
 )
@@ -40,4 +43,4 @@ def test_a_header_is_for_everybody_or_for_the_crawler_before_its_colon(line: str
     [("robots", True), ("Robots ", True), ("ourbot", True), ("googlebot", False), ("generator", False), ("", False)],
 )
 def test_a_meta_element_is_ours_under_robots_and_under_our_own_name(name: str, is_ours: bool) -> None:
-    assert of_meta(name, "NOINDEX follow") == ({"noindex", "follow"} if is_ours else set())
+    assert of_meta(name, "NOINDEX follow, max-image-preview: none") == ({"noindex", "follow"} if is_ours else set())

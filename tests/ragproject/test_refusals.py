@@ -148,6 +148,9 @@ def test_what_is_remembered_is_bounded_and_holds_no_key(clock: Clock, monkeypatc
         kept.note(sender, "/", head)
     told = [kept.again(sender, "/") for sender in senders]
     assert [each and (each.status, each.seconds_left) for each in told] == [None] * 2 + [(429, 9)] * 3
+    kept.note(senders[2], "/", head)  # who asks again is not who is forgotten next
+    kept.note(senders[0], "/", head)
+    assert [bool(kept.again(sender, "/")) for sender in senders] == [True, False, True, False, True]
     assert "rag_1_2" not in sender_of(scope_of(**KEY), "192.0.2.1").name
 
 

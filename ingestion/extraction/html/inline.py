@@ -148,7 +148,7 @@ class LineConverter:
 
         Add nothing for a checkbox elsewhere, or for another kind of input.
         """
-        if node.get("type") == "checkbox" and node.parent and node.parent.tag in ("li", "label", "p"):
+        if node.get("type").lower() == "checkbox" and node.parent and node.parent.tag in ("li", "label", "p"):
             line.append("[x] " if "checked" in node.attributes else "[ ] ")
 
     def _formula(self, node: Node, line: list[str]) -> None:

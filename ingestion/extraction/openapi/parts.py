@@ -76,5 +76,5 @@ class Parts:
 
 
 def line(name: str, value: Any) -> str:
-    """Return ``name: value``, or an empty string if ``value`` is empty, zero, False or None."""
-    return f"{name}: {value}" if value else ""
+    """Return ``name: value``, or an empty string if ``value`` is empty, False or None."""
+    return f"{name}: {value}" if value or (value == 0 and value is not False) else ""

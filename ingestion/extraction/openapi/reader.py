@@ -230,7 +230,7 @@ class _Page(Parts):
         """Return a line with the ways to authenticate, ``Authentication: a and b (scope) or c``; empty without any."""
         ways = [
             " and ".join(
-                f"{name} ({', '.join(map(str, scopes))})" if scopes else str(name)
+                f"{name} ({', '.join(map(str, as_list(scopes)))})" if as_list(scopes) else str(name)
                 for name, scopes in as_dict(way).items()
             )
             for way in as_list(operation.get("security"))

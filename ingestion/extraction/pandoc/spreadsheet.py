@@ -61,10 +61,10 @@ class _Workbook:
         self._left, self._merged_left = MAX_CELLS, MAX_MERGED
         self._strings = [_text(item) for item in self._elements("xl/sharedStrings.xml", "si")]
         dates = {
-            int(f.get("numFmtId", 0)): bool(_DATE_CODE.search(_NO_DATE_CODE.sub("", f.get("formatCode", ""))))
+            _format_of(f): bool(_DATE_CODE.search(_NO_DATE_CODE.sub("", f.get("formatCode", ""))))
             for f in self._elements("xl/styles.xml", "numFmt")
         }
-        formats = [int(x.get("numFmtId", 0)) for xfs in self._elements("xl/styles.xml", "cellXfs") for x in xfs]
+        formats = [_format_of(x) for xfs in self._elements("xl/styles.xml", "cellXfs") for x in xfs]
         self._dates = {at for at, number in enumerate(formats) if dates.get(number, number in DATE_FORMATS)}
         self._percents = {at for at, number in enumerate(formats) if number in PERCENT_FORMATS}
         properties = [p.get("date1904") for p in self._elements("xl/workbook.xml", "workbookPr")]
@@ -168,6 +168,12 @@ def _text(element: etree._Element) -> str:
     return " ".join(
         "".join(t.text or "" for t in element.iterfind(".//{*}t") if t.getparent().tag[-3:] != "rPh").split()
     )
+
+
+def _format_of(element: etree._Element) -> int:
+    """Return the number of the format of numbers that an element names; 0, the general one, where it names none."""
+    number = element.get("numFmtId", "")
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 0
 
 
 def _column(letters: str) -> int:

@@ -14,7 +14,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.parsers.rst.directives import unicode_code
 
-from ingestion.extraction.rst.directive import Highlight, ShownDirective, code, label, paragraph
+from ingestion.extraction.rst.directive import SHOWN_OPTIONS, Highlight, ShownDirective, code, label, paragraph
 from ingestion.extraction.rst.objects import Glossary, Object, Signature, Target
 from ingestion.extraction.rst.sphinx_objects import MODULES, is_object
 from ingestion.extraction.rst.tables import CsvTable, ListTable
@@ -45,9 +45,11 @@ TITLED = {
     "admonition", "card", "centered", "details", "dropdown", "grid-item-card", "grid-item", "group-tab", "rubric",
     "sidebar", "tab", "tab-item", "topic",
 }  # fmt: skip
-CONTAINERS = {
-    "compound", "container", "cssclass", "div", "epigraph", "footer", "grid", "header", "highlights", "hlist",
-    "ifconfig", "line-block", "only", "parsed", "pull-quote", "rst-class", "tab-set", "tab-set-code", "tabs",
+CONTAINERS = {"container", "cssclass", "div", "grid", "ifconfig", "only", "rst-class"}
+# Those without an argument: what stands beside the name belongs to the content.
+BARE_CONTAINERS = {
+    "compound", "epigraph", "footer", "header", "highlights", "hlist", "line-block", "parsed", "pull-quote", "tab-set",
+    "tab-set-code", "tabs",
 }  # fmt: skip
 # Directives with a signature that get no heading.
 SIGNATURES = {"describe", "object", "opcode", "pdbcommand", "token"}
@@ -76,6 +78,10 @@ DROPPED = {
 }  # fmt: skip
 
 
+# Options of these that hold words.
+WORDY_OPTIONS = {*SHOWN_OPTIONS, "description", "keywords"}
+
+
 class Code(ShownDirective):
     """A block of code under its caption."""
 
@@ -102,9 +108,10 @@ class CodeTab(ShownDirective):
     """A block of code in a tab: its argument is the language and the tab's title."""
 
     def run(self) -> list[Any]:
-        """Return the tab's title, or else its language, in bold, and the content as a block of code."""
-        language, _, title = self.argument.partition(" ")
-        text = "\n".join(self.content)
+        """Return the tab's title, or else its language, in bold, and the other lines as a block of code."""
+        beside, _, below = self.argument.partition("\n")
+        language, _, title = beside.partition(" ")
+        text = "\n".join([*([below] if below else []), *self.content])
         return [label([nodes.Text(title or language)]), nodes.literal_block(text, text, language=language)]
 
 
@@ -146,10 +153,13 @@ class Version(ShownDirective):
     def run(self) -> list[Any]:
         """Return the remark, its first paragraph begun with its label and version in bold: "New in version 1.2:".
 
-        The argument's first word is the version, the others are the first paragraph. If the remark begins with no
-        paragraph, the label is a title above it.
+        The argument's first word is the version, of ``deprecated-removed`` the second that of the removal; the others
+        are the first paragraph. If the remark begins with no paragraph, the label is a title above it.
         """
         version, _, text = " ".join(self.argument.split()).partition(" ")
+        if self.name == "deprecated-removed" and text:
+            removal, _, text = text.partition(" ")
+            version += f", removed in version {removal}"
         name = f"{LABELS[self.name]} {version}:"
         content = [*([paragraph(self.words(text))] if text else []), *self.parsed()]
         if not content or not isinstance(content[0], nodes.paragraph):
@@ -166,10 +176,17 @@ class Container(ShownDirective):
         return self.parsed()
 
 
+class BareContainer(Container):
+    """Content that is shown as it is, from the line of the name on."""
+
+    optional_arguments = 0
+
+
 class Dropped(ShownDirective):
     def run(self) -> list[Any]:
-        """Return an empty element, and count the argument and content, not the options, as words dropped."""
-        self.page.dropped.add(DROPPED[self.name], " ".join([self.argument, *self.content]))
+        """Return an empty element, and count the argument, the content and the options with words as words dropped."""
+        options = [value for name, value in self.options.items() if name in WORDY_OPTIONS]
+        self.page.dropped.add(DROPPED[self.name], " ".join([self.argument, *options, *self.content]))
         return [nodes.inline()]  # a name that stands for it is defined
 
 
@@ -185,8 +202,11 @@ class File(ShownDirective):
     """A file that the build of a page puts here."""
 
     def run(self) -> list[Any]:
-        """Return a paragraph that names the file in the argument, which is not read; an empty list if there is none."""
-        return self.named("code" if self.name == "literalinclude" else "text", self.argument)
+        """Return the options that a reader sees, and a paragraph that names the file in the argument, if there is one.
+
+        The file is not read.
+        """
+        return [*self.captions(), *self.named("code" if self.name == "literalinclude" else "text", self.argument)]
 
 
 class Include(File):
@@ -240,13 +260,15 @@ class Role(ShownDirective):
     def run(self) -> list[Any]:
         """Note the role that the argument defines, or the default role, in the page's ``roles``; return an empty list.
 
-        A role that is made of no other is ``inline``. Options are left out.
+        A role that is made of no other is ``inline``, one of ``raw`` is followed by its format. Other options are left
+        out.
         """
         name, _, base = self.argument.lower().partition("(")
+        base = " ".join([base.strip(") "), self.options.get("format", "")]).strip()
         if self.name == "default-role":
             self.page.roles[""] = name.strip()
         elif name.strip():
-            self.page.roles[name.strip()] = base.strip(") ") or "inline"
+            self.page.roles[name.strip()] = base or "inline"
         return []
 
 
@@ -277,6 +299,8 @@ class Unicode(ShownDirective):
 class Names(ShownDirective):
     """A list of names with their summaries, which lie in the code."""
 
+    optional_arguments = 0
+
     def run(self) -> list[Any]:
         """Return a bullet list of the content's lines as code, without a leading ``~``; an empty list without any."""
         names = [line.strip().lstrip("~") for line in self.content if line.strip()]
@@ -296,6 +320,7 @@ class Unknown(ShownDirective):
 _DIRECTIVES: dict[str, type[Directive]] = {
     **dict.fromkeys(CODE, Code),
     **dict.fromkeys(CONTAINERS, Container),
+    **dict.fromkeys(BARE_CONTAINERS, BareContainer),
     **dict.fromkeys(NOTES, Note),
     **dict.fromkeys(TITLED, Titled),
     **dict.fromkeys(VERSIONS, Version),

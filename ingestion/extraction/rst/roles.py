@@ -50,8 +50,9 @@ def shown(role: str, words: str, page: Page) -> list[Any]:
     if bare in ICONS:
         page.dropped.add("icon", words)
         return []
-    if bare == "raw":
-        return [nodes.raw(written, written, format="html")]
+    kind, _, form = bare.partition(" ")
+    if kind == "raw":
+        return [nodes.raw(written, written, format=form or "html")]
     if bare == "ref" and not split_target(words)[1]:
         return [nodes.reference(words, " ".join(words.split()), label=nodes.fully_normalize_name(words))]
     text, is_code = text_of(bare, written if bare in VERBATIM else words)

@@ -46,7 +46,7 @@ class CsvTable(ShownDirective):
             return [*title, *self.named("table", file)]
         try:
             rows = [row for row in [*self._header(), *self._rows(self.content)] if row]
-        except csv.Error:
+        except (csv.Error, ValueError):  # the second for characters that exclude each other, from Python 3.13 on
             text = "\n".join([self.options.get("header", ""), *self.content]).strip()
             return [*title, nodes.literal_block(text, text, language="")]
         width = max(map(len, rows), default=0)

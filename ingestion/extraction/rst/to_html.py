@@ -35,6 +35,7 @@ FIELDS = {"returns": "Returns", "return": "Returns", "rtype": "Return type", "yi
 # The line of a title, or of a table between rows.
 _ADORNMENT = re.compile(r"\s*(?:([!-/:-@\[-`{-~])\1*|[+][-=+]*|[-=][-= ]*)\s*$")
 MESSAGE_WITH_TEXT = 3  # the level from which on the text that a message quotes stands nowhere else
+MAX_REFERRED_CHARS = 200  # of a heading, to be shown in each of a page's references to it
 
 
 class HtmlTree:
@@ -44,6 +45,7 @@ class HtmlTree:
         self.references = References(document, page)
         self.page = page
         self.language = ""
+        self.shows_heading = False  # in place of a reference
         self.anchors: dict[Node, str] = {}
         self.root = Node("", {}, None)
         self._fill(_child(self.root, "body"), document)
@@ -191,12 +193,15 @@ class HtmlTree:
     def _reference(self, here: Node, reference: Any) -> None:
         """Add the words of a reference, as a link if it leads to an address off the page.
 
-        A reference to a label shows the heading's words, or the label with spaces for hyphens if no heading has it. A
-        word that only looks like a reference keeps its underscore. A reference without a name uses up the next address
-        without one.
+        A reference to a label shows the heading's words, or the label with spaces for hyphens if no heading has it, if
+        the heading is long, or within the words of another heading. A word that only looks like a reference keeps its
+        underscore. A reference without a name uses up the next address without one.
         """
-        if heading := self.page.titles.get(reference.get("label")):
+        heading = self.page.titles.get(reference.get("label"))
+        if heading and not self.shows_heading and len(heading.rawsource) <= MAX_REFERRED_CHARS:
+            self.shows_heading = True
             self._fill(here, heading)
+            self.shows_heading = False
         elif reference.hasattr("label"):
             here.children.append(reference.astext().replace("-", " "))
         elif address := self.references.address_of(reference):

@@ -115,19 +115,21 @@ class Snapshots:
         """
         folder = self._commit(commit)
         try:
-            with _temporary_folder(folder / ".new") as new:
-                download(new / "archive")
-                self._unpack(new / "archive", new / "files")
-                (new / "files").replace(folder / "files")
+            try:
+                with _temporary_folder(folder / ".new") as new:
+                    download(new / "archive")
+                    self._unpack(new / "archive", new / "files")
+                    (new / "files").replace(folder / "files")
+            except OSError as error:
+                raise FetchFailed(f"{folder} cannot be written ({error.strerror}); make room in DATA_DIR") from error
         except IngestionError as error:
             # Kept, so that the next document need not find it out again at the price of a call or of a download.
             lasting = not isinstance(error, TransientError)
             wait = BROKEN_SECONDS if lasting else getattr(error, "retry_after", None) or MENDING_SECONDS
             failure = {"error": str(error), "lasting": lasting, "until": time.time() + wait}
-            _write(folder / "failure", json.dumps(failure))
+            with suppress(OSError):
+                _write(folder / "failure", json.dumps(failure))
             raise
-        except OSError as error:
-            raise FetchFailed(f"{folder} cannot be written ({error.strerror}); make room in DATA_DIR") from error
 
     def _unpack(self, archive: Path, files: Path) -> None:
         """Unpack those files of an archive that may be documents into the folder ``files``, which is created.

@@ -157,6 +157,8 @@ class Reading:
             path = Path(folder) / "sitemap"
             request = partial(crawler.download, self.spec, url, path, max_bytes=sitemap_parser.MAX_FILE_BYTES)
             final = crawler.patiently(request)
+            if final != url and final in self._seen:
+                return
             self._seen.add(final)
             for entry in sitemap_parser.read(path, url):
                 if not self._take(entry, final, children):

@@ -116,13 +116,21 @@ def _parse(pieces: Iterator[bytes], name: str) -> Iterator[Entry]:
     else:  # UTF-8, as the protocol demands, unless the file declares another encoding that does occur
         declared = DECLARED.match(start.removeprefix(codecs.BOM_UTF8).lstrip())
         encoding = declared[1].decode().lower() if declared else ""
-        encoding = encoding if WESTERN.fullmatch(encoding) else "utf-8-sig"
+        encoding = encoding if WESTERN.fullmatch(encoding) and is_known(encoding) else "utf-8-sig"
     texts: Iterator[str] = codecs.iterdecode(chain([start], pieces), encoding, "replace")
     first = next(filter(None, map(str.lstrip, texts)), "")
     texts = chain([first], texts)
     if HTML.match(first):
         raise UnsupportedContent(f"{name} is no sitemap but an HTML page")
     return _elements(texts, name) if first.startswith("<") else _lines(texts, name)
+
+
+def is_known(encoding: str) -> bool:
+    """Return whether Python knows an encoding of this name; there is no ISO-8859-12."""
+    try:
+        return bool(codecs.lookup(encoding))
+    except LookupError:
+        return False
 
 
 def _lines(texts: Iterable[str], name: str) -> Iterator[Entry]:
@@ -152,8 +160,8 @@ def _cut(texts: Iterable[str]) -> Iterator[str]:
 def _elements(texts: Iterable[str], name: str) -> Iterator[Entry]:
     """Yield the entries of an XML file whose text comes in pieces.
 
-    Raise UnsupportedContent, after the entries before it, where the XML is malformed; and for XML that is no sitemap,
-    has a document type, or goes beyond a limit.
+    Raise UnsupportedContent, after the entries before it, where the XML is malformed, is no sitemap, has a document
+    type, or goes beyond a limit.
     """
     reader = _Reader(name)
     try:
@@ -161,6 +169,9 @@ def _elements(texts: Iterable[str], name: str) -> Iterator[Entry]:
             reader.feed(text)
             yield from reader.taken()
         reader.close()
+    except UnsupportedContent:
+        yield from reader.taken()
+        raise
     except expat.ExpatError as error:
         yield from reader.taken()
         raise UnsupportedContent(f"{name} is malformed ({error}); what follows is left out") from error

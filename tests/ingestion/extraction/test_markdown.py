@@ -6,6 +6,7 @@ import pytest
 
 from ingestion.extraction.extract import extract
 from ingestion.extraction.markdown import reader
+from ingestion.extraction.slugs import github_slugger
 from ingestion.types import Extracted, Page
 from tests.support.growth import is_linear
 from tests.support.words import lost_words
@@ -39,6 +40,8 @@ def test_markdown_headings_get_slugs_and_underlined_ones_count() -> None:
     assert page.markdown.startswith("# Top\n")
     assert page.title == "Top"
     assert page.anchors == {"Top": "top", "Top › A b c!": "a-b-c"}
+    slug = github_slugger()
+    assert [slug(words) for words in ("A", "a", "a-1", "a")] == ["a", "a-1", "a-1-1", "a-2"]
 
 
 def test_links_of_markdown_leave_out_code() -> None:

@@ -268,6 +268,13 @@ def test_references_out_of_the_document_or_to_nowhere_are_not_followed(reference
     assert "GET /a" in page.markdown
 
 
+def test_a_malformed_way_in_and_a_version_of_zero_are_shown_as_they_are() -> None:
+    ways = "paths: {/a: {get: {security: [{key: true}, {own: read}, {all: [b, c]}]}}}\n"
+    page = read(HEAD.replace("T}", "T, version: 0}") + ways)
+    assert page.markdown.startswith("# T\n\nVersion: 0\n")
+    assert "Authentication: key or own or all (b, c)" in page.markdown
+
+
 def test_references_in_circles_end() -> None:
     schemas = {"A": {"$ref": "#/components/schemas/B"}, "B": {"$ref": "#/components/schemas/A"}}
     schemas["C"] = {"properties": {"c": {"allOf": [{"$ref": "#/components/schemas/C"}]}}}  # type: ignore[dict-item]

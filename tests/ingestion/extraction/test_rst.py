@@ -108,6 +108,38 @@ def test_rst_reference_without_words_shows_the_title_behind_the_label() -> None:
     assert rst(".. _t-1:\n\nTea *time*\n==========\n\nSee :ref:`t-1`.\n").endswith("See Tea *time*.")
 
 
+def test_rst_headings_may_refer_to_themselves_and_to_one_another() -> None:
+    text = "".join(f".. _t{n}:\n\nTea {n}: :ref:`t{n + 1}` :ref:`t0`\n{'=' * 40}\n\n" for n in range(300))
+    assert rst(text).startswith("# Tea 0: Tea 1: t2 t0 Tea 0: t1 t0\n\n# Tea 1: Tea 2: t3 t0 Tea 0: t1 t0\n\n")
+
+
+def test_rst_references_to_a_long_heading_show_its_label() -> None:
+    text = f".. _all-tea:\n\n{'Tea ' * 60}\n{'=' * 300}\n\nSee :ref:`all-tea`.\n"
+    assert rst(text).endswith("See all tea.")
+
+
+def test_rst_what_stands_beside_the_name_of_a_box_without_an_argument_is_text() -> None:
+    text = ".. epigraph:: Tea\n\n   Cups.\n\n.. pull-quote::\n   Pots.\n\n.. hlist::\n   :columns: 2\n\n   * Lids\n"
+    assert rst(text) == "Tea\n\nCups.\n\nPots.\n\n- Lids"
+    assert rst(".. autosummary::\n   a.b\n   ~c.d\n") == "- `a.b`\n- `c.d`"
+    assert rst(".. code-tab:: py Tea\n   import tea\n") == "**Tea**\n\n```py\nimport tea\n```"
+
+
+def test_rst_what_was_removed_says_in_which_version() -> None:
+    text = ".. deprecated-removed:: 3.8 3.14 Use cups.\n\n.. deprecated-removed:: 3.9 4.0\n\n   Use pots.\n"
+    assert rst(text) == (
+        "**Deprecated since version 3.8, removed in version 3.14:** Use cups.\n\n"
+        "**Deprecated since version 3.9, removed in version 4.0:** Use pots."
+    )
+
+
+def test_rst_roles_of_raw_text_show_that_for_html_alone() -> None:
+    roles = ".. role:: tex(raw)\n   :format: latex\n.. role:: web(raw)\n   :format: html\n\n"
+    page = read(f"{roles}:tex:`no tea` :web:`<b>T</b>`")
+    assert page.markdown == "**T**"
+    assert [(each.rule, each.words) for each in page.dropped] == [("text for latex alone", 2)]
+
+
 def test_rst_targets_with_a_text_keep_it() -> None:
     assert rst(".. setting:: POT\n\n    How big.\n") == "`POT`\n\nHow big."
 
@@ -309,13 +341,21 @@ def test_rst_reads_no_file_and_names_it(tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("hidden,words")
     page = read(
-        f".. include:: {secret}\n\n.. literalinclude:: {secret}\n\n.. raw:: html\n   :file: {secret}\n\n"
+        f".. include:: {secret}\n\n.. literalinclude:: {secret}\n   :caption: Its code\n\n"
+        f".. raw:: html\n   :file: {secret}\n\n"
         f".. csv-table::\n   :file: {secret}\n\n.. csv-table::\n   :url: {secret.as_uri()}\n"
     )
     assert "hidden" not in page.markdown
     assert page.markdown.count("secret.txt") == 5
+    assert "Its code\n\nThe code of" in page.markdown
 
 
 def test_rst_counts_the_words_that_rules_drop() -> None:
-    dropped = read(".. toctree::\n\n   a\n   b\n\n.. index:: c d\n\n.. a comment\n\nText.").dropped
-    assert {rule.rule: rule.words for rule in dropped} == {"list of pages": 2, "index entry": 2, "comment": 2}
+    text = ".. toctree::\n   :caption: All tea\n\n   a\n   b\n\n.. index:: c d\n\n.. a comment\n\nText."
+    dropped = read(f"{text}\n\n.. meta::\n   :description: Of tea.\n").dropped
+    assert {rule.rule: rule.words for rule in dropped} == {
+        "list of pages": 4,
+        "index entry": 2,
+        "comment": 2,
+        "description for search engines": 2,
+    }

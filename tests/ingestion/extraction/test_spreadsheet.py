@@ -112,6 +112,12 @@ def test_no_word_is_lost() -> None:
     assert not lost_words(" ".join(words), read(workbook(("S", rows))).markdown)
 
 
+def test_formats_without_a_number_are_general_ones() -> None:
+    styles = f'<styleSheet xmlns="{MAIN}"><cellXfs><xf numFmtId="x"/><xf numFmtId="-1"/><xf/></cellXfs></styleSheet>'
+    page = read(workbook(("S", row(1, "Tea", "Cups") + row(2, "1:5", "2:6")), styles=styles))
+    assert page.markdown.endswith("| 5 | 6 |")
+
+
 def test_a_workbook_without_text_is_refused() -> None:
     with pytest.raises(UnsupportedContent, match=r"no text in .*tea\.xlsx"):
         read(workbook(("S", "")))

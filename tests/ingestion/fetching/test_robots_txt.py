@@ -400,6 +400,15 @@ def test_an_unreachable_site_is_left_alone_for_now(clean: Any) -> None:
         politeness.allowed("http://example.com/a", fetch=unreachable)
 
 
+def test_a_failure_that_redis_loses_at_once_is_a_failure(clean: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(url: str) -> Page:
+        raise FetchFailed("no connection")
+
+    monkeypatch.setattr(robots_cache, "_kept", lambda *args: None)
+    with pytest.raises(FetchFailed, match="no connection"):
+        politeness.allowed("http://example.com/a", fetch=unreachable)
+
+
 def test_a_failure_is_shared_for_a_while_and_then_asked_again(clock: list[float], site: LocalSite, clean: Any) -> None:
     site.page("/robots.txt", status=500)
     for _ in range(3):

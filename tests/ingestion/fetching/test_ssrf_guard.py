@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from pytest_django import Settings
 
 from ingestion.exceptions import AddressRefused, FetchFailed
-from ingestion.fetching import ssrf_guard
+from ingestion.fetching import dns, ssrf_guard
 
 REFUSED = [
     "127.0.0.1",
@@ -79,6 +80,18 @@ def resolver(*addresses: str) -> Any:
         return [(family[":" in a], socket.SOCK_STREAM, 6, "", (a, port)) for a in addresses]
 
     return resolve
+
+
+def test_a_look_up_whose_thread_does_not_start_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        for _ in range(dns.MAX_LOOKUPS + 1):
+            with pytest.raises(FetchFailed, match="no thread can be started"):
+                dns.resolve("localhost", 80, timeout=1)
+    assert dns.resolve("localhost", 80, timeout=30)
 
 
 @pytest.mark.parametrize("address", REFUSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import stat
@@ -652,6 +653,21 @@ def test_a_damaged_archive_is_downloaded_again(hub: GitHub, monkeypatch: pytest.
         fetch(hub, "README.md")
     commit.archive = whole
     assert attempts(lambda: fetch(hub, "README.md")).body == README
+
+
+def test_an_archive_for_which_there_is_no_room_is_left_alone_for_a_while(
+    hub: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    hub.repository("o/r").commit(FILES)
+    monkeypatch.setattr(archives, "unpack", full)
+    with pytest.raises(FetchFailed, match="cannot be written"):
+        fetch(hub, "README.md")
+    with pytest.raises(HostBusy, match="cannot be written"):
+        fetch(hub, "docs/models.txt")
+    assert hub.count()["archive"] == 1
 
 
 def test_files_on_disk_that_are_damaged_are_asked_for_again(hub: GitHub) -> None:

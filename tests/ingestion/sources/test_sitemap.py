@@ -89,6 +89,10 @@ KINDS_OF_FILES = {
     "UTF-16": (urlset("http://h/ü").replace("UTF-8", "UTF-16").encode("utf-16"), [page("http://h/ü")]),
     "Latin-1": (urlset("http://h/ü").replace("UTF-8", "ISO-8859-1").encode("latin-1"), [page("http://h/ü")]),
     "declared as UTF-16, which it is not": (urlset("http://h/").replace("UTF-8", "UTF-16"), [page("http://h/")]),
+    "declared as what nobody knows": (
+        urlset("http://h/ü").replace("UTF-8", "ISO-8859-12"),
+        [page("http://h/ü")],
+    ),
     "declared as nonsense": (urlset("http://h/").replace("UTF-8", "base64"), [page("http://h/")]),
     "comments": (
         f"{XML}<!-- a --><urlset><!-- b --><url><!-- c --><loc>http://h/<!-- d --></loc></url></urlset>",
@@ -167,6 +171,7 @@ BROKEN = {
     "cut off after an entry": ("<urlset><url><loc>http://h/a</loc></url>", "malformed"),
     "crossed tags": ("<urlset><url><loc>http://h/a</loc></url><url><loc>http://h/b</url>", "malformed"),
     "junk at the end": ("<urlset><url><loc>http://h/a</loc></url></urlset><b>", "malformed"),
+    "nested too deeply behind an entry": ("<urlset><url><loc>http://h/a</loc></url>" + "<a>" * 30, "nests more than"),
     "cut gzip": (gzip.compress(b"http://h/a\n" * 1 + b"#" * 200_000 + bytes(range(256)) * 99)[:-300], "damaged"),
     "gzip with a wrong sum": (gzip.compress(b"http://h/a\n" + b"#\n" * 90_000)[:-8] + b"12345678", "damaged"),
 }
@@ -404,6 +409,15 @@ def test_it_stops_at_the_bound_on_pages_and_says_so(site: LocalSite) -> None:
     assert addresses(listing, site) == ["/a", "/b", "/c"]
     assert (listing.complete, listing.notes) == (False, ("The source's bound of 3 pages is reached (max_pages).",))
     assert "/2.xml" not in site.paths
+
+
+def test_a_file_that_leads_to_one_that_was_read_is_not_read_again(site: LocalSite) -> None:
+    site.page("/sitemap.xml", index("/1.xml", "/2.xml"))
+    site.page("/1.xml", urlset("/a", "http://other.example/").encode())
+    site.page("/2.xml", status=301, Location="/1.xml")
+    listing = sitemap.list_documents(spec_of(site.url("/sitemap.xml")))
+    assert addresses(listing, site) == ["/a"]
+    assert "1 addresses" in listing.notes[0]
 
 
 def test_exactly_as_many_pages_as_the_bound_are_complete(site: LocalSite) -> None:

@@ -56,7 +56,10 @@ def test_an_object_may_be_written_over_several_lines_or_stand_beside_another() -
     lines = json.dumps(json.loads(event({"content": "a"})[6:]), indent=1).split("\n")
     pretty = b"".join(f"data: {line}\n".encode() for line in lines) + b"\n"
     assert text_of(read(pretty + stream("b"))) == "ab"
+    lines = ['{"choices": [', '{"index": 0, "delta":', '{"content": "a"}', "}", "]}"]
+    assert text_of(read(b"".join(f"data: {line}\n".encode() for line in lines) + stream("b"))) == "ab"
     assert text_of(read(event({"content": "a"})[:-1] + stream("b"))) == "ab"
+    assert text_of(read(b"data: {rubbish\n\n" + stream("b"))) == "b"
 
 
 def test_a_whole_completion_is_an_answer() -> None:

@@ -74,8 +74,16 @@ def _read_code(block: Block, match: re.Match[str]) -> int:
 
 
 def _read_comment(block: Block, _: re.Match[str]) -> int:
-    """Return the number of the line after the one in which a comment ends, 0 without an end; add nothing."""
+    """Add what follows a comment in its last line, and count its own words as dropped; return the line after it.
+
+    Without an end, return 0.
+    """
     end = block.find(_COMMENT_END, block.line)
+    if end < 0:
+        return 0
+    comment, after = _COMMENT_END.split(block.lines(block.line, end + 1), maxsplit=1)
+    block.page.dropped.add("comment", comment)
+    block.markdown(after.partition("%}")[2].strip())
     return end + 1
 
 

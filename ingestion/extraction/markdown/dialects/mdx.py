@@ -36,13 +36,14 @@ def _read_module_lines(block: Block, _: re.Match[str]) -> int:
 
 
 def _read_comment(block: Block, _: re.Match[str]) -> int:
-    """Return the number of the line after a comment, and add nothing.
+    """Return the number of the line after a comment, whose words count as dropped.
 
-    It is 0 if the comment has no end, or if the line in which it ends has other words at its end.
+    It is 0 if the comment has no end, or if other words follow in the line in which it ends.
     """
     end = block.find(_COMMENT_END, block.line)
-    if end < 0 or not block.text_at(end).endswith("*/}"):
+    if end < 0 or block.text_at(end).partition("*/}")[2]:
         return 0
+    block.drop("comment", block.line, end + 1)
     return end + 1
 
 

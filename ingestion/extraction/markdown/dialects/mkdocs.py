@@ -58,7 +58,7 @@ def _read_reference(block: Block, match: re.Match[str]) -> int:
 def _reference(match: re.Match[str], page: Page) -> str:
     """Return the words of a reference to an object of an API as HTML: as code if they stand between backquotes."""
     words = match.group(1)
-    if words[0] == words[-1] == "`":
+    if words[0] == words[-1] == "`" and "`" not in words.strip("`"):
         return f"<code>{escape(words.strip('`'), quote=False)}</code>"
     return escape(words, quote=False)
 

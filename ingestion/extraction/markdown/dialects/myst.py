@@ -143,15 +143,15 @@ def _items(text: str) -> list[str]:
 def _rows_of_commas(body: str, options: dict[str, str]) -> list[list[str]]:
     """Return the rows of a table with commas, or what the option ``delim`` names, between the cells.
 
-    The option ``header`` is the first row, if it is given. If the text cannot be read so, each line of ``body`` is a
-    row of one cell, and the header is left out.
+    The option ``header`` is the first row, if it is given. If the text cannot be read so, each line is a row of one
+    cell.
     """
     mark = {"tab": "\t", "space": " "}.get(options.get("delim", ""), options.get("delim", ",")[:1] or ",")
-    head = [options["header"]] if options.get("header") else []
+    lines = [*([options["header"]] if options.get("header") else []), *body.split("\n")]
     try:
-        return list(csv.reader([*head, *body.split("\n")], delimiter=mark, skipinitialspace=True))
-    except csv.Error:
-        return [[line] for line in body.split("\n")]
+        return list(csv.reader((f"{line}\n" for line in lines), delimiter=mark, skipinitialspace=True))
+    except (csv.Error, ValueError):  # the second for a mark that cannot part cells, from Python 3.13 on
+        return [[line] for line in lines]
 
 
 # --- Roles and targets ---------------------------------------------------------------------------------------
