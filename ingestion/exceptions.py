@@ -6,6 +6,7 @@
     ├── PermanentError            trying again cannot help; the document fails at once
     │   ├── SourceError           the target is missing, empty or of no known kind
     │   ├── AddressRefused        the address may not be connected to, or robots.txt forbids it
+    │   │   └── RedirectRefused   a redirect leads from https to http
     │   ├── PageGone              404 or 410
     │   ├── PageRefused           401, 403, another 4xx, endless redirects, no permission
     │   ├── UnsupportedContent    binary, an unknown format, or a page without text
@@ -54,6 +55,10 @@ class SourceError(PermanentError):
 
 class AddressRefused(PermanentError):
     """An address that policy forbids: private network, port, scheme or robots.txt."""
+
+
+class RedirectRefused(AddressRefused):
+    """A redirect that is not followed, since it leads from https to http."""
 
 
 class PageGone(PermanentError):

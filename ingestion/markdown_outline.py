@@ -29,7 +29,8 @@ _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)")
 _STRONG = re.compile(r"(?<![\w*])\*\*([^\s*][^*]*(?<!\s))\*\*(?![\w*])")
 _EMPHASIS = re.compile(r"(?<![\w*])\*([^\s*][^*]*(?<!\s))\*(?![\w*])")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!<>~|-])")
-_ATTRIBUTES = re.compile(r"\{[^{}]*\}$")
+# "{#id .class}", "{: .class}" and "{-}", but not the names in "GET /pets/{id}".
+_ATTRIBUTES = re.compile(r"\{:?[ \t]*(?:[#.][^{}]*|-)\}$")
 # Without one of these a heading's words are as they stand.
 _MARKED = re.compile(r"[*`{\[\\]")
 

@@ -22,8 +22,10 @@ from environs import Env, validate
 
 HIDDEN = "***"
 # All before the host of a URL, up to the last @: a password may hold a : / or @ that was not escaped.
-CREDENTIALS = re.compile(r"://(?!/)\S*@")
-SECRET_PARAMETER = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+# In time that grows with the text alone: strangers write the addresses that logs hold.
+WORD = re.compile(r"\S+")
+PARAMETER = re.compile(r"([?&])([^?=&\s]*)=[^&\s]*")
+SECRET_NAME = re.compile(r"pass|secret|token|key", re.IGNORECASE)
 
 T = TypeVar("T")
 Validator = Callable[[Any], Any]
@@ -164,4 +166,20 @@ def misspelled(in_file: set[str], known: Mapping[str, Setting]) -> Iterator[str]
 
 def without_credentials(text: str) -> str:
     """Return the text with *** for the credentials of the URLs in it."""
-    return CREDENTIALS.sub(f"://{HIDDEN}@", SECRET_PARAMETER.sub(rf"\1{HIDDEN}", text))
+    hidden = PARAMETER.sub(_without_value, text)
+    return WORD.sub(_without_login, hidden) if "://" in hidden and "@" in hidden else hidden
+
+
+def _without_value(parameter: re.Match[str]) -> str:
+    """Return a parameter of an address, with *** for its value where its name is that of a secret."""
+    mark, name = parameter.groups()
+    return f"{mark}{name}={HIDDEN}" if SECRET_NAME.search(name) else parameter[0]
+
+
+def _without_login(word: re.Match[str]) -> str:
+    """Return a word with *** for what stands between the "://" of an address in it and its last "@"."""
+    text, end = word[0], word[0].rfind("@")
+    start = text.find("://")
+    while start >= 0 and text.startswith("/", start + 3):  # the path of a file
+        start = text.find("://", start + 3)
+    return f"{text[:start]}://{HIDDEN}{text[end:]}" if 0 <= start < end else text

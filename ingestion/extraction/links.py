@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import unquote, urldefrag, urlsplit
+
+from ingestion.references import resolved
 
 # An address in running text.
 BARE_LINK = re.compile(r"https?://[^\s<>()\[\]{}`\"'|\\]+(?<![.,;:!?])")
@@ -17,8 +19,8 @@ def absolute(base: str, references: Iterable[str]) -> tuple[str, ...]:
     References that cannot be parsed, or lead to another scheme than http and https, are left out.
     """
     targets = dict.fromkeys(reference.partition("#")[0].strip() for reference in references)
-    resolved = (_resolve(base, target) for target in targets)
-    return tuple(dict.fromkeys(link for link in resolved if link))
+    addresses = (_resolve(base, target) for target in targets)
+    return tuple(dict.fromkeys(link for link in addresses if link))
 
 
 def _resolve(base: str, reference: str) -> str:
@@ -27,7 +29,7 @@ def _resolve(base: str, reference: str) -> str:
     It is an empty string if it cannot be parsed, has no host, or has another scheme than http and https.
     """
     try:
-        link = urldefrag(urljoin(base, reference)).url
+        link = urldefrag(resolved(base, reference)).url
         parts = urlsplit(link)
     except ValueError:
         return ""

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
@@ -31,11 +31,12 @@ from urllib3.exceptions import HTTPError
 
 from ingestion import robots_directives
 from ingestion.coordination.measurements import FETCH
-from ingestion.exceptions import AddressRefused, FetchFailed, IndexingRefused, PageRefused
+from ingestion.exceptions import AddressRefused, FetchFailed, IndexingRefused, PageRefused, RedirectRefused
 from ingestion.fetching import meta_refresh, responses
 from ingestion.fetching.http_session import Deadline, session
 from ingestion.fetching.responses import READABLE
 from ingestion.fetching.urls import canonical, origin
+from ingestion.references import resolved
 from ingestion.types import Page, Validators
 from ragproject import tracing
 
@@ -253,8 +254,8 @@ def _step(url: str) -> AbstractContextManager[Span]:
 
 
 def _target(url: str, reference: str) -> str:
-    """Return the canonical target of a redirect from ``url``. Raise AddressRefused where https would become http."""
-    target = canonical(urljoin(url, reference))
+    """Return the canonical target of a redirect from ``url``. Raise RedirectRefused where https would become http."""
+    target = canonical(resolved(url, reference))
     if url.startswith("https:") and target.startswith("http:"):
-        raise AddressRefused(f"{url} redirects from https to http ({target}), which is refused")
+        raise RedirectRefused(f"{url} redirects from https to http ({target}), which is refused")
     return target

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urldefrag, urlsplit
 
+from ingestion.references import resolved
 from ingestion.types import Page
 
 # Faster than anybody reads: the page is never seen, whatever is on it.
@@ -73,9 +74,8 @@ def _refresh(tree: Any, *, is_short: bool) -> str:
 def _resolve(url: str, base: str, reference: str) -> str:
     """Return the address of a reference; "" for the page itself, a script, or what is no address."""
     try:
-        found = urldefrag(urljoin(urljoin(url, base), reference)).url
+        found = urldefrag(resolved(resolved(url, base), reference)).url
         scheme = urlsplit(found).scheme
     except ValueError:
         return ""
-    found = found.replace(" ", "%20")
     return found if scheme in ("http", "https", "file", "") and found != url else ""

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from ingestion.coordination import redis_client
 from ingestion.coordination.locks import hold
-from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageRefused, UnsupportedContent
+from ingestion.exceptions import FetchFailed, HostBusy, PageGone, PageRefused, RedirectRefused, UnsupportedContent
 from ingestion.fetching import host_throttle, robots_txt
 from ingestion.fetching.robots_txt import Rules
 from ingestion.robots_directives import product_token
@@ -112,7 +112,7 @@ def _fetch(site: str, fetch: Callable[[str], Page]) -> tuple[bytes, float]:
     """Fetch the robots.txt of a site. Return its rules or the failure as bytes to keep, and for how many seconds."""
     try:
         return RULES + fetch(f"{site}/robots.txt").body[: robots_txt.MAX_BYTES + 1], KEEP_SECONDS
-    except (PageGone, PageRefused, UnsupportedContent):
+    except (PageGone, PageRefused, RedirectRefused, UnsupportedContent):
         return RULES, KEEP_SECONDS
     except FetchFailed as error:
         failure = f"{site}: its rules for crawlers cannot be read, so it is left alone for now ({error})"

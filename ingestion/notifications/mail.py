@@ -22,6 +22,6 @@ def send(message: Delivery) -> Outcome:
         text += f"\n{run.error[:ERROR_CHARS]}\n"
     try:
         send_mail(f"{name}: run {run.state}", text, None, [message.subscription.address])
-    except OSError as error:  # those of SMTP are among them
+    except (OSError, ValueError) as error:  # those of SMTP, and names and passwords that SMTP cannot spell
         return Outcome(f"The mail server did not take it ({type(error).__name__}).")
     return Outcome("taken by the mail server", sent=True)

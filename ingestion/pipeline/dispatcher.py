@@ -24,11 +24,12 @@ from django.utils import timezone
 from ingestion.buffer import embedding_queue
 from ingestion.coordination import circuit_breaker
 from ingestion.coordination.celery_queues import queue_length
-from ingestion.models import Chunk, Document, Run, Source, has_documents, open_sources
+from ingestion.models import Chunk, Document, Run, Source, has_chunks, has_documents, open_sources
 from ingestion.pipeline.describe.describe_waiting import describing_wanted
 from ingestion.pipeline.embed import answer_questions
 from ingestion.pipeline.embed.claims import fail_exhausted, waiting
 from ingestion.pipeline.state.held_up import held_up_sources
+from ingestion.pipeline.state.removals import release_duplicates
 from ingestion.pipeline.state.runs import forget_removed_sources, start_due_runs
 from ingestion.pipeline.state.transitions import TO_EMBED, advance, explain_wait, finish_runs
 
@@ -74,9 +75,12 @@ def recover() -> None:
     expired = Document.objects.expired()
     if expired.exists():
         now = timezone.now()
-        expired.filter(attempts__gte=settings.MAX_ATTEMPTS).update(
+        spent = list(expired.filter(attempts__gte=settings.MAX_ATTEMPTS).values_list("id", flat=True))
+        expired.filter(id__in=spent).update(
             state=Document.State.QUARANTINED, error=DIED, lease_until=None, updated_at=now
         )
+        without_text = Document.objects.filter(~has_chunks(*Chunk.PENDING, Chunk.State.INDEXED), id__in=spent)
+        release_duplicates(list(without_text.values_list("id", flat=True)))
         expired.update(state=Document.State.WAITING, lease_until=None, updated_at=now)
     if Chunk.objects.expired().exists():
         Chunk.objects.expired().back_to_waiting()

@@ -58,7 +58,7 @@ DATA_DIR = at_home(
 )
 DATABASE_URL = env.text(
     "DATABASE_URL",
-    f"sqlite:///{DATA_DIR / 'db.sqlite3'}",
+    f"sqlite:///{quote(str(DATA_DIR / 'db.sqlite3'))}",
     "Where the database is: `sqlite:///…` or `postgres://…`.",
     default_in_words="SQLite in DATA_DIR",
 )

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.db import DatabaseError
 from django.db.models import OuterRef, Subquery
 
 from ingestion.coordination import redis_client
@@ -118,15 +119,15 @@ def keep(question: Question, passages: Sequence[Passage], events: Sequence[Draft
     """Keep an answer; ``stamped`` is what ``stamp`` said of the passages before it was written."""
     if not settings.ANSWER_CACHE_SECONDS or not stamped:
         return
-    key, [near] = f"{scope(question)}:{digest(normalised(question.text))}", alike(question, passages[:1])
-    entry = {
-        "question": question.text,
-        "passages": [asdict(passage) for passage in passages],
-        "events": [[type(event).__name__, asdict(event)] for event in worth_keeping(events)],
-        "stamp": stamped,
-        "near": near,
-    }
     try:
+        key, [near] = f"{scope(question)}:{digest(normalised(question.text))}", alike(question, passages[:1])
+        entry = {
+            "question": question.text,
+            "passages": [asdict(passage) for passage in passages],
+            "events": [[type(event).__name__, asdict(event)] for event in worth_keeping(events)],
+            "stamp": stamped,
+            "near": near,
+        }
         vector = question_vector(question.text).astype(np.float16).tobytes()
         with redis_client.available() as client, client.pipeline(transaction=False) as pipe:
             forget_ended(client, near)
@@ -140,7 +141,7 @@ def keep(question: Question, passages: Sequence[Passage], events: Sequence[Draft
             for leaving, _ in client.zpopmin(USED, max(0, entries - settings.ANSWER_CACHE_ENTRIES)):
                 forget(leaving.decode())
         ANSWER_CACHE.add(1, "kept")
-    except IngestionError as error:
+    except (IngestionError, DatabaseError) as error:
         logger.warning("an answer was not kept: %s", error)
 
 

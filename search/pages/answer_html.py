@@ -106,7 +106,7 @@ class AnswerHtml:
                 self._shown = html
         if len(groups) > 1:
             begins = (groups[-1][0].map or [0])[0]
-            self._tail = "".join(self._tail.splitlines(keepends=True)[begins:])
+            self._tail = "\n".join(self._tail.split("\n")[begins:])
             self._number += len(groups) - 1
         return found
 

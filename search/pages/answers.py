@@ -130,8 +130,8 @@ async def answer_to_unshare(request: HttpRequest, key: str) -> StoredAnswer:
 
 async def rate(request: HttpRequest, stored: StoredAnswer, body: Mapping[str, Any]) -> HttpResponse:
     """Store whether the answer helped, and what the reader says about it."""
-    rating = str(body.get("rating", ""))
-    await sync_to_async(feedback.rate)(stored, rating, str(body.get("note", "")))
+    rating = str(body.get("rating") or "")
+    await sync_to_async(feedback.rate)(stored, rating, str(body.get("note") or ""))
     return JsonResponse({"rating": rating})
 
 

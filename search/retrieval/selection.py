@@ -60,7 +60,7 @@ def selected(question: Question, sources: Sequence[Place]) -> Selection:
     """
     living = [source for source in sources if not source.deleting and question.caller.sees(source.pk)]
     chosen = of_version(named(living, question.source), question)
-    if not chosen and not question.source and not question.version and sources:
+    if not chosen and sources:
         raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
     prefixes = tuple(sorted({prefix for source in chosen for prefix in prefixes_of(source, question.path)}))
     if question.path and not prefixes:

@@ -14,6 +14,7 @@ from django.test import RequestFactory
 
 from ingestion import tasks
 from ingestion.pipeline.process import process_document
+from ragproject.environment import without_credentials
 from ragproject.logs import JsonLine, Line, log_ids
 from search.api.errors import problems
 
@@ -55,6 +56,25 @@ def test_credentials_in_addresses_are_hidden(formatter: logging.Formatter) -> No
     except ConnectionError:
         said = formatter.format(made("no answer from %s", "postgres://u:secret3@db/x", exc_info=sys.exc_info()))
     assert "db/x" in said and "secret" not in said and "***@host" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sqlite:////tmp/a@b", "sqlite:////tmp/a@b"),
+        ("file:///x?u=redis://u:p@h", "file:///x?u=redis://***@h"),
+        ("?x?token=abc&y=1 a@b ://", "?x?token=***&y=1 a@b ://"),
+        ("https://a@b@c/d", "https://***@c/d"),
+    ],
+)
+def test_what_stands_beside_credentials_is_shown(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+
+
+@pytest.mark.parametrize("part", ["?pass", "://", "a://", "&a", "=:///"])
+def test_addresses_of_strangers_cost_no_more_than_their_length(part: str) -> None:
+    """A pattern that backtracks would take longer than anybody waits."""
+    assert without_credentials(f"/{part * 50_000}") == f"/{part * 50_000}"
 
 
 def test_what_a_task_logs_names_its_document(monkeypatch: pytest.MonkeyPatch) -> None:

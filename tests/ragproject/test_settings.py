@@ -126,6 +126,22 @@ def test_blanks_around_items_and_empty_ones_are_left_out(tmp_path: Path, monkeyp
     assert read.items("UNSET", ["a"], "Names.", convert=str) == ["a"]
 
 
+def test_the_database_lies_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "C# and 50%25 of a?b"
+    folder.mkdir()
+    code = "from django.conf import settings as s; print(s.DATABASES['default']['NAME'])"
+    variables = {name: value for name, value in environment(folder).items() if name != "DATABASE_URL"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=project.BASE_DIR,
+        env={**variables, "SECRET_KEY": "0123456789abcdef" * 4},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(folder / "db.sqlite3")
+
+
 def test_relative_paths_mean_the_same_wherever_a_process_was_started(tmp_path: Path) -> None:
     """The stack's processes start in manage.py's folder, the stack itself and commands anywhere."""
     code = "from django.conf import settings as s; print(s.DATA_DIR, s.DATABASES['default']['NAME'], *s.FILES_ROOTS)"

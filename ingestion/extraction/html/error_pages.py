@@ -42,6 +42,8 @@ _SCRIPT_WANTED = re.compile(
 )
 # The ids of elements that scripts fill, and the names of those of them that show a description of an API.
 _VIEWERS = frozenset({"swagger-ui", "redoc", "redoc-container", "rapi-doc", "elements-api"})
+# The page's own title, the site's heading and the error's. Further headings are sections, as "404 Not Found" of an API.
+TITLES_OF_ERROR = 3
 _ROOTS = _VIEWERS | {"root", "app", "__next", "__nuxt", "___gatsby", "svelte", "main-app", "app-root", "q-app"}
 
 
@@ -54,7 +56,7 @@ def check(url: str, tree: Tree, *, titles: list[str], words: int, passwords: int
     if words > ERROR_WORDS:
         return
     shown = " ".join(tree.shown)[:SHOWN_CHARS]
-    if any(_ERROR.match(title) or _ENDS_IN_ERROR.search(title) for title in titles):
+    if any(_ERROR.match(title) or _ENDS_IN_ERROR.search(title) for title in titles[:TITLES_OF_ERROR]):
         raise ErrorPage(f"{url} says that it does not exist, yet the server sent it as a page. Check the address.")
     if words <= LOGIN_WORDS and passwords and any(_LOGIN.search(text) for text in [*titles, shown]):
         raise ErrorPage(f"{url} asks for a password instead of showing a page. Only public pages can be read.")

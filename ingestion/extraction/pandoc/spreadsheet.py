@@ -29,7 +29,8 @@ RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships
 DATE_FORMATS = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
 PERCENT_FORMATS = {9, 10}
 EPOCH, EPOCH_1904 = datetime(1899, 12, 30), datetime(1904, 1, 1)
-MAX_MERGED = 100_000  # rows that merged cells cover, each cell on its own
+MAX_MERGED = 100_000  # cells that merged ones cover
+MAX_REPEATED_CHARS = 60  # of the text that stands in each of these
 MAX_DAYS = 2_958_465  # the end of the year 9999
 
 _REFERENCE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
@@ -106,7 +107,7 @@ class _Workbook:
         return rows
 
     def _repeat(self, rows: Rows, reference: str) -> None:
-        """Put the text of a merged cell wherever it covers others, within the rows and columns that have text."""
+        """Put the text of a merged cell, unless it is long, wherever it covers others in rows and columns with text."""
         ends = [_REFERENCE.fullmatch(end) for end in reference.split(":")]
         if len(ends) != 2 or not ends[0] or not ends[1]:
             return
@@ -114,12 +115,12 @@ class _Workbook:
         left, right = _column(ends[0].group(1)), _column(ends[1].group(1))
         text = rows.get(top, {}).get(left)
         for number in range(top, min(bottom, max(rows, default=0)) + 1):
-            self._merged_left -= 1
-            row = rows.get(number)
-            if not text or self._merged_left < 0:
+            row = rows.get(number, {})
+            columns = range(left, max(left, min(right, max(row, default=0))) + 1)
+            self._merged_left -= len(columns)
+            if not text or len(text) > MAX_REPEATED_CHARS or self._merged_left < 0:
                 return
             if row:
-                columns = range(left, max(left, min(right, max(row))) + 1)
                 row.update({column: text for column in columns if column not in row})
 
     def _cell_text(self, cell: etree._Element) -> str:

@@ -43,7 +43,9 @@ SLOW_ATTEMPTS = 10
 def describe_waiting() -> bool:
     """Describe chunks for one time slice. Return whether more chunks could be described at once."""
     if not settings.CONTEXT_MODEL:  # they do not want it any more
-        Chunk.objects.filter(context_wanted=True).update(context_wanted=False)
+        wanting = Chunk.objects.filter(context_wanted=True)
+        wanting.filter(state=Chunk.State.WAITING).update(attempts=0)  # those that were asked for a sentence in vain
+        wanting.update(context_wanted=False)
         return False
     if pause_reason():
         return False

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
@@ -125,6 +125,8 @@ class EmbeddingThreads:
         try:
             if not self._stops():
                 self._embed(window, *prepared.result())
+        except CancelledError:  # stopped before its texts were tokenised
+            pass
         except BaseException as problem:  # the caller raises it again, in its own thread
             self._stop.set()
             error = problem

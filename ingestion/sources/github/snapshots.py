@@ -30,6 +30,7 @@ from pathlib import Path
 from django.conf import settings
 
 from ingestion.exceptions import FetchFailed, HostBusy, IngestionError, SourceError, TransientError
+from ingestion.fetching.responses import MAX_RETRY_AFTER_SECONDS
 from ingestion.media_types import may_be_document
 from ingestion.sources.github import archives
 from ingestion.sources.github.api import Entry, Head
@@ -40,6 +41,7 @@ LOOK_AGAIN_SECONDS = 1.0
 # without these each document of the repository would download the same bad archive.
 MENDING_SECONDS = 10.0
 BROKEN_SECONDS = 600.0
+LONGEST_WAIT_SECONDS = max(BROKEN_SECONDS, MAX_RETRY_AFTER_SECONDS)
 # Machines that share this folder differ by less; what is dated further ahead is from before the clock was set back.
 CLOCK_SECONDS = 60.0
 GONE = "gone-"
@@ -150,7 +152,7 @@ class Snapshots:
             error, lasting, left = failure["error"], failure["lasting"], failure["until"] - time.time()
         except (OSError, ValueError, KeyError, TypeError):
             return
-        if left > BROKEN_SECONDS + CLOCK_SECONDS and lasting:  # the clock was set back since
+        if left > LONGEST_WAIT_SECONDS + CLOCK_SECONDS:  # the clock was set back since
             return
         if left > 0 and lasting:
             raise SourceError(error)

@@ -29,7 +29,7 @@ WEB = re.compile(r"https?:", re.IGNORECASE)
 # Each stops at what may begin the next match, so that no input makes it quadratic.
 MARKDOWN_LINK = re.compile(r"\]\(\s*<?([^\s<>()\]\[]+)")
 BULLET = re.compile(r"^(?:[-*+]|\d{1,6}[.)])\s+")
-COMMENT = re.compile(r"\s+#.*$")
+COMMENT = re.compile(r"(?<!\s)\s+#.*$")
 SHOWN_CHARS = 160  # of a bad line: enough to find it, and 12 characters each at the most when quoted
 BAD_LINE = re.compile(r"line:(\d+)\?(.*)", re.DOTALL)
 

@@ -12,12 +12,13 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from ingestion.exceptions import AddressRefused
 from ingestion.fetching.responses import READABLE
 from ingestion.fetching.urls import canonical
 from ingestion.media_types import FILE_TYPES, FORMATS
+from ingestion.references import resolved
 from ingestion.sources.globs import wanted
 from ingestion.types import SourceSpec
 
@@ -115,7 +116,7 @@ def resolve_link(base: str, link: str) -> str:
     A malformed one is returned as it is, for ``normalise_url`` to refuse.
     """
     try:
-        return urljoin(base, link.strip())
+        return resolved(base, link)
     except ValueError:
         return link
 

@@ -86,6 +86,11 @@ def test_a_chunk_carries_the_path_of_its_headings_and_their_anchor(word_piece: T
         ("## `save(*args, **kwargs)` ##", "save(*args, **kwargs)"),
         ("## A *fine* **cup** of C#", "A fine cup of C#"),
         ("## [Tea](/tea) \\# 1 {#tea}", "Tea # 1"),
+        ("## Cups {: .green #tea}", "Cups"),
+        ("## Cups {-}", "Cups"),
+        ("## GET /teas/{teaId}", "GET /teas/{teaId}"),
+        ("## `interface{}`", "interface{}"),
+        ("## {% load %}", "{% load %}"),
     ],
 )
 def test_a_path_holds_words_without_markup(line: str, words: str, word_piece: Tokenizer) -> None:

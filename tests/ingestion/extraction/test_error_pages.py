@@ -91,6 +91,8 @@ GOOD = {
     f"<h1>Page not found</h1>{PROSE}</main>",
     "about 404s, short": "<title>The 404 view</title><main><h1>The 404 view</h1><p>Called when nothing matches.</p>"
     "</main>",
+    "about an answer of an API, short": "<title>Delete</title><main><h1>Delete a pot</h1><h2>204 No Content</h2>"
+    "<p>It is gone.</p><h2>404 Not Found</h2><p>There was none.</p></main>",
     "a number": "<title>404 tea pots</title><h1>404 tea pots</h1><p>A museum in the hills.</p>",
     "about logins": f"<title>Log in users</title><main><h1>Sign in</h1>{PROSE}<form><input type=password></form>"
     f"</main>",

@@ -138,6 +138,13 @@ def test_a_workbook_of_data_is_refused_in_time(rows: str) -> None:
     assert spent() - started < 15
 
 
+def test_a_long_text_is_not_repeated() -> None:
+    rows = row(1, "x" * 61, "a") + row(2, "", "b") + row(3, "y", "c") + row(4, "", "d")
+    merged = '<mergeCells><mergeCell ref="A1:A2"/><mergeCell ref="A3:A4"/></mergeCells>'
+    markdown = read(workbook(("S", rows + merged))).markdown
+    assert (markdown.count("x" * 61), markdown.count("| y |")) == (1, 2)
+
+
 def test_merging_everything_and_numbers_beyond_all_dates_cost_nothing() -> None:
     merged = "<mergeCells>" + '<mergeCell ref="A1:XFD1048576"/>' * 2000 + "</mergeCells>"
     cells = row(1, "A", "1:1e300", "2:-5", "1:nan", "0:x") + row(1_048_576, "B")

@@ -16,7 +16,7 @@ from protego import Protego
 from pytest_django import Settings
 
 from ingestion.coordination import redis_client
-from ingestion.exceptions import AddressRefused, BufferUnavailable, FetchFailed, HostBusy
+from ingestion.exceptions import AddressRefused, BufferUnavailable, FetchFailed, HostBusy, RedirectRefused
 from ingestion.fetching import (
     fetcher,
     host_throttle,
@@ -398,6 +398,13 @@ def test_an_unreachable_site_is_left_alone_for_now(clean: Any) -> None:
 
     with pytest.raises(FetchFailed, match="no connection"):
         politeness.allowed("http://example.com/a", fetch=unreachable)
+
+
+def test_a_robots_txt_that_leads_from_https_to_http_is_none(clean: Any) -> None:
+    def misled(url: str) -> Page:
+        raise RedirectRefused(f"{url} redirects from https to http")
+
+    assert politeness.allowed("https://example.com/a", fetch=misled)
 
 
 def test_a_failure_that_redis_loses_at_once_is_a_failure(clean: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from ingestion import tasks
 from ingestion.models import Delivery, Run, Subscription
-from ingestion.notifications import deliver, webhook
+from ingestion.notifications import deliver, mail, webhook
 from tests.support.local_site import LocalSite
 from tests.support.rows import make_source
 
@@ -184,6 +184,17 @@ def test_mail_is_sent_through_the_settings_of_django(settings: Settings) -> None
     [sent] = outbox.outbox
     assert (sent.to, sent.subject) == (["ops@example.org"], "Docs Bcc: everybody@example.org: run held")
     assert "More than a fifth" in sent.body
+
+
+def test_a_mail_that_cannot_be_written_is_an_attempt_that_failed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unspelled(*args: object, **options: object) -> None:
+        "\u00fc".encode("ascii")  # as smtplib does with a password
+
+    settings.EMAIL_HOST = "mail.example.org"
+    monkeypatch.setattr(mail, "send_mail", unspelled)
+    assert told("ops@example.org").answer == "The mail server did not take it (UnicodeEncodeError)."
 
 
 def test_mail_without_a_server_says_what_to_set() -> None:

@@ -163,6 +163,15 @@ def test_no_sentence_is_asked_for_twice(document: Document, server: WritingServe
     assert {row.context for row in rows()} == {SENTENCE}
 
 
+def test_who_gives_the_model_up_embeds_chunks_that_it_was_too_slow_for(
+    document: Document, server: WritingServer, settings: Any
+) -> None:
+    Chunk.objects.update(attempts=99)
+    settings.CONTEXT_MODEL = ""
+    describe_waiting()
+    assert {(row.attempts, row.context_wanted) for row in rows()} == {(0, False)}
+
+
 def test_equal_chunks_share_one_request(server: WritingServer) -> None:
     document = make_document(make_source(), title="Guide", markdown="same")
     for position in range(3):

@@ -152,6 +152,20 @@ def test_a_document_that_kills_its_worker_each_time_is_quarantined(settings) -> 
     assert Run.objects.get().state == Run.State.FINISHED
 
 
+def test_duplicates_of_a_quarantined_document_without_text_stand_for_themselves(settings: Any) -> None:
+    source, spent = make_source(), settings.MAX_ATTEMPTS
+    for has_text in (False, True):
+        first = make_document(
+            source, f"file:///{has_text}/1", state=Document.State.FETCHING, attempts=spent, lease_until=at(PAST)
+        )
+        copy = make_document(source, f"file:///{has_text}/2", state=Document.State.DUPLICATE, duplicate_of=first)
+        if has_text:
+            make_chunk(first, 0, state=Chunk.State.INDEXED)
+        dispatcher.recover()
+        copy.refresh_from_db()
+        assert (copy.duplicate_of == first) is has_text
+
+
 def test_one_attempt_is_started_by_one_worker_only() -> None:
     document = make_document(make_source(), state=Document.State.FETCHING)
     until = at(timedelta(minutes=1))

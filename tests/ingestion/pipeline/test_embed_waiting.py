@@ -35,6 +35,7 @@ from ingestion.pipeline.embed.embed_waiting import embed_waiting
 from ingestion.pipeline.embed.push_vectors import Embedded
 from ingestion.pipeline.embed.throughput import ThroughputMeter
 from ingestion.pipeline.embed.time_slice import TimeSlice
+from ingestion.pipeline.embed.worker_threads import EmbeddingThreads, Window
 from ingestion.pipeline.state.collections import adopt, written_store
 from ingestion.pipeline.state.fingerprints import embedding_digest
 from ingestion.types import EmbeddedChunk
@@ -468,6 +469,23 @@ def test_sigterm_lets_the_batch_finish_and_hands_the_rest_back_without_an_attemp
     assert signal.getsignal(signal.SIGTERM) == previous
     embed_waiting()
     assert embedding_queue.length() == 12
+
+
+def test_to_stop_while_texts_wait_for_the_tokeniser_is_no_error(model: FakeEmbedder) -> None:
+    begun, free = threading.Event(), threading.Event()
+
+    def slowly(texts: Sequence[str]) -> list[str]:
+        begun.set()
+        assert free.wait(20)
+        return list(texts)
+
+    model.tokenise = slowly  # type: ignore[method-assign]
+    threads = EmbeddingThreads(model, threading.Event())  # type: ignore[arg-type]
+    for number in range(3):
+        threads.start(Window([Chunk(key=str(number), digest=str(number), text="a", tokens=1)]))
+    assert begun.wait(20)
+    threading.Timer(0.3, free.set).start()
+    assert {finished.error for finished in threads.stop()} == {None}
 
 
 # --- Chunks and devices that fail ---------------------------------------------------------------------------

@@ -670,6 +670,20 @@ def test_an_archive_for_which_there_is_no_room_is_left_alone_for_a_while(
     assert hub.count()["archive"] == 1
 
 
+def test_a_failure_from_before_the_clock_was_set_back_is_forgotten(
+    hub: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = hub.repository("o/r").commit(FILES)
+    whole = commit.tarball("o/r")
+    commit.archive = whole[: len(whole) // 2]
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots, "MENDING_SECONDS", 30 * 24 * 3600.0)
+        with pytest.raises(FetchFailed, match="damaged"):
+            fetch(hub, "README.md")
+    commit.archive = whole
+    assert attempts(lambda: fetch(hub, "README.md")).body == README
+
+
 def test_files_on_disk_that_are_damaged_are_asked_for_again(hub: GitHub) -> None:
     hub.repository("o/r").commit(FILES)
     paths()

@@ -100,7 +100,8 @@ def test_names_in_extracts_keep_their_marks() -> None:
 
 
 def test_a_stream_ends_as_the_whole_text() -> None:
-    text = "# A\n\nSome *text*\ngoes on.\n\n- one\n- two\n\n  more\n\n```js\nlet a = 1;\n\nlet b;\n```\n\n"
+    text = "# A\n\nSome *text*\ngoes\u2028on\u2029and\x0con\x85.\n\n"
+    text += "- one\n- two\n\n  more\n\n```js\nlet a = 1;\n\nlet b;\n```\n\n"
     text += "| a |\n|---|\n| 1 |\n\nend"
     blocks: dict[int, str] = {}
     shown = AnswerHtml(extracts=False)

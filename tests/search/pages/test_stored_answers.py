@@ -131,6 +131,8 @@ async def test_a_rating_and_a_note_stand_with_the_answer(
     assert (stored.rating, stored.note) == (StoredAnswer.Rating.BAD, "No command.")
     for wrong in ({"rating": "best"}, {"rating": "up", "note": "x" * 2001}, {"do": "delete"}):
         assert (await change(reader, key, **{"do": "rate", **wrong})).status_code == 400
+    assert (await change(reader, key, do="rate", rating="up", note=None)).status_code == 200
+    assert (await StoredAnswer.objects.aget()).note == ""
     assert (await change(reader, key, do="rate", rating="")).status_code == 200
     assert (await StoredAnswer.objects.aget()).rating is None
 

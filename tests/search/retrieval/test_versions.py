@@ -79,6 +79,13 @@ def test_the_newest_version_of_each_product_is_searched() -> None:
 
 
 @pytest.mark.usefixtures("sources")
+@pytest.mark.parametrize("version", ["", "all"])
+def test_who_sees_no_source_searches_none(version: str) -> None:
+    with pytest.raises(NothingIndexed):
+        selected(Question("q", replace(OPERATOR, sources=frozenset()), version=version), places())
+
+
+@pytest.mark.usefixtures("sources")
 def test_a_question_may_name_a_version() -> None:
     assert ids(version="5.1") == {"django 5.1"}
     assert ids(version="5") == {"django 5.2"}
