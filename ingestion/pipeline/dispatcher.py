@@ -79,7 +79,8 @@ def recover() -> None:
         expired.filter(id__in=spent).update(
             state=Document.State.QUARANTINED, error=DIED, lease_until=None, updated_at=now
         )
-        without_text = Document.objects.filter(~has_chunks(*Chunk.PENDING, Chunk.State.INDEXED), id__in=spent)
+        held = has_chunks(*Chunk.PENDING, Chunk.State.INDEXED, Chunk.State.FAILED)
+        without_text = Document.objects.filter(~held, id__in=spent)
         release_duplicates(list(without_text.values_list("id", flat=True)))
         expired.update(state=Document.State.WAITING, lease_until=None, updated_at=now)
     if Chunk.objects.expired().exists():
