@@ -13,6 +13,7 @@ from ragproject import connections, tracing
 from ragproject.clients import Slots
 from ragproject.request_limits import RequestLimits
 from ragproject.start_checks import require_checks
+from ragproject.uploaders import may_upload
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragproject.settings")
 
@@ -35,6 +36,7 @@ limited = RequestLimits(
     traced,
     Slots(settings.OPEN_REQUESTS_PER_CLIENT, settings.OPEN_REQUESTS),
     settings.UPLOAD_MAX_BYTES,
+    may_upload,
 )
 # Both speak ASGI; uvicorn's types name every message of it.
 application = ProxyHeadersMiddleware(cast(Any, limited), trusted_hosts=settings.TRUSTED_PROXIES)

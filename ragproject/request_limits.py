@@ -2,14 +2,16 @@
 
 Every open request holds a thread, possibly a connection to the database, a search in Milvus or a stream from the
 language model, so this one count bounds them all. Django would store a body on disk, whatever its size, before any
-view sees the request. A client that neither sends nor reads loses its slot after a while. Refuses with 503, 413 and
-408, and once more whom a view has just refused (``refusals``), as problems (RFC 9457).
+view sees the request; only whoever may upload files sends as much. A client that neither sends nor reads loses its slot
+after a while. Refuses with 503, 413 and 408, and once more whom a view has just refused (``refusals``), as problems
+(RFC 9457).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -29,8 +31,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 BODY_BYTES = 64 * 1024
 # A conversation, all of which its client sends with every question.
 CONVERSATION_BYTES = 1024 * 1024
-# Fields around uploaded files.
+# A form of the admin, or the fields around uploaded files.
 FORM_BYTES = 1024 * 1024
+UPLOAD_PATHS = re.compile(r"/admin/ingestion/source/(add|[^/]+/change)/")
 # So much of a body that is too large is read and thrown away: a client that is still sending when the connection closes
 # never sees the answer.
 DISCARDED_BYTES = 16 * 1024 * 1024
@@ -51,12 +54,19 @@ class NotRead(Exception):
 
 
 class RequestLimits:
-    """The application behind limits; ``upload_bytes`` bounds the bodies of the admin's forms, which upload files."""
+    """The application behind limits; ``upload_bytes`` bounds the files of those whose cookies ``may_upload``."""
 
-    def __init__(self, application: Application, slots: Slots, upload_bytes: int) -> None:
+    def __init__(
+        self,
+        application: Application,
+        slots: Slots,
+        upload_bytes: int,
+        may_upload: Callable[[str], Awaitable[bool]],
+    ) -> None:
         self.application = application
         self.slots = slots
         self.upload_bytes = upload_bytes
+        self.may_upload = may_upload
         self.refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,18 +98,25 @@ class RequestLimits:
         await self.refusals.slow_down(SLOWED_SECONDS)
         return self.slots.take(client)
 
-    def body_bytes(self, path: str) -> int:
-        """Return how large the body of a request for the path may be."""
+    async def body_bytes(self, scope: Scope) -> int:
+        """Return how large the request's body may be."""
+        path = scope["path"]
         if path.startswith(OPENAI_PATHS):
             return CONVERSATION_BYTES
-        return self.upload_bytes + FORM_BYTES if path.startswith("/admin/") else BODY_BYTES
+        if not path.startswith("/admin/"):
+            return BODY_BYTES
+        if scope["method"] == "POST" and UPLOAD_PATHS.fullmatch(path):
+            cookies = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
+            if await self.may_upload(cookies.decode("latin-1")):
+                return FORM_BYTES + self.upload_bytes
+        return FORM_BYTES
 
     async def bounded(self, scope: Scope, receive: Receive, send: Send, sender: Sender) -> None:
         """Pass the request on to the application, and bound its body's size and time.
 
         A body that grows too large is answered with 413, one that does not arrive with 408.
         """
-        limit = self.body_bytes(scope["path"])
+        limit = await self.body_bytes(scope)
         headers = dict(scope["headers"])
         declared = headers.get(b"content-length", b"")
         refusal = 413 if declared.isdigit() and int(declared) > limit else 0
@@ -149,7 +166,8 @@ class RequestLimits:
         if not refusal:
             await self.application(scope, counted, watched)
         if refusal and not answered:
-            await refuse(send, scope["path"], refusal, REFUSALS[refusal].format(limit=limit))
+            hint = " To upload files, sign in first." if (refusal, limit) == (413, FORM_BYTES) else ""
+            await refuse(send, scope["path"], refusal, REFUSALS[refusal].format(limit=limit) + hint)
 
 
 async def discard(receive: Receive) -> None:

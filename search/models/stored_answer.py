@@ -15,6 +15,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from ingestion.models import Document, Source
 from search.models.conversation import Conversation
 
 NOTE_CHARS = 2000
@@ -40,6 +41,16 @@ class StoredAnswerQuerySet(QuerySet["StoredAnswer"]):
     def shared(self) -> StoredAnswerQuerySet:
         """Select the answers with a link that everybody may follow."""
         return self.exclude(shared_at=None) if settings.SHARED_ANSWERS else self.none()
+
+    def end_links_to(self, source: Source) -> None:
+        """End the links of answers from this source, and of answers from documents that are gone.
+
+        Before the last restricted source is deleted: afterwards nothing says that these were not for everybody.
+        """
+        for answer in self.exclude(shared_at=None).only("passages").iterator():
+            documents = {passage["document"] for passage in answer.passages}
+            if Document.objects.filter(id__in=documents).exclude(source=source).count() < len(documents):
+                self.filter(pk=answer.pk).update(shared_at=None)
 
     def outdated(self) -> StoredAnswerQuerySet:
         """Select the answers that have been kept for long enough; those with a link stay."""

@@ -11,7 +11,7 @@ from ragproject import refusals
 from ragproject.clients import Slots
 from ragproject.refusals import Refusals, Sender, sender_of
 from ragproject.request_limits import Receive, RequestLimits, Scope, Send
-from tests.ragproject.test_request_limits import Caller, scope_of
+from tests.ragproject.test_request_limits import Caller, scope_of, who_has_a_session
 
 KEY = {"authorization": "Bearer rag_1_2"}
 
@@ -39,7 +39,7 @@ class Site:
     def __init__(self, status: int = 429, kind: str = "application/problem+json", seconds: str = "30") -> None:
         self.asked = 0
         self.head = (status, [(b"content-type", kind.encode()), (b"retry-after", seconds.encode())])
-        self.limits = RequestLimits(self.refusing, Slots(9, 9), 1)
+        self.limits = RequestLimits(self.refusing, Slots(9, 9), 1, who_has_a_session)
 
     async def refusing(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked += 1

@@ -8,17 +8,26 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
 
 from ragproject import refusals, request_limits
 from ragproject.clients import Slots, client_at
 from ragproject.request_limits import BODY_BYTES, FORM_BYTES, Message, Receive, RequestLimits, Scope, Send
+from ragproject.uploaders import may_upload
 
 UPLOAD = 1000
+FORM = "/admin/ingestion/source/add/"
+
+
+async def who_has_a_session(cookies: str) -> bool:
+    return "session" in cookies
 
 
 def scope_of(path: str = "/api/ask", client: str = "192.0.2.1", **headers: str) -> Scope:
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return {"type": "http", "path": path, "client": (client, 1), "headers": named}
+    return {"type": "http", "method": "POST", "path": path, "client": (client, 1), "headers": named}
 
 
 class Caller:
@@ -61,7 +70,7 @@ async def reading(scope: Scope, receive: Receive, send: Send) -> None:
 
 def passed(pieces: Iterable[bytes], scope: Scope) -> Caller:
     caller = Caller(pieces)
-    limits = RequestLimits(reading, Slots(1, 1), UPLOAD)
+    limits = RequestLimits(reading, Slots(1, 1), UPLOAD, who_has_a_session)
     asyncio.run(limits(scope, caller.receive, caller.send))
     assert not limits.slots.held
     return caller
@@ -89,8 +98,40 @@ def test_whoever_asks_before_sending_a_large_body_is_not_made_to_send_it() -> No
 
 
 def test_uploads_have_a_limit_of_their_own() -> None:
-    assert passed([b"x" * (UPLOAD + FORM_BYTES)], scope_of("/admin/")).status == 200
-    assert passed([b"x" * (UPLOAD + FORM_BYTES + 1)], scope_of("/admin/")).status == 413
+    for path in (FORM, "/admin/ingestion/source/7/change/"):
+        assert passed([b"x" * (UPLOAD + FORM_BYTES)], scope_of(path, cookie="session")).status == 200
+        assert passed([b"x" * (UPLOAD + FORM_BYTES + 1)], scope_of(path, cookie="session")).status == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "cookie"),
+    [(FORM, "theme=dark"), ("/admin/login/", "session"), ("/admin/ingestion/source/", "session")],
+)
+def test_who_may_not_upload_sends_no_more_than_a_form(path: str, cookie: str) -> None:
+    assert passed([b"x" * FORM_BYTES], scope_of(path, cookie=cookie)).status == 200
+    refused = passed([b"x" * (FORM_BYTES + 1)], scope_of(path, cookie=cookie))
+    assert refused.status == 413
+    assert refused.error.endswith("To upload files, sign in first.")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("is_staff", "right", "allowed"),
+    [(True, "change_source", True), (True, "view_source", False), (False, "change_source", False)],
+)
+def test_uploads_are_for_staff_with_a_right_to_sources(is_staff: bool, right: str, allowed: bool) -> None:
+    user = get_user_model().objects.create_user("ada", is_staff=is_staff)
+    user.user_permissions.set(Permission.objects.filter(codename=right))
+    browser = Client()
+    browser.force_login(user)
+    cookies = "theme=dark; " + browser.cookies.output(header="", sep=";").strip()
+    assert asyncio.run(may_upload(cookies)) is allowed
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_session_that_nobody_has_uploads_nothing() -> None:
+    for cookies in ("", "sessionid=", "sessionid=made-up", "sessionid=\xff\x00"):
+        assert not asyncio.run(may_upload(cookies))
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8:1:2::1"])
@@ -107,7 +148,7 @@ def test_one_client_cannot_take_all_places(address: str, monkeypatch: pytest.Mon
             if scope["path"] == "/crash":
                 raise ZeroDivisionError
 
-        limits = RequestLimits(held, Slots(2, 3), UPLOAD)
+        limits = RequestLimits(held, Slots(2, 3), UPLOAD, who_has_a_session)
 
         def ask(client: str, path: str = "/") -> tuple[Caller, asyncio.Task[Any]]:
             caller = Caller()
@@ -130,7 +171,7 @@ def test_one_client_cannot_take_all_places(address: str, monkeypatch: pytest.Mon
 
 async def test_a_place_that_becomes_free_in_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "MOST_SLOWED", 1)
-    limits = RequestLimits(reading, Slots(1, 1), UPLOAD)
+    limits = RequestLimits(reading, Slots(1, 1), UPLOAD, who_has_a_session)
     assert limits.slots.take("192.0.2.1")
 
     async def given_back(seconds: float) -> None:
@@ -152,7 +193,7 @@ def test_a_body_that_does_not_come_gives_the_place_back(monkeypatch: pytest.Monk
     async def run() -> None:
         await limits(scope_of(content_length="10"), silent, caller.send)
 
-    caller, limits = Caller(), RequestLimits(reading, Slots(1, 1), UPLOAD)
+    caller, limits = Caller(), RequestLimits(reading, Slots(1, 1), UPLOAD, who_has_a_session)
     asyncio.run(run())
     assert (caller.status, caller.error) == (408, "The body did not arrive in time. Send it again.")
     assert not limits.slots.held
@@ -168,7 +209,9 @@ def test_waiting_for_an_answer_has_no_such_limit(monkeypatch: pytest.MonkeyPatch
         order.append((await receive())["type"])
 
     caller = Caller()
-    asyncio.run(RequestLimits(listening, Slots(1, 1), UPLOAD)(scope_of(), caller.receive, caller.send))
+    asyncio.run(
+        RequestLimits(listening, Slots(1, 1), UPLOAD, who_has_a_session)(scope_of(), caller.receive, caller.send)
+    )
     assert order == ["http.disconnect"]
 
 
@@ -178,7 +221,7 @@ def test_a_response_that_nobody_reads_gives_the_place_back(monkeypatch: pytest.M
     async def stuck(message: Message) -> None:
         await asyncio.Event().wait()
 
-    limits = RequestLimits(reading, Slots(1, 1), UPLOAD)
+    limits = RequestLimits(reading, Slots(1, 1), UPLOAD, who_has_a_session)
     asyncio.run(limits(scope_of(), Caller().receive, stuck))
     assert not limits.slots.held
 
@@ -202,7 +245,7 @@ async def test_a_client_that_leaves_while_a_piece_is_sent_ends_the_response() ->
             pieces.append(b"on and ")
             await asyncio.sleep(0)
 
-    limits = RequestLimits(endless, Slots(1, 1), UPLOAD)
+    limits = RequestLimits(endless, Slots(1, 1), UPLOAD, who_has_a_session)
     response = asyncio.create_task(limits(scope_of(), Caller().receive, send))
     for _ in range(5):
         await asyncio.sleep(0)  # until it waits for the first piece to be written

@@ -16,13 +16,13 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from ingestion.models import Chunk
+from ingestion.models import Chunk, Source
 from search.answering.keeping import exchanges
 from search.answering.rewriter import Exchange
 from search.models import Conversation, StoredAnswer
 from search.tasks import forget_answers
 from tests.support.callers import restrict
-from tests.support.search_services import SITE, ModelServer
+from tests.support.search_services import HANDBOOK, SITE, ModelServer
 
 QUESTION = "How do I create migrations after changing a model?"
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -248,6 +248,20 @@ async def test_a_question_that_the_passages_do_not_answer_counts_as_unanswered(
     language_model.pieces = ["These documents do not say."]
     await asked(reader)
     assert [row.outcome async for row in StoredAnswer.objects.poor()] == ["unanswered"]
+
+
+def test_links_to_a_restricted_source_end_with_it(rows: None, settings: Settings) -> None:
+    """Once the last restricted source is deleted, everybody sees all that is left, and what is gone."""
+    passages = {"hidden": [921, 911], "gone": [921, 999], "open": [921, 922]}
+    for key, documents in passages.items():
+        found = [{"document": document} for document in documents]
+        StoredAnswer.objects.create(key=key, question="Why?", passages=found, shared_at=timezone.now())
+    other = Source.objects.create(name="Open", kind=Source.Kind.WEBSITE, target="https://open.example/")
+    other.delete()
+    assert StoredAnswer.objects.shared().count() == 3, "what everybody may read leaves links alone"
+    restrict(HANDBOOK)
+    Source.objects.get(id=HANDBOOK).delete()
+    assert list(StoredAnswer.objects.shared().values_list("key", flat=True)) == ["open"]
 
 
 def test_old_answers_are_forgotten_unless_they_are_shared(settings: Settings) -> None:
