@@ -62,6 +62,28 @@ def test_an_answer_to_an_older_text_never_replaces_a_newer_one(sites: Sites, pag
     assert len(held) == 1
 
 
+def test_why_a_search_is_refused_is_said(sites: Sites, browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(sites.extracting)
+    refused = {"status": 429, "content_type": "application/problem+json", "body": '{"error": "Wait 5 s."}'}
+    page.route("**/results?*", lambda route: route.fulfill(**refused))
+    box(page).fill("cache in redis")
+    page.get_by_role("alert").get_by_text("Wait 5 s.").wait_for()
+    context.close()
+
+
+def test_keys_for_an_input_method_stay_in_the_box(sites: Sites, page: Page) -> None:
+    """Arrows choose among the signs that it offers."""
+    page.goto(sites.extracting)
+    box(page).fill("cache in redis")
+    page.locator(".hit").first.wait_for()
+    for composing, focused in ((True, "q"), (False, "")):
+        pressed = {"key": "ArrowDown", "isComposing": composing, "bubbles": True}
+        box(page).evaluate("(field, pressed) => field.dispatchEvent(new KeyboardEvent('keydown', pressed))", pressed)
+        assert page.evaluate("document.activeElement.id") == focused
+
+
 def test_search_works_without_javascript(sites: Sites, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     for page in watched(context):

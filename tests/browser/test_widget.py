@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -113,6 +113,31 @@ def test_refusals_and_notices_are_sentences(sites: Sites, model: ModelServer, br
     page.get_by_text("The passages below are the nearest that were found.").wait_for()
     page.get_by_role("button", name="Stop").wait_for(state="hidden")
     assert page.locator(".status").inner_text() == "The passages below are the nearest that were found."
+    context.close()
+
+
+def test_what_is_stopped_or_broken_off_is_not_called_an_answer(
+    sites: Sites, model: ModelServer, browser: Browser
+) -> None:
+    model.behaviour = "endless"
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{sites.generating}widget/")
+    page.get_by_role("button", name="Ask the docs").click()
+    stop = page.get_by_role("button", name="Stop")
+    ends: list[Callable[[], None]] = [stop.click, lambda: page.get_by_role("searchbox").fill("cache in redis")]
+    for end in ends:
+        page.get_by_role("searchbox").fill(QUESTION)
+        page.keyboard.press("Enter")
+        page.get_by_text("on and on and").first.wait_for()
+        end()
+        stop.wait_for(state="hidden")
+        page.locator(".status:empty").wait_for(state="attached")
+    broken = {"content_type": "text/event-stream", "body": 'event: html\ndata: {"block": 0, "html": "<p>Run"}\n\n'}
+    page.route("**/widget/ask", lambda route: route.fulfill(**broken))
+    page.get_by_role("searchbox").fill("What else?")
+    page.keyboard.press("Enter")
+    page.locator(".status.error", has_text="before the answer was complete").wait_for()
     context.close()
 
 

@@ -1,7 +1,7 @@
 // One question at a time: posts it, reads the stream of events, shows them as they come, and knows what was asked last.
 
 import { addCopyButtons, Blocks } from "./blocks.js";
-import { byId, complain, filters, form, post, Refused, remember, say, show, UNAVAILABLE } from "./dom.js";
+import { byId, complain, filters, form, post, Refused, remember, say, sentence, show } from "./dom.js";
 import { noteQuestion } from "./history.js";
 import { nowShown, shown } from "./shown.js";
 import { eventsOf } from "./stream.js";
@@ -125,7 +125,7 @@ function settle() {
 
 function fail(error) {
   if (error.name === "AbortError") say("Stopped.");
-  else complain(error instanceof Refused ? error.message : UNAVAILABLE);
+  else complain(sentence(error));
 }
 
 export function stop() {

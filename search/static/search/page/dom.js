@@ -5,7 +5,7 @@
 export const byId = (id) => document.getElementById(id);
 export const form = byId("ask");
 
-export const UNAVAILABLE = "The answer did not arrive. Check your connection and ask again.";
+const UNAVAILABLE = "The answer did not arrive. Check your connection and ask again.";
 
 // A sentence of the server for the reader.
 export class Refused extends Error {}
@@ -28,14 +28,17 @@ export async function post(url, body, signal) {
     signal,
   });
   if (response.ok) return response;
-  throw new Refused(await reason(response));
+  throw await refusal(response);
 }
 
-// A proxy's error may be anything.
-async function reason(response) {
-  if (!/^application\/(problem\+)?json/.test(response.headers.get("Content-Type"))) return UNAVAILABLE;
-  return (await response.json()).error;
+// Why a response is none: the server's sentence, or ours where a proxy said anything else.
+export async function refusal(response) {
+  if (!/^application\/(problem\+)?json/.test(response.headers.get("Content-Type"))) return new Refused(UNAVAILABLE);
+  return new Refused((await response.json()).error);
 }
+
+// What to tell the reader of an error; that of a connection is in the browser's words.
+export const sentence = (error) => (error instanceof Refused ? error.message : UNAVAILABLE);
 
 export function show(visible, ...ids) {
   for (const id of ids) if (byId(id)) byId(id).hidden = !visible;

@@ -1,6 +1,6 @@
 // Results while somebody types: asked for after a pause, and the answer to an older text never replaces a newer one's.
 
-import { byId, complain, filters, form, remember, say, show, UNAVAILABLE } from "./dom.js";
+import { byId, complain, filters, form, refusal, remember, say, sentence, show } from "./dom.js";
 
 const PAUSE = 150; // milliseconds without a key
 const field = byId("q");
@@ -27,14 +27,14 @@ export async function search({ quiet = false } = {}) {
   running = mine;
   try {
     const response = await fetch(`${form.dataset.results}?${new URLSearchParams(query)}`, { signal: mine.signal });
+    if (!response.headers.get("Content-Type")?.startsWith("text/html")) throw await refusal(response);
     const html = await response.text();
     if (running !== mine) return undefined;
-    if (!response.headers.get("Content-Type").startsWith("text/html")) throw new Error(response.status);
     results.innerHTML = html;
     shownFor = key(query);
     if (!quiet) report(query);
   } catch (error) {
-    if (error.name !== "AbortError" && running === mine) complain(UNAVAILABLE);
+    if (error.name !== "AbortError" && running === mine) complain(sentence(error));
   }
   return undefined;
 }

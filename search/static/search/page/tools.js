@@ -1,7 +1,7 @@
 // What can be done with an answer: ask again, copy, share, rate, keep as a favourite, forget.
 
 import { copy } from "./blocks.js";
-import { byId, complain, form, post, Refused, say, show, UNAVAILABLE } from "./dom.js";
+import { byId, complain, form, post, say, sentence, show } from "./dom.js";
 import { forgetQuestion, isFavourite, setFavourite } from "./history.js";
 import { shown } from "./shown.js";
 
@@ -28,7 +28,7 @@ async function change(body) {
     const response = await post(`${form.dataset.answers}${encodeURIComponent(shown.key)}/change`, body);
     return await response.json();
   } catch (error) {
-    complain(error instanceof Refused ? error.message : UNAVAILABLE);
+    complain(sentence(error));
     return null;
   }
 }

@@ -109,7 +109,9 @@ class Panel {
     try {
       await work(mine.signal);
     } catch (error) {
-      if (this.#running === mine && error.name !== "AbortError") this.#say(error.cause ?? this.words.failed, true);
+      if (this.#running !== mine) return false;
+      if (error.name === "AbortError") this.#say("");
+      else this.#say(error.cause ?? this.words.failed, true);
     }
     return this.#running === mine;
   }
@@ -117,6 +119,7 @@ class Panel {
   #search() {
     const query = new URLSearchParams({ q: this.field.value.trim(), source: this.source.value });
     this.questions.hidden = Boolean(query.get("q"));
+    this.stop.hidden = true;
     if (!query.get("q")) return this.results.replaceChildren();
     return this.#only(async (signal) => {
       const response = await fetch(new URL(`widget/results?${query}`, SITE), { signal, credentials: "omit" });
@@ -135,7 +138,12 @@ class Panel {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal, credentials: "omit",
       });
       if (!response.ok) throw await refusal(response);
-      for await (const { name, data } of eventsOf(response)) this.#handle(name, data);
+      let complete = false;
+      for await (const { name, data } of eventsOf(response)) {
+        this.#handle(name, data);
+        complete ||= name === "done";
+      }
+      if (!complete) throw new Error("broken off", { cause: this.words.brokenOff });
       this.#say(this.notice || this.words.done);
     });
     if (ended) this.#settle();
