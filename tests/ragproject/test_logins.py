@@ -161,6 +161,11 @@ def test_any_name_is_only_a_wrong_one(name: str) -> None:
     assert login(name=name).status_code == 200
 
 
+def test_readers_are_told_what_is_wrong_with_a_name() -> None:
+    page = Client().post(reverse("login"), {"username": "x" * 151, "password": WRONG}).content.decode()
+    assert "at most 150 characters" in page
+
+
 @pytest.mark.django_db(transaction=True)
 def test_guesses_at_the_same_moment_are_counted_one_by_one(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without turns, all of them would have been let through before the first was counted."""
