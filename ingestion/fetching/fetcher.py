@@ -31,6 +31,7 @@ from urllib3.exceptions import HTTPError
 
 from ingestion import robots_directives
 from ingestion.coordination.measurements import FETCH
+from ingestion.environment_faults import fault_behind
 from ingestion.exceptions import AddressRefused, FetchFailed, IndexingRefused, PageRefused, RedirectRefused
 from ingestion.fetching import meta_refresh, responses
 from ingestion.fetching.http_session import Deadline, session
@@ -215,10 +216,17 @@ def _host_class(url: str) -> str:
 
 @contextmanager
 def _failures_named(url: str, deadline: Deadline) -> Iterator[None]:
-    """Turn the failures of a request into FetchFailed, inside its slot, which reports the outcome."""
+    """Turn the failures of a request into FetchFailed, inside its slot, which reports the outcome.
+
+    A full disk or another fault of this machine is no failure of the host: then raise the EnvironmentFault.
+    """
     try:
         yield
-    except (OSError, HTTPError) as error:
+    except (OSError, HTTPError, FetchFailed) as error:
+        if fault := fault_behind(error):
+            raise fault from error
+        if isinstance(error, FetchFailed):
+            raise
         raise FetchFailed(f"{url}: {responses.reason(error)}; it will be tried again") from error
     finally:
         deadline.raise_if_over()

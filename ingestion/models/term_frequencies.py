@@ -8,7 +8,8 @@ from django.db import models
 class TermFrequencies(models.Model):
     """The one row of the last count: ``terms`` and ``counts`` are little-endian uint32, terms in ascending order.
 
-    ``sampled`` chunks were counted of the ``chunks`` that there were. ``vocabulary`` is a packed ``Vocabulary``.
+    ``sampled`` chunks were counted of the ``chunks`` that there were. ``vocabulary`` is a packed ``Vocabulary`` without
+    the words of sources that were restricted to groups then; ``restricted`` is a hash of their ids, empty for none.
     """
 
     chunks = models.PositiveIntegerField()
@@ -16,6 +17,7 @@ class TermFrequencies(models.Model):
     terms = models.BinaryField()
     counts = models.BinaryField()
     vocabulary = models.BinaryField(default=bytes)
+    restricted = models.CharField(max_length=32, default="", blank=True)
     counted_at = models.DateTimeField()
 
     def __str__(self) -> str:

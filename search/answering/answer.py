@@ -247,11 +247,11 @@ async def one_draft(
             for event in draft.finish():
                 yield event
         except LLMFailed:
-            for event in draft.rest():
+            for event in draft.rest(broken_off=True):
                 yield event
             raise
         finally:
-            habits.ends_only = draft.ends_only
+            habits.ends_only |= draft.ends_only
             generation.describe(span_attributes.chat(draft.prompt_tokens, draft.tokens, first_token.seconds()))
     speed = draft.tokens / (perf_counter() - started)
     logger.info("%s wrote %d tokens, %.1f a second", settings.LLM_MODEL, draft.tokens, speed)

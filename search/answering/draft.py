@@ -87,8 +87,7 @@ class Draft:
 
         Raises LLMFailed where the model wrote no answer.
         """
-        yield from self.rest()
-        self.ends_only = self._filter.ends_only
+        yield from self.rest(broken_off=self._reason not in COMPLETE)
         if not self.text.strip():
             raise LLMFailed(
                 f"{settings.LLM_MODEL} at {settings.LLM_BASE_URL} said nothing: {self._why()}.", self._why()
@@ -100,9 +99,10 @@ class Draft:
         elif self.unanswered:
             yield UNANSWERED
 
-    def rest(self) -> Iterator[DraftEvent]:
-        """Yield the events that were kept back for a next piece, also those of an answer that broke off."""
-        yield from self._events(self._filter.finish())
+    def rest(self, *, broken_off: bool) -> Iterator[DraftEvent]:
+        """Yield the events that were kept back for a next piece; ``broken_off`` says that it was still to come."""
+        yield from self._events(self._filter.finish(broken_off=broken_off))
+        self.ends_only = self._filter.ends_only
         for token in self._reader.finish():
             yield from self._checked(token)
         yield from self._checker.finish()

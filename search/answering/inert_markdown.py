@@ -23,14 +23,18 @@ from markdown_it.token import Token as Parsed
 
 from search.answering.citations import Token
 from search.answering.thinking import Discard
+from search.code_marks import FENCE, closes
 
 # Where an image, a tag (or comment, …) and the address of a definition begin.
 BEGINNING = re.compile(r"!(?=\[)|<(?=[A-Za-z/!?])|(?<=\]):")
 # What a piece may end with that the next one makes a beginning.
 OPEN_END = re.compile(r"<!?\Z|!\Z")
 HARMLESS = {"!": "!\\", "<": "&lt;", ":": "\\:"}
-# Of one block outside code: where there are more of them nobody asks what is code any more, which takes 1 ms each time.
-MOST_BEGINNINGS = 100
+# So many characters are parsed at most, and so many more for each one of the answer; what comes when they are used up
+# is not taken for code. To parse a list again at each of the 350 tags in it took 6 s.
+PARSED_AT_FIRST, PARSED_PER_CHARACTER = 20_000, 10
+# A fence with the whole of its line, which is not the head of a table.
+OPENING = re.compile(r" {0,3}(`{3,}(?=[^`|\n]*\n)|~{3,}(?=[^|\n]*\n))")
 
 
 class InertMarkdown:
@@ -38,11 +42,12 @@ class InertMarkdown:
 
     def __init__(self) -> None:
         self._secret = secrets.token_hex(4)  # a text that guessed it could place our marks
+        self._may_parse = PARSED_AT_FIRST
         self.clear()
 
     def clear(self) -> None:
         """Begin again, without any text."""
-        self._block, self._held, self._changed = "", "", 0
+        self._block, self._held = "", ""
 
     def feed(self, piece: str) -> str:
         """Return the text up to this piece's end as inert Markdown; keep what the next piece may turn into markup."""
@@ -72,37 +77,55 @@ class InertMarkdown:
         The last block of the text is remembered, because it decides what of the following text is code.
         """
         text, at, said = self._block + fresh, len(self._block), ""
-        found = list(BEGINNING.finditer(text, at))
-        asks = found and self._changed < MOST_BEGINNINGS
-        code = self._in_code(text, [match.start() for match in found]) if asks else set()
-        for number, match in enumerate(found):
-            said += text[at : match.start()] + (match[0] if number in code else HARMLESS[match[0]])
-            at = match.end()
+        places = [match.start() for match in BEGINNING.finditer(text, at)]
+        self._may_parse += PARSED_PER_CHARACTER * len(fresh)
+        code, begin = self._code_and_block(text, places) if places else (set(), 0)
+        for number, place in enumerate(places):
+            said += text[at:place] + (text[place] if number in code else HARMLESS[text[place]])
+            at = place + 1
         said += text[at:]
-        self._block, self._changed = self._block + said, self._changed + len(found) - len(code)
-        if "\n" in said and (rest := last_block(self._block)) != self._block:
-            self._block, self._changed = rest, 0
+        self._block = "\n".join((self._block + said).split("\n")[begin:]) if begin else self._block + said
         return said
 
-    def _in_code(self, text: str, places: Sequence[int]) -> set[int]:
-        """Return the indices of those ``places`` (positions in the text) that every dialect takes for code."""
+    def _code_and_block(self, text: str, places: Sequence[int]) -> tuple[set[int], int]:
+        """Return which of the ``places`` (positions in the text) are code, and the line where the last block begins.
+
+        Both are told by indices. Code is what every dialect takes for it. Where too much has been parsed already, none
+        is found, and the line is 0.
+        """
+        if in_fence(text):
+            return set(range(len(places))), 0
+        if len(text) > self._may_parse:
+            return set(), 0
+        self._may_parse -= len(text)
         marked, at = "", 0
         for number, place in enumerate(places):
             marked += f"{text[at:place]}\ue000{self._secret}-{number}\ue001"
             at = place
-        marked += text[at:]
+        lines = (marked + text[at:]).split("\n")
         mark = re.compile(f"\ue000{self._secret}-(\\d+)\ue001")
-        readings = (codes(parser.parse(marked), marked.split("\n")) for parser in parsers())
-        return set.intersection(*({int(n) for code in reading for n in mark.findall(code)} for reading in readings))
+        readings = [parser.parse("\n".join(lines)) for parser in parsers()]
+        code = [{int(n) for span in codes(parsed, lines) for n in mark.findall(span)} for parsed in readings]
+        return set.intersection(*code), last_block(readings, len(lines) - 1)
 
 
-def last_block(text: str) -> str:
-    """Return the text from the beginning of its last block on: what stands before changes nothing any more."""
-    begins = max(
-        (token.map[0] for token in block_parser().parse(text) if token.map and not token.level and token.nesting >= 0),
-        default=0,
+def in_fence(block: str) -> bool:
+    """Return whether a fence opens the block and nothing closes it, so that the rest of the block is code for all."""
+    if not (opening := OPENING.match(block)):
+        return False
+    return not any(closes(fence, opening[1]) for fence in FENCE.finditer(block, opening.end()))
+
+
+def last_block(readings: Sequence[Sequence[Parsed]], last_line: int) -> int:
+    """Return the line where the last block begins in all readings: what stands before it changes nothing any more.
+
+    A block that begins with the text's last line does not count: more text may join that line to the block before.
+    """
+    begin = (
+        {token.map[0] for token in parsed if token.map and not token.level and token.nesting >= 0}
+        for parsed in readings
     )
-    return "\n".join(text.split("\n")[begins:])
+    return max((line for line in set.intersection(*begin) if line < last_line), default=0)
 
 
 def codes(parsed: Sequence[Parsed], lines: Sequence[str]) -> Iterator[str]:
@@ -128,12 +151,6 @@ def parsers() -> tuple[MarkdownIt, MarkdownIt]:
     """Return the parsers of the dialects that clients read: with tables or not, with code by its indent or not."""
     plain, github = (MarkdownIt("commonmark", {"html": False}) for _ in range(2))
     return plain, github.enable("table").disable("code")
-
-
-@cache
-def block_parser() -> MarkdownIt:
-    """Return a parser that looks for blocks only."""
-    return MarkdownIt("commonmark", {"html": False}).disable("inline")
 
 
 async def inert(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:

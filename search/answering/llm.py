@@ -80,13 +80,15 @@ async def stream_completion(messages: list[Message]) -> AsyncGenerator[Piece | W
     listening.
     """
     habits, now = habits_of(settings.LLM_BASE_URL, settings.LLM_MODEL), asyncio.get_running_loop().time
-    tried, deadline, tries, changes = replace(habits), now() + settings.LLM_TIMEOUT_SECONDS, 0, 0
-    first_by = deadline
+    deadline, tries, changes = now() + settings.LLM_TIMEOUT_SECONDS, 0, 0
+    known, tried, first_by = replace(habits), replace(habits), deadline
     while True:
         try:
             async with aclosing(completion(messages, tried, first_by)) as pieces:
                 async for piece in pieces:
-                    vars(habits).update(vars(tried))  # what was tried is right
+                    # What was tried is right; what others learnt meanwhile stays.
+                    vars(habits).update(vars(tried).items() - vars(known).items())
+                    known = tried
                     yield piece
             return
         except Refused as refusal:
@@ -94,7 +96,8 @@ async def stream_completion(messages: list[Message]) -> AsyncGenerator[Piece | W
             changed = changes < MOST_CHANGES and tried.learn(refusal.status, refusal.words)
             pause = 0.0 if changed else pause_after(refusal, tries)
             if share := tried.share_that_fits(refusal.status, refusal.words):
-                habits.context_tokens = tried.context_tokens
+                if tried.context_tokens != known.context_tokens:
+                    habits.context_tokens = tried.context_tokens
                 raise ContextTooLong(described(refusal), share) from refusal
             if pause is None or now() + pause > deadline:
                 raise LLMFailed(described(refusal), reason_of(refusal)) from refusal

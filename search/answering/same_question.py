@@ -15,12 +15,20 @@ from collections import Counter
 from ingestion.words.language import language_of
 from search.answering.extractive import stems
 
-# A name in code: with an underscore, a dot, a dash in front, a call, capitals within, or between backticks.
+# A name in code: with an underscore, a dot, a dash or another sign in front, a call, capitals within, a mark that a
+# sentence goes on behind, or between backticks.
 CODE = re.compile(
     r"`[^`\n]{1,80}`|(?<!\w)--?[A-Za-z][\w-]*|\b\w+\(\)|\b\w+(?:[_.:/-]+\w+)+\b"
-    r"|\b\w*[a-z]\w*[A-Z]\w*|\b[A-Z]{2,}\w*\b"
+    r"|\b\w*[a-z]\w*[A-Z]\w*|\b[A-Z]{2,}\w*\b|\b\w+[!?](?=\s+[a-z]|[(!?])|\b\w+!\Z|[\\%$][A-Za-z]\w*"
 )
 NUMBER = re.compile(r"\d+(?:\.\d+)*")
+# Digits that NFKC makes digits of the number before them.
+RAISED = re.compile("[²³¹⁰⁴-⁹₀-₉]")
+PART = re.compile(r"`[^`]*`|[^\s`]+")
+# A word that means the same in capitals; \D, %b and the like do not.
+PROSE = re.compile(r"""[("'“«¿]*[^\W\d_]+(?:['-][^\W\d_]+)*[)"'”»,;:.?!]*""")
+# The mark behind the last word, but not one that belongs to it or is itself what is asked about.
+END = re.compile(r"(?<=[\w`'\")\]])(?:\s?[?？]|[.。])\Z")
 WORD = re.compile(r"[^\W\d_]+(?:['’]t)?")
 NEGATIVE = """
     not no never none nothing nobody neither nor without cannot cant except unless isn't don't can't won't doesn't
@@ -58,9 +66,13 @@ STEM_OF = {stem + suffix: stem for stem in POLAR.union(*RIVAL_GROUPS) for suffix
 
 def normalised(question: str) -> str:
     """Return the question as it is compared letter by letter: spaces, the end and the case of prose do not count."""
-    words = unicodedata.normalize("NFKC", question).replace("’", "'").split()
-    text = " ".join(word if CODE.search(word) else word.casefold() for word in words)
-    return text.rstrip("?!. ")
+    text = END.sub("", " ".join(unicodedata.normalize("NFC", question).replace("’", "'").split()))
+    return PART.sub(lambda part: lowered(part[0]), text)
+
+
+def lowered(part: str) -> str:
+    """Return a word of prose in small letters, and anything else as it is."""
+    return part.lower() if PROSE.fullmatch(part) and not CODE.search(part) else part
 
 
 def signature(question: str) -> str:
@@ -73,7 +85,7 @@ def signature(question: str) -> str:
     words = [word.casefold() for word in WORD.findall(text)]
     negations = sum(word in NEGATIONS for word in words)
     polar = Counter(STEM_OF[word] for word in words if STEM_OF.get(word) in POLAR)
-    numbers = Counter(NUMBER.findall(text))
+    numbers = Counter(NUMBER.findall(text) + RAISED.findall(question))
     parts = (sorted(part.items()) for part in (numbers, names, polar))
     return repr((*parts, negations))
 

@@ -76,6 +76,7 @@ class ThinkingFilter:
         self._held = ""
         self._searched = 0  # no end of thoughts before this position of the held text
         self._thinking = False
+        self._ended = False  # the end of thoughts was there
         self._began = False  # text of the answer was handed over
         self._line = ""  # the line being written
         self._fence = ""
@@ -88,8 +89,14 @@ class ThinkingFilter:
         if len(self._held) > THOUGHT_WORDS_CHARS and not self._began:
             yield Thinking()
 
-    def finish(self) -> Iterator[str | Thinking | Discard]:
-        """Yield the rest of the answer without the marks at its end; leave out thoughts that were never ended."""
+    def finish(self, *, broken_off: bool = False) -> Iterator[str | Thinking | Discard]:
+        """Yield the rest of the answer without the marks at its end; leave out thoughts that were never ended.
+
+        Where the text is ``broken_off``, all that a model with ``ends_only`` wrote so far is such thoughts.
+        """
+        if broken_off and self._awaits_end() and self._held:
+            self._held = ""
+            yield Thinking()
         while self._held and (step := self._step(final=True)) is not None:
             yield from step
 
@@ -106,7 +113,7 @@ class ThinkingFilter:
         None where a tail waits for more text, which ``final`` says will not come.
         """
         if end := CLOSING.search(self._held):
-            self._thinking, self._held = False, self._held[end.end() :]
+            self._thinking, self._ended, self._held = False, True, self._held[end.end() :]
             return []
         cut = UNFINISHED.search(self._held)
         self._held = cut[0] if cut and not final else ""
@@ -139,14 +146,18 @@ class ThinkingFilter:
         return 0 if in_code else alone.end()
 
     def _may_be_thought(self) -> bool:
-        """Return whether the text held may yet prove to be thoughts or a mark: it begins so, or ``ends_only`` is set.
+        """Return whether the text held may yet prove to be thoughts or a mark: it begins so, or their end is awaited.
 
         Return False for more than HELD_CHARS characters.
         """
         if len(self._held) > HELD_CHARS:
             return False
-        known = self.ends_only or THOUGHT_WORDS.match(self._held) or UNFINISHED.fullmatch(self._held)
+        known = self._awaits_end() or THOUGHT_WORDS.match(self._held) or UNFINISHED.fullmatch(self._held)
         return bool(known or self._held.casefold() in BEGINNINGS)
+
+    def _awaits_end(self) -> bool:
+        """Return whether all so far may be thoughts because the model marks only their end, which was not there yet."""
+        return self.ends_only and not self._ended and not self._began
 
     def _say(self, *, final: bool) -> list[str | Thinking | Discard] | None:
         """Hand text over up to the next thoughts, which begin a line outside code."""
@@ -185,7 +196,8 @@ class ThinkingFilter:
 
         ``ends_only`` remembers it, because the model will do so again.
         """
-        self.ends_only, self._began, self._line, self._fence, self._searched = True, False, "", "", 0
+        self.ends_only, self._ended, self._began = True, True, False
+        self._line, self._fence, self._searched = "", "", 0
         self._held = self._held[at:]
         return [Thinking()]
 

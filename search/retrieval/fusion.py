@@ -36,9 +36,12 @@ NO_DIFFERENCE = 1e-9
 def fuse(pools: Pools, weights: Mapping[str, float]) -> list[Hit]:
     """Return the candidates of all pools, best first, with fused scores of 0 or more.
 
-    Pools of channels without a weight are left out. The weights of those that are there are scaled to a sum of 1.
+    Pools of channels without a weight are left out, unless no other has candidates. The weights of those that are there
+    are scaled to a sum of 1.
     """
     used = {channel: weights[channel] for channel in pools if weights.get(channel)}
+    if not any(pools[channel] for channel in used):
+        used = dict.fromkeys(pools, 1.0)
     total, fused = sum(used.values()), defaultdict[str, float](float)
     for channel, scores in standard_scores({channel: pools[channel] for channel in used}).items():
         for key, score in scores.items():

@@ -51,8 +51,10 @@ def is_version(label: str, asked: str) -> bool:
 def page_of_all_versions(url: str, target: str, version: str) -> str:
     """Return what the addresses of a page have in common in all versions of a product.
 
-    That is its path below the source's target, or its address, without the number of the version.
+    That is its path below the source's target, or its address. The first directory that is named after the version, as
+    "v5.2" and "django-5.2.19" are, has a star for it; numbers in other places tell pages apart.
     """
     root = Path(target).as_uri() + "/" if target.startswith("/") else urljoin(target, ".")
-    path = url.removeprefix(root) if "://" in root else url
-    return re.sub(rf"(?<![\d.]){re.escape(version.lstrip('vV'))}(?:\.\d+)*(?![\d.]*\d)", "*", path)
+    number = rf"{re.escape(version.lstrip('vV'))}(?:\.\d+)*"
+    own = re.compile(rf"(?<=/)((?:[^/\d]*[-_.@~])?[vV]?){number}((?:[-_.][^/\d]*)?/)")
+    return own.sub(r"\1*\2", url, count=1).removeprefix(own.sub(r"\1*\2", root, count=1))

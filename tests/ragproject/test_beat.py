@@ -136,6 +136,20 @@ def test_a_beat_that_is_killed_is_followed_when_its_lease_ends(
     wait_until(leases[1].held)
 
 
+def test_a_dead_beats_lease_does_not_live_as_long_as_the_clock_was_set_back(
+    leases: list[Lease], clean_redis: redis.Redis
+) -> None:
+    first, second, *_ = leases
+    assert first.held()
+    clean_redis.pexpire("beats", 3_605_000)  # what Redis makes of 5 s when its clock is set back by an hour
+    assert not second.held()
+    assert 0 < clean_redis.pttl("beats") <= 5000
+    clean_redis.pexpire("beats", 3000)
+    assert not second.held()
+    assert 0 < clean_redis.pttl("beats") <= 3000  # a right one is left as it is
+    assert first.held()
+
+
 def test_without_redis_nothing_is_sent_and_it_is_said(caplog: pytest.LogCaptureFixture) -> None:
     lease = Lease("redis://127.0.0.1:9/0", "beats")
     assert not lease.held()

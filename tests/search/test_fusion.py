@@ -67,6 +67,11 @@ def test_a_channel_without_a_weight_or_without_candidates_changes_nothing() -> N
     assert fuse({}, EQUAL) == []
 
 
+def test_a_channel_without_a_weight_is_better_than_no_candidates() -> None:
+    sparse = pool(y=8.0, z=9.0, x=7.0)
+    assert keys(fuse({"sparse": sparse}, EQUAL)) == keys(fuse({"dense": [], "sparse": sparse}, EQUAL)) == "zyx"
+
+
 def test_equal_scores_are_all_best_and_stand_in_a_fixed_order() -> None:
     assert fuse({"dense": pool(b=0.5, a=0.5)}, EQUAL) == [Hit("a", 1.0), Hit("b", 1.0)]
     assert fuse({"dense": pool(a=0.1, b=0.1, c=0.1)}, EQUAL)[0].score == 1.0  # whose mean is not 0.1

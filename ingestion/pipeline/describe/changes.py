@@ -63,17 +63,19 @@ def changes(*, retry: bool = False) -> Changes:
 def apply(*, retry: bool = False) -> None:
     """Mark the chunks that ``changed`` returns to be described.
 
-    Without a CONTEXT_MODEL, take their sentences away, and have those that had one embedded again.
+    Without a CONTEXT_MODEL, take their sentences away, and have those that had one embedded again. The drain writes no
+    record that was made with another sentence than its row has.
     """
     if settings.CONTEXT_MODEL:
         changed(retry=retry).update(context_wanted=True)
         return
     while rows := list(changed().only("id", "heading", "text", "context")[:ROWS_AT_ONCE]):
         with transaction.atomic():
-            again = [row.pk for row in rows if row.context]
+            again = Chunk.objects.filter(id__in=[row.pk for row in rows if row.context])
             for row in rows:
                 row.context, row.context_model, row.context_error, row.context_wanted = "", "", "", False
                 row.digest = embedding_digest(row.heading, row.text)
             fields = ("context", "context_model", "context_error", "context_wanted", "digest")
             Chunk.objects.bulk_update(rows, fields)
-            Chunk.objects.filter(id__in=again).embed_again()
+            again.embed_again()
+            again.filter(state__in=(Chunk.State.EMBEDDING, Chunk.State.BUFFERED)).back_to_waiting()

@@ -30,7 +30,7 @@ from typing import NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from opentelemetry.trace import SpanKind
 
@@ -46,6 +46,7 @@ from ingestion.exceptions import (
     VectorStoreUnavailable,
 )
 from ingestion.models import Chunk, Run
+from ingestion.models.times import ahead
 from ingestion.pipeline.index.term_counts import recount_if_due
 from ingestion.pipeline.state.collections import is_building, written_store
 from ingestion.pipeline.state.transitions import advance, explain_wait, finish_runs
@@ -227,19 +228,23 @@ def write_waiting(session: DrainSession) -> Drained:
 
 
 def next_batch(store: VectorStore, *, besides: Collection[str] = ()) -> Batch | None:
-    """Claim records, ``besides`` those in hand, and return what of them is to be written. None when none wait.
-
-    A chunk that left in the meantime must not come back: only what the rows still ask for is written. (Keys are made of
-    the text, so a record of an earlier version, or from before a backup was restored, has not the key of its row.)
-    """
+    """Claim records, ``besides`` those in hand, and return what of them is to be written. None when none wait."""
     claimed = embedding_queue.claim(settings.EMBEDDINGS_BATCH_ROWS, besides=besides)
     if claimed is None:
         return None
     name, records = claimed
-    chunks = readable(records, store)
+    return Batch(name, asked_for(readable(records, store)))
+
+
+def asked_for(chunks: Sequence[EmbeddedChunk]) -> list[EmbeddedChunk]:
+    """Return those that the rows still ask for, with the same sentence of context.
+
+    A chunk that left in the meantime must not come back. (Keys are made of the text, so a record of an earlier version,
+    or from before a backup was restored, has not the key of its row.)
+    """
     rows = Chunk.objects.live().filter(id__in=[c.chunk_id for c in chunks])
-    wanted = set(rows.values_list("id", "key"))
-    return Batch(name, [c for c in chunks if (c.chunk_id, c.key) in wanted])
+    wanted = set(rows.values_list("id", "key", "context"))
+    return [c for c in chunks if (c.chunk_id, c.key, c.context) in wanted]
 
 
 def readable(records: Sequence[bytes], store: VectorStore) -> list[EmbeddedChunk]:
@@ -297,7 +302,7 @@ def settle(batch: Batch, sent: Sent) -> int:
     with transaction.atomic():
         for key, reason in sent.refused:
             Chunk.objects.filter(key=key).fail(error=reason)
-        Chunk.objects.mark_indexed(sent.ids)
+        Chunk.objects.mark_indexed({c.chunk_id for c in asked_for(batch.chunks)}.intersection(sent.ids))
         charge_runs(batch.chunks, sent.seconds)
     embedding_queue.confirm(batch.claim)
     return len(sent.ids)
@@ -313,12 +318,12 @@ def charge_runs(chunks: Sequence[EmbeddedChunk], seconds: float) -> None:
 def recover_lost(started: datetime) -> int:
     """Let chunks be embedded again whose record was lost with Redis. Return how many.
 
-    To be called when the list is empty: then a row that was buffered before this drain ``started`` and is not indexed
-    has lost its record.
+    To be called when the list is empty: then a row that was buffered before this drain ``started``, or before the clock
+    was set back, and is not indexed has lost its record.
     """
-    lost = Chunk.objects.filter(state=Chunk.State.BUFFERED, buffered_at__lt=started)
-    if count := lost.back_to_waiting():
-        logger.warning("%d records were lost with Redis or unusable; their chunks are embedded again", count)
+    before = Q(buffered_at__lt=started) | Q(buffered_at__gt=ahead(0))
+    if count := Chunk.objects.filter(before, state=Chunk.State.BUFFERED).back_to_waiting():
+        logger.warning("%d records were lost with Redis, unusable or outdated; their chunks are embedded again", count)
     return count
 
 

@@ -2,8 +2,9 @@
 
 In: Chunk rows. Out: the row of ``TermFrequencies``, which also has the words by which questions are corrected. The rows
 are counted anew while documents are under way once there are half as many again, when the last of them is done if one
-in twenty came or went, and once a day. A source whose terms were never counted is searched badly: its commonest words
-pass for the rarest. Of a large index a sample is counted; keys are hashes, so all keys below a bound are one.
+in twenty came or went, when other sources are restricted to groups, and once a day. A source whose terms were never
+counted is searched badly: its commonest words pass for the rarest. Of a large index a sample is counted; keys are
+hashes, so all keys below a bound are one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from ingestion.models import Chunk, ChunkQuerySet, Document, SourceReader, TermFrequencies
+from ingestion.pipeline.state.fingerprints import digest
 from ingestion.words.vocabulary import VocabularyCounter
 from ingestion.words.weights import chunk_weights
 
@@ -30,13 +32,13 @@ ROWS_AT_ONCE = 500
 
 def recount_if_due() -> bool:
     """Count the terms again if the last count is out of date. Return whether they were counted."""
-    last = TermFrequencies.objects.only("chunks", "counted_at").first()
+    last = TermFrequencies.objects.only("chunks", "counted_at", "restricted").first()
     chunks = Chunk.objects.live().count()
     if last is not None:
         growth = GROWTH if Document.objects.active().exists() else GROWTH_AT_REST
         grown = max(chunks, last.chunks) / max(1, min(chunks, last.chunks)) >= growth
         old = timezone.now() - last.counted_at > timedelta(seconds=settings.AUDIT_SECONDS)
-        if not (grown or old):
+        if not (grown or old or last.restricted != fingerprint(restricted_sources())):
             return False
     elif not chunks:
         return False
@@ -46,7 +48,7 @@ def recount_if_due() -> bool:
 
 def recount(chunks: int) -> None:
     """Count the terms of the rows, of which there are ``chunks``, and store the result."""
-    restricted = set(SourceReader.objects.values_list("source", flat=True))
+    restricted = restricted_sources()
     fields = ("text", "context", "heading", "document__title", "document__source")
     held, counter = [], VocabularyCounter()
     for text, context, heading, title, source in sample(chunks).values_list(*fields).iterator(chunk_size=ROWS_AT_ONCE):
@@ -61,10 +63,21 @@ def recount(chunks: int) -> None:
             "sampled": len(held),
             "terms": terms.astype("<u4").tobytes(),
             "counts": counts.astype("<u4").tobytes(),
+            "restricted": fingerprint(restricted),
             "vocabulary": counter.vocabulary().packed(),
             "counted_at": timezone.now(),
         },
     )
+
+
+def restricted_sources() -> set[int]:
+    """Return the ids of the sources that not everybody may read."""
+    return set(SourceReader.objects.values_list("source", flat=True))
+
+
+def fingerprint(restricted: set[int]) -> str:
+    """Return the fingerprint of the sources with these ids; empty for none."""
+    return digest(*map(str, sorted(restricted))) if restricted else ""
 
 
 def sample(chunks: int) -> ChunkQuerySet:

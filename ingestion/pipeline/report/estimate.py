@@ -16,7 +16,7 @@ from statistics import mean, stdev
 from django.conf import settings
 
 from ingestion.context.sentence import TOKENS_AROUND
-from ingestion.exceptions import PermanentError, SourceError
+from ingestion.exceptions import FetchFailed, PermanentError, SourceError, Throttled
 from ingestion.models import Source
 from ingestion.pipeline.report.preview import fetch_and_extract, split_into_chunks
 from ingestion.pipeline.state.runs import embedding_rate
@@ -27,6 +27,8 @@ from ingestion.words.weights import chunk_weights
 # Sizes of pages differ by more than their mean: with 200 of Django's 656 the standard error is 6 %. Pages of a site are
 # fetched at its pace, a second each.
 SAMPLED_FILES, SAMPLED_WEB_PAGES = 200, 50
+# From then on each further one would cost a pause of up to a minute.
+FAILURES_IN_A_ROW = 3
 SAMPLE_CHARS = 1200
 EXAMPLES = 3
 GOLDEN_RATIO = (5**0.5 - 1) / 2
@@ -86,11 +88,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class SampledPage:
-    """A page of the sample; one that could not be read has no text and no chunks."""
+    """A page of the sample; one that could not be read has an error, no text and no chunks."""
 
     extracted: Extracted | None = None
     chunks: Sequence[TextChunk] = ()
     seconds: float = 0.0  # of extracting and cutting
+    error: PermanentError | FetchFailed | None = None
 
     def tokens(self) -> int:
         """Return how many tokens are embedded of it."""
@@ -111,13 +114,15 @@ class SampledPage:
 def estimate(spec: SourceSpec, *, sample: int = 0, rate: float = 0.0) -> Estimate:
     """Return what ingesting one source would cost, from ``sample`` pages (0: by kind), embedded at ``rate`` tokens/s.
 
-    Raises SourceError when not one page can be read, with the reason of the last.
+    Pages that cannot be fetched this time are left out of the sample, and counted in a note. Raises SourceError when
+    not one page can be read, with the reason of the last.
     """
     listing = list_documents(spec)
     known = {each.url: None for each in islice(listing.documents, spec.max_pages or None)}
     wanted = sample or (SAMPLED_WEB_PAGES if spec.kind in Source.WEB else SAMPLED_FILES)
-    failures: list[str] = []
-    samples = list(islice(_sampled(spec, known, listing, failures, wanted), wanted))
+    tried = list(islice(_sampled(spec, known, listing, wanted), wanted))
+    failures = [str(page.error) for page in tried if page.error]
+    samples = [page for page in tried if not isinstance(page.error, FetchFailed)]
     first = next((page.extracted for page in samples if page.extracted), None)
     if first is None:
         raise SourceError(failures[-1] if failures else f"{spec.target} holds nothing to index.")
@@ -150,9 +155,15 @@ def estimate(spec: SourceSpec, *, sample: int = 0, rate: float = 0.0) -> Estimat
         cost=cost(embedding, pages * mean(page.seconds for page in samples), milvus_bytes),
         minutes=round(max(fetching, embedding) / 60, 1),
         slowest="fetching politely" if fetching > embedding else "embedding",
-        notes=(*listing.notes, *failures),
+        notes=(*listing.notes, *failures, *left_out(len(tried) - len(samples), len(tried))),
         sample=SampleText(first.title, first.markdown[:SAMPLE_CHARS]),
     )
+
+
+def left_out(unread: int, tried: int) -> Iterator[str]:
+    """Yield a note that ``unread`` of the ``tried`` pages could not be fetched; none when all could."""
+    if unread:
+        yield f"{unread} of {tried} pages of the sample could not be fetched this time; the figures are of the others."
 
 
 def known_rate() -> tuple[float, str]:
@@ -194,24 +205,26 @@ def unread(urls: Sequence[str], seen: Collection[str]) -> str:
     return next((url for url in (*urls[start:], *urls[:start]) if url not in seen), "")
 
 
-def _sampled(
-    spec: SourceSpec, known: dict[str, None], listing: Listing, failures: list[str], wanted: int
-) -> Iterator[SampledPage]:
+def _sampled(spec: SourceSpec, known: dict[str, None], listing: Listing, wanted: int) -> Iterator[SampledPage]:
     """Yield pages read one after the other: spread over a complete listing, otherwise over what links lead to so far.
 
-    Adds to ``known`` what links lead to, unless the listing is complete, and to ``failures`` why a page could not be
-    read.
+    Adds to ``known`` what links lead to, unless the listing is complete. Ends early where the host wants to be left
+    alone, or gives nothing FAILURES_IN_A_ROW times.
     """
+    failed = 0
     complete = spread(list(known), wanted) if listing.complete else ()
     seen: set[str] = set()
     while url := unread(complete or list(known)[: spec.max_pages or None], seen):
         seen.add(url)
         try:
             extracted = fetch_and_extract(spec, url)
-        except PermanentError as error:
-            failures.append(str(error))
-            yield SampledPage()
+        except (PermanentError, FetchFailed) as error:
+            yield SampledPage(error=error)
+            failed = failed + 1 if isinstance(error, FetchFailed) else 0
+            if isinstance(error, Throttled) or failed == FAILURES_IN_A_ROW:
+                return
             continue
+        failed = 0
         if not listing.complete:
             known |= dict.fromkeys(follow(spec, url, extracted.links))
         started = time.process_time()

@@ -19,6 +19,7 @@ from ingestion.exceptions import (
     FetchFailed,
     HostBusy,
     IngestionError,
+    MachineExhausted,
     PageGone,
     Throttled,
 )
@@ -316,7 +317,9 @@ def test_a_host_that_breaks_off_three_times_is_given_a_rest(clean_redis: Any) ->
     assert wait(policy=CROWD) == about(1)
 
 
-@pytest.mark.parametrize("error", [PageGone("404"), AddressRefused("no"), ValueError("a bug of ours")])
+@pytest.mark.parametrize(
+    "error", [PageGone("404"), AddressRefused("no"), MachineExhausted("full"), ValueError("a bug of ours")]
+)
 def test_what_is_not_the_hosts_fault_is_not_held_against_it(error: Exception) -> None:
     for _ in range(10):
         go(policy=CROWD, error=error)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import itertools
+import os
 import random
 import socket
 import ssl
@@ -26,6 +28,8 @@ from ingestion.exceptions import (
     AddressRefused,
     FetchFailed,
     HostBusy,
+    IngestionError,
+    MachineExhausted,
     PageGone,
     PageRefused,
     Throttled,
@@ -398,6 +402,33 @@ def test_a_download_that_fails_leaves_what_was_there(
         fetcher.download(site.answer("/", answer), target, max_bytes=MIB if answer is not bomb else 99 * MIB)
     assert target.read_bytes() == b"the old one"
     assert [path.name for path in tmp_path.iterdir()] == ["archive"]
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "number"),
+    [("fetching.responses", "save", errno.ENOSPC), ("fetching.ssrf_guard", "_open", errno.EMFILE)],
+)
+def test_a_machine_without_room_is_not_the_hosts_fault(
+    site: LocalSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, function: str, number: int
+) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    reported: list[BaseException] = []
+
+    @contextmanager
+    def slot(url: str) -> Iterator[None]:
+        try:
+            yield
+        except IngestionError as error:
+            reported.append(error)
+            raise
+
+    monkeypatch.setattr(f"ingestion.{module}.{function}", full)
+    url = site.page("/", b"archive")
+    with pytest.raises(MachineExhausted, match="Make room") as raised:
+        fetcher.download(url, tmp_path / "archive", slot=slot, max_bytes=MIB)
+    assert reported == [raised.value]
 
 
 def test_a_download_has_the_time_that_its_size_takes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from django.conf import settings as project
 from django.core.management import call_command
 from django.utils import timezone
 
+from ingestion.exceptions import FetchFailed, IngestionError, Throttled
 from ingestion.models import Chunk, Document, Run, Source
 from ingestion.pipeline.report import estimate as estimating
+from ingestion.types import Extracted, SourceSpec
 from tests.support.rows import make_chunk, make_document
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_path")]
@@ -100,6 +103,48 @@ def test_a_page_that_cannot_be_read_counts_as_a_page_without_chunks(folder: Path
     found = figures(folder)
     assert (found["pages"], found["chunks"]) == (101, whole["chunks"])
     assert any("broken.txt" in note for note in found["notes"])
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch, broken: Callable[[str], bool], error: IngestionError) -> list[str]:
+    """Have the documents whose address is ``broken`` raise an error. Return the list of what is read from now on."""
+    asked, read = list[str](), estimating.fetch_and_extract  # type: ignore[attr-defined]
+
+    def fetch(spec: SourceSpec, url: str) -> Extracted:
+        asked.append(url)
+        if broken(url):
+            raise error
+        return read(spec, url)
+
+    monkeypatch.setattr(estimating, "fetch_and_extract", fetch)
+    return asked
+
+
+def test_pages_that_fail_for_now_are_left_out_of_the_sample_and_counted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = figures(folder)
+    breaking(monkeypatch, lambda url: url.endswith("0.md"), FetchFailed("it answered HTTP 502"))
+    found = figures(folder)
+    assert (found["pages"], found["sampled"]) == (100, 90)
+    assert found["tokens"] == pytest.approx(whole["tokens"], rel=0.1)
+    assert "it answered HTTP 502" in found["notes"]
+    assert any("10 of 100 pages" in note for note in found["notes"])
+
+
+def test_a_host_that_only_fails_is_not_asked_for_the_whole_sample(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = breaking(monkeypatch, lambda url: True, FetchFailed("it answered HTTP 502"))
+    with pytest.raises(SystemExit):
+        estimate("--json", folder)
+    assert len(asked) == estimating.FAILURES_IN_A_ROW
+
+
+def test_the_sample_ends_where_the_host_wants_to_be_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = breaking(monkeypatch, lambda url: url.endswith("/010.md"), Throttled("HTTP 429", retry_after=3600))
+    found = figures(folder)
+    assert len(asked) == found["sampled"] + 1
+    assert found["pages"] == 100
 
 
 def test_a_sample_is_spread_over_what_is_known_while_more_becomes_known() -> None:

@@ -21,6 +21,7 @@ from ingestion.buffer import codec, embedding_queue
 from ingestion.checks import check_context_model
 from ingestion.context import sentence as sentences
 from ingestion.context.sentence import around
+from ingestion.coordination import redis_client
 from ingestion.coordination.locks import Lease, hold
 from ingestion.models import Chunk, ContextSentence, Document, Run
 from ingestion.pipeline import dispatcher
@@ -237,6 +238,19 @@ def test_a_server_that_is_not_there_is_waited_for(
     assert "127.0.0.1:9" in pause_reason() and all(row.context_wanted for row in rows())
 
 
+def test_a_key_that_no_request_can_carry_is_waited_for_and_named(
+    document: Document, server: WritingServer, settings: Settings
+) -> None:
+    settings.LLM_API_KEY = "key‐of‐the‐server"  # hyphens as word processors make them
+    assert describe_waiting() is False
+    assert all(row.context_wanted and not row.context_error for row in rows())
+    assert "LLM_API_KEY" in pause_reason() and settings.LLM_API_KEY not in pause_reason()
+    settings.LLM_API_KEY = "key-of-the-server"
+    redis_client.connect().delete(describing.redis_key())
+    describe_waiting()
+    assert {row.context for row in rows()} == {SENTENCE}
+
+
 def test_one_passage_that_takes_too_long_goes_on_without(
     document: Document, server: WritingServer, settings: Settings
 ) -> None:
@@ -336,6 +350,19 @@ def test_what_the_setting_changes_is_counted_and_only_that_is_embedded_again(
     assert changes().asked == 1  # the others are kept
     call_command("context", "--json")
     assert json.loads(capsys.readouterr().out)["embedded"] == 7
+
+
+def test_chunks_under_way_when_the_sentences_are_taken_away_are_embedded_again(
+    document: Document, settings: Settings
+) -> None:
+    settings.CONTEXT_MODEL = ""
+    Chunk.objects.update(context=SENTENCE, context_wanted=False, owner="an embedder", attempts=1)
+    for row, state in zip(rows(), Chunk.State.values, strict=False):
+        Chunk.objects.filter(id=row.pk).update(state=state)
+    apply()
+    assert [row.state for row in rows()] == [Chunk.State.WAITING] * 5 + [Chunk.State.REMOVING]
+    assert {(row.context, row.owner) for row in rows()[:5]} == {("", ""), ("", "an embedder")}
+    assert [row.owner for row in rows()[1:5]] == [""] * 4
 
 
 def test_records_of_the_version_before_are_read(document: Document) -> None:

@@ -510,6 +510,38 @@ def test_rows_buffered_after_the_drain_began_are_not_taken_for_lost(document: Do
     assert Chunk.objects.get().state == Chunk.State.BUFFERED
 
 
+def test_records_buffered_before_the_clock_was_set_back_and_lost_are_embedded_again(document: Document) -> None:
+    make_chunk(document, 0, state=Chunk.State.BUFFERED, buffered_at=timezone.now() + timedelta(hours=2))
+    drain()
+    assert Chunk.objects.get().state == Chunk.State.WAITING
+
+
+def test_a_record_with_another_sentence_than_the_row_has_is_embedded_again(document: Document) -> None:
+    chunks = buffered(document, range(3))
+    Chunk.objects.filter(id=chunks[0].pk).update(context="It was described meanwhile.")
+    assert drain().rows == 2
+    assert written_store().existing([c.key for c in chunks]) == {c.key for c in chunks[1:]}
+    assert [row.state for row in Chunk.objects.order_by("position")] == ["waiting", "indexed", "indexed"]
+
+
+@pytest.mark.parametrize("state", [Chunk.State.BUFFERED, Chunk.State.EMBEDDING])
+def test_a_row_whose_sentence_changes_while_milvus_takes_it_is_not_called_indexed(
+    document: Document, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """``state``: left as it was, or claimed again by an embedder before Milvus acknowledged."""
+    chunks, send = buffered(document, range(2)), indexing.send
+
+    def changing(*args: Any) -> indexing.Sent:
+        changed = Chunk.objects.filter(id=chunks[0].pk)
+        changed.update(context="It was described meanwhile.", state=state, owner="an embedder")
+        return send(*args)
+
+    monkeypatch.setattr(indexing, "send", changing)
+    drain()
+    after = Chunk.State.WAITING if state == Chunk.State.BUFFERED else state
+    assert [row.state for row in Chunk.objects.order_by("position")] == [after, "indexed"]
+
+
 def test_threads_take_turns_as_before_when_a_drain_is_over(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
     before, during = sys.getswitchinterval(), []
     monkeypatch.setattr(VectorStore, "upsert", lambda *_: during.append(sys.getswitchinterval()))

@@ -8,12 +8,14 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from ingestion.models import Chunk, Document, TermFrequencies
+from ingestion.models import Chunk, Document, SourceReader, TermFrequencies
 from ingestion.pipeline.index import term_counts
 from ingestion.pipeline.index.term_counts import recount_if_due
 from ingestion.words.terms import hash_of
+from ingestion.words.vocabulary import Vocabulary
 from search.retrieval.query_vectors import Counted, last_count
 from tests.support.rows import make_chunk, make_document, make_source
 
@@ -36,6 +38,10 @@ def count_of(term: str) -> int:
     row = TermFrequencies.objects.get()
     counts = dict(zip(np.frombuffer(row.terms, "<u4"), np.frombuffer(row.counts, "<u4"), strict=True))
     return int(counts.get(hash_of(term), 0))
+
+
+def words() -> set[str]:
+    return set(Vocabulary.unpacked(bytes(TermFrequencies.objects.get().vocabulary)).words)
 
 
 def test_chunks_are_counted_by_text_heading_and_title(document: Document) -> None:
@@ -81,6 +87,18 @@ def test_it_counts_again_once_a_day(document: Document) -> None:
     TermFrequencies.objects.update(counted_at=timezone.now() - timedelta(seconds=settings.AUDIT_SECONDS + 1))
     assert recount_if_due()
     assert (count_of("zebra"), count_of("appl")) == (0, 1)
+
+
+def test_it_counts_again_when_other_sources_are_restricted(document: Document) -> None:
+    write(document, ["projectname"] * 2)
+    assert recount_if_due() and words() == {"projectname"}
+    document.source.readers.add(Group.objects.create(name="staff"))
+    assert recount_if_due() and words() == set()
+    assert not recount_if_due()
+    document.source.readers.add(Group.objects.create(name="more staff"))
+    assert not recount_if_due()  # the same sources
+    SourceReader.objects.all().delete()
+    assert recount_if_due() and words() == {"projectname"}
 
 
 def test_of_many_chunks_an_even_sample_is_counted(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,39 @@ def test_a_block_full_of_tags_is_harmless_too() -> None:
     assert "`<b>`" in inert_markdown(text)
 
 
+@pytest.mark.parametrize("text", ["- `<b>`\n" * 350, "- aaaaa\n" * 250 + "- `<b>`\n" * 100, "-\n" * 1400])
+def test_a_long_block_is_not_parsed_again_for_each_of_its_lines(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, sizes = MarkdownIt.parse, []
+
+    def counted(self: MarkdownIt, src: str, env: Any = None) -> list[Parsed]:
+        sizes.append(len(src))
+        return parse(self, src, env)
+
+    monkeypatch.setattr(MarkdownIt, "parse", counted)
+    streamed(text, 1)
+    assert sum(sizes) < 60 * len(text)
+
+
+def test_code_in_a_long_fence_stays_as_it_is() -> None:
+    text = "So:\n\n```html\n" + "<p>Some words.</p>\n" * 300 + "```\n"
+    assert streamed(text, 3) == inert_markdown(text) == text
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ("a ` b", "\n#", f"`![a]({EVIL}) `"),
+        ("    ```\n", "\n```\n", f"![a]({EVIL})"),
+        ("```\n```\n- a\n  ```\n", f"![a]({EVIL})"),
+        ("```", f"![a]({EVIL})", " `"),
+        ("~~~|\n", "---\n", f"![a]({EVIL})"),
+    ],
+)
+def test_what_only_looks_like_the_beginning_of_a_block_makes_no_code(pieces: Sequence[str]) -> None:
+    markdown = InertMarkdown()
+    assert not fetched("".join(map(markdown.feed, pieces)) + markdown.finish())
+
+
 def events_of(*events: Any) -> list[Any]:
     async def given_events() -> AsyncGenerator[Any, None]:
         for event in events:

@@ -47,6 +47,11 @@ PAIRS = [
     ("Does it support joins?", "Does it not support joins?"),
     ("Which views need a login?", "Which views never need a login?"),
     ("How do I apply migrations?", "How do I reverse migrations?"),
+    ("What does insert! return?", "What does insert? return?"),
+    ("Explain insert!", "Explain insert?"),
+    ("How is 10² printed?", "How is 102 printed?"),
+    ("What does \\D match?", "What does \\d match?"),
+    ("What does %B print?", "What does %b print?"),
 ]
 
 
@@ -107,3 +112,18 @@ def test_spaces_the_end_and_the_case_of_prose_do_not_count() -> None:
     assert normalised("What is Foo?") == normalised("what is foo")
     assert normalised("What is fooBar?") != normalised("What is foobar?")
     assert normalised("Don’t") == normalised("don't")
+    assert normalised("如何缓存？") == normalised("如何缓存?") == normalised("如何缓存")
+    assert normalised("Cafe\u0301?") == normalised("caf\u00e9.")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is ??", "What is ?."),
+        ("What is `Foo bar`?", "What is `foo bar`?"),
+        ("What is $X?", "What is $x?"),
+        ("Was sind Maße?", "Was sind Masse?"),
+    ],
+)
+def test_signs_and_letters_that_tell_questions_apart_count(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)

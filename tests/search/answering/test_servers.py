@@ -203,6 +203,39 @@ def test_thoughts_with_an_end_alone_are_taken_back_and_then_never_shown(model: S
     assert text_of(first) == text_of(second) == "Use it [1]."
 
 
+@pytest.mark.parametrize("body", [stream("More plans", finish=None, done=False), stream("More plans", finish="length")])
+def test_thoughts_that_break_off_before_their_end_alone_are_no_answer(model: ScriptedModel, body: bytes) -> None:
+    model.replies = [Reply(stream("Plans. ", "</think>", "Use it [1].")), Reply(body)]
+    ask()
+    got: list[DraftEvent | Done] = []
+    with pytest.raises(LLMFailed):
+        asyncio.run(gather(got, Timings()))
+    assert text_of(got) == ""
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [Reply(stream("a ", "b ", "c"))],
+        [refusal(429, "busy", Retry_After="1"), refusal(400, "prompt is too long"), Reply(stream("a"))],
+    ],
+)
+def test_what_others_learn_of_a_server_meanwhile_is_kept(model: ScriptedModel, replies: list[Reply]) -> None:
+    model.replies = replies
+    habits = habits_of(model.url, "m")
+
+    async def one_that_began_earlier() -> None:
+        async with aclosing(generated(QUESTION, PASSAGES, Timings())) as events:
+            await anext(events)
+            habits.system_role, habits.ends_only, habits.context_tokens = False, True, 2048
+            async for _ in events:
+                pass
+        await llm.close_client()
+
+    asyncio.run(one_that_began_earlier())
+    assert (habits.system_role, habits.ends_only, habits.context_tokens) == (False, True, 2048)
+
+
 # --- Requests that a server refuses -----------------------------------------------------------------
 
 

@@ -70,6 +70,22 @@ def test_an_end_alone_is_remembered_so_that_no_thought_is_shown_again() -> None:
     assert [*second.feed("</think>Use it."), *second.finish()][-1] == "Use it."
 
 
+@pytest.mark.parametrize("pieces", [["Plans of mine. "], ["Plans", " of mine. ", "More </thi"], ["Hm"]])
+def test_thoughts_are_no_answer_where_the_text_breaks_off_before_their_end(pieces: list[str]) -> None:
+    read_by = ThinkingFilter(ends_only=True)
+    parts = [part for piece in pieces for part in read_by.feed(piece)]
+    assert {type(part) for part in [*parts, *read_by.finish(broken_off=True)]} == {Thinking}
+    assert read(*pieces, ends_only=True)[0] == "".join(pieces)  # a whole text without any thoughts
+
+
+@pytest.mark.parametrize("thoughts", ["Plans</think>", "<think>Plans</think>"])
+def test_an_answer_behind_thoughts_is_shown_at_once(thoughts: str) -> None:
+    read_by = ThinkingFilter(ends_only=True)
+    list(read_by.feed(thoughts))
+    assert "".join(part for part in read_by.feed("Use it, ") if isinstance(part, str)).strip() == "Use it,"
+    assert list(read_by.finish(broken_off=True)) in ([], [" "])
+
+
 @pytest.mark.parametrize(
     "mark", ["<|im_end|>", "</s>", "<|eot_id|>", "<｜end▁of▁sentence｜>", "<end_of_turn>", " [/INST]"]
 )

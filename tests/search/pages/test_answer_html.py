@@ -95,6 +95,11 @@ def test_markdown_becomes_html() -> None:
         assert part in html
 
 
+@pytest.mark.parametrize(("lines", "coloured"), [(100, True), (400, False)])
+def test_only_code_that_is_coloured_quickly_is_coloured(lines: int, coloured: bool) -> None:
+    assert ("<span" in html_of("```c\n" + "int a;\n" * lines + "```")) is coloured
+
+
 def test_names_in_extracts_keep_their_marks() -> None:
     assert "__init__ and 2**10**3 &amp;amp; \\n" in html_of("__init__ and 2**10**3 &amp; \\n", extracts=True)
 

@@ -48,6 +48,10 @@ def test_which_version_is_meant(label: str, asked: str, is_it: bool) -> None:
         ("file:///docs/django-5.2.19/cache.txt", "/docs", "5.2", "django-*/cache.txt"),
         ("https://github.com/o/r/blob/v5.2/docs/a.md", "github:o/r@v5.2", "v5.2", "https://github.com/o/r/blob/v*/docs/a.md"),
         ("https://d.example/15.2/a", "https://d.example/", "5.2", "15.2/a"),
+        ("https://d.example/en/5.2/releases/5.2.1/", "https://d.example/en/5.2/", "5.2", "releases/5.2.1/"),
+        ("https://d.example/en/5.2/releases/5.2.1/", "https://d.example/sitemap.xml", "5.2", "en/*/releases/5.2.1/"),
+        ("https://d.example/rfc/5.2.html", "https://d.example/", "5.2", "rfc/5.2.html"),
+        ("https://d.example/domain/main/a", "https://d.example/", "main", "domain/*/a"),
     ],
 )  # fmt: skip
 def test_what_addresses_of_a_page_have_in_common(url: str, target: str, version: str, page: str) -> None:
