@@ -28,7 +28,7 @@ MAX_HTML_CHARS = 20_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
 DEFAULT_LANGUAGE = "python"
 
-_ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\[\d{1,2}(?:;\d{1,3})*m")
+_ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # A picture in a text cell may be a data address of megabytes.
 _DATA = re.compile(r"data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=%]*")
 _MAGIC = re.compile(r"%%(bash|sh|html|javascript|js|latex|markdown|sql|perl|ruby|R|cython)\b")
@@ -121,7 +121,7 @@ def _outputs(cell: dict[str, Any], dropped: DroppedWords) -> Iterator[Block]:
             continue
         markdown, html = _text(data.get("text/markdown")), _text(data.get("text/html", data.get("html")))
         if markdown:
-            rich.append(_markdown(_short(clean(markdown), dropped), dropped))
+            rich.append(_markdown(clean(_short(markdown, dropped)), dropped))
         elif text.strip() or not html:
             shown.append(text or _text(data.get("text/latex")))
         else:

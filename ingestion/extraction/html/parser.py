@@ -146,9 +146,9 @@ class Builder:
             self.skipping += 1
             return
         if tag in UNSEEN:
-            self.scripts += tag == "script"
             is_formula = tag == "script" and attributes.get("type", "").startswith("math/tex")
             if not is_formula:
+                self.scripts += tag == "script"
                 self.skipping, self.rule = 1, LEFT_OUT.get(tag, "")
                 return
         if tag in ONCE:

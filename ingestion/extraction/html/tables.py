@@ -78,13 +78,17 @@ def pipe_table(table: Node, words_of: Callable[[Node], str], has_room: Callable[
     width = max((len(row) for row in found), default=0)
     covered: dict[int, tuple[int, str]] = {}  # column → rows that a cell above still covers, and its words
     lines: list[list[str]] = []
+    section = None
     for row in found:
         line: list[str] = []
+        if row[0].parent and row[0].parent.parent is not section:  # no cell reaches beyond its part of the table
+            section = row[0].parent.parent
+            covered.clear()
         for cell in row:
             _add_covered(line, covered)
             words = words_of(cell)
             across = max(1, min(_span(cell, "colspan"), MAX_COLUMNS - len(line)))
-            down = _span(cell, "rowspan")
+            down = min(len(found), MAX_SPAN) if cell.get("rowspan") == "0" else _span(cell, "rowspan")
             is_repeated = len(words) <= MAX_REPEATED_CHARS and has_room(len(words) * (across * down - 1))
             copy = words if is_repeated else ""
             if down > 1:

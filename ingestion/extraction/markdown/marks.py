@@ -15,10 +15,16 @@ from ingestion.extraction.markdown.dialect import InlineRule, Page
 from ingestion.extraction.markdown.dialects import DIALECTS
 
 _TEMPLATE_START = re.compile(r"\{[{%]")
+_CODE_TAG = re.compile(r"<(/?)(?:pre|code|kbd|samp|tt)(?=[\s>])", re.IGNORECASE)
 
 
 def read_mark(state: StateInline, silent: bool) -> bool:
-    """Add the HTML of a dialect's mark at the current position and move past it; return whether there is one."""
+    """Add the HTML of a dialect's mark at the current position and move past it; return whether there is one.
+
+    Tags of templates within elements of code are none.
+    """
+    if _TEMPLATE_START.match(state.src, state.pos) and _opened_code(state.src, 0, state.pos) > 0:
+        return False
     shown = _mark_at(state.src, state.pos, state.posMax, state.env["page"])
     if shown is None:
         return False
@@ -48,14 +54,20 @@ def _marks() -> dict[str, list[InlineRule]]:
 
 
 def with_templates_shown(html: str, page: Page) -> str:
-    """Return HTML with what tags of templates in it show; in ``pre`` they are code."""
-    if html.lstrip().startswith("<pre"):
-        return html
+    """Return HTML with what tags of templates in it show; within elements of code they stay as they are written."""
     parts: list[str] = []
-    position = 0
+    position = seen = depth = 0
     for found in _TEMPLATE_START.finditer(html):
-        shown = _mark_at(html, found.start(), len(html), page) if found.start() >= position else None
+        depth = max(0, depth + _opened_code(html, seen, found.start()))
+        seen = found.start()
+        is_mark = not depth and seen >= position
+        shown = _mark_at(html, seen, len(html), page) if is_mark else None
         if shown:
-            parts += [html[position : found.start()], shown[0]]
+            parts += [html[position:seen], shown[0]]
             position = shown[1]
     return "".join([*parts, html[position:]])
+
+
+def _opened_code(text: str, start: int, end: int) -> int:
+    """Return how many more elements of code begin than end between two positions."""
+    return sum(-1 if slash else 1 for slash in _CODE_TAG.findall(text, start, end))

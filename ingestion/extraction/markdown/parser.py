@@ -54,7 +54,10 @@ _TITLE = re.compile(
     r"""(?:^|[\s{,])(?:title|filename|file|tab|label|caption|fig\.cap)=(?:["']([^"'\n]+)["']|([^\s"'{},]+))"""
     r"""|[ \t]\[([^\[\]\n]+)\]"""
 )
-_HEADING_ID = re.compile(r"[ \t]*(?:\{:?[ \t]*#([\w:.-]+)[^{}\n]*\}|\{/\*[ \t]*#([\w:.-]+)[ \t]*\*/\})[ \t]*#*$")
+_HEADING_ID = re.compile(
+    r"[ \t]*(?:\{:?[ \t]*#([\w:.-]+)[^{}\n]*\}|\{/\*[ \t]*#([\w:.-]+)[ \t]*\*/\}"
+    r"""|(?<=[ \t])\{:?(?:[ \t]*[A-Za-z][\w-]*=(?:"[^"{}\n]*"|[\w.%-]+))+[ \t]*\})[ \t]*#*$"""
+)
 
 
 class TooMuchMarkup(Exception):
@@ -242,9 +245,10 @@ def _inline(state: StateCore) -> None:
 
 
 def _take_heading_id(opening: Token, words: Token) -> None:
-    """Move the id that a heading gives itself from its words to its element."""
+    """Move the id that a heading gives itself from its words to its element; leave out other attributes."""
     if own := _HEADING_ID.search(words.content):
-        opening.attrSet("id", own.group(1) or own.group(2))
+        if name := own.group(1) or own.group(2):
+            opening.attrSet("id", name)
         words.content = words.content[: own.start()]
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from ingestion import markdown_outline
 from ingestion.extraction.code_fence import fence
-from ingestion.extraction.dropped import DroppedWords
 from ingestion.extraction.links import BARE_LINK, absolute, file_name
 from ingestion.extraction.openapi.loader import Object, load, resolve
-from ingestion.extraction.openapi.parts import Parts, line
+from ingestion.extraction.openapi.parts import Parts, line, one_line
+from ingestion.extraction.openapi.room import Room
 from ingestion.extraction.openapi.schemas import as_dict, as_list, shown_value
 from ingestion.extraction.pipe_table import pipe_table
 from ingestion.extraction.sanitize import clean
@@ -25,42 +25,42 @@ from ingestion.types import Extracted
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 SAMPLES = ("x-codeSamples", "x-code-samples")
 EXTENSION = "vendor extension"
+UNTAGGED = "Operations"
 
 
 def read(url: str, text: str) -> Extracted:
     """Return an OpenAPI document as Markdown. Raises UnsupportedContent for another YAML or JSON text."""
-    page = _Page(url, load(url, text))
+    page = _Page(url, load(url, text), Room(len(text)))
     markdown = clean("\n\n".join(filter(None, page.blocks())))
-    title = clean(str(page.info.get("title") or "")).strip() or file_name(url)
-    dropped = DroppedWords()
+    title = _name(page.info.get("title"), file_name(url))
     for words in _extensions(page.root):
-        dropped.add(EXTENSION, words)
+        page.room.dropped.add(EXTENSION, words)
     fragments = iter(page.fragments)
     return Extracted(
         title=title,
         markdown=markdown,
         links=absolute(url, BARE_LINK.findall(markdown)),
         anchors=markdown_outline.anchors(markdown, title, lambda _: next(fragments, "")),
-        dropped=dropped.totals(),
+        dropped=page.room.dropped.totals(),
     )
 
 
 class _Page(Parts):
     """The page of one document."""
 
-    def __init__(self, url: str, root: Object) -> None:
-        super().__init__(url, root)
+    def __init__(self, url: str, root: Object, room: Room) -> None:
+        super().__init__(url, root, room)
         self.info = as_dict(root.get("info"))
 
     def blocks(self) -> Iterator[str]:
         """Yield the Markdown of the whole page."""
-        yield self.heading(1, str(self.info.get("title") or file_name(self.url)), "/info")
+        yield self.heading(1, _name(self.info.get("title"), file_name(self.url)), "/info")
         yield line("Version", self.info.get("version"))
-        yield str(self.info.get("summary") or "")
+        yield self.text(str(self.info.get("summary") or ""), 1)
         yield self.text(self.info.get("description"), 1)
         yield from self._facts()
         operations = list(self._operations())
-        tags = {str(tag["name"]): tag for tag in map(as_dict, as_list(self.root.get("tags"))) if "name" in tag}
+        tags = {_name(tag.get("name"), UNTAGGED): tag for tag in map(as_dict, as_list(self.root.get("tags")))}
         names = dict.fromkeys([*tags, *(tag for tag, *_ in operations)])
         for name in names:
             yield self.heading(2, name, "/tags")
@@ -74,13 +74,13 @@ class _Page(Parts):
     def _facts(self) -> Iterator[str]:
         """Yield the servers of the API, its contact, license and links, and the ways to authenticate."""
         servers = [as_dict(server) for server in as_list(self.root.get("servers"))]
-        lines = [f"- {server.get('url', '')} {server.get('description', '')}".strip() for server in servers]
+        lines = [self.room.cut(one_line("-", s.get("url", ""), s.get("description", ""))) for s in servers]
         for server in servers:
             for name, variable in as_dict(server.get("variables")).items():
-                lines.append(f"  - {{{name}}}: {self.schemas.notes(variable)}")
+                lines.append(f"  - {one_line(f'{{{name}}}:', self.schemas.notes(variable))}")
         if "host" in self.root or "basePath" in self.root:
             schemes = ", ".join(map(str, as_list(self.root.get("schemes"))))
-            lines.append(f"- {self.root.get('host', '')}{self.root.get('basePath', '')} {schemes}".strip())
+            lines.append(one_line(f"- {self.root.get('host', '')}{self.root.get('basePath', '')}", schemes))
         yield "\n".join(["**Servers**", "", *lines]) if lines else ""
         contact, license_ = as_dict(self.info.get("contact")), as_dict(self.info.get("license"))
         yield line("Contact", " ".join(map(str, contact.values())))
@@ -95,18 +95,18 @@ class _Page(Parts):
                 yield f"**{name}**"
                 yield self.text(scheme.get("description"), 2)
                 rest = {key: part for key, part in scheme.items() if key != "description"}
-                yield "\n".join(f"- {key}: {shown_value(part)}" for key, part in rest.items())
+                yield "\n".join(one_line(f"- {key}:", shown_value(part)) for key, part in rest.items())
 
     # --- Operations -------------------------------------------------------------------------------------
 
     def _operations(self) -> Iterator[tuple[str, str, str, Object, Object]]:
         """Yield (first tag, heading, pointer, path item, operation) of each operation, webhooks last."""
-        for group, name_of_group in (("paths", "Operations"), ("webhooks", "Webhooks")):
+        for group, name_of_group in (("paths", UNTAGGED), ("webhooks", "Webhooks")):
             for path, value in as_dict(self.root.get(group)).items():
                 item = resolve(self.root, value)
                 for method in METHODS:
                     if isinstance(item.get(method), dict):
-                        tag = next(map(str, as_list(item[method].get("tags"))), name_of_group)
+                        tag = _name(next(iter(as_list(item[method].get("tags"))), ""), name_of_group)
                         key = str(path).replace("~", "~0").replace("/", "~1")
                         yield tag, f"`{method.upper()} {path}`", f"/{group}/{key}/{method}", item, item[method]
 
@@ -115,13 +115,17 @@ class _Page(Parts):
     ) -> Iterator[str]:
         """Yield the section of an operation in Markdown; ``shared`` is its path item, whose text it inherits."""
         yield self.heading(level, heading, pointer)
-        yield f"**{operation['summary']}**" if operation.get("summary") else ""
+        yield f"**{self.room.cut(one_line(operation['summary']))}**" if operation.get("summary") else ""
         yield "Deprecated." if operation.get("deprecated") is True else ""
         yield self.text(operation.get("description"), level)
+        yield from self.within_room(self._details(shared, operation, level))
+
+    def _details(self, shared: Object, operation: Object, level: int) -> Iterator[str]:
+        """Yield what follows the description of an operation in Markdown; ``shared`` is its path item."""
         for key in ("summary", "description"):
             yield self.text(shared.get(key), level)
         yield line("Operation", operation.get("operationId"))
-        yield line("Also under", ", ".join(map(str, as_list(operation.get("tags"))[1:])))
+        yield line("Also under", ", ".join(dict.fromkeys(map(str, as_list(operation.get("tags"))[1:]))))
         yield self.links(operation)
         yield self._security(operation)
         own = [resolve(self.root, p) for p in as_list(operation.get("parameters"))]
@@ -185,7 +189,9 @@ class _Page(Parts):
             filter(None, [f"`{media_type}`" if media_type else "", self.schemas.type_of(schema) if schema else ""])
         )
         if isinstance(schema, dict):
-            yield self._notes_of(schema) if "$ref" not in schema else ""
+            if "$ref" not in schema:
+                yield self.text(schema.get("description"), 4)
+                yield one_line(self.schemas.notes({k: v for k, v in schema.items() if k != "description"})).lstrip("# ")
             yield self.schemas.table(schema)
         yield from self.examples(content)
 
@@ -197,7 +203,9 @@ class _Page(Parts):
         if not found:
             return
         yield "**Responses**"
-        yield pipe_table([["Status", "Description"], *([s, str(r.get("description", ""))] for s, r in found.items())])
+        yield pipe_table(
+            [["Status", "Description"], *([s, self.room.cut(str(r.get("description", "")))] for s, r in found.items())]
+        )
         for status, response in found.items():
             # A response of version 2 is its own content.
             contents = list(as_dict(response.get("content")).items()) or [("", response)] * ("schema" in response)
@@ -215,7 +223,7 @@ class _Page(Parts):
             yield pipe_table([["Header", "Type", "Description"], *rows]) if rows else ""
             for name, value in as_dict(response.get("links")).items():
                 link = resolve(self.root, value)
-                yield f"Link {name}: {link.get('operationId', '')} {link.get('description', '')}".strip()
+                yield one_line(f"Link {name}:", link.get("operationId", ""), link.get("description", ""))
 
     def _callbacks(self, callbacks: Object, level: int) -> Iterator[str]:
         """Yield a section for each operation of the callbacks, one level below ``level``; nothing from level 5 on."""
@@ -230,12 +238,12 @@ class _Page(Parts):
         """Return a line with the ways to authenticate, ``Authentication: a and b (scope) or c``; empty without any."""
         ways = [
             " and ".join(
-                f"{name} ({', '.join(map(str, as_list(scopes)))})" if as_list(scopes) else str(name)
+                f"{name} ({', '.join(dict.fromkeys(map(str, as_list(scopes))))})" if as_list(scopes) else str(name)
                 for name, scopes in as_dict(way).items()
             )
             for way in as_list(operation.get("security"))
         ]
-        return line("Authentication", " or ".join(filter(None, ways)))
+        return line("Authentication", " or ".join(dict.fromkeys(filter(None, ways))))
 
     # --- Models -----------------------------------------------------------------------------------------
 
@@ -255,14 +263,22 @@ class _Page(Parts):
         for name, schema in models.items():
             yield self.heading(3, str(name), f"{place}/{str(name).replace('~', '~0').replace('/', '~1')}")
             if isinstance(schema, dict):
-                kind = self.schemas.type_of(schema)
-                yield kind if kind != "object" else ""
-                yield self.text(schema.get("description"), 3)
-                yield self.schemas.notes(
-                    {key: value for key, value in schema.items() if key not in ("description", "example", "examples")}
-                )
-                yield self.schemas.table(schema)
-                yield from self.examples(schema)
+                yield from self.within_room(self._model(schema))
+
+    def _model(self, schema: Object) -> Iterator[str]:
+        """Yield the type of a named schema, its description, table of properties and examples, in Markdown."""
+        kind = self.schemas.type_of(schema)
+        yield one_line(kind) if kind != "object" else ""
+        yield self.text(schema.get("description"), 3)
+        own = {key: value for key, value in schema.items() if key not in ("description", "example", "examples")}
+        yield one_line(self.schemas.notes(own)).lstrip("# ")
+        yield self.schemas.table(schema)
+        yield from self.examples(schema)
+
+
+def _name(value: Any, otherwise: str) -> str:
+    """Return the name that a value gives a tag or a page, or ``otherwise`` if it has no words."""
+    return otherwise if value is None else clean(str(value)).strip() or otherwise
 
 
 def _extensions(root: Object) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ingestion.extraction.openapi.loader import Object, resolve
+from ingestion.extraction.openapi.room import Room
 from ingestion.extraction.pipe_table import pipe_table
 
 # Objects within objects; deeper ones are shown by their type.
@@ -29,8 +30,8 @@ STRUCTURE = frozenset({
 class Schemas:
     """Writes the schemas of one document."""
 
-    def __init__(self, root: Object) -> None:
-        self._root = root
+    def __init__(self, root: Object, room: Room) -> None:
+        self._root, self._room = root, room
         self._left = MAX_SCHEMAS
 
     def type_of(self, schema: Any, depth: int = MAX_TYPE_DEPTH) -> str:
@@ -74,7 +75,7 @@ class Schemas:
             yield from self._rows(value, f"{shown}.", depth - 1)
 
     def notes(self, schema: Any, depth: int = MAX_TYPE_DEPTH) -> str:
-        """Return a schema's description, and what else it says of its values."""
+        """Return a schema's description, and what else it says of its values, each cut if the page has no room."""
         if not isinstance(schema, dict) or depth == 0:
             return ""
         parts = [str(schema[key]) for key in ("title", "description") if isinstance(schema.get(key), str)]
@@ -86,6 +87,7 @@ class Schemas:
         if "example" in schema:
             parts.append(f"Example: {shown_value(schema['example'])}")
         parts += [f"Example: {shown_value(value)}" for value in as_list(schema.get("examples"))]
+        parts = [self._room.cut(part) for part in parts]
         return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts)
 
 

@@ -27,14 +27,15 @@ MAX_CELLS = 200_000
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 # Formats of numbers that are dates, by their ids; those from 164 on are defined in the file.
 DATE_FORMATS = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
-PERCENT_FORMATS = {9, 10}
+PERCENT_FORMATS, ELAPSED_FORMAT = {9, 10}, 46
 EPOCH, EPOCH_1904 = datetime(1899, 12, 30), datetime(1904, 1, 1)
 MAX_MERGED = 100_000  # cells that merged ones cover
 MAX_REPEATED_CHARS = 60  # of the text that stands in each of these
 MAX_DAYS = 2_958_465  # the end of the year 9999
 
 _REFERENCE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
-_NO_DATE_CODE = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|_.')
+_LITERAL, _IN_BRACKETS = re.compile(r'"[^"]*"|\\.|_.'), re.compile(r"\[[^\]]*\]")
+_ELAPSED_CODE = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
 _DATE_CODE = re.compile(r"[ymdhs]", re.IGNORECASE)
 _COMMENTS = re.compile(r"xl/(?:threadedComments/threadedComment|comments)\d*\.xml")
 
@@ -61,13 +62,9 @@ class _Workbook:
         self._url, self._archive = url, archive
         self._left, self._merged_left = MAX_CELLS, MAX_MERGED
         self._strings = [_text(item) for item in self._elements("xl/sharedStrings.xml", "si")]
-        dates = {
-            _format_of(f): bool(_DATE_CODE.search(_NO_DATE_CODE.sub("", f.get("formatCode", ""))))
-            for f in self._elements("xl/styles.xml", "numFmt")
-        }
+        codes = {_format_of(f): f.get("formatCode", "") for f in self._elements("xl/styles.xml", "numFmt")}
         formats = [_format_of(x) for xfs in self._elements("xl/styles.xml", "cellXfs") for x in xfs]
-        self._dates = {at for at, number in enumerate(formats) if dates.get(number, number in DATE_FORMATS)}
-        self._percents = {at for at, number in enumerate(formats) if number in PERCENT_FORMATS}
+        self._kinds = [_kind_of(number, codes.get(number)) for number in formats]
         properties = [p.get("date1904") for p in self._elements("xl/workbook.xml", "workbookPr")]
         self._epoch = EPOCH_1904 if properties and properties[0] in ("1", "true") else EPOCH
 
@@ -136,16 +133,20 @@ class _Workbook:
         return self._number(value, int(style) if style.isdecimal() else 0) if kind == "n" else value
 
     def _number(self, value: str, style: int) -> str:
-        """Return a number as it is shown: a date, percents, or with as many digits as a program shows."""
+        """Return a number as it is shown: a date, a span of time, percents, or with the digits that a program shows."""
         try:
             number = float(value)
         except ValueError:
             return value
-        if style in self._dates and 0 <= number < MAX_DAYS:
+        kind = self._kinds[style] if style < len(self._kinds) else ""
+        if kind == "elapsed" and abs(number) < MAX_DAYS:
+            seconds = round(abs(number) * 86_400)
+            return f"{'-' if number < 0 else ''}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        if kind == "date" and 0 <= number < MAX_DAYS:
             when = (self._epoch + timedelta(days=number) + timedelta(microseconds=500)).replace(microsecond=0)
             shown = when.isoformat(" ") if number % 1 else when.date().isoformat()
             return shown.partition(" ")[2] if number < 1 else shown
-        return f"{number * 100:.15g}%" if style in self._percents else f"{number:.15g}"
+        return f"{number * 100:.15g}%" if kind == "percent" else f"{number:.15g}"
 
     def _elements(self, name: str, *tags: str) -> Iterator[etree._Element]:
         """Yield the elements with the local names ``tags`` in the workbook's part ``name``, each emptied afterwards.
@@ -175,6 +176,21 @@ def _format_of(element: etree._Element) -> int:
     """Return the number of the format of numbers that an element names; 0, the general one, where it names none."""
     number = element.get("numFmtId", "")
     return int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 0
+
+
+def _kind_of(number: int, code: str | None) -> str:
+    """Return what a format of numbers shows: ``elapsed`` (time), ``date`` (or time), ``percent``, or an empty string.
+
+    ``code`` is its definition, None for one that every program knows by its number.
+    """
+    if code is None:
+        known = "date" if number in DATE_FORMATS else "percent" if number in PERCENT_FORMATS else ""
+        return "elapsed" if number == ELAPSED_FORMAT else known
+    code = _LITERAL.sub("", code)
+    if _ELAPSED_CODE.search(code):
+        return "elapsed"
+    code = _IN_BRACKETS.sub("", code)
+    return "date" if _DATE_CODE.search(code) else "percent" if "%" in code else ""
 
 
 def _column(letters: str) -> int:

@@ -29,7 +29,7 @@ class Object(ShownDirective):
         docutils' own ``class``, returns the content alone.
         """
         shown = signatures(self.name, self.argument.split("\n"))
-        bare = self.argument.partition("\n")[0].strip()
+        bare = self.argument.replace("\\\n", " ").partition("\n")[0].strip()
         # docutils' own directive of this name sets a class of CSS.
         if not shown or (self.name == "class" and "-" in bare.partition("(")[0]):
             return self.parsed()

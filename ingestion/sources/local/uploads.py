@@ -8,6 +8,7 @@ before the whole upload has been read.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
@@ -126,11 +127,12 @@ def store(target: str, uploads: Iterable[UploadedFile[Any]], *, replace_all: boo
             intake.take(upload)
         if not intake.names:
             raise SourceError(f"Nothing was stored. {' '.join(intake.left_out) or 'Choose at least one file.'}")
-        if not replace_all:
-            return _merge(intake, root)
-        with suppress(FileNotFoundError):
-            root.rename(temporary / "old")
-        intake.folder.rename(root)
+        with _turn(root.parent):
+            if not replace_all:
+                return _merge(intake, root)
+            with suppress(FileNotFoundError):
+                root.rename(temporary / "old")
+            intake.folder.rename(root)
         return Stored(added=len(intake.names), left_out=intake.left_out)
 
 
@@ -143,6 +145,17 @@ def remove(target: str) -> None:
 def _root(target: str) -> Path:
     """Return the absolute path of the folder of uploads with this name, which may not exist."""
     return Path(os.path.realpath(settings.DATA_DIR / "uploads")) / target
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Wait until no other upload moves its files within ``folder``; those of two would be mixed, or lost."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -27,7 +27,8 @@ from ingestion.types import Listed, Listing, Page, SourceSpec, Validators
 
 WEB = re.compile(r"https?:", re.IGNORECASE)
 # Each stops at what may begin the next match, so that no input makes it quadratic.
-MARKDOWN_LINK = re.compile(r"\]\(\s*<?([^\s<>()\]\[]+)")
+_PLAIN = r"[^\s<>()\]\[]"
+MARKDOWN_LINK = re.compile(rf"\]\(\s*(?:<([^<>\n]+)>|<?({_PLAIN}+(?:\({_PLAIN}*\){_PLAIN}*)*))")
 BULLET = re.compile(r"^(?:[-*+]|\d{1,6}[.)])\s+")
 COMMENT = re.compile(r"(?<!\s)\s+#.*$")
 SHOWN_CHARS = 160  # of a bad line: enough to find it, and 12 characters each at the most when quoted
@@ -103,7 +104,7 @@ def _references(line: str, *, has_links: bool) -> list[str]:
     """Return the addresses that a line gives, right or wrong; none when it is a comment or prose."""
     if not line or line.startswith("#"):
         return []
-    linked = MARKDOWN_LINK.findall(line)
+    linked = [(bracketed or plain).strip().replace(" ", "%20") for bracketed, plain in MARKDOWN_LINK.findall(line)]
     text = COMMENT.sub("", BULLET.sub("", line))
     if linked or (has_links and not WEB.match(text)):
         # Neither fragments of the list itself nor links of other schemes, such as mail.

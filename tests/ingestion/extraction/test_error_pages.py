@@ -105,6 +105,7 @@ GOOD = {
     "short with a widget": "<title>K</title><h1>Boil</h1><p>Fill it.</p><div id=app></div><script>x()</script>",
     "short with scripts": "<title>K</title><main><h1>Boil</h1><p>Fill it, then press the switch.</p></main>"
     "<script>x()</script>",
+    "short with a formula": "<title>K</title><div id=root><p>Let <script type='math/tex'>E</script> be.</p></div>",
     "search page": "<title>Search</title><h1>Search</h1><p>Activate JavaScript to search.</p><script>x()</script>",
     "found": "<title>Lost and found</title><h1>Lost and found</h1><p>Ask at the desk.</p>",
 }

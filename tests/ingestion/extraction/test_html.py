@@ -233,6 +233,10 @@ def test_code_keeps_its_lines_and_nothing_else(markup: str) -> None:
             "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 1 | 3 |\n| 1 | 4 |",
         ),
         (
+            "<tr><th>a<th>b<tbody><tr><td rowspan=0>1<td>2<tr><td>3<tr><td>4<tbody><tr><td>5<td>6",
+            "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 1 | 3 |\n| 1 | 4 |\n| 5 | 6 |",
+        ),
+        (
             "<tr><th rowspan=2>k<th colspan=2>in 2024<tr><th>x<th>y<tr><td>1<td>2<td>3",
             "| k | in 2024 | in 2024 |\n| --- | --- | --- |\n| k | x | y |\n| 1 | 2 | 3 |",
         ),

@@ -29,7 +29,16 @@ def test_markdown_loses_its_front_matter_and_keeps_the_title_from_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["---\nSome words\n---\nmore", "---\n\nSome words\n\n---\n\nmore: x", "---\nnot closed: x"]
+    "text",
+    [
+        "---\nSome words\n---\nmore",
+        "---\n\nSome words\n\n---\n\nmore: x",
+        "---\nnot closed: x",
+        "---\n\nNote: some words.\n\n---\n\nmore",
+        "---\nNote: some words\ngo on.\n---\nmore",
+        "---\nNote: some words:\n\n- one\n- two\n---\nmore",
+        "---\nsee also: some words\n\nMore of them.\n---\nmore",
+    ],
 )
 def test_a_rule_at_the_top_is_no_front_matter(text: str) -> None:
     assert not lost_words(text, md(text))
@@ -80,6 +89,8 @@ def test_headings_lead_where_they_say() -> None:
         "---\n'title': x\ntitle: Tea\n---",
         "---\nexternal help file: x.xml\nModule Name: Lib\ntitle: Tea # named so\n---",
         "---\n  menu:\n    title: x\n  title: Tea\n---",
+        "---\nTitle: Tea\n---",
+        "---\ntitle: Tea\ndescription: words\nthat go on\n\n# remark\ntags:\n- a\n---",
         "\ufeff---\ntitle: 'Tea'\n---",
         "\n---\nTitle: Tea\nmenu:\n  title: x\n...",
     ],
@@ -107,7 +118,7 @@ HOSTILE = [
     "> [!note]\n", "import {\n", "[a]: b\n", "[a][a]", "![](", "[a](b", "++a", "(a)=\n", "{a}`", "&#", "--8<-- ",
     "{!  ", "<tr>", "![", "*a", "|a", "<a", "> > >", "- - -", ":::", "<Tabs>", "<Tabs>\n", "{{< x >}}", "[^a]: x\n",
     "$a", "```{note}\n", ":::{note}\n", "/// a\n", "<A x={", "<select>", "a\n: b\n", "|a|b|\n|-|-|\n", "^[a", "==a",
-    "{++a", "1. ",
+    "{++a", "1. ", "{.a ", "*{: a=b ", "{% raw %}", "<code>{{",
 ]  # fmt: skip
 
 

@@ -65,6 +65,7 @@ def test_the_metadata_may_name_it() -> None:
         ({"output_type": "execute_result", "data": {"text/plain": "3", "text/html": "<b>3</b>"}}, "3"),
         ({"output_type": "error", "ename": "Cold", "evalue": "is", "traceback": ["\x1b[31mlong"]}, "Cold: is"),
         ({"output_type": "stream", "text": "\x1b[31mred\x1b[0m\x00"}, "red"),
+        ({"output_type": "stream", "text": "\x1b[0;31mrate(x[5m])"}, "rate(x[5m])"),
         ({"output_type": "stream", "text": "n\n" * 500}, "n\n" * 12 + "…"),
         ({"output_type": "stream", "text": "n" * 5000}, "n" * 800 + "\n…"),
     ],
@@ -77,6 +78,7 @@ def test_outputs_are_short_and_plain(output: dict[str, Any], shown: str) -> None
     ("data", "shown"),
     [
         ({"text/markdown": ["**Result**: 42 rows"]}, "**Result**: 42 rows"),
+        ({"text/markdown": "\x1b[31mrate(x[5m])\x1b[0m"}, "rate(x[5m])"),
         ({"text/html": "<p>The <b>limit</b> is 500</p>"}, "The **limit** is 500"),
         ({"text/html": "<table><tr><td>a</td><td>b</td></tr></table>", "text/plain": "a b"}, "```\na b\n```"),
         ({"text/plain": "<IPython.core.display.Markdown object>", "text/markdown": "*x*"}, "*x*"),

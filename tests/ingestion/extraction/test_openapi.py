@@ -157,6 +157,67 @@ def test_descriptions_are_markdown_below_the_heading_that_they_explain() -> None
     assert page.anchors.get("Tea Shop › Getting started") is None
 
 
+def test_headings_in_the_description_of_a_body_move_no_anchor() -> None:
+    schema = {"type": "object", "description": "Body.\n\n# Inner\n\nWords.", "maxProperties": 3}
+    server = {"url": "/", "description": "Main\n\n# server"}
+    posted = {
+        "summary": "Add\n\n# it",
+        "requestBody": {"content": {"text/plain": {"schema": schema}}},
+        "externalDocs": {"description": "# More"},
+    }
+    paths = {"/a": {"post": posted}, "/b": {"get": {}}}
+    page = read({"openapi": "3.0.0", "info": {"title": "T"}, "servers": [server], "paths": paths})
+    assert "Body.\n\n##### Inner\n\nWords.\n\nmaxProperties: 3." in page.markdown
+    assert page.anchors == {
+        "T": "/info",
+        "T › Operations": "/tags",
+        "T › Operations › POST /a": "/paths/~1a/post",
+        "T › Operations › GET /b": "/paths/~1b/get",
+    }
+
+
+def test_tags_without_a_name_leave_no_empty_heading() -> None:
+    paths = {"/a": {"get": {"tags": [""]}}, "/b": {"get": {"tags": [" \0", "x"]}}}
+    tags = [{"name": "", "description": "About all."}]
+    page = read({"openapi": "3.0.0", "info": {"title": " "}, "tags": tags, "paths": paths})
+    assert page.markdown.startswith("# shop.yaml\n\n## Operations\n\nAbout all.\n\n### `GET /a`\n\n### `GET /b`")
+    assert page.anchors["shop.yaml › Operations › GET /b"] == "/paths/~1b/get"
+
+
+def test_repeated_notes_are_bounded_and_what_is_left_out_is_counted() -> None:
+    notes = {"Big": {"name": "big", "in": "query", "description": "word " * 20_000}}
+    answers = {"Big": {"description": "said " * 20_000}}
+    paths = {
+        f"/p{n}": {
+            "get": {
+                "description": f"Own{n} {'own ' * 100}",
+                "parameters": [{"$ref": "#/components/parameters/Big", "summary": f"{n}"}],
+                "responses": {"200": {"$ref": "#/components/responses/Big"}},
+            }
+        }
+        for n in range(200)
+    }
+    components = {"parameters": notes, "responses": answers}
+    page = read({"openapi": "3.0.0", "info": {"title": "T"}, "components": components, "paths": paths})
+    assert len(page.markdown) < 5_000_000
+    assert not lost_words(" ".join(f"Own{n}" for n in range(200)), page.markdown)
+    assert page.markdown.count("word word") and page.markdown.count("said said")
+    assert [each.rule for each in page.dropped] == ["repetitions"]
+    assert page.anchors["T › Operations › GET /p199"] == "/paths/~1p199/get"
+
+
+def test_rows_that_are_repeated_without_end_are_left_out_with_a_remark_and_move_no_anchor() -> None:
+    rows = "".join(f"  - {{name: n{n}, in: query, description: {'d' * 150}}}\n" for n in range(1000))
+    called = 'callbacks: {c: {u: {post: {description: "a\\n\\n# H"}}}}'
+    paths = "".join(f"  /p{n}: {{parameters: *x, get: {{summary: s{n}, {called}}}}}\n" for n in range(500))
+    page = read(f"{HEAD}x: &x\n{rows}paths:\n{paths}")
+    assert len(page.markdown) < 15_000_000
+    assert not lost_words(" ".join(f"s{n}" for n in range(500)), page.markdown)
+    assert page.anchors["T › Operations › GET /p499"] == "/paths/~1p499/get"
+    assert page.markdown.count("*More is left out here") > 100
+    assert page.dropped[0].rule == "repetitions"
+
+
 def test_models_servers_and_ways_in_are_shown() -> None:
     markdown = read(SHOP).markdown
     assert "- https://{region}.tea.example/v1 Production\n  - {region}: Where tea is kept" in markdown

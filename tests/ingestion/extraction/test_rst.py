@@ -74,7 +74,7 @@ def test_rst_objects_have_the_fragments_of_sphinx() -> None:
         "T\n\n====\nPots\n====\n\n.. module:: kitchen.pots\n\n.. class:: Pot()\n\n    .. method:: pour()\n\n"
         "        x\n\n.. attribute:: Pot.size\n\n.. data:: WET = 3\n\n.. currentmodule:: kitchen\n\n"
         ".. function:: boil(pot)\n   :noindex:\n\n"
-        ".. py:function:: cool(pot)\n\n.. django-admin:: brew NAME\n\n"
+        ".. py:function:: cool(pot, \\\n                  time)\n\n.. django-admin:: brew NAME\n\n"
         ".. django-admin-option:: --hot\n\n.. envvar:: POT\n"
     )
     assert [name for name in read(text).anchors.values() if name != "pots"] == [

@@ -82,6 +82,26 @@ def test_values_are_shown_as_programs_show_them() -> None:
     assert "| 4 | 0.3 | 2024-01-01 | 2024-01-01 | 7.5% | 12 | 2024-01-01 18:00:00 | 12:00:00 | 1000 |" in page.markdown
 
 
+@pytest.mark.parametrize(
+    ("code", "value", "shown"),
+    [
+        ("0.0%", "0.125", "12.5%"),
+        ("[Red]0%;[h]0%", "0.5", "12:00:00"),
+        ("0.0&quot;%&quot;", "0.5", "0.5"),
+        ("[h]:mm:ss", "1.5", "36:00:00"),
+        ("[mm]:ss", "-0.0625", "-1:30:00"),
+        ("[Blue]h:mm", "0.25", "06:00:00"),
+        ("[$-409]d\\ mmm", "45292", "2024-01-01"),
+    ],
+)
+def test_formats_of_the_file_show_percents_and_spans_of_time(code: str, value: str, shown: str) -> None:
+    formats = f'<numFmts><numFmt numFmtId="170" formatCode="{code}"/></numFmts>'
+    styles = f'<styleSheet xmlns="{MAIN}">{formats}<cellXfs><xf/><xf numFmtId="170"/></cellXfs></styleSheet>'
+    assert read(workbook(("S", row(1, "A", "B") + row(2, f"1:{value}", "x")), styles=styles)).markdown.endswith(
+        f"| {shown} | x |"
+    )
+
+
 def test_texts_of_all_kinds_are_kept() -> None:
     rich = "<r><t>rich </t></r><r><t>text</t></r><rPh><t>pronounced</t></rPh>"
     cells = (

@@ -6,6 +6,7 @@ import random
 import stat
 import zipfile
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -96,6 +97,25 @@ def test_everything_can_be_replaced() -> None:
     store(file("a.md"), file("b.md"))
     store(file("c.md"), replace_all=True)
     assert listed() == ["c.md"]
+
+
+def test_an_upload_that_comes_while_everything_is_replaced_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    store(file("a.md"))
+    rename = Path.rename
+    others: list[Thread] = []
+
+    def rename_and_be_interrupted(path: Path, target: Path) -> Path:
+        moved = rename(path, target)
+        if target.name == "old":
+            others.append(Thread(target=store, args=[file("b.md")]))
+            others[0].start()
+            others[0].join(0.5)
+        return moved
+
+    monkeypatch.setattr(Path, "rename", rename_and_be_interrupted)
+    store(file("c.md"), replace_all=True)
+    others[0].join()
+    assert listed() == ["b.md", "c.md"]
 
 
 def test_two_files_of_one_upload_with_the_same_name_are_both_kept() -> None:

@@ -122,6 +122,11 @@ def test_a_bad_link_fails_alone(tmp_path: Path) -> None:
     assert found == ["https://h.example/a", "line:1?b.md"]
 
 
+def test_addresses_of_links_may_hold_parentheses_and_spaces(tmp_path: Path) -> None:
+    links = "[a](https://h.example/a_(b)) [c](<https://h.example/c d>) ([e](https://h.example/e))"
+    assert listed_in(tmp_path, links) == ["https://h.example/a_(b)", "https://h.example/c%20d", "https://h.example/e"]
+
+
 @pytest.mark.parametrize("text", ["name,text\na,b", "One line of prose."])
 def test_a_file_of_another_kind_is_refused_as_a_whole(tmp_path: Path, text: str) -> None:
     with pytest.raises(SourceError, match=r"list\.txt names no address\. Line 1: .*"):

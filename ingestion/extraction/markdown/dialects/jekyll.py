@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from html import escape
 
 from markdown_it.common.utils import normalizeReference
 
@@ -23,9 +24,12 @@ _COMMENT_END = re.compile(r"\{%-?[ \t]*endcomment")
 _CONTENTS = re.compile(
     r"(?:[*-]|1\.)[ \t]+(?:toc|(?:table of )?contents|[^\n]{0,40}replaced[^\n]{0,40})$", re.IGNORECASE
 )
+# Without marks of Markdown, which would be read.
+_RAW = re.compile(r"\{%-?[ \t]*raw[ \t]*-?%\}((?:[^{`*\[<]|\{(?!%-?[ \t]*(?:end)?raw\b))+)\{%-?[ \t]*endraw[ \t]*-?%\}")
 _RAW_END = re.compile(r"\{%-?[ \t]*endraw")
 _TEXT = re.compile(r"""\{\{[ \t]*["']([^"'{}]+)["'][^{}]*\}\}""")
-_VARIABLE = re.compile(r"\{\{-?[ \t]*(?:[.$]\w|[A-Za-z_][\w-]*(?:[.\[|(]|[ \t]+\|))[^{}\n]*\}\}")
+# ``${{ … }}`` is an expression of GitHub Actions.
+_VARIABLE = re.compile(r"(?<!\$)\{\{-?[ \t]*(?:[.$]\w|[A-Za-z_][\w-]*(?:[.\[|(]|[ \t]+\|))[^{}\n]*\}\}")
 
 Show = Callable[[Template], Shown | None]
 
@@ -125,6 +129,7 @@ DIALECT = Dialect(
         BlockRule("[", re.compile(r"\[([^\[\]\n^][^\[\]\n]*)\]:[ \t]*([^\s{]*\{[{%][^\n]*)$"), _read_definition),
     ),
     marks=(
+        InlineRule("{", _RAW, lambda match, _: escape(match.group(1), quote=False)),
         liquid_mark(_shown),
         InlineRule("{", _TEXT, lambda match, _: match.group(1)),
         InlineRule("{", _VARIABLE, _variable),

@@ -11,6 +11,12 @@ from html import escape
 
 from ingestion.extraction.markdown.dialect import Block, BlockRule, Dialect, InlineRule
 
+# Attributes in braces: ``.lead``, ``#id``, ``width=3``, ``external``. Anything else in braces is text: ``up{job="a"}``.
+_VALUE = r"""(?:"[^"{}\n]*"|'[^'{}\n]*'|[^\s"'{},]+)"""
+_ITEMS = rf"(?:(?:[.#][\w:.#-]+|[A-Za-z][\w:-]*(?:={_VALUE})?)(?:[ \t]+|(?=\}})))+\}}"
+_OF_BLOCK = rf"\{{:?[ \t]*(?=[.#]){_ITEMS}"
+_OF_ELEMENT = rf"\{{(?::[ \t]*|[ \t]*(?=[.#]|[A-Za-z][\w-]*=)){_ITEMS}"
+_OF_KRAMDOWN = r"\{::(?:comment|nomarkdown|options)\b[^{}\n]*\}|\{:/(?:comment|nomarkdown|options)?\}"
 _OPTION = re.compile(r"[\w-]{1,30}:(?:[ \t]|$)")
 
 
@@ -39,7 +45,11 @@ DIALECT = Dialect(
     blocks=(
         BlockRule("/", re.compile(r"/{3,}[ \t]+([\w-]{1,40})[ \t]*(?:\|[ \t]*(.*))?$"), _read_block),
         BlockRule("/", re.compile(r"/{3,}$"), lambda block, _: block.line + 1),
-        BlockRule("{", re.compile(r"\{:[^{}]*\}$|\{[ \t]*[.#][\w-]+[^{}]*\}$"), _read_attributes),
+        BlockRule(
+            "{",
+            re.compile(rf"(?:{_OF_BLOCK}|\{{(?::[ \t]*|(?=(?:style|width)=)){_ITEMS}|{_OF_KRAMDOWN})$"),
+            _read_attributes,
+        ),
         BlockRule("*", re.compile(r"\*\[([^\[\]]+)\]:[ \t]*(.+)$"), _read_abbreviation),
     ),
     marks=(
@@ -59,7 +69,10 @@ DIALECT = Dialect(
         InlineRule("=^", re.compile(r"(?<=[^\s=^])(?:==|\^\^)(?![\w=^\"'(])"), lambda *_: ""),
         InlineRule(
             "{",
-            re.compile(r"(?<!\{)(?:\{:[^{}\n]*\}|\{[ \t]*(?:[#.][\w-]|[a-z-]{1,20}=)[^{}\n]*\})(?!\})"),
+            re.compile(
+                rf"(?<=[]*_`)>$]){_OF_ELEMENT}|(?<=:)(?:{_OF_BLOCK}|\{{[ \t]*(?=title=){_ITEMS})"
+                rf"|{_OF_BLOCK}[ \t]*$|{_OF_KRAMDOWN}"
+            ),
             lambda *_: "",
         ),
         InlineRule(
