@@ -5,7 +5,7 @@ from __future__ import annotations
 from environs import ValidationError, validate
 from limits import parse_many
 
-from ragproject.settings.locations import env
+from ragproject.settings.locations import env, sendable, web_address
 from ragproject.settings.model import EMBED_MODEL, STAND_IN
 
 
@@ -19,9 +19,12 @@ def limits(text: str) -> None:
 
 env.begin("questions and answers")
 LLM_BASE_URL = env.text(
-    "LLM_BASE_URL", "", "OpenAI-compatible server, as `http://127.0.0.1:11434/v1`; empty: answers are extracts."
+    "LLM_BASE_URL",
+    "",
+    "OpenAI-compatible server, as `http://127.0.0.1:11434/v1`; empty: answers are extracts.",
+    validate=web_address,
 )
-LLM_API_KEY = env.text("LLM_API_KEY", "", "The server's key, if it needs one.", secret=True)
+LLM_API_KEY = env.text("LLM_API_KEY", "", "The server's key, if it needs one.", validate=sendable, secret=True)
 LLM_MODEL = env.text("LLM_MODEL", "", "The model's name at that server.")
 LLM_MAX_TOKENS = env.integer("LLM_MAX_TOKENS", 700, "Tokens of an answer at most.", validate=validate.Range(1))
 LLM_TIMEOUT_SECONDS = env.number(
@@ -212,8 +215,10 @@ RERANKER = env.text(
 RERANK_MODEL = env.text(
     "RERANK_MODEL", "BAAI/bge-reranker-v2-m3", "The cross-encoder by hub id or folder, or its name at the server."
 )
-RERANK_URL = env.text("RERANK_URL", "", "Where the server ranks, as `http://127.0.0.1:8080/rerank`.")
-RERANK_API_KEY = env.text("RERANK_API_KEY", "", "The server's key, if it needs one.", secret=True)
+RERANK_URL = env.text(
+    "RERANK_URL", "", "Where the server ranks, as `http://127.0.0.1:8080/rerank`.", validate=web_address
+)
+RERANK_API_KEY = env.text("RERANK_API_KEY", "", "The server's key, if it needs one.", validate=sendable, secret=True)
 # By arithmetic, 30 pairs of 300 tokens take bge-reranker-v2-m3 30 s on two cores, 0.1 s on a GeForce 4070.
 RERANK_CANDIDATES = env.integer(
     "RERANK_CANDIDATES", 30, "Passages that are ordered anew.", validate=validate.Range(2, 200)

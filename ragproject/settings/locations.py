@@ -6,6 +6,7 @@ socket; ``broker_url``, ``socket_path`` and ``is_embedded`` say what such a URL 
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
@@ -37,6 +38,24 @@ def milvus_uri(text: str) -> None:
     """
     if text and not (has_scheme(text, "http", "https", "tcp", "unix") or ("://" not in text and text.endswith(".db"))):
         raise ValidationError("Write http://host:19530")
+
+
+def web_address(text: str) -> None:
+    """Raise ValidationError for a text that is neither empty nor the address of something on the web."""
+    with suppress(ValueError):  # UnicodeError is one: names have international characters, but not any
+        host = (urlsplit(text).hostname or "").encode("idna")
+        if not text or (host and has_scheme(text, "http", "https") and not re.search(r"\s", text)):
+            return
+    raise ValidationError("Write an address, as http://127.0.0.1:8080/path")
+
+
+def sendable(text: str) -> None:
+    """Raise ValidationError for a key that no request can carry in its head."""
+    if not re.fullmatch(r"[!-~]*", text):
+        raise ValidationError(
+            "It holds blanks or characters such as typographic hyphens or quotes, which no request can carry; write it "
+            "as the server's operator gave it"
+        )
 
 
 def has_scheme(text: str, *schemes: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from environs import validate
 
-from ragproject.settings.locations import env
+from ragproject.settings.locations import env, web_address
 
 env.begin("logs")
 LOG_LEVEL = env.text(
@@ -53,7 +53,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT = env.text(
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "",
     "Collector of OpenTelemetry, as `http://collector:4318` (OTLP over HTTP); empty: no traces.",
-    validate=validate.Regexp(r"^(https?://\S+)?$"),
+    validate=web_address,
 )
 OTEL_EXPORTER_OTLP_HEADERS = env.text(
     "OTEL_EXPORTER_OTLP_HEADERS", "", "What the collector wants to be sent, as `api-key=…`.", secret=True

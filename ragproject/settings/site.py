@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import django_stubs_ext
 from environs import ValidationError, validate
 
-from ragproject.settings.locations import DATA_DIR, DATABASE_URL, at_home, env, has_scheme
+from ragproject.settings.locations import DATA_DIR, DATABASE_URL, at_home, env, has_scheme, web_address
 from ragproject.settings.secret_key import read_secret_key, require_secret
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Source] and the like, which mypy needs, work at run time too
@@ -63,7 +63,7 @@ PUBLIC_URL = env.text(
     "PUBLIC_URL",
     "",
     "Address of the site in links for programs, as `https://docs.example.org`.",
-    validate=validate.Regexp(r"^(https?://\S+)?$"),
+    validate=web_address,
     default_in_words="the host that was asked",
 )
 # Whether others than this machine's own browsers may come: then the rules for production hold.

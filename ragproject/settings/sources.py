@@ -6,7 +6,7 @@ from pathlib import Path
 
 from environs import validate
 
-from ragproject.settings.locations import at_home, env
+from ragproject.settings.locations import at_home, env, sendable
 
 env.begin("sources and fetching")
 USER_AGENT = env.text(
@@ -47,7 +47,9 @@ GITHUB_API_URL = env.text(
     "Address of the API; another one for GitHub Enterprise.",
     validate=validate.Regexp(r"^https?://\S+$"),
 )
-GITHUB_TOKEN = env.text("GITHUB_TOKEN", "", "For private repositories and a higher limit of requests.", secret=True)
+GITHUB_TOKEN = env.text(
+    "GITHUB_TOKEN", "", "For private repositories and a higher limit of requests.", validate=sendable, secret=True
+)
 GITHUB_MAX_ARCHIVE_BYTES = env.integer(
     "GITHUB_MAX_ARCHIVE_BYTES", 1024 * 1024 * 1024, "Size limit of a repository's archive.", validate=validate.Range(1)
 )

@@ -61,6 +61,15 @@ WRONG = [
     ("EMAIL_URL", "smtp://user:secret@mail:port"),
     ("EMAIL_URL", "mail.example.org"),
     ("GITHUB_API_URL", "api.github.com"),
+    ("LLM_BASE_URL", "127.0.0.1:11434/v1"),
+    ("LLM_BASE_URL", "http://bücher[/v1"),
+    ("LLM_BASE_URL", "http://model server/v1"),
+    ("LLM_BASE_URL", "http://:8000/v1"),
+    ("RERANK_URL", "http://127.0.0.1:port/rerank"),
+    ("PUBLIC_URL", "docs.example.org"),
+    ("LLM_API_KEY", "sk‐secret"),  # a hyphen as word processors make it
+    ("RERANK_API_KEY", "secret key"),
+    ("GITHUB_TOKEN", "“secret”"),
     ("ALLOWED_HOSTS", "https://docs.example.org"),
     ("ALLOWED_HOSTS", "docs.example.org:8000"),
 ]
@@ -73,6 +82,10 @@ RIGHT = [
     ("EMAIL_URL", "smtp+plain://mail"),
     ("ALLOWED_HOSTS", "docs.example.org, .example.org, [::1], *"),
     ("TIME_ZONE", "Europe/Berlin"),
+    ("LLM_BASE_URL", "http://[::1]:11434/v1"),
+    ("LLM_BASE_URL", "https://bücher.example/v1?version=1"),
+    ("RERANK_URL", ""),
+    ("LLM_API_KEY", "sk-a/b+c=_.~"),
 ]
 
 

@@ -21,7 +21,6 @@ from ingestion.buffer import codec, embedding_queue
 from ingestion.checks import check_context_model
 from ingestion.context import sentence as sentences
 from ingestion.context.sentence import around
-from ingestion.coordination import redis_client
 from ingestion.coordination.locks import Lease, hold
 from ingestion.models import Chunk, ContextSentence, Document, Run
 from ingestion.pipeline import dispatcher
@@ -236,19 +235,6 @@ def test_a_server_that_is_not_there_is_waited_for(
     settings.LLM_BASE_URL = "http://127.0.0.1:9/v1"
     assert describe_waiting() is False
     assert "127.0.0.1:9" in pause_reason() and all(row.context_wanted for row in rows())
-
-
-def test_a_key_that_no_request_can_carry_is_waited_for_and_named(
-    document: Document, server: WritingServer, settings: Settings
-) -> None:
-    settings.LLM_API_KEY = "key‐of‐the‐server"  # hyphens as word processors make them
-    assert describe_waiting() is False
-    assert all(row.context_wanted and not row.context_error for row in rows())
-    assert "LLM_API_KEY" in pause_reason() and settings.LLM_API_KEY not in pause_reason()
-    settings.LLM_API_KEY = "key-of-the-server"
-    redis_client.connect().delete(describing.redis_key())
-    describe_waiting()
-    assert {row.context for row in rows()} == {SENTENCE}
 
 
 def test_one_passage_that_takes_too_long_goes_on_without(
