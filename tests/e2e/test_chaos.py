@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -27,9 +28,13 @@ FAULTS = (
     *("killed at fetch-before-store", "stopped at before-upsert"),
 )
 
+# What the harness mounts ends with its processes, also where it is killed and cannot unmount it.
+PRIVATE = ["unshare", "--mount"] if os.geteuid() == 0 and shutil.which("unshare") else []
+
 
 def chaos(model: Path, folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
-    command = [sys.executable, "-m", "tests.chaos", "--stub", "--json", "--seed", "3", "--model", str(model), *options]
+    command = [*PRIVATE, sys.executable, "-m", "tests.chaos", "--stub", "--json", "--seed", "3"]
+    command += ["--model", str(model), *options]
     variables = {**os.environ, "TMPDIR": str(folder)}
     done = subprocess.run(command, cwd=settings.BASE_DIR, env=variables, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr

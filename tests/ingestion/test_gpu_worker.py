@@ -42,6 +42,14 @@ def brief(monkeypatch: pytest.MonkeyPatch, clean_redis: redis.Redis) -> None:
     monkeypatch.setattr(locks, "DEVICE_LOOK_SECONDS", 0.05)
 
 
+@pytest.fixture
+def held(clean_redis: redis.Redis) -> DeviceLease:
+    """A device that another worker took before ``brief``: for 20 s, which no machine takes between two lines."""
+    lease = DeviceLease()
+    lease.acquire()
+    return lease
+
+
 # --- The lease ----------------------------------------------------------------------------------------------
 
 
@@ -61,20 +69,20 @@ def test_an_automatic_device_is_the_first_card_where_there_is_a_driver(
     assert device_name("auto") == "cuda:0"
 
 
-@pytest.mark.usefixtures("brief")
-def test_a_second_worker_on_a_device_is_refused_while_the_first_one_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = DeviceLease()
-    first.acquire()
-    monkeypatch.setattr(time, "sleep", lambda seconds: first.renew())
-    with pytest.raises(DeviceTaken, match=f"{first.device} is in use .*process {os.getpid()}.*EMBED_DEVICE=cuda:1"):
+@pytest.mark.usefixtures("held", "brief")
+def test_a_second_worker_on_a_device_is_refused_while_the_first_one_lives(
+    held: DeviceLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: held.renew())
+    with pytest.raises(DeviceTaken, match=f"{held.device} is in use .*process {os.getpid()}.*EMBED_DEVICE=cuda:1"):
         DeviceLease().acquire()
 
 
-@pytest.mark.usefixtures("brief")
-def test_a_worker_that_died_is_followed_as_soon_as_its_lease_ends() -> None:
-    DeviceLease().acquire()
+@pytest.mark.usefixtures("held", "brief")
+def test_a_worker_that_died_is_followed_as_soon_as_its_lease_ends(clean_redis: redis.Redis) -> None:
     second = DeviceLease()
     assert not second.try_acquire()
+    clean_redis.pexpire(second.key, 300)
     second.acquire()
     assert second.renew()
 
@@ -88,7 +96,6 @@ def test_workers_on_two_devices_work_side_by_side(settings: Any) -> None:
     assert second.device.endswith("/cuda:1")
 
 
-@pytest.mark.usefixtures("brief")
 def test_a_lease_that_vanished_with_redis_is_taken_again_unless_another_worker_was_faster(
     clean_redis: redis.Redis,
 ) -> None:
@@ -119,7 +126,6 @@ def test_a_worker_of_other_queues_needs_no_device(clean_redis: redis.Redis) -> N
     assert not clean_redis.keys("embedder:*")
 
 
-@pytest.mark.usefixtures("brief")
 def test_the_parent_holds_the_device_says_so_and_gives_it_back(clean_redis: redis.Redis) -> None:
     worker_signals.start(sender=worker_of("gpu"))
     try:
@@ -131,15 +137,15 @@ def test_the_parent_holds_the_device_says_so_and_gives_it_back(clean_redis: redi
     assert DeviceLease().try_acquire()
 
 
-@pytest.mark.usefixtures("brief")
-def test_a_parent_whose_device_is_taken_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = DeviceLease()
-    first.acquire()
-    monkeypatch.setattr(time, "sleep", lambda seconds: first.renew())
+@pytest.mark.usefixtures("held", "brief")
+def test_a_parent_whose_device_is_taken_ends_with_the_reason(
+    held: DeviceLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: held.renew())
     with pytest.raises(SystemExit, match="is in use by another embedding worker"):
         worker_signals.start(sender=worker_of("gpu"))
     (told,) = heartbeat.turned_away()
-    assert told == first.refusal()
+    assert told == held.refusal()
 
 
 @pytest.mark.usefixtures("brief")

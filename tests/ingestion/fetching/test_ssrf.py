@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from hypothesis import example, given, strategies
 from hypothesis import settings as examples
@@ -302,6 +303,8 @@ def test_a_redirect_to_a_name_that_has_moved_inside_is_not_followed(
 def test_it_knows_this_machines_addresses() -> None:
     assert ssrf_guard._is_own(ip_address("127.0.0.1"))
     assert not ssrf_guard._is_own(ip_address("8.8.8.8"))
+    given = [one.address for each in psutil.net_if_addrs().values() for one in each if one.family == socket.AF_INET]
+    assert [address for address in given if not ssrf_guard._is_own(ip_address(address))] == []
 
 
 def test_this_machines_public_address_is_as_private_as_the_others(

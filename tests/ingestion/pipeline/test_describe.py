@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -142,7 +143,23 @@ def test_the_model_reads_the_chunk_and_what_stands_around_it(document: Document,
     first = min(server.prompts, key=lambda prompt: prompt.index("number 0") if "<passage>\nPart 0" in prompt else 10**9)
     assert "Title: Guide" in first and "Section: Guide › Zebras" in first
     assert "number 5" in first
-    assert server.most_at_once <= 4
+
+
+def test_as_many_sentences_are_asked_for_at_once_as_the_setting_says(
+    document: Document, server: WritingServer, settings: Settings
+) -> None:
+    settings.CONTEXT_REQUESTS = 2
+    together = threading.Barrier(2)
+
+    def reply(prompt: str) -> tuple[int, str]:
+        together.wait(60)  # nobody meets anybody where one is asked for after the other
+        time.sleep(0.2)  # time for a third one, if it were let in
+        return 200, SENTENCE
+
+    server.reply = reply
+    describe_waiting()
+    assert server.most_at_once == 2
+    assert {row.context for row in rows()} == {SENTENCE}
 
 
 def test_what_is_around_a_chunk_is_bounded() -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.models import Document, Source
+from ingestion.exceptions import HostBusy
+from ingestion.models import Chunk, Document, Source
+from ingestion.pipeline.process import outcomes
 from ingestion.pipeline.process.duplicates import mark_duplicate
-from tests.support.rows import make_document, make_source
+from tests.support.rows import make_chunk, make_document, make_source
 
 
 def met(folder: Path, *arguments: str) -> dict[str, int]:
@@ -51,3 +53,33 @@ def test_a_document_is_looked_at_again_when_its_original_has_become_a_duplicate_
     assert not mark_duplicate(first, middle)
     first.refresh_from_db()
     assert (first.state, first.duplicate_of) == (Document.State.WAITING, None)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("has_text", [False, True])
+def test_duplicates_of_a_document_that_fails_without_text_stand_for_themselves(has_text: bool) -> None:
+    first = make_document(make_source(), "file:///1", state=Document.State.FETCHING, attempts=1)
+    copy = make_document(first.source, "file:///2", state=Document.State.DUPLICATE, duplicate_of=first)
+    if has_text:
+        make_chunk(first, 0, state=Chunk.State.INDEXED)
+    outcomes.fail(first, "It is no text.")
+    copy.refresh_from_db()
+    assert (copy.duplicate_of == first) is has_text
+
+
+@pytest.mark.django_db
+def test_a_page_that_only_leads_on_is_a_failure_on_a_list_of_addresses() -> None:
+    source = make_source("list", kind=Source.Kind.URLS)
+    page = make_document(source, "https://docs.example/", state=Document.State.FETCHING, attempts=1)
+    outcomes.leave_out_signpost(page, "is a frameset for toc.html")
+    page.refresh_from_db()
+    assert page.state == Document.State.FAILED
+    assert page.error.endswith("List those pages instead.")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("kind", "pauses"), [(Source.Kind.WEBSITE, True), (Source.Kind.URLS, False)])
+def test_only_a_source_of_one_host_pauses_with_it(kind: str, pauses: bool) -> None:
+    page = make_document(make_source("docs", kind=kind), "https://docs.example/", state=Document.State.FETCHING)
+    outcomes.pause_source(page, HostBusy("later", retry_after=120.0))
+    assert bool(Source.objects.get().paused_until) is pauses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -277,6 +278,24 @@ def test_a_passing_trouble_is_tried_again_later_and_then_fails(source: Source, m
     document.refresh_from_db()
     assert (document.state, document.attempts) == (Document.State.FAILED, 4)
     assert "503" in document.error
+
+
+def test_the_pause_after_a_passing_trouble_is_doubled_each_time(
+    source: Source, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    def broken(page: object) -> None:
+        raise FetchFailed("the connection broke")
+
+    settings.RETRY_SECONDS = 500.0
+    monkeypatch.setattr(random, "uniform", lambda low, high: 1.0)
+    monkeypatch.setattr(process_document, "extract", broken)
+    ingest(source)
+    for attempt, seconds in enumerate((500, 1000, 2000), 1):
+        document = Document.objects.get()
+        assert document.next_attempt_at is not None
+        assert (document.next_attempt_at - timezone.now()).total_seconds() == pytest.approx(seconds, abs=100)
+        Document.objects.lease([document.pk], until=timezone.now())
+        process_document.process(document.pk, attempt)
 
 
 def test_a_page_that_takes_too_long_is_tried_once_more_and_says_what_to_do(

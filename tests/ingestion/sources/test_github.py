@@ -15,6 +15,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings as django_settings
@@ -611,7 +612,7 @@ def test_a_listing_that_meets_trouble_succeeds_later(hub: GitHub, impatient: Non
 def test_one_document_of_many_finds_out_that_the_archive_cannot_be_had(
     hub: GitHub, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "MENDING_SECONDS", 0.3)
+    monkeypatch.setattr(snapshots, "MENDING_SECONDS", 1000.0)
     hub.repository("o/r").commit(FILES)
     hub.codeload_status = 502
     with pytest.raises(FetchFailed):
@@ -621,6 +622,7 @@ def test_one_document_of_many_finds_out_that_the_archive_cannot_be_had(
             fetch(hub, path)
     assert hub.count()["archive"] == 1
     hub.codeload_status = 200
+    monkeypatch.setattr(snapshots, "time", SimpleNamespace(time=lambda: time.time() + 1001))
     assert attempts(lambda: fetch(hub, "README.md")).body == README
     assert hub.count()["archive"] == 2
 

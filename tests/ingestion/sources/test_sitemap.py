@@ -572,6 +572,22 @@ def test_a_listing_waits_for_its_turns(site: LocalSite) -> None:
     assert (addresses(listing, site), listing.complete) == (["/a", "/b"], True)
 
 
+def test_every_file_takes_its_turn_at_the_pace_of_the_source(site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    slots: list[tuple[str, CrawlPolicy]] = []
+
+    @contextmanager
+    def slot(url: str, policy: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> Iterator[None]:
+        slots.append((url, policy))
+        yield
+
+    monkeypatch.setattr(politeness, "slot", slot)
+    site.page("/index.xml", index("/a.xml"))
+    site.page("/a.xml", urlset("/a").encode())
+    policy = CrawlPolicy(delay_seconds=7.0, connections=1)
+    sitemap.list_documents(spec_of(site.url("/index.xml"), crawl_policy=policy))
+    assert slots[1:] == [(site.url("/index.xml"), policy), (site.url("/a.xml"), policy)]  # robots.txt is the first
+
+
 def test_a_host_that_is_busy_for_long_is_asked_another_time(site: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def slot(url: str, policy: CrawlPolicy = CrawlPolicy(), *, token: str = "") -> Iterator[None]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-import redis
 from pytest_django import Settings
 
 from ingestion.exceptions import AddressRefused, FetchFailed, PageGone, SourceError, UnsupportedContent
@@ -17,7 +16,7 @@ from tests.support.local_site import LocalSite
 
 
 @pytest.fixture
-def site(settings: Settings, clean_redis: redis.Redis) -> Iterator[LocalSite]:
+def site(settings: Settings, forgotten_hosts: None) -> Iterator[LocalSite]:
     settings.FETCH_PRIVATE_NETWORKS = ["127.0.0.1/32"]
     with LocalSite() as site:
         settings.FETCH_PORTS = [site.port]
