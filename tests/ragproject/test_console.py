@@ -36,10 +36,14 @@ def test_a_progress_bar_is_seen_before_it_ends_its_line(stream: Prefixed, capsys
     assert capsys.readouterr().out == "cpu    | 10 %\ncpu    | 20 %\n"
 
 
-def test_output_without_line_ends_is_not_collected_for_ever(stream: Prefixed) -> None:
+def test_output_without_line_ends_is_not_collected_for_ever(
+    stream: Prefixed, capsys: pytest.CaptureFixture[str]
+) -> None:
     for _ in range(3):
         stream({"data": b"x" * MAX_LINE_BYTES})
     assert len(stream.rest) <= MAX_LINE_BYTES
+    stream.close()
+    assert capsys.readouterr().out.count("x") == 3 * MAX_LINE_BYTES
 
 
 def test_colour_is_on_the_name_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,16 @@ from django.test import Client
 
 from ragproject import refusals, request_limits
 from ragproject.clients import Slots, client_at
-from ragproject.request_limits import BODY_BYTES, FORM_BYTES, Message, Receive, RequestLimits, Scope, Send
+from ragproject.request_limits import (
+    BODY_BYTES,
+    CONVERSATION_BYTES,
+    FORM_BYTES,
+    Message,
+    Receive,
+    RequestLimits,
+    Scope,
+    Send,
+)
 from ragproject.uploaders import may_upload
 
 UPLOAD = 1000
@@ -103,6 +112,13 @@ def test_uploads_have_a_limit_of_their_own() -> None:
         assert passed([b"x" * (UPLOAD + FORM_BYTES + 1)], scope_of(path, cookie="session")).status == 413
 
 
+def test_a_conversation_may_be_longer_than_a_question() -> None:
+    scope = scope_of("/v1/chat/completions")
+    assert passed([b"x" * CONVERSATION_BYTES], scope).status == 200
+    assert passed([b"x" * (CONVERSATION_BYTES + 1)], scope).status == 413
+    assert CONVERSATION_BYTES > BODY_BYTES
+
+
 @pytest.mark.parametrize(
     ("path", "cookie"),
     [(FORM, "theme=dark"), ("/admin/login/", "session"), ("/admin/ingestion/source/", "session")],
@@ -117,7 +133,12 @@ def test_who_may_not_upload_sends_no_more_than_a_form(path: str, cookie: str) ->
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("is_staff", "right", "allowed"),
-    [(True, "change_source", True), (True, "view_source", False), (False, "change_source", False)],
+    [
+        (True, "add_source", True),
+        (True, "change_source", True),
+        (True, "view_source", False),
+        (False, "change_source", False),
+    ],
 )
 def test_uploads_are_for_staff_with_a_right_to_sources(is_staff: bool, right: str, allowed: bool) -> None:
     user = get_user_model().objects.create_user("ada", is_staff=is_staff)
@@ -209,10 +230,13 @@ def test_waiting_for_an_answer_has_no_such_limit(monkeypatch: pytest.MonkeyPatch
         order.append((await receive())["type"])
 
     caller = Caller()
-    asyncio.run(
-        RequestLimits(listening, Slots(1, 1), UPLOAD, who_has_a_session)(scope_of(), caller.receive, caller.send)
-    )
-    assert order == ["http.disconnect"]
+
+    async def late() -> Message:
+        await asyncio.sleep(0)  # a time limit that is over cancels whoever waits, and nobody else
+        return await caller.receive()
+
+    asyncio.run(RequestLimits(listening, Slots(1, 1), UPLOAD, who_has_a_session)(scope_of(), late, caller.send))
+    assert (order, caller.sent) == (["http.disconnect"], [])
 
 
 def test_a_response_that_nobody_reads_gives_the_place_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,3 +248,11 @@ def test_an_entry_holds_exactly_as_long_as_nothing_it_rests_on_changes(cache: Mo
         still = answer_cache.same(question) is not None
         transaction.savepoint_rollback(savepoint)
     assert still == ({"nothing", "another source's page"} >= set(changes))
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+def test_each_thing_that_an_entry_rests_on_ends_it_alone(cache: ModelServer, change: str) -> None:
+    question = replace(QUESTION, source="Handbook")
+    ask(question)
+    CHANGES[change]()
+    assert (answer_cache.same(question) is not None) == (change in ("nothing", "another source's page"))

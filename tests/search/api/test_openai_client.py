@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Iterator
 
 import openai
 import pytest
 
+from tests.conftest import wait_until
 from tests.search.api.conftest import ProgramSites
 
 pytestmark = pytest.mark.slow
@@ -111,18 +112,13 @@ def test_a_client_that_hangs_up_stops_the_language_model(client: openai.OpenAI, 
     assert site.model.hung_up.wait(300)
 
 
-def test_a_client_that_waits_for_the_whole_answer_may_hang_up_too(site: ProgramSites) -> None:
+async def test_a_client_that_waits_for_the_whole_answer_may_hang_up_too(site: ProgramSites) -> None:
     site.model.behaviour = "endless"
-    given_up = threading.Event()
-
-    def ask() -> None:
-        with connected(site.generating, "none").with_options(timeout=2) as client:
-            with pytest.raises(openai.APITimeoutError):
-                client.chat.completions.create(model="docs", messages=[{"role": "user", "content": QUESTION}])
-            given_up.set()
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    thread.join()
-    assert given_up.is_set()
-    assert site.model.hung_up.wait(300)
+    async with openai.AsyncOpenAI(base_url=f"{site.generating}/v1", api_key="none", max_retries=0) as client:
+        asked = client.chat.completions.create(model="docs", messages=[{"role": "user", "content": QUESTION}])
+        asking = asyncio.create_task(asked)
+        await asyncio.to_thread(wait_until, lambda: site.model.requests)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert await asyncio.to_thread(site.model.hung_up.wait, 300)

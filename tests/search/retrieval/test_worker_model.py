@@ -193,7 +193,8 @@ def test_a_question_is_embedded_between_the_batches_of_another_caller(model: Emb
     assert places == [0]
     waiting = threading.Thread(target=lambda: model.embed(["a chunk"]))
     waiting.start()
-    assert waiting.is_alive()
+    waiting.join(2)
+    assert waiting.is_alive(), "it waits until the last of the others has been started"
     rest = sum(len(positions) for positions, _ in running)
     waiting.join()
     assert 0 < rest < 100
@@ -235,7 +236,7 @@ def test_one_thread_answers_and_only_where_it_is_to(
         answer_questions.start(model)
         threads += [thread for thread in threading.enumerate() if thread.name == "questions"]
     ended.set()
-    assert threads[0] is threads[1] and threads[0].daemon
+    assert len(threads) == 2 and threads[0] is threads[1] and threads[0].daemon
     threads[0].join()
 
 
