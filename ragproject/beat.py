@@ -19,14 +19,13 @@ from celery.utils.log import get_logger
 from django.conf import settings
 from redis.exceptions import LockNotOwnedError, RedisError
 
+from ragproject.leases import take
 from ragproject.liveness import touch
 
 logger = get_logger(__name__)
 
 # The schedule is without a Beat for so long when the one that sends is killed.
 LEASE_SECONDS = 5.0
-# A lease that has more left than this and LEASE_SECONDS was taken before the clock was set back.
-CLOCK_SECONDS = 1.0
 RENEW_SECONDS = 1.0
 REDIS_SECONDS = 2.0
 
@@ -35,8 +34,8 @@ class Lease:
     """The right to send, which one Beat has at a time."""
 
     def __init__(self, url: str, name: str) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
-        self._lock = self._redis.lock(name, timeout=LEASE_SECONDS, thread_local=False)
+        client = redis.Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        self._lock = client.lock(name, timeout=LEASE_SECONDS, thread_local=False)
         self._looked_at = float("-inf")
         self._held = False
 
@@ -48,7 +47,7 @@ class Lease:
         if time.monotonic() - self._looked_at >= RENEW_SECONDS:
             before = self._held
             try:
-                self._held = self._renewed() or self._taken()
+                self._held = self._renewed() or take(self._lock)
             except RedisError as error:
                 self._held = False
                 logger.warning("nothing is sent, because Redis does not answer: %s", error)
@@ -67,18 +66,6 @@ class Lease:
         except LockNotOwnedError:
             self._lock.local.token = None
             return False
-
-    def _taken(self) -> bool:
-        """Take the lease if it is free, and return whether it was. Raises RedisError when Redis does not answer.
-
-        Redis ends a key by the time of day, so that a dead Beat's lease lasts longer by as much as the clock was set
-        back. The rest is then shortened to LEASE_SECONDS: a Beat that lives renews it before that.
-        """
-        if self._lock.acquire(blocking=False):
-            return True
-        if self._redis.pttl(self._lock.name) > 1000 * (LEASE_SECONDS + CLOCK_SECONDS):
-            self._redis.pexpire(self._lock.name, round(1000 * LEASE_SECONDS))
-        return False
 
     def give_up(self) -> None:
         """Release the lease, if this Beat has it, so that another Beat can take it at once."""

@@ -24,11 +24,10 @@ from redis.exceptions import LockError
 from ingestion.coordination.device import device_id
 from ingestion.coordination.redis_client import available, connect
 from ingestion.exceptions import BufferUnavailable, DeviceTaken, LeaseLost
+from ragproject.leases import take
 
 logger = logging.getLogger(__name__)
 
-# A lock that has more left than its full lease and this was taken before the clock was set back.
-CLOCK_MS = 1000
 # A worker that was killed leaves its device locked this long; one that is slow to renew has three more tries.
 DEVICE_LEASE_SECONDS = 20.0
 DEVICE_RENEW_SECONDS = 5.0
@@ -76,18 +75,9 @@ def named(name: str, *, seconds: float) -> Any:
 
 
 def acquire(lock: Any, token: str | None = None) -> bool:
-    """Take a lock if it is free, without waiting. Return whether it was.
-
-    Redis ends a key by the time of day, so that a dead holder's lock lasts longer than its lease by as much as the
-    clock was set back. The rest is then shortened to one lease: a holder that lives renews it before that.
-    """
-    with available() as client:
-        if lock.acquire(blocking=False, token=token):
-            return True
-        full = round(1000 * lock.timeout)
-        if client.pttl(lock.name) > full + CLOCK_MS:
-            client.pexpire(lock.name, full)
-        return False
+    """Take a lock if it is free, without waiting. Return whether it was."""
+    with available():
+        return take(lock, token)
 
 
 class DeviceLease:

@@ -198,7 +198,7 @@ class Bench:
             "DATABASE_URL": self.database,
             "FAKE_EMBEDDER": str(folder),
             "LEASE_SECONDS": "600",
-            "EMBED_TIME_LIMIT_SECONDS": "3",
+            "EMBED_TIME_LIMIT_SECONDS": "10",
         }
         self.workers: list[subprocess.Popen[bytes]] = []
         make = [sys.executable, "-m", "tests.support.gpu_project", str(CHUNKS)]

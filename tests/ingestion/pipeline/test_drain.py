@@ -506,7 +506,7 @@ def test_a_second_drain_leaves_the_first_alone(document: Document) -> None:
 
 
 def test_rows_buffered_after_the_drain_began_are_not_taken_for_lost(document: Document) -> None:
-    make_chunk(document, 0, state=Chunk.State.BUFFERED, buffered_at=timezone.now() + timedelta(seconds=5))
+    make_chunk(document, 0, state=Chunk.State.BUFFERED, buffered_at=timezone.now() + timedelta(seconds=30))
     drain()
     assert Chunk.objects.get().state == Chunk.State.BUFFERED
 
