@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -199,13 +199,9 @@ class EmbeddedChunk:
     context: str = ""
 
 
-class Hit(NamedTuple):
-    """A stored chunk that a search found; ``score`` grows with relevance and is comparable within one answer only."""
-
-    key: str
-    score: float
-
-
+# What a search found: scores of stored chunks by their keys, best first. They grow with relevance and are comparable
+# within one answer only.
+Hits = dict[str, float]
 Json = dict[str, Any]
 
 

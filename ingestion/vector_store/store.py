@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from django.conf import settings
 
 from ingestion.exceptions import VectorStoreUnavailable
-from ingestion.types import EmbeddedChunk, Hit, Vectors
+from ingestion.types import EmbeddedChunk, Hits, Vectors
 from ingestion.vector_store import schema
 from ingestion.vector_store.client import (
     CONNECT_SECONDS,
@@ -189,7 +189,7 @@ class VectorStore:
         limit: int,
         source_ids: Sequence[int] = (),
         prefixes: Sequence[str] = (),
-    ) -> list[dict[str, list[Hit]]]:
+    ) -> list[dict[str, Hits]]:
         """Return, for each query and each of its channels, the ``limit`` rows with the largest inner products.
 
         They come best first. ``source_ids`` names the sources to search in and ``prefixes`` what their addresses begin
@@ -204,7 +204,7 @@ class VectorStore:
             if vectors:
                 request = partial(self._search, channel, vectors, limit, where)
                 asked[channel] = positions, searchers().submit(self._call, request)
-        found: list[dict[str, list[Hit]]] = [{} for _ in queries]
+        found: list[dict[str, Hits]] = [{} for _ in queries]
         for channel, (positions, answer) in asked.items():
             for at, hits in zip(positions, answer.result(), strict=True):
                 found[at][channel] = hits
@@ -288,7 +288,7 @@ class VectorStore:
         )
         return rows
 
-    def _search(self, channel: str, vectors: Sequence[QueryVector], limit: int, where: str) -> list[list[Hit]]:
+    def _search(self, channel: str, vectors: Sequence[QueryVector], limit: int, where: str) -> list[Hits]:
         """Return, for each of ``vectors``, the ``limit`` best hits of one channel at most, best first.
 
         Only rows are found for which the expression ``where`` is true; an empty one holds for all. Raise pymilvus' own
@@ -303,7 +303,7 @@ class VectorStore:
             search_params=schema.search_params(channel),
             timeout=self.seconds,
         )
-        return [[Hit(str(key), score) for key, score in zip(each.ids, each.distances, strict=True)] for each in found]
+        return [dict(zip(each.ids, each.distances, strict=True)) for each in found]
 
     def _call(self, request: Callable[[], T]) -> T:
         """Run a request; when Milvus is unavailable, connect and load once more and run it a second time.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ingestion.types import Hit
+from ingestion.types import Hits
 from ingestion.words.weights import share_of_names
 from search.questions import Passage, Question
 from search.retrieval import reranker
@@ -66,31 +66,31 @@ def explain(question: Question) -> Explanation:
     hits = fused(pools, question.text, channel_weights())
     found = list(ConfirmedHits(question.caller, len(hits)).of(hits))
     again = reranker.reranked(question.text, found)
-    lists: dict[str, Sequence[Hit]] = {**pools, FUSED: [hit for hit, _ in found]}
+    lists: dict[str, Hits] = {**pools, FUSED: {row.key: score for score, row in found}}
     if again.scores:
-        lists[RERANKED] = [Hit(hit.key, again.scores.get(hit.key, 0.0)) for hit, _ in again.candidates]
+        lists[RERANKED] = {row.key: again.scores.get(row.key, 0.0) for _, row in again.candidates}
     standings = standings_of(lists)
     places = {(p.document, p.position): place for place, p in enumerate(passages, 1)}
     parts = standard_scores(pools)
     explained = [
         Explained(
             row,
-            [standings[hit.key].get(name) for name in lists],
+            [standings[row.key].get(name) for name in lists],
             places.get((row.document, row.position), 0),
-            why(hit.key, parts, weights),
+            why(row.key, parts, weights),
         )
-        for hit, row in again.candidates
-        if any(each.place <= SHOWN for each in standings[hit.key].values())
+        for _, row in again.candidates
+        if any(each.place <= SHOWN for each in standings[row.key].values())
     ]
     return Explanation(list(lists), explained, passages, weights, again.why_not, timings.milliseconds())
 
 
-def standings_of(lists: Mapping[str, Sequence[Hit]]) -> dict[str, dict[str, Standing]]:
+def standings_of(lists: Mapping[str, Hits]) -> dict[str, dict[str, Standing]]:
     """Return key of a candidate -> name of a list -> the candidate's place and score in that list."""
     found: dict[str, dict[str, Standing]] = {}
     for name, hits in lists.items():
-        for place, hit in enumerate(hits, 1):
-            found.setdefault(hit.key, {})[name] = Standing(place, hit.score)
+        for place, (key, score) in enumerate(hits.items(), 1):
+            found.setdefault(key, {})[name] = Standing(place, score)
     return found
 
 

@@ -50,9 +50,9 @@ class Candidates:
     def ranked(self, weights: Weights) -> list[str]:
         """Return the documents under these weights, best first."""
         names: dict[str, None] = {}
-        for hit in fused(self.pools, self.question.text, weights):
-            if hit.key in self.documents:
-                names[self.documents[hit.key]] = None
+        for key in fused(self.pools, self.question.text, weights):
+            if key in self.documents:
+                names[self.documents[key]] = None
                 if len(names) == DEPTH:
                     break
         return list(names)
@@ -72,7 +72,7 @@ def ask(questions: Sequence[JudgedQuestion], source: str, version: str) -> Itera
     names = DocumentNames()
     for question in questions:
         pools = candidates(Question(question.text, OPERATOR, source, version=version))
-        keys = {hit.key for pool in pools.values() for hit in pool}
+        keys = {key for pool in pools.values() for key in pool}
         rows = Chunk.objects.live().filter(key__in=keys).values_list("key", "document__url")
         yield Candidates(question, pools, {key: names.of(url, question.relevant) for key, url in rows})
 

@@ -7,13 +7,14 @@ dropped unless there is a row of it whose source the caller sees and nobody is d
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
 from ingestion.models import Chunk
-from ingestion.types import Hit
+from ingestion.types import Hits
 from search.access.caller import Caller
 
 
@@ -54,22 +55,22 @@ class ConfirmedHits:
         self._at_once = at_once
         self._rows: dict[str, StoredChunk | None] = {}
 
-    def of(self, hits: Sequence[Hit]) -> Iterator[tuple[Hit, StoredChunk]]:
-        """Yield the hits that the database confirms, in their order, each with its row.
+    def of(self, hits: Hits) -> Iterator[tuple[float, StoredChunk]]:
+        """Yield the score and the row of each hit that the database confirms, in their order.
 
         A key is made of the chunk's text: the row is right also while it moves into another collection.
         """
-        for at, hit in enumerate(hits):
-            if hit.key not in self._rows:
-                unread = self.unread(hits[at:])
+        for at, (key, score) in enumerate(hits.items()):
+            if key not in self._rows:
+                unread = self.unread(hits, at)
                 self.keep(unread, stored_rows(unread))
-            row = self._rows[hit.key]
+            row = self._rows[key]
             if row and self._caller.sees(row.source_id):
-                yield hit, row
+                yield score, row
 
-    def unread(self, hits: Sequence[Hit]) -> list[str]:
-        """Return the keys, of the first ``at_once`` hits, whose rows have not been read."""
-        return [hit.key for hit in hits[: self._at_once] if hit.key not in self._rows]
+    def unread(self, hits: Hits, start: int = 0) -> list[str]:
+        """Return the keys, of ``at_once`` hits from position ``start`` on, whose rows have not been read."""
+        return [key for key in islice(hits, start, start + self._at_once) if key not in self._rows]
 
     def keep(self, keys: Iterable[str], rows: Mapping[str, StoredChunk]) -> None:
         """Take the rows of keys, of which some may have none."""

@@ -69,7 +69,7 @@ def is_meant(corrected: Pools, asked: Pools) -> bool:
     """
     if "dense" not in asked:
         return any(corrected.values()) and not any(asked.values())
-    best = [max((hit.score for hit in pools.get("dense", ())), default=0.0) for pools in (corrected, asked)]
+    best = [max(pools.get("dense", {}).values(), default=0.0) for pools in (corrected, asked)]
     return best[0] - best[1] > NEARER
 
 

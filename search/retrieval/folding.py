@@ -19,7 +19,6 @@ from functools import cached_property
 
 from django.conf import settings
 
-from ingestion.types import Hit
 from search.retrieval.confirmed_hits import StoredChunk
 from search.retrieval.versions import age, page_of_all_versions
 
@@ -55,7 +54,7 @@ class Found:
         return frozenset(zip(*(self.words[at:] for at in range(SHINGLE)), strict=False))
 
 
-def folded(found: Iterable[tuple[Hit, StoredChunk]], limit: int) -> list[Found]:
+def folded(found: Iterable[tuple[float, StoredChunk]], limit: int) -> list[Found]:
     """Return at most ``limit`` passages, best first; hits that say the same become copies of one passage.
 
     More than SEARCH_PASSAGES_PER_PAGE of one page only fill up what is missing.
@@ -63,8 +62,8 @@ def folded(found: Iterable[tuple[Hit, StoredChunk]], limit: int) -> list[Found]:
     kept: list[Found] = []
     surplus: list[Found] = []
     of_page: Counter[int] = Counter()
-    for hit, row in found:
-        new = Found(hit.score, row)
+    for score, row in found:
+        new = Found(score, row)
         if same := next((each for each in (*kept, *surplus) if is_copy(each, new)), None):
             fold(same, row)
         elif len(kept) == limit:

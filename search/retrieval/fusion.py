@@ -17,13 +17,13 @@ OpenShift's, and 297, 171 and 119 of Perl's, Python's and Debian's FAQ:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from ingestion.types import Hit
+from ingestion.types import Hits
 
-Pools = Mapping[str, Sequence[Hit]]
+Pools = Mapping[str, Hits]
 # What is left to the other channels orders what the words do not know, as a name with a typing error.
 LARGEST_SHIFT = 0.97
 # The best of a hundred candidates usually lie four to six standard deviations above the mean.
@@ -33,7 +33,7 @@ BELOW_MEAN = 0.2
 NO_DIFFERENCE = 1e-9
 
 
-def fuse(pools: Pools, weights: Mapping[str, float]) -> list[Hit]:
+def fuse(pools: Pools, weights: Mapping[str, float]) -> Hits:
     """Return the candidates of all pools, best first, with fused scores of 0 or more.
 
     Pools of channels without a weight are left out, unless no other has candidates. The weights of those that are there
@@ -46,7 +46,7 @@ def fuse(pools: Pools, weights: Mapping[str, float]) -> list[Hit]:
     for channel, scores in standard_scores({channel: pools[channel] for channel in used}).items():
         for key, score in scores.items():
             fused[key] += used[channel] / total * score
-    return [Hit(key, score) for key, score in sorted(fused.items(), key=lambda each: (-each[1], each[0]))]
+    return {key: fused[key] for key in sorted(sorted(fused), key=fused.__getitem__, reverse=True)}
 
 
 def toward_words(weights: Mapping[str, float], names: float) -> Mapping[str, float]:
@@ -61,7 +61,7 @@ def toward_words(weights: Mapping[str, float], names: float) -> Mapping[str, flo
     return {channel: (1 - share) * weight + share * (channel == "words") for channel, weight in weights.items()}
 
 
-def standard_scores(pools: Pools) -> dict[str, dict[str, float]]:
+def standard_scores(pools: Pools) -> dict[str, Hits]:
     """Return each channel's candidates with their standard scores, in units of STANDS_OUT standard deviations.
 
     The worst has 0, and all have 1 where there is no difference between them. A channel that offers fewer candidates
@@ -71,12 +71,12 @@ def standard_scores(pools: Pools) -> dict[str, dict[str, float]]:
     return {channel: standardised(pool, size) for channel, pool in pools.items()}
 
 
-def standardised(pool: Sequence[Hit], size: int) -> dict[str, float]:
-    """Return the keys of a pool with standard scores; what it lacks to ``size`` candidates has the score 0."""
+def standardised(pool: Hits, size: int) -> Hits:
+    """Return a pool with standard scores; what it lacks to ``size`` candidates has the score 0."""
     scores = np.zeros(size)
-    scores[: len(pool)] = [hit.score for hit in pool]
+    scores[: len(pool)] = list(pool.values())
     if not size or np.ptp(scores) < NO_DIFFERENCE:
-        return {hit.key: 1.0 for hit in pool}
+        return dict.fromkeys(pool, 1.0)
     places = (scores - scores.mean()) / (STANDS_OUT * scores.std())
     found = np.maximum(places, 0.0) + BELOW_MEAN * (np.minimum(places, 0.0) - places.min())
-    return dict(zip((hit.key for hit in pool), found.tolist(), strict=False))
+    return dict(zip(pool, found.tolist(), strict=False))

@@ -23,7 +23,7 @@ from django.conf import settings
 from ingestion.coordination import circuit_breaker
 from ingestion.exceptions import CollectionMissing, VectorStoreUnavailable
 from ingestion.models import Chunk
-from ingestion.types import Hit, Vectors
+from ingestion.types import Hits, Vectors
 from ragproject import span_attributes
 from search.exceptions import IndexIncomplete
 from search.questions import Passage
@@ -57,19 +57,12 @@ class EmbeddedQuestion(NamedTuple):
     vectors: Sequence[Vectors]
 
 
-class Candidate(NamedTuple):
-    """A hit, and the text that found it."""
-
-    hit: Hit
-    text: str
-
-
 @dataclass(eq=False)
 class Search:
     """One question's search: what it asks the index for, and what it has found so far.
 
     ``queries`` are the vectors of each text, the question's first, once the collection's channels are known. ``ranked``
-    has all candidates, best first. It has ended when there is an ``outcome``.
+    has all candidates, best first, ``found_by`` the text that found each. It has ended when there is an ``outcome``.
     """
 
     embedded: EmbeddedQuestion
@@ -77,7 +70,8 @@ class Search:
     queries: dict[str, QueryVectors] = field(default_factory=dict)
     depth: int = POOL
     found: dict[str, Pools] = field(default_factory=dict)
-    ranked: dict[str, Candidate] = field(default_factory=dict)
+    ranked: Hits = field(default_factory=dict)
+    found_by: dict[str, str] = field(default_factory=dict)
     outcome: list[Passage] | Exception | None = None
 
     def __post_init__(self) -> None:
@@ -113,23 +107,19 @@ class Search:
             if meant in self.found and text in self.found:
                 wrong = text if is_meant(self.found[meant], self.found[text]) else meant
                 del self.found[wrong], self.queries[wrong]
-            for candidate in ranking(self.found, self.question.mode):
-                self.ranked.setdefault(candidate.hit.key, candidate)
-
-    def hits(self) -> list[Hit]:
-        """Return the hits so far, best first."""
-        return [candidate.hit for candidate in self.ranked.values()]
+            ranked, found_by = ranking(self.found, self.question.mode)
+            self.ranked = self.ranked | ranked | self.ranked
+            self.found_by = found_by | self.found_by
 
     def conclude(self) -> None:
         """End the search with its passages, unless too few candidates have rows and there may be more of them."""
         question = self.question
         if question.rerank and question.mode == HYBRID and self.depth == POOL and reranker.configured():
             with self.timings.stage("rerank"):
-                hits = reranker.reranked_hits(next(iter(self.queries)), self.hits(), self.confirmed)
-            self.ranked = {hit.key: self.ranked[hit.key]._replace(hit=hit) for hit in hits}
+                self.ranked = reranker.reranked_hits(next(iter(self.queries)), self.ranked, self.confirmed)
         with self.timings.stage("rows"):
-            found_by = {key: found.text for key, found in self.ranked.items() if found.text != question.text}
-            passages = passages_of(folded(self.confirmed.of(self.hits()), question.limit), found_by)
+            found_by = {key: text for key, text in self.found_by.items() if text != question.text}
+            passages = passages_of(folded(self.confirmed.of(self.ranked), question.limit), found_by)
         exhausted = all(len(pool) < self.depth for pools in self.found.values() for pool in pools.values())
         if len(passages) >= question.limit or exhausted or self.depth >= MAX_HITS:
             self.end(passages)
@@ -215,7 +205,7 @@ def read_rows(searches: Iterable[Search]) -> None:
         with ExitStack() as stages:
             for search in searches:
                 search.asked.begin(stages, "rows")
-            unread = [search.confirmed.unread(search.hits()) for search in searches]
+            unread = [search.confirmed.unread(search.ranked) for search in searches]
             rows = stored_rows({key for keys in unread for key in keys})
     except Exception as error:  # raised where each question is awaited
         for search in searches:
@@ -225,11 +215,19 @@ def read_rows(searches: Iterable[Search]) -> None:
             search.confirmed.keep(keys, rows)
 
 
-def ranking(found: Mapping[str, Pools], mode: str) -> list[Candidate]:
-    """Return the candidates of all texts, best first; one that several texts found comes again with lower scores."""
-    ranked = [
-        Candidate(hit, text)
+def ranking(found: Mapping[str, Pools], mode: str) -> tuple[Hits, dict[str, str]]:
+    """Return the candidates of all texts with their best scores, and for each the text that found it so."""
+    hits = {
+        text: fused(pools, text, channel_weights()) if mode == HYBRID else dict(chain(*map(dict.items, pools.values())))
         for text, pools in found.items()
-        for hit in (fused(pools, text, channel_weights()) if mode == HYBRID else chain(*pools.values()))
-    ]
-    return sorted(ranked, key=lambda candidate: -candidate.hit.score) if len(found) > 1 else ranked
+    }
+    if len(hits) == 1:
+        [(text, alone)] = hits.items()
+        return alone, dict.fromkeys(alone, text)
+    ranked: Hits = {}
+    found_by: dict[str, str] = {}
+    of_all = ((key, score, text) for text, scores in hits.items() for key, score in scores.items())
+    for key, score, text in sorted(of_all, key=lambda each: -each[1]):
+        ranked.setdefault(key, score)
+        found_by.setdefault(key, text)
+    return ranked, found_by

@@ -15,7 +15,7 @@ import numpy as np
 from django.conf import settings
 
 from ingestion.models import TermFrequencies
-from ingestion.types import Hit, Vectors
+from ingestion.types import Hits, Vectors
 from ingestion.vector_store.rows import CHANNELS, sparse_of
 from ingestion.words.vocabulary import Vocabulary
 from ingestion.words.weights import Frequencies, question_weights, share_of_names
@@ -61,7 +61,7 @@ def channel_weights() -> dict[str, float]:
     return dict(zip(CHANNELS, settings.SEARCH_WEIGHTS, strict=True))
 
 
-def fused(pools: Pools, text: str, weights: Mapping[str, float]) -> list[Hit]:
+def fused(pools: Pools, text: str, weights: Mapping[str, float]) -> Hits:
     """Return the candidates of a hybrid search for this question under these weights, best first."""
     return fuse(pools, toward_words(weights, share_of_names(text)))
 

@@ -18,7 +18,7 @@ from time import monotonic
 
 from django.conf import settings
 
-from ingestion.types import Hit, embedding_text
+from ingestion.types import Hits, embedding_text
 from search.retrieval import cross_encoder, rerank_endpoint, token_vectors
 from search.retrieval.confirmed_hits import ConfirmedHits, StoredChunk
 from search.retrieval.cross_encoder import NotLoaded
@@ -39,7 +39,7 @@ SCORERS: Mapping[str, Scorer] = {
 # Three failures and a minute are what docs-mcp-server has: a server that restarts is back within it.
 FAILURES, PAUSE_SECONDS = 3, 60.0
 
-Candidates = list[tuple[Hit, StoredChunk]]
+Candidates = list[tuple[float, StoredChunk]]
 
 
 class Breaker:
@@ -98,18 +98,17 @@ def reranked(question: str, candidates: Candidates) -> Reranked:
         breaker.note(failed=True)
         return Reranked(candidates, why_not=why_not)
     breaker.note(failed=False)
-    by_key = {hit.key: score for (hit, _), score in zip(first, scores, strict=True)}
-    ordered = sorted(first, key=lambda each: -by_key[each[0].key])
-    kept = [(Hit(hit.key, place.score), chunk) for (hit, chunk), (place, _) in zip(ordered, first, strict=True)]
+    by_key = {chunk.key: score for (_, chunk), score in zip(first, scores, strict=True)}
+    ordered = sorted(first, key=lambda each: -by_key[each[1].key])
+    kept = [(score, chunk) for (_, chunk), (score, _) in zip(ordered, first, strict=True)]
     return Reranked(kept + candidates[len(first) :], by_key)
 
 
-def reranked_hits(question: str, hits: Sequence[Hit], confirmed: ConfirmedHits) -> list[Hit]:
+def reranked_hits(question: str, hits: Hits, confirmed: ConfirmedHits) -> Hits:
     """Return the hits with those that the database confirms first, reranked, and all others behind them."""
     first = list(islice(confirmed.of(hits), settings.RERANK_CANDIDATES))
-    ordered = [hit for hit, _ in reranked(question, first).candidates]
-    keys = {hit.key for hit in ordered}
-    return ordered + [hit for hit in hits if hit.key not in keys]
+    ordered = {chunk.key: score for score, chunk in reranked(question, first).candidates}
+    return ordered | hits | ordered
 
 
 def reason_to_leave(first: Candidates) -> str:
@@ -118,8 +117,8 @@ def reason_to_leave(first: Candidates) -> str:
         return "there is none"
     if len(first) < 2:
         return "there is nothing to order"
-    third = first[min(2, len(first) - 1)][0].score
-    if settings.RERANK_MARGIN < ALWAYS and first[0][0].score - third >= settings.RERANK_MARGIN:
+    third = first[min(2, len(first) - 1)][0]
+    if settings.RERANK_MARGIN < ALWAYS and first[0][0] - third >= settings.RERANK_MARGIN:
         return "the first is far ahead of the third"
     if breaker.is_open():
         return f"it failed {FAILURES} times and is left alone for a minute"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.types import Hit
+from ingestion.types import Hits
 from search.retrieval.fusion import BELOW_MEAN, STANDS_OUT, fuse, standard_scores, toward_words
 
 EQUAL = {"dense": 0.5, "sparse": 0.0, "words": 0.5}
@@ -14,12 +14,12 @@ SCORES = st.integers(-5000, 5000).map(lambda thousandths: thousandths / 1000)
 POOL = st.dictionaries(st.sampled_from("abcdefgh"), SCORES, max_size=8)
 
 
-def pool(**scores: float) -> list[Hit]:
-    return sorted((Hit(key, score) for key, score in scores.items()), key=lambda hit: -hit.score)
+def pool(**scores: float) -> Hits:
+    return dict(sorted(scores.items(), key=lambda each: -each[1]))
 
 
-def keys(hits: list[Hit]) -> str:
-    return "".join(hit.key for hit in hits)
+def keys(hits: Hits) -> str:
+    return "".join(hits)
 
 
 def test_by_how_much_the_best_is_better_counts() -> None:
@@ -47,13 +47,13 @@ def test_one_bad_candidate_takes_little_from_what_tells_the_others_apart() -> No
 def test_the_only_candidate_with_a_rare_word_stands_out() -> None:
     dense = {f"n{n:02}": 0.5 + n / 100 for n in range(30)}
     found = fuse({"dense": pool(**dense), "words": pool(n00=9.0)}, {"dense": 0.6, "words": 0.4})
-    assert [hit.key for hit in found][:2] == ["n00", "n29"]
+    assert list(found)[:2] == ["n00", "n29"]
     two = fuse({"dense": pool(**dense), "words": pool(n00=9.0, n01=1.0)}, {"dense": 0.6, "words": 0.4})
-    assert [hit.key for hit in two][:2] == ["n00", "n29"]
+    assert list(two)[:2] == ["n00", "n29"]
 
 
 def test_a_candidate_of_one_channel_only_has_nothing_from_the_others() -> None:
-    found = {hit.key: hit.score for hit in fuse({"dense": pool(a=1.0, b=0.0), "words": pool(c=3.0, a=1.0)}, EQUAL)}
+    found = fuse({"dense": pool(a=1.0, b=0.0), "words": pool(c=3.0, a=1.0)}, EQUAL)
     best = 0.5 * (1 + BELOW_MEAN) / STANDS_OUT
     assert found == pytest.approx({"a": best, "b": 0.0, "c": best})
 
@@ -61,21 +61,21 @@ def test_a_candidate_of_one_channel_only_has_nothing_from_the_others() -> None:
 def test_a_channel_without_a_weight_or_without_candidates_changes_nothing() -> None:
     dense = pool(a=0.9, b=0.5)
     alone = fuse({"dense": dense}, EQUAL)
-    assert [hit.score for hit in alone] == pytest.approx([2 * 0.5 * (1 + BELOW_MEAN) / STANDS_OUT, 0.0])
+    assert list(alone.values()) == pytest.approx([2 * 0.5 * (1 + BELOW_MEAN) / STANDS_OUT, 0.0])
     assert fuse({"dense": dense, "sparse": pool(y=8.0, z=9.0, x=7.0)}, EQUAL) == alone
-    assert keys(fuse({"dense": dense, "words": []}, EQUAL)) == "ab"
-    assert fuse({}, EQUAL) == []
+    assert keys(fuse({"dense": dense, "words": {}}, EQUAL)) == "ab"
+    assert fuse({}, EQUAL) == {}
 
 
 def test_a_channel_without_a_weight_is_better_than_no_candidates() -> None:
     sparse = pool(y=8.0, z=9.0, x=7.0)
-    assert keys(fuse({"sparse": sparse}, EQUAL)) == keys(fuse({"dense": [], "sparse": sparse}, EQUAL)) == "zyx"
+    assert keys(fuse({"sparse": sparse}, EQUAL)) == keys(fuse({"dense": {}, "sparse": sparse}, EQUAL)) == "zyx"
 
 
 def test_equal_scores_are_all_best_and_stand_in_a_fixed_order() -> None:
-    assert fuse({"dense": pool(b=0.5, a=0.5)}, EQUAL) == [Hit("a", 1.0), Hit("b", 1.0)]
-    assert fuse({"dense": pool(a=0.1, b=0.1, c=0.1)}, EQUAL)[0].score == 1.0  # whose mean is not 0.1
-    assert fuse({"dense": pool(a=0.0, b=5e-324)}, EQUAL)[0].score == 1.0
+    assert list(fuse({"dense": pool(b=0.5, a=0.5)}, EQUAL).items()) == [("a", 1.0), ("b", 1.0)]
+    assert fuse({"dense": pool(a=0.1, b=0.1, c=0.1)}, EQUAL)["a"] == 1.0  # whose mean is not 0.1
+    assert set(fuse({"dense": pool(a=0.0, b=5e-324)}, EQUAL).values()) == {1.0}
 
 
 @given(POOL, POOL)
@@ -83,11 +83,11 @@ def test_every_candidate_is_there_once_and_a_better_one_of_a_channel_stands_abov
     dense: dict[str, float], words: dict[str, float]
 ) -> None:
     found = fuse({"dense": pool(**dense), "words": pool(**words)}, EQUAL)
-    assert sorted(hit.key for hit in found) == sorted(dense.keys() | words.keys())
-    assert all(hit.score >= 0 for hit in found)
+    assert found.keys() == dense.keys() | words.keys()
+    assert all(score >= 0 for score in found.values())
     alone = pool(**dense)
-    assert [dense[hit.key] for hit in fuse({"dense": alone}, EQUAL)] == pytest.approx([hit.score for hit in alone])
-    assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
+    assert [dense[key] for key in fuse({"dense": alone}, EQUAL)] == pytest.approx(list(alone.values()))
+    assert list(found.values()) == sorted(found.values(), reverse=True)
 
 
 def test_a_question_of_names_goes_by_words() -> None:

@@ -18,7 +18,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from ingestion.types import Hit, embedding_text
+from ingestion.types import embedding_text
 from search.access.caller import OPERATOR
 from search.checks import check_reranker
 from search.questions import Question
@@ -34,13 +34,13 @@ QUESTION = "How are migrations created?"
 
 def candidates(*scores: float) -> Candidates:
     return [
-        (Hit(f"k{n}", score), StoredChunk(f"k{n}", "Part", "", f"text {n} " * (n + 1), n, 1, "", "", 1, "", "", "", ""))
+        (score, StoredChunk(f"k{n}", "Part", "", f"text {n} " * (n + 1), n, 1, "", "", 1, "", "", "", ""))
         for n, score in enumerate(scores)
     ]
 
 
 def keys(found: Candidates) -> list[str]:
-    return [hit.key for hit, _ in found]
+    return [chunk.key for _, chunk in found]
 
 
 CLOSE = candidates(0.5, 0.48, 0.46, 0.4)
@@ -75,8 +75,7 @@ def test_without_a_reranker_the_order_stands() -> None:
 def test_the_candidates_come_in_the_rerankers_order_with_the_scores_of_their_positions(by_number: Any) -> None:
     found = reranked(QUESTION, CLOSE)
     assert keys(found.candidates) == ["k3", "k2", "k1", "k0"]
-    assert [hit.score for hit, _ in found.candidates] == [0.5, 0.48, 0.46, 0.4]
-    assert [chunk.key for _, chunk in found.candidates] == keys(found.candidates)
+    assert [score for score, _ in found.candidates] == [0.5, 0.48, 0.46, 0.4]
     assert found.scores == {"k0": 0.0, "k1": 1.0, "k2": 2.0, "k3": 3.0} and not found.why_not
     assert by_number[0][0].startswith("Part\n\ntext 0")
 

@@ -20,7 +20,7 @@ from ingestion.coordination import circuit_breaker
 from ingestion.embedding import loading
 from ingestion.exceptions import ModelError, VectorStoreUnavailable
 from ingestion.models import Chunk, Collection, Document, Source
-from ingestion.types import EmbeddedChunk, Hit, ModelSpec
+from ingestion.types import EmbeddedChunk, Hits, ModelSpec
 from ingestion.vector_store.store import QueryVectors, open_store
 from search.access.caller import OPERATOR
 from search.catalogue import indexed_sources, overview
@@ -50,9 +50,9 @@ class FakeStore:
         self.keys = keys
         self.asked: list[int] = []
 
-    def search(self, queries: list[QueryVectors], *, limit: int, **where: object) -> list[dict[str, list[Hit]]]:
+    def search(self, queries: list[QueryVectors], *, limit: int, **where: object) -> list[dict[str, Hits]]:
         self.asked.append(limit)
-        return [{"dense": [Hit(key, 1.0 / n) for n, key in enumerate(self.keys[:limit], 1)]}]
+        return [{"dense": {key: 1.0 / n for n, key in enumerate(self.keys[:limit], 1)}}]
 
 
 def search(store: FakeStore, question: Question) -> list[Passage]:

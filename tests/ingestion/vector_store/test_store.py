@@ -29,7 +29,7 @@ from ingestion.exceptions import CollectionMissing, IngestionError, PermanentErr
 from ingestion.models import Chunk, Document
 from ingestion.pipeline.index import drain
 from ingestion.pipeline.state.collections import open_mirrored, written_store
-from ingestion.types import EmbeddedChunk, Hit, TermWeights, Vectors
+from ingestion.types import EmbeddedChunk, Hits, TermWeights, Vectors
 from ingestion.vector_store import client as milvus_client
 from ingestion.vector_store import store as vector_store
 from ingestion.vector_store.index_kinds import trial_collection
@@ -135,12 +135,9 @@ def test_any_number_of_keys_is_asked_for_in_bounded_queries(
 def test_each_channel_answers_for_itself(store: VectorStore) -> None:
     store.upsert([embedded(n) for n in range(6)])
     found = store.search([{**asking(3), "words": {2: 3.0, 5: 4.0}}], limit=2)[0]
-    assert {channel: hits[0] for channel, hits in found.items()} == {
-        "dense": Hit(key(3), 1.0),
-        "sparse": Hit(key(3), 2.0),
-        "words": Hit(key(5), 4.0),
-    }
-    assert [hit.key for hit in found["words"]] == keys(5, 2)
+    best = {channel: next(iter(hits.items())) for channel, hits in found.items()}
+    assert best == {"dense": (key(3), 1.0), "sparse": (key(3), 2.0), "words": (key(5), 4.0)}
+    assert list(found["words"]) == keys(5, 2)
 
 
 def test_several_queries_are_one_request_of_each_channel(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +145,7 @@ def test_several_queries_are_one_request_of_each_channel(store: VectorStore, mon
     asked: list[tuple[str, int]] = []
     search = store._search
 
-    def counting(channel: str, vectors: Sequence[Any], limit: int, where: str) -> list[list[Hit]]:
+    def counting(channel: str, vectors: Sequence[Any], limit: int, where: str) -> list[Hits]:
         asked.append((channel, len(vectors)))
         return search(channel, vectors, limit, where)
 
@@ -157,7 +154,7 @@ def test_several_queries_are_one_request_of_each_channel(store: VectorStore, mon
     found = store.search([{**asking(3), "words": {5: 4.0}}, without_words], limit=1)
     assert sorted(asked) == [("dense", 2), ("sparse", 2), ("words", 1)]
     assert [set(each) for each in found] == [{"dense", "sparse", "words"}, {"dense", "sparse"}]
-    assert [each["dense"] for each in found] == [[Hit(key(3), 1.0)], [Hit(key(4), 1.0)]]
+    assert [each["dense"] for each in found] == [{key(3): 1.0}, {key(4): 1.0}]
     assert store.search([], limit=1) == []
 
 
@@ -167,7 +164,7 @@ def test_addresses_are_searched_below_a_prefix(store: VectorStore) -> None:
 
     def below(*prefixes: str, **where: Any) -> set[str]:
         hits = store.search([asking(1)], limit=10, prefixes=prefixes, **where)[0]["dense"]
-        return {addresses[int(hit.key, 16)] for hit in hits}
+        return {addresses[int(found, 16)] for found in hits}
 
     assert below("https://d.example/a_b/") == {addresses[0]}
     assert below("https://d.example/a_b") == set(addresses[:2])
@@ -181,7 +178,7 @@ def test_terms_are_numbers_of_32_bits(store: VectorStore) -> None:
     largest = 2**32 - 2
     high = replace(embedded(1), words=TermWeights(np.array([largest], np.uint32), np.ones(1, np.float32)))
     store.upsert([high, replace(embedded(2), words=TermWeights())])
-    assert store.search([{"words": {largest: 1.0}}], limit=5)[0] == {"words": [Hit(key(1), 1.0)]}
+    assert store.search([{"words": {largest: 1.0}}], limit=5)[0] == {"words": {key(1): 1.0}}
 
 
 def test_a_collection_from_before_words_is_written_and_searched_without_them(
@@ -485,8 +482,8 @@ def test_a_server_without_sparse_vectors_is_written_and_searched_dense_only(old_
     assert list(found) == keys(3)
     assert found[keys(3)[0]].dense.tolist() == embedded(3).vectors.dense.tolist()
     assert found[keys(3)[0]].indices.tolist() == []
-    [(channel, [hit])] = store.search([asking(3)], limit=1)[0].items()
-    assert (channel, hit.key) == ("dense", *keys(3))
+    [(channel, hits)] = store.search([asking(3)], limit=1)[0].items()
+    assert (channel, list(hits)) == ("dense", keys(3))
     store.delete(keys(3))
     assert store.existing(keys(2, 3)) == set(keys(2))
     store.close()
@@ -591,7 +588,7 @@ def test_a_new_collection_is_laid_out_as_the_settings_say(old_milvus: OldMilvus,
     store.upsert(rows)
     assert store.count() == 9
     found = store.search([{"dense": asking(4)["dense"]}], limit=9, source_ids=[1])[0]["dense"]
-    assert found[0].key == key(4)
+    assert next(iter(found)) == key(4)
     store.drop()
     store.close()
 
@@ -603,7 +600,7 @@ def test_milvus_lite_has_the_index_that_the_settings_name(clean_milvus: MilvusCl
     store.ensure()
     store.upsert([embedded(n) for n in range(6)])
     assert clean_milvus.describe_index("laid_out", "dense")["index_type"] == "IVF_FLAT"
-    assert store.search([asking(3)], limit=1)[0]["dense"] == [Hit(key(3), 1.0)]
+    assert store.search([asking(3)], limit=1)[0]["dense"] == {key(3): 1.0}
     store.close()
 
 
@@ -630,7 +627,7 @@ def test_a_collection_whose_making_was_interrupted_gets_the_indexes_that_it_lack
     assert indexed(clean_milvus, store.name) == {"dense", "sparse"}
     store.ensure()
     assert indexed(clean_milvus, store.name) == {"dense", "sparse", "words"}
-    assert store.search([asking(1)], limit=1)[0]["words"][0].key == key(1)
+    assert list(store.search([asking(1)], limit=1)[0]["words"]) == keys(1)
 
 
 def indexed(client: MilvusClient, collection: str) -> set[str]:

@@ -19,7 +19,6 @@ def kinds(
 ) -> dict[str, dict[str, Any]]:
     """The headers or the user of each kind of caller; the handbook is for one group."""
     from ingestion.models import Chunk, Run, Source
-    from ingestion.types import Hit
     from search.access.caller import OPERATOR
     from search.models import StoredAnswer
     from search.retrieval.confirmed_hits import ConfirmedHits
@@ -29,8 +28,8 @@ def kinds(
     monkeypatch.setattr("search.api.views.missing_services", list)
     settings.REQUEST_LIMITS = {"search": ("", ""), "ask": ("", "")}
     group = restrict(HANDBOOK)
-    hit = Hit(Chunk.objects.filter(document__source=HANDBOOK).earliest("id").key, 1.0)
-    [(_, row)] = ConfirmedHits(OPERATOR, 1).of([hit])
+    key = Chunk.objects.filter(document__source=HANDBOOK).earliest("id").key
+    [(_, row)] = ConfirmedHits(OPERATOR, 1).of({key: 1.0})
     Run.objects.create(id=1, source_id=HANDBOOK, state=Run.State.FINISHED)
     StoredAnswer.objects.create(
         key="kept",

@@ -10,7 +10,6 @@ from rapidfuzz.distance import OSA
 
 from ingestion.models import Chunk, SourceReader, TermFrequencies
 from ingestion.pipeline.index.term_counts import recount_if_due
-from ingestion.types import Hit
 from ingestion.words.vocabulary import Vocabulary, VocabularyCounter, acronyms_of
 from search.access.caller import OPERATOR
 from search.forms import MODES
@@ -162,6 +161,6 @@ def test_the_parts_of_a_question_are_searched_for_besides(index: None, monkeypat
 def test_what_is_meant_is_what_passages_are_nearer_to(
     corrected: dict[str, float], asked: dict[str, float], meant: bool
 ) -> None:
-    pools = [{name: [Hit("a", score), Hit("b", 0.1)] for name, score in best.items()} for best in (corrected, asked)]
+    pools = [{name: {"a": score, "b": 0.1} for name, score in best.items()} for best in (corrected, asked)]
     assert is_meant(*pools) is meant
-    assert not is_meant({}, {}) and is_meant({"words": [Hit("a", 1.0)]}, {"words": []})
+    assert not is_meant({}, {}) and is_meant({"words": {"a": 1.0}}, {"words": {}})

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from ingestion.chunking import chunker
 from ingestion.models import Chunk, Document, Source
-from ingestion.types import Extracted, Hit
+from ingestion.types import Extracted
 from search.access.caller import OPERATOR
 from search.questions import Passage
 from search.retrieval.confirmed_hits import ConfirmedHits
@@ -52,8 +52,8 @@ def stored(source: Source, markdown: str, model_path: Path, url: str = "file:///
 def passages(document: Document, *texts: str) -> list[Passage]:
     """The passages of the chunks with these texts, best first."""
     rows = list(document.chunks.all())
-    hits = [Hit(next(r.key for r in rows if text in r.text), 1.0 / n) for n, text in enumerate(texts, 1)]
-    found = [Found(hit.score, row) for hit, row in ConfirmedHits(OPERATOR, len(rows)).of(hits)]
+    hits = {next(r.key for r in rows if text in r.text): 1.0 / n for n, text in enumerate(texts, 1)}
+    found = [Found(score, row) for score, row in ConfirmedHits(OPERATOR, len(rows)).of(hits)]
     return passages_of(found, {})
 
 

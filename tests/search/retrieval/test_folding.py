@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from ingestion.models import Chunk, Document, Source
-from ingestion.types import Hit
 from search.access.caller import OPERATOR
 from search.questions import Passage
 from search.retrieval.confirmed_hits import ConfirmedHits, StoredChunk
@@ -28,7 +27,7 @@ def make_row(source: Source, url: str, text: str, position: int = 0, heading: st
 
 def shown(rows: list[Chunk], limit: int = 10) -> list[Passage]:
     """What is shown of the rows as hits, the first the best."""
-    hits = [Hit(row.key, 1.0 - n / 100) for n, row in enumerate(rows)]
+    hits = {row.key: 1.0 - n / 100 for n, row in enumerate(rows)}
     return passages_of(folded(ConfirmedHits(OPERATOR, limit).of(hits), limit), {})
 
 

@@ -16,7 +16,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_c
 
 from ingestion.exceptions import PermanentError, VectorStoreUnavailable
 from ingestion.models import Chunk
-from ingestion.types import Hit
+from ingestion.types import Hits
 from ingestion.vector_store.store import VectorStore
 from ragproject import tracing
 from search.access.caller import OPERATOR
@@ -129,13 +129,13 @@ class FakeStore:
         self.keys, self.silent = keys, silent
         self.asked: list[tuple[int, int]] = []
 
-    def search(self, queries: Sequence[dict[str, Any]], *, limit: int, **where: Any) -> list[dict[str, list[Hit]]]:
+    def search(self, queries: Sequence[dict[str, Any]], *, limit: int, **where: Any) -> list[dict[str, Hits]]:
         self.asked.append((len(queries), limit))
         if self.silent:
             raise VectorStoreUnavailable("Milvus does not answer.")
         if any("bad" in query for query in queries):
             raise PermanentError("Milvus refused that.")
-        return [{"dense": [Hit(key, 1 / n) for n, key in enumerate(self.keys[:limit], 1)]} for _ in queries]
+        return [{"dense": {key: 1 / n for n, key in enumerate(self.keys[:limit], 1)}} for _ in queries]
 
 
 def searches(store: FakeStore, *queries: str, limits: Sequence[int] = (3, 3, 3)) -> list[Search]:
