@@ -92,12 +92,15 @@ def failure_noted(span: Span) -> Iterator[None]:
     """Note the kind of error that the block raises on the span, unless it has ended."""
     try:
         yield
-    except GeneratorExit:  # somebody stopped to listen
-        raise
     except BaseException as error:
-        if span.is_recording():
-            note_failure(span, type(error).__name__)
+        note_error(span, error)
         raise
+
+
+def note_error(span: Span, error: BaseException) -> None:
+    """Note the kind of an error on the span, unless it has ended, or the error is that somebody stopped to listen."""
+    if span.is_recording() and not isinstance(error, GeneratorExit):
+        note_failure(span, type(error).__name__)
 
 
 def note_failure(span: Span, kind: str) -> None:

@@ -8,9 +8,10 @@ request's trace, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
+from types import TracebackType
+
+from opentelemetry.trace import INVALID_SPAN, Span
 
 from ingestion.coordination.measurements import QUESTION_STAGE
 from ragproject import tracing
@@ -18,12 +19,26 @@ from ragproject.span_attributes import Described
 
 
 class Stage:
-    """A stage that is being timed; it ends with its block, or before with ``stop``."""
+    """A stage that is timed: it begins and ends with its block, or ends before with ``stop``."""
 
-    def __init__(self, name: str) -> None:
-        self._started = perf_counter()
+    def __init__(self, name: str, spent: dict[str, float]) -> None:
+        self._name, self._spent = name, spent
+        self._started = 0.0
         self._seconds: float | None = None
-        self.span = tracing.begin_step(name)
+        self.span: Span = INVALID_SPAN
+
+    def __enter__(self) -> Stage:
+        self._started = perf_counter()
+        self.span = tracing.begin_step(self._name)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error:
+            tracing.note_error(self.span, error)
+        self.stop()
+        seconds = self.seconds()
+        self._spent[self._name] = self._spent.get(self._name, 0.0) + seconds
+        QUESTION_STAGE.observe(seconds, self._name)
 
     def describe(self, described: Described) -> None:
         """Give the stage's span in the trace a name and attributes, by OpenTelemetry's conventions."""
@@ -48,18 +63,9 @@ class Timings:
         self._started = perf_counter()
         self._seconds: dict[str, float] = {}
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[Stage]:
-        """Add the time until the block ends, or the stage is stopped, to the stage ``name``."""
-        stage = Stage(name)
-        try:
-            with tracing.failure_noted(stage.span):
-                yield stage
-        finally:
-            stage.stop()
-            seconds = stage.seconds()
-            self._seconds[name] = self._seconds.get(name, 0.0) + seconds
-            QUESTION_STAGE.observe(seconds, name)
+    def stage(self, name: str) -> Stage:
+        """Return a context that adds the time until its block ends, or it is stopped, to the stage ``name``."""
+        return Stage(name, self._seconds)
 
     def milliseconds(self) -> dict[str, float]:
         """Return the milliseconds of every stage so far and of ``total``, to a tenth."""

@@ -21,9 +21,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
-from django.db import connections
 from rich.table import Table
 
 from ingestion.benchmarks import processes
@@ -155,19 +153,16 @@ def asked_texts(cell: Cell, count: int) -> list[str]:
 
 
 async def ask(cell: Cell, text: str, client: str) -> dict[str, float] | None:
-    """Ask as a request does, in threads and on connections of its own. Return milliseconds per stage; None: refused."""
-    async with ThreadSensitiveContext():
-        timings = Timings()
-        try:
-            with timings.stage("parse"):
-                fields = {"q": text[: settings.QUESTION_MAX_CHARS], **cell.fields()}
-                question = read_question(fields, replace(OPERATOR, name=client), limit=LIMIT)
-            await retrieve_queued(question, timings)
-        except TooBusy:
-            return None
-        finally:
-            stages = timings.milliseconds()
-            await sync_to_async(connections.close_all)()
+    """Ask as a web process does. Return milliseconds per stage; None: refused."""
+    timings = Timings()
+    try:
+        with timings.stage("parse"):
+            fields = {"q": text[: settings.QUESTION_MAX_CHARS], **cell.fields()}
+            question = read_question(fields, replace(OPERATOR, name=client), limit=LIMIT)
+        await retrieve_queued(question, timings)
+    except TooBusy:
+        return None
+    stages = timings.milliseconds()
     return stages | {"ours": round(stages["total"] - sum(stages.get(stage, 0.0) for stage in NOT_OURS), 1)}
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
-
-from django.db.models import QuerySet
+from typing import NamedTuple
 
 from ingestion.models import Chunk
 from ingestion.types import Hits
 from search.access.caller import Caller
+from search.retrieval.compiled import Statement, compiled, rows_of
+
+# Queries are for numbers of keys that are multiples of this, so that there are few of them.
+KEYS_STEP = 50
 
 
 class StoredChunk(NamedTuple):
@@ -79,10 +81,17 @@ class ConfirmedHits:
 
 def stored_rows(keys: Iterable[str]) -> dict[str, StoredChunk]:
     """Return the rows that may be shown, by key, whoever may see them."""
-    return {row[0]: StoredChunk(*row) for row in findable_rows().filter(key__in=list(keys))}
+    asked = list(keys)
+    if not asked:
+        return {}
+    asked += asked[-1:] * (-len(asked) % KEYS_STEP)
+    sql, states = findable(len(asked))
+    return {row[0]: StoredChunk(*row) for row in rows_of((sql, (*states, *asked)))}
 
 
 @functools.cache
-def findable_rows() -> QuerySet[Any, tuple[Any, ...]]:
-    """Return the rows that may be shown. Cached, because making the query anew took 0.3 of its 0.7 ms."""
-    return Chunk.objects.live().filter(document__source__deleting=False).order_by().values_list(*COLUMNS)
+def findable(keys: int) -> Statement:
+    """Return the query for the rows that may be shown, of so many keys: its parameters are to be followed by them."""
+    rows = Chunk.objects.live().filter(document__source__deleting=False).order_by().values_list(*COLUMNS)
+    sql, parameters = compiled(rows.filter(key__in=[str(n) for n in range(keys)]))
+    return sql, parameters[:-keys]

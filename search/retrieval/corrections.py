@@ -42,8 +42,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz_"
 
 
 def corrected(question: str, frequencies: Frequencies, vocabulary: Vocabulary) -> str:
-    """Return the question as it may be meant; empty where it is right or nothing is near."""
-    if not frequencies.chunks:
+    """Return the question as it may be meant; empty where it is right, nothing is near, or no words were counted."""
+    if not (frequencies.chunks and vocabulary.words):
         return ""
     asked, language = tokens(question), language_of(question)
     least = max(1, frequencies.chunks / RARE)
@@ -51,9 +51,11 @@ def corrected(question: str, frequencies: Frequencies, vocabulary: Vocabulary) -
     for word in dict.fromkeys(telling(asked, language)):
         if word.lower() in vocabulary.words and word.lower() not in vocabulary.acronyms:
             continue
+        acronym = vocabulary.acronyms.get(word.lower(), "") if len(word) > 2 or word.isupper() else ""
+        if not (acronym or is_correctable(word)):
+            continue
         chunks = chunks_with(word, language.stemmer, frequencies)
-        is_acronym = chunks < FEW_CHUNKS and (len(word) > 2 or word.isupper())
-        meant = vocabulary.acronyms.get(word.lower(), "") if is_acronym else ""
+        meant = acronym if chunks < FEW_CHUNKS else ""
         if not (meant or chunks) and tried < CORRECTED and is_correctable(word):
             tried += 1
             meant = nearest(word.lower(), vocabulary, least)

@@ -67,16 +67,16 @@ def standard_scores(pools: Pools) -> dict[str, Hits]:
     The worst has 0, and all have 1 where there is no difference between them. A channel that offers fewer candidates
     than another found its terms in no more chunks: the others count as 0.
     """
-    size = max(map(len, pools.values()), default=0)
-    return {channel: standardised(pool, size) for channel, pool in pools.items()}
-
-
-def standardised(pool: Hits, size: int) -> Hits:
-    """Return a pool with standard scores; what it lacks to ``size`` candidates has the score 0."""
-    scores = np.zeros(size)
-    scores[: len(pool)] = list(pool.values())
-    if not size or np.ptp(scores) < NO_DIFFERENCE:
-        return dict.fromkeys(pool, 1.0)
-    places = (scores - scores.mean()) / (STANDS_OUT * scores.std())
-    found = np.maximum(places, 0.0) + BELOW_MEAN * (np.minimum(places, 0.0) - places.min())
-    return dict(zip(pool, found.tolist(), strict=False))
+    if not any(pools.values()):
+        return {channel: {} for channel in pools}
+    scores = np.zeros((len(pools), max(map(len, pools.values()))))
+    for row, pool in zip(scores, pools.values(), strict=True):
+        row[: len(pool)] = list(pool.values())
+    alike = np.ptp(scores, axis=1, keepdims=True) < NO_DIFFERENCE
+    deviation = np.where(alike, 1.0, scores.std(axis=1, keepdims=True))
+    places = (scores - scores.mean(axis=1, keepdims=True)) / (STANDS_OUT * deviation)
+    worst = places.min(axis=1, keepdims=True)
+    found = np.where(alike, 1.0, np.maximum(places, 0.0) + BELOW_MEAN * (np.minimum(places, 0.0) - worst)).tolist()
+    return {
+        channel: dict(zip(pool, row, strict=False)) for (channel, pool), row in zip(pools.items(), found, strict=True)
+    }

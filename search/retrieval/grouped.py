@@ -43,6 +43,7 @@ class Grouped(Generic[Item, Result]):
         self._work, self._most = work, most
         self._busy = False
         self._thread = ThreadSensitiveContext()  # asgiref's name for what has a thread of its own
+        self._in_thread = sync_to_async(self._done)
 
     async def done(self, item: Item) -> Result:
         """Return what the work returns for an item. Raises the exception that it returns in its place."""
@@ -70,7 +71,7 @@ class Grouped(Generic[Item, Result]):
         group, self.waiting = self.waiting[: self._most], self.waiting[self._most :]
         context = copy_context()
         context.run(SyncToAsync.thread_sensitive_context.set, self._thread)
-        done = sync_to_async(self._done)([place.item for place in group])
+        done = self._in_thread([place.item for place in group])
         work = asyncio.get_running_loop().create_task(done, context=context)
         work.add_done_callback(partial(self._end, group))
         await to_its_end(work)

@@ -62,7 +62,8 @@ class Search:
     """One question's search: what it asks the index for, and what it has found so far.
 
     ``queries`` are the vectors of each text, the question's first, once the collection's channels are known. ``ranked``
-    has all candidates, best first, ``found_by`` the text that found each. It has ended when there is an ``outcome``.
+    has all candidates, best first, ``found_by`` the text that found one, where that is not the question itself. It has
+    ended when there is an ``outcome``.
     """
 
     embedded: EmbeddedQuestion
@@ -107,9 +108,9 @@ class Search:
             if meant in self.found and text in self.found:
                 wrong = text if is_meant(self.found[meant], self.found[text]) else meant
                 del self.found[wrong], self.queries[wrong]
-            ranked, found_by = ranking(self.found, self.question.mode)
-            self.ranked = self.ranked | ranked | self.ranked
-            self.found_by = found_by | self.found_by
+            ranked, found_by = ranking(self.found, text, self.question.mode)
+            self.found_by |= {key: found for key, found in found_by.items() if key not in self.ranked}
+            self.ranked = self.ranked | ranked | self.ranked if self.ranked else ranked
 
     def conclude(self) -> None:
         """End the search with its passages, unless too few candidates have rows and there may be more of them."""
@@ -118,8 +119,7 @@ class Search:
             with self.timings.stage("rerank"):
                 self.ranked = reranker.reranked_hits(next(iter(self.queries)), self.ranked, self.confirmed)
         with self.timings.stage("rows"):
-            found_by = {key: text for key, text in self.found_by.items() if text != question.text}
-            passages = passages_of(folded(self.confirmed.of(self.ranked), question.limit), found_by)
+            passages = passages_of(folded(self.confirmed.of(self.ranked), question.limit), self.found_by)
         exhausted = all(len(pool) < self.depth for pools in self.found.values() for pool in pools.values())
         if len(passages) >= question.limit or exhausted or self.depth >= MAX_HITS:
             self.end(passages)
@@ -215,19 +215,20 @@ def read_rows(searches: Iterable[Search]) -> None:
             search.confirmed.keep(keys, rows)
 
 
-def ranking(found: Mapping[str, Pools], mode: str) -> tuple[Hits, dict[str, str]]:
-    """Return the candidates of all texts with their best scores, and for each the text that found it so."""
+def ranking(found: Mapping[str, Pools], question: str, mode: str) -> tuple[Hits, dict[str, str]]:
+    """Return the candidates of all texts with their best scores, and which text found one so, if not the question."""
     hits = {
         text: fused(pools, text, channel_weights()) if mode == HYBRID else dict(chain(*map(dict.items, pools.values())))
         for text, pools in found.items()
     }
-    if len(hits) == 1:
-        [(text, alone)] = hits.items()
-        return alone, dict.fromkeys(alone, text)
+    if hits.keys() == {question}:
+        return hits[question], {}
     ranked: Hits = {}
     found_by: dict[str, str] = {}
     of_all = ((key, score, text) for text, scores in hits.items() for key, score in scores.items())
     for key, score, text in sorted(of_all, key=lambda each: -each[1]):
-        ranked.setdefault(key, score)
-        found_by.setdefault(key, text)
+        if key not in ranked:
+            ranked[key] = score
+            if text != question:
+                found_by[key] = text
     return ranked, found_by

@@ -8,7 +8,6 @@ counted anew.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -28,9 +27,9 @@ HYBRID = "hybrid"
 
 
 class Counted(NamedTuple):
-    """What the last count of terms found, and when it was made."""
+    """What the last count of terms found, and when it was made, as ``searched`` has it."""
 
-    at: datetime | None = None
+    at: object = None
     frequencies: Frequencies = Frequencies()
     vocabulary: Vocabulary = Vocabulary()
 
@@ -66,7 +65,7 @@ def fused(pools: Pools, text: str, weights: Mapping[str, float]) -> Hits:
     return fuse(pools, toward_words(weights, share_of_names(text)))
 
 
-def last_count(counted_at: datetime | None) -> Counted:
+def last_count(counted_at: object) -> Counted:
     """Return the result of the last count of terms, which was made at ``counted_at``.
 
     It is read from the database once and then kept in memory.
@@ -74,11 +73,11 @@ def last_count(counted_at: datetime | None) -> Counted:
     global _counted
     if counted_at != _counted.at:
         row = TermFrequencies.objects.first()
-        _counted = read(row) if row else Counted()
+        _counted = read(row, counted_at) if row else Counted()
     return _counted
 
 
-def read(row: TermFrequencies) -> Counted:
+def read(row: TermFrequencies, counted_at: object) -> Counted:
     """Return the count of terms and the vocabulary that a row holds."""
     frequencies = Frequencies(row.sampled, np.frombuffer(row.terms, "<u4"), np.frombuffer(row.counts, "<u4"))
-    return Counted(row.counted_at, frequencies, Vocabulary.unpacked(bytes(row.vocabulary)))
+    return Counted(counted_at, frequencies, Vocabulary.unpacked(bytes(row.vocabulary)))

@@ -13,13 +13,12 @@ import gc
 import logging
 import threading
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from django.conf import settings
-from django.db.models import QuerySet, Subquery
+from django.db.models import Subquery
 
 from ingestion.embedding.loading import configured_model
 from ingestion.embedding.model_files import looks_like_path, weights_at
@@ -29,6 +28,7 @@ from ingestion.types import ModelSpec
 from ragproject.connections import close_connections
 from search.exceptions import NothingIndexed
 from search.retrieval import model_ready
+from search.retrieval.compiled import Statement, compiled
 from search.timings import Timings
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ MODEL_RETRY_SECONDS = 30.0
 
 
 class Searched(NamedTuple):
-    """The collection that answers, and when terms were counted last, if they were."""
+    """The collection that answers, and the time of the last count of terms, if there was one, as the driver has it."""
 
     collection: Collection
-    counted_at: datetime | None
+    counted_at: object
 
 
 class QuestionModel(Protocol):
@@ -99,17 +99,16 @@ def searched() -> Searched:
 
     Raises NothingIndexed.
     """
-    collection = collections_with_count().first()
-    if collection is None:
-        raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
-    return Searched(collection, collection.counted_at)
+    for collection in Collection.objects.raw(*searched_with_count()):
+        return Searched(collection, vars(collection)["counted_at"])
+    raise NothingIndexed("Nothing has been indexed yet. Add a source and wait until it is indexed.")
 
 
 @functools.cache
-def collections_with_count() -> QuerySet[Any]:
-    """Return the query for the collection that answers; it is made once, which saves half of its time."""
+def searched_with_count() -> Statement:
+    """Return the query for the collection that answers."""
     counted_at = TermFrequencies.objects.values("counted_at")[:1]
-    return Collection.objects.filter(active=True).annotate(counted_at=Subquery(counted_at))
+    return compiled(Collection.objects.filter(active=True).annotate(counted_at=Subquery(counted_at)))
 
 
 def in_memory() -> QuestionModel | None:

@@ -8,6 +8,7 @@ the first time is not the newest before its first run has ended. Raises Question
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from django.db.models import Max, Min
 from ingestion.models import Document, Run, Source
 from search.exceptions import NothingIndexed, QuestionRefused
 from search.questions import ANY_VERSION, Question
+from search.retrieval.compiled import Statement, compiled, rows_of
 from search.retrieval.versions import age, is_version
 
 # What addresses hold as it is, those of websites and those of files; "%" belongs to what is quoted already.
@@ -49,7 +51,13 @@ class Place(NamedTuple):
 
 def places() -> list[Place]:
     """Return all sources."""
-    return [Place(*row) for row in Source.objects.values_list(*Place._fields)]
+    return [Place(*row) for row in rows_of(all_sources())]
+
+
+@functools.cache
+def all_sources() -> Statement:
+    """Return the query for all sources."""
+    return compiled(Source.objects.values_list(*Place._fields))
 
 
 def selected(question: Question, sources: Sequence[Place]) -> Selection:
