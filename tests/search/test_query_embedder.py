@@ -201,7 +201,7 @@ def test_those_who_wait_hold_no_thread() -> None:
             scene.ask(n, SHORT)
         await asyncio.sleep(0)
         assert len(scene.queue.waiting) == 60
-        assert threading.active_count() == before
+        assert threading.active_count() <= before  # those of tests before may end meanwhile
 
     played(play)
 

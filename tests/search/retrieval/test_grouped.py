@@ -108,7 +108,7 @@ def test_those_who_wait_hold_no_thread() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert len(scene.grouped.waiting) == 60
-        assert threading.active_count() == before
+        assert threading.active_count() <= before  # those of tests before may end meanwhile
 
     scene, _ = played(play)
     assert len(scene.work.groups) == 21
