@@ -47,7 +47,8 @@ def stack(model_path: Path, hub: GitHub, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("refresh")
     (folder / "models").mkdir()
     (folder / "models" / settings.STAND_IN).symlink_to(model_path)
-    running = start(folder, FETCH_PRIVATE_NETWORKS="127.0.0.0/8", DISPATCH_SECONDS="0.5", GITHUB_API_URL=hub.url)
+    times = {"DISPATCH_SECONDS": "0.5", "CRAWL_DELAY_SECONDS": "0.05"}
+    running = start(folder, FETCH_PRIVATE_NETWORKS="127.0.0.0/8", GITHUB_API_URL=hub.url, **times)
     running.until(running.ready)
     yield running
     destroy(running)

@@ -119,7 +119,7 @@ def assert_alike(some: Sequence[Vectors], others: Sequence[Vectors]) -> None:
 
 
 def test_vectors_of_prose_code_and_odd_texts_equal_those_of_flagembedding(model: Embedder, passages: list[str]) -> None:
-    texts = [*passages, *ODD]
+    texts = [*passages[:90], *ODD]
     theirs = flagembedding(configured_model(), texts, model.max_tokens)
     assert_equal_to_flagembedding(model.embed(texts), theirs)
 
@@ -137,7 +137,8 @@ def test_they_do_with_networks_of_bge_m3s_kind_too(
     in_pytorch = read_model("cpu", random_model, "float32")
     assert_alike(in_pytorch.embed(texts), found)
     # On a CPU positions go on where RoBERTa's are counted without the padding's token; PyTorch's are RoBERTa's.
-    assert_equal_to_flagembedding(in_pytorch.embed(ODD), flagembedding(random_model, ODD, ours.max_tokens))
+    padded = [text for text in ODD if "<pad>" in text]
+    assert_equal_to_flagembedding(in_pytorch.embed(padded), flagembedding(random_model, padded, ours.max_tokens))
     assert min(cosines(ours, in_pytorch, ODD)) > 0.999
 
 
