@@ -14,8 +14,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PAGES ?= 90
 PIP_ARGS ?=
-# Each has a Redis, a Milvus and a model of its own, 2 GB together; the tests wait more than they compute.
-TEST_PROCESSES ?= 5
+# Each has a Redis, a Milvus and a model of its own, 2 GB together; the tests wait as much as they compute, the fast ones
+# hardly.
+TEST_PROCESSES ?= $(if $(FAST),2,5)
 TEST_ARGS := $(if $(FAST),--fast) $(if $(ROWS),--rows) $(if $(COVERAGE),--cov=ingestion --cov=search --cov=ragproject --cov-report=term:skip-covered)
 DEMO_ENV := DATA_DIR=var/demo EMBED_MODEL=stand-in
 

@@ -186,6 +186,7 @@ def test_a_precision_that_the_cpu_lacks_is_no_fault_of_the_model(model_path: Pat
         conversion.converted(model_path, "int3")
 
 
+@pytest.mark.slow
 def test_questions_have_all_cores_where_that_helps(random_model: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     narrow = read_model("cpu", random_model, "float32", questions=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from ingestion.embedding.loading import read_model
 from ingestion.types import ModelSpec
@@ -24,6 +23,8 @@ AN_HOUR_FROM_NOW = 3600.0
 @pytest.fixture(scope="module")
 def seeded(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
     """The stand-in with token vectors that are not its hidden states."""
+    import torch
+
     folder = tmp_path_factory.mktemp("seeded") / "model"
     shutil.copytree(model_path, folder, copy_function=os.link)
     torch.manual_seed(3)
