@@ -11,6 +11,7 @@ are made only of texts that have enough words in common, which takes half the ti
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ SHINGLE = 4
 # Of two texts' runs of words together, so many are in both. Versions of one paragraph share .6 to 1, paragraphs of one
 # form that speak of different things less than .5.
 NEARLY_EQUAL = 0.8
+# Not what stands between spaces: a text in Chinese would be one word.
+WORD = re.compile(r"\w+")
 
 
 @dataclass
@@ -41,7 +44,7 @@ class Found:
 
     def __post_init__(self) -> None:
         self.section = section_of_all_versions(self.row)
-        self.words = f"{self.row.heading} {self.row.text}".casefold().split()
+        self.words = WORD.findall(f"{self.row.heading} {self.row.text}".casefold())
         self.vocabulary = frozenset(self.words)
 
     @cached_property

@@ -44,6 +44,16 @@ def test_copies_are_named_once_each_at_the_best_one() -> None:
     assert found[0].as_citation(1)["also"] == [{"source": "two", "version": "", "link": "https://two.example/cache"}]
 
 
+def test_a_text_without_spaces_is_compared_by_its_clauses() -> None:
+    one, two = make_source("one"), make_source("two")
+    text = "，".join(f"第{n}步設定快取的第{n}個選項" for n in range(1, 15))
+    rows = [
+        make_row(one, "https://one.example/cache", text),
+        make_row(two, "https://two.example/cache", f"{text}，完成"),
+    ]
+    assert [len(passage.copies) for passage in shown(rows)] == [1]
+
+
 def test_a_page_that_repeats_itself_is_no_copy_of_itself() -> None:
     source = make_source()
     found = shown([make_row(source, "file:///docs/a", TEXT, n) for n in range(3)])
