@@ -53,8 +53,9 @@ SLOW_MARKERS = {"e2e", "browser", "slow"}
 # Files that take a minute and more, the longest first; those that wait for processes and those that compute by turns.
 ROOT = Path(__file__).parent
 LONGEST = (
-    "e2e/test_ingest.py",
     "ingestion/embedding/test_embedder.py",
+    "e2e/test_run_faults.py",
+    "e2e/test_ingest.py",
     "e2e/test_refresh.py",
     "ingestion/extraction/test_corpora.py",
     "e2e/test_stack.py",
