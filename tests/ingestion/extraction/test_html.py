@@ -77,7 +77,7 @@ def test_links_are_absolute_without_fragments_and_of_the_whole_page() -> None:
 
 
 def test_links_follow_the_base_element_and_leave_out_other_schemes() -> None:
-    page = '<base href="/v2/"><a href="a">a</a><a href="mailto:x@y.z">m</a><a href="http://[bad">b</a>text'
+    page = '<base href="/v2/"><base href="/v3/"><a href="a">a</a><a href="mailto:x@y.z">m</a><a href="http://[bad">b</a>text'
     assert read(page).links == ("https://docs.example/v2/a",)
 
 
@@ -89,6 +89,8 @@ def test_the_title_is_the_heading_or_else_the_title_element_or_else_the_file() -
     assert read(PAGE).title == "Kettles"
     assert read("<title> Only\n this </title><p>x</p>").title == "Only this"
     assert read("<p>x</p>").title == "page.html"
+    assert read("<title>First</title><p>x</p><title>Second</title>").title == "First"
+    assert read(f"<title>{'a' * 1000}</title><p>x</p>").title == "a" * 300
 
 
 def test_a_page_that_marks_no_content_is_read_without_its_navigation() -> None:
@@ -103,6 +105,44 @@ def test_a_code_table_with_line_numbers_is_code() -> None:
 
 def test_text_that_looks_like_markup_stays_text() -> None:
     assert read("<p># not a heading</p><p>```</p>").markdown == "\\# not a heading\n\n\\```"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<body><div>menu</div><main hidden><h1>T</h1><p>text</p></main></body>",
+        "<body><div>menu</div><article aria-hidden=true><h1>T</h1><p>text</p></article></body>",
+        "<body><main> </main><div><h1>T</h1><p>text</p></div></body>",
+        "<body><div class=md-content__inner></div><div><h1>T</h1><p>text</p></div></body>",
+    ],
+)
+def test_a_page_that_scripts_show_or_fill_is_read_from_where_its_text_is(body: str) -> None:
+    assert read(body).markdown == "# T\n\ntext"
+
+
+PROSE = "".join(f"<p>{'The kettle sings until somebody pours the water over the tea. ' * 2}</p>" for _ in range(6))
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        "<div class=widget><pre>Mind the gap.</pre></div>",
+        "<aside class=note><p>Mind the gap.</p></aside>",
+        "<section id=comments><h2>Comments</h2><p>Mind the gap.</p></section>",
+        f"<div class=comments>{PROSE}<p>Mind the gap.</p></div>",
+        "<ul><li><a href=a>Mind the gap.</a><li><a href=b>Mind the step.</a><li><a href=c>Mind the door.</a></ul>",
+    ],
+)
+def test_what_only_looks_like_a_side_box_stays_among_prose(box: str) -> None:
+    page = read(f"<body><div><h1>T</h1>{PROSE}{box}<p>Call <code>boil()</code>.</p></div></body>")
+    assert "Mind the gap." in page.markdown
+    assert page.dropped == ()
+
+
+def test_a_side_box_among_prose_goes() -> None:
+    box = "<div class=widget><p>Latest posts</p></div>"
+    page = read(f"<body><div><h1>T</h1>{PROSE}{box}<p>Call <code>boil()</code>.</p></div></body>")
+    assert [(each.rule, each.words) for each in page.dropped] == [("side boxes", 2)]
 
 
 def test_a_side_box_goes_but_a_note_stays() -> None:
@@ -149,6 +189,13 @@ def test_a_side_box_goes_but_a_note_stays() -> None:
         ("<p><img src=a.png alt='A pot'> boils</p>", "A pot boils"),
         ("<p># no heading</p><p>```</p><p>#tag</p>", "\\# no heading\n\n\\```\n\n#tag"),
         ("<blockquote><p>one</p><p>two</p></blockquote>", "> one\n> \n> two"),
+        ("<blockquote><p>one</p><pre>a\n b</pre></blockquote>", "one\n\n```\na\n b\n```"),
+        ("<p><i>one <b>two</b></i> <b>2 * 3</b></p>", "one **two** 2 * 3"),
+        (f"<p><a href='https://other.example/{'x' * 300}'>far away</a></p>", "far away"),
+        (
+            "<p>a</p><p hidden=until-found>b</p><details aria-hidden=true><summary>c</summary>d</details>",
+            "a\n\nb\n\n**c**\n\nd",
+        ),
         ("<ul><li>a<ul><li>b<ol><li>c</ol></ul><li><p>d</p><p>e</p></ul>", "- a\n  - b\n    1. c\n- d\n\n  e"),
         ("<ol start=4><li>x<li></li><li>y</ol>", "4. x\n5. y"),
         ("<ul><li><h3>Step</h3><p>do</p></ul>", "- **Step**\n\n  do"),
@@ -159,6 +206,7 @@ def test_a_side_box_goes_but_a_note_stays() -> None:
             "<ol><li><table><tr><th>a<th>b<tr><td>1<td>2</table></ol>",
             "1.\n   | a | b |\n   | --- | --- |\n   | 1 | 2 |",
         ),
+        ("<table role=presentation><tr><td>a<td>b</table>", "a\n\nb"),
         ("<ul><ul><li>deep</ul><li>a</ul>", "- - deep\n- a"),
         ("<ul><li><span>a</span><div><div><ul><li>b<li>c</ul></div></div></ul>", "- a\n  - b\n  - c"),
         ("<ul><li>a<pre>x\n  y</pre></ul>", "- a\n\n  ```\n  x\n    y\n  ```"),
@@ -188,6 +236,7 @@ def test_an_element_becomes_markdown(markup: str, expected: str) -> None:
         ("<div class='highlight highlight-source-shell'><pre>x</pre></div>", "shell"),
         ("<div class='language-ts vp-adaptive-theme'><pre class='shiki'><code>x</code></pre></div>", "ts"),
         ("<pre class='src src-python'>x</pre>", "python"),
+        ("<div class=highlight-python><div><div><pre>x</pre></div></div></div>", "python"),
         ("<div class='language-sql highlight'><table><tr><td><pre>x</pre></td></tr></table></div>", "sql"),
         ("<div class='highlight-default'><pre>x</pre></div>", ""),
         ("<pre class='literal-block'>x</pre>", ""),
@@ -412,6 +461,11 @@ def test_a_heading_leads_to_its_anchor(heading: str) -> None:
     assert read(f"<main><h1>T</h1>{heading}<p>text</p></main>").anchors == {"T › Part": "part"}
 
 
+def test_a_title_outside_the_content_leads_to_its_anchor() -> None:
+    page = read("<title>Tea leaves</title><h1 id=top>Tea</h1><main><p>text</p></main>")
+    assert (page.markdown, page.anchors) == ("# Tea\n\ntext", {"Tea": "top"})
+
+
 def test_the_same_heading_twice_leads_to_the_first() -> None:
     page = "<main><h1>T</h1><h2 id=a>Part</h2><p>x</p><h2 id=b>Part</h2><h3 id=c>Sub</h3></main>"
     assert read(page).anchors == {"T › Part": "a", "T › Part › Sub": "c"}
@@ -453,6 +507,17 @@ def test_a_page_may_name_its_own_address(head: str, expected: str) -> None:
 def test_robots_are_told_what_to_do(meta: str, indexable: bool, links: int) -> None:
     page = read(f"<head>{meta}</head><p>text <a href=a>a</a></p>")
     assert (page.indexable, len(page.links)) == (indexable, links)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<body><a href=/there hreflang=fr>x</a>",
+        "<link rel=canonical href=/there><link rel=alternate hreflang=en href=/there><a href=/there>x</a>",
+    ],
+)
+def test_a_link_is_no_translation_of_an_unknown_language_or_of_the_page_itself(page: str) -> None:
+    assert read(f"{page}<p>text</p>").links == ("https://docs.example/there",)
 
 
 def test_links_leave_out_translations_and_what_nobody_shall_follow() -> None:
@@ -571,6 +636,10 @@ def test_a_hostile_page_keeps_its_words_and_grows_little(name: str) -> None:
     markdown = read(body).markdown
     assert "word" in markdown
     assert len(markdown) < 10 * len(body)
+
+
+def test_words_below_the_depth_that_is_kept_stay_apart() -> None:
+    assert converted("<div>" * parser.MAX_DEPTH + "<p>one</p><b>two</b><p>three</p>") == "one two three"
 
 
 def test_what_stands_in_deep_lists_is_not_gone_through_at_each_level() -> None:

@@ -111,10 +111,11 @@ def test_the_clutter_of_a_generator_is_counted_by_its_name() -> None:
 
 
 def test_all_words_of_a_page_are_kept_or_counted() -> None:
-    words = [f"w{number}" for number in range(12)]
+    words = [f"w{number}" for number in range(13)]
     page = read(
         "<body><header>{} {}</header><nav>{}</nav><div class=sidebar>{} {}</div><main><h1>{}</h1><p>{} {}</p>"
-        "<aside class=note>{}</aside><button>{}</button></main><footer>{} {}</footer></body>".format(*words)
+        "<aside class=note>{}</aside><button>{}</button><textarea>{}</textarea></main>"
+        "<footer>{} {}</footer></body>".format(*words)
     )
     kept = len(re.findall(r"w\d+", page.markdown))
     assert kept + sum(each.words for each in page.dropped) == len(words)

@@ -53,6 +53,12 @@ def test_markdown_headings_get_slugs_and_underlined_ones_count() -> None:
     assert [slug(words) for words in ("A", "a", "a-1", "a")] == ["a", "a-1", "a-1-1", "a-2"]
 
 
+def test_a_picture_is_the_heading_only_where_it_has_no_words() -> None:
+    page = read("# ![Kettle](a.png)\n\n## Part ![passing](b.svg)\n\nx")
+    assert page.markdown == "# Kettle\n\n## Part\n\nx"
+    assert [(each.rule, each.words) for each in page.dropped] == [("pictures in headings", 1)]
+
+
 def test_links_of_markdown_leave_out_code() -> None:
     text = "[a](b.md#x) <https://two.example> [c][r]\n\n```\nhttps://code.example\n```\n\n[r]: /three\n"
     assert read(text).links == (
@@ -68,9 +74,10 @@ def test_plain_text_is_named_by_its_first_line_unless_that_is_long() -> None:
 
 
 def test_an_underlined_title_of_a_text_is_a_heading() -> None:
-    page = read("Kettles\n=======\n\nBoil.\n\nCups\n----\n\nDrink.\n\na | b\n--+--\n", "text/plain")
+    page = read("Kettles\n=======\n\nBoil.\n\nCups\n----\n\nDrink.\n\na | b\n--+--\n\n* leaf\n------\n", "text/plain")
     assert page.title == "Kettles"
     assert page.markdown.startswith("# Kettles\n\nBoil.\n\n## Cups\n\nDrink.")
+    assert page.markdown.endswith("* leaf\n------")
 
 
 def test_headings_lead_where_they_say() -> None:

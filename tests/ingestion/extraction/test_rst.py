@@ -28,6 +28,16 @@ def test_rst_titles_rank_by_order_of_appearance() -> None:
     assert rst(text) == "# Pots\n\nIntro.\n\n## Lids\n\n### Knobs of `iron`\n\nRound.\n\n## Base\n\nFlat."
 
 
+def test_rst_titles_below_the_sixth_rank_are_of_the_sixth() -> None:
+    text = "".join(f"Part {rank}\n{mark * 6}\n\n" for rank, mark in enumerate("=-~^'+#", 1))
+    assert rst(f"{text}Words.").endswith("##### Part 5\n\n###### Part 6\n\n###### Part 7\n\nWords.")
+
+
+def test_rst_links_are_those_of_references_targets_and_plain_words() -> None:
+    text = "`a <https://a.example/x#y>`_, c_, https://b.example/z.\n\n.. _c: https://c.example\n"
+    assert set(read(text).links) == {"https://a.example/x", "https://b.example/z", "https://c.example"}
+
+
 def test_rst_anchors_are_the_ids_of_docutils() -> None:
     page = read("Pots\n====\n\n1. The ``lid``'s rim\n-------------------\n\nx\n")
     assert page.anchors == {"Pots": "pots", "Pots › 1. The lid's rim": "the-lid-s-rim"}
@@ -169,6 +179,7 @@ def test_rst_literal_blocks_in_items_are_code() -> None:
         ("``a``\\ s", "`a`s"),
         (":class:`QuerySet`\\s", "`QuerySet`s"),
         (":func:`spread over\n<x>` lines", "spread over lines"),
+        (":pep:`8` and :pep:`that one <8>`", "PEP 8 and that one"),
         ("10\\ :sup:`6`, x\\ :sub:`i`\\ :sup:`2`, 1\\ :sup:`st`", "10^6, x_i^2, 1st"),
         ("a |b| c\n\n.. |b| raw:: html\n\n   <b>x</b>", "a **x** c"),
         ("|copy| |none|\n\n.. include:: <isonum.txt>", "© none"),
@@ -258,6 +269,14 @@ def test_rst_glossaries_name_all_terms_of_a_meaning() -> None:
         (".. figure:: a.png\n   :alt: A pot\n\n   Its *caption*.", "A pot\n\nIts *caption*."),
         (".. |logo| image:: l.png\n   :alt: Teapots\n\nBy |logo|, version |release|.", "By Teapots, version ."),
         ("Text [1]_ and [#n]_.\n\n.. [1] Foot.", "Text [1] and [n].\n\n[1] Foot."),
+        (
+            "One [#]_, two [#]_ [#n]_ [*]_.\n\n.. [#] a\n.. [#] b\n.. [#n] c\n.. [*] d\n.. [1] e",
+            "One [2], two [3] [4] [*].\n\n[2] a\n\n[3] b\n\n[4] c\n\n[*] d\n\n[1] e",
+        ),
+        ("3. a\n4. b\n\niv. c\nv. d", "3. a\n4. b\n\n4. c\n5. d"),
+        ("..\n\n   Quoted.\n\nText.", "> Quoted.\n\nText."),
+        ("tea : noun : hot\n   A drink.", "**tea : noun : hot**\n\nA drink."),
+        ("Text.\n\n   Quoted.\n\n   -- Somebody", "Text.\n\n> Quoted.\n> \n> — Somebody"),
         ("See `here`__.\n\n__ https://t.example/a", "See [here](https://t.example/a)."),
         ("tea_ it\n\n.. _tea: pot_\n.. _pot:\n   https://t.example/p", "[tea](https://t.example/p) it"),
         (".. rubric:: Notes\n\nx", "**Notes**\n\nx"),
