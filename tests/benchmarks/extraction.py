@@ -60,7 +60,7 @@ _TAB = re.compile(r"^([ \t]*)===\+?[ \t]+\"([^\"\n]*)\"[ \t]*$", re.MULTILINE)
 def main() -> None:
     options = _options()
     if options.html:
-        measure_site(options.html, options.text, peers=options.peers)
+        measure_site(options.html, options.text, peers=options.peers, worst=options.worst)
     if options.articles:
         measure_articles(options.articles, peers=options.peers)
 
@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--text", type=Path)
     parser.add_argument("--articles", type=Path)
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--worst", type=int, default=5)
+    parser.add_argument("--worst", type=int, default=8, metavar="N", help="pages to name, those of the least F1")
     return parser.parse_args()
 
 
@@ -82,7 +82,7 @@ def say(*words: object) -> None:
 # --- A site --------------------------------------------------------------------------------------------
 
 
-def measure_site(html: Path, text: Path | None, *, peers: bool) -> None:
+def measure_site(html: Path, text: Path | None, *, peers: bool, worst: int) -> None:
     pages = {path: path.read_bytes() for path in sorted(html.rglob("*.html")) if "_static" not in path.parts}
     found = {path: read(path, body) for path, body in pages.items()}
     refused = [path for path, extracted in found.items() if extracted is None]
@@ -95,7 +95,7 @@ def measure_site(html: Path, text: Path | None, *, peers: bool) -> None:
     _say_navigation(extracted)
     _say_anchors(html, pages, extracted)
     if text:
-        _say_f1(html, text, pages, extracted, peers=peers)
+        _say_f1(html, text, pages, extracted, peers=peers, worst=worst)
 
 
 def read(path: Path, body: bytes) -> Extracted | None:
@@ -138,14 +138,16 @@ def trafilatura(body: bytes) -> str:
 # --- F1 ------------------------------------------------------------------------------------------------
 
 
-def _say_f1(html: Path, text: Path, pages: dict[Path, bytes], found: dict[Path, Extracted], *, peers: bool) -> None:
+def _say_f1(
+    html: Path, text: Path, pages: dict[Path, bytes], found: dict[Path, Extracted], *, peers: bool, worst: int
+) -> None:
     pairs = {path: reference for path in found if (reference := reference_of(path.relative_to(html), text))}
     scores = {path: f1(words_of_markdown(found[path].markdown), reference) for path, reference in pairs.items()}
     if not scores:
         say("no page has a text of the same name")
         return
     say(f"F1 of 4-grams: mean {mean(scores.values()):.4f}, least {min(scores.values()):.3f}, {len(scores)} pages")
-    for path in sorted(scores, key=scores.__getitem__)[:8]:
+    for path in sorted(scores, key=scores.__getitem__)[:worst]:
         say(f"  {scores[path]:.3f} {path.relative_to(html)}")
     if peers:
         sample = list(pairs)[:: max(1, len(pairs) // 100)]
@@ -265,7 +267,7 @@ def _say_inventory(html: Path, pages: dict[Path, bytes], found: dict[Path, Extra
     total = missed = 0
     examples = []
     for name, target in section_labels(html / "objects.inv", pages, html):
-        page = found.get(html / target.partition("#")[0])
+        page = found.get(page_of(html, target))
         if page is None:
             continue
         total += 1
@@ -282,10 +284,16 @@ def section_labels(inventory: Path, pages: dict[Path, bytes], html: Path) -> Ite
         if not match:
             continue
         target = match[3].replace("$", match[1])
-        file, _, fragment = target.partition("#")
-        body = pages.get(html / (file + "index.html" if file.endswith("/") else file), b"")
+        fragment = target.partition("#")[2]
+        body = pages.get(page_of(html, target), b"")
         if fragment and f'<section id="{fragment}"'.encode() in body:
             yield match[1], target
+
+
+def page_of(html: Path, target: str) -> Path:
+    """The file of an address in the inventory, where ``dirhtml`` names folders."""
+    file = target.partition("#")[0]
+    return html / (f"{file}index.html" if file.endswith("/") or not file else file)
 
 
 # --- Articles --------------------------------------------------------------------------------------------

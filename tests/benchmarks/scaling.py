@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from typing import Any
@@ -38,7 +39,8 @@ def main() -> None:
 def measured(site: Site, workers: int) -> dict[str, Any]:
     figures = ingested(site, workers, stub=True)
     processor = sum(figures["processor_seconds"].values()) / site.pages
-    by_latency, by_cores = 1000 * workers / site.latency, (os.cpu_count() or 1) / processor
+    by_latency = 1000 * workers / site.latency if site.latency else math.inf
+    by_cores = (os.cpu_count() or 1) / processor
     return {
         "workers": workers,
         "pages_per_second": round(site.pages / figures["seconds"], 1),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,33 +14,36 @@ from tests.support.search_services import ATTACK, ModelServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 
-RECORD_LENGTHS = """
-() => {
-  window.lengths = [];
-  const answer = document.querySelector("#answer");
-  new MutationObserver(() => window.lengths.push(answer.textContent.length)).observe(answer, {
-    childList: true, subtree: true, characterData: true,
-  });
-}
-"""
+
+class Held(list[str]):
+    """Pieces of an answer: the model says the first, and the others once ``rest`` is set."""
+
+    def __init__(self, pieces: list[str]) -> None:
+        super().__init__(pieces)
+        self.rest = threading.Event()
+
+    def __iter__(self) -> Iterator[str]:
+        for number, piece in enumerate(super().__iter__()):
+            assert number == 0 or self.rest.wait(120)
+            yield piece
 
 
 def test_an_answer_streams_and_its_citation_leads_to_the_passage(
     sites: Sites, model: ModelServer, page: Page, pictures: Path
 ) -> None:
-    page.goto(sites.generating)
-    page.evaluate(RECORD_LENGTHS)
-    box(page).fill(QUESTION)
-    page.get_by_role("button", name="Ask", exact=True).first.click()
-    page.get_by_text("Writing the answer…").wait_for()
+    model.pieces = pieces = Held(["Run makemigrations", " [1", "]."])
+    ask(page, sites.generating)
+    page.locator("#answer", has_text="Run makemigrations").wait_for()
+    page.locator("#status", has_text="Writing the answer…").wait_for()
     page.screenshot(path=pictures / "busy.png")
+    pieces.rest.set()
     finished(page)
-    lengths = page.evaluate("window.lengths")
-    assert len(set(lengths)) > 2
     assert text_of_answer(page) == "Run makemigrations 1."
     cite = page.get_by_role("link", name="Source 1")
     cite.hover()
     assert "Migrations record changes" in page.get_by_role("tooltip").inner_text()
+    page.locator("#asked").hover()
+    page.get_by_role("tooltip").wait_for(state="hidden")
     cite.click()
     assert page.evaluate("location.hash") == "#source-1"
     assert page.locator("#source-1:target").count() == 1
@@ -96,8 +101,7 @@ def test_an_answer_is_shared_loaded_again_and_forgotten(
 ) -> None:
     ask(page, sites.generating)
     finished(page)
-    page.reload()
-    page.locator("#status", has_text="This is the answer of").wait_for()
+    load_again(page)
     assert text_of_answer(page) == "Run makemigrations 1."
     page.get_by_role("button", name="Share").click()
     link = page.get_by_label("Link")
@@ -108,15 +112,79 @@ def test_an_answer_is_shared_loaded_again_and_forgotten(
         assert "Run makemigrations 1." in other.locator(".answer").inner_text()
         assert other.locator(".passage").count() == 7
         assert other.get_by_role("button", name="Delete this link").count() == 0
+    load_again(page)
+    assert link.input_value() == address
     mine = page.url
     page.goto(address)
     page.get_by_role("button", name="Delete this link").click()
     page.get_by_role("heading", name="The link is deleted").wait_for()
     assert page.request.get(address).status == 404
     page.goto(mine)
+    page.get_by_role("button", name="Share").click()
+    link.wait_for()
+    assert page.request.get(address).status == 200
+    page.get_by_role("button", name="Delete the link").click()
+    link.wait_for(state="hidden")
+    assert page.request.get(address).status == 404
     page.get_by_role("button", name="Forget").click()
-    page.locator("#status", has_text="deleted").wait_for()
+    page.locator("#status", has_text="with its conversation").wait_for()
     assert not page.locator("#answers").is_visible()
+    page.goto(sites.generating)
+    assert page.locator("#history-list li").count() == 0
+
+
+def load_again(page: Page) -> None:
+    page.reload()
+    page.locator("#status", has_text="This is the answer of").wait_for()
+
+
+def test_a_rating_is_shown_after_loading_again_and_can_be_taken_back(
+    sites: Sites, model: ModelServer, page: Page
+) -> None:
+    ask(page, sites.generating)
+    finished(page)
+    helpful = page.get_by_role("button", name="Helpful", exact=True)
+    helpful.click()
+    page.locator("#status", has_text="rating is kept").wait_for()
+    assert helpful.get_attribute("aria-pressed") == "true"
+    load_again(page)
+    assert helpful.get_attribute("aria-pressed") == "true"
+    helpful.click()
+    page.locator("#status", has_text="taken back").wait_for()
+    load_again(page)
+    assert helpful.get_attribute("aria-pressed") == "false"
+    helpful.click()
+    page.locator("#status", has_text="rating is kept").wait_for()
+    page.get_by_role("button", name="Ask again").click()
+    finished(page)
+    helpful.wait_for()
+    assert helpful.get_attribute("aria-pressed") == "false"
+
+
+def test_a_follow_up_asked_again_is_the_same_follow_up(sites: Sites, model: ModelServer, page: Page) -> None:
+    ask(page, sites.generating)
+    finished(page)
+    page.get_by_label("Search in").select_option("Site")
+    page.get_by_label("Ask a follow-up").fill("And how do I reverse them?")
+    with page.expect_request("**/ask") as asked:
+        page.keyboard.press("Enter")
+    assert (asked.value.post_data_json or {})["source"] == ""  # the conversation's
+    understood = page.get_by_text("Understood as:")
+    understood.wait_for()
+    page.get_by_role("button", name="Ask again").click()
+    finished(page)
+    assert page.locator("#turn").get_by_text("Understood as:").is_visible()
+    assert page.locator("#thread .turn").count() == 1
+    load_again(page)
+    page.get_by_role("button", name="Ask again").click()
+    understood.wait_for()
+    finished(page)
+    page.get_by_label("Ask a follow-up").fill("And after that?")
+    page.keyboard.press("Enter")
+    page.locator("#thread .turn").wait_for()
+    page.get_by_role("button", name="Ask", exact=True).first.click()
+    page.locator("#thread .turn").wait_for(state="detached")
+    finished(page)
 
 
 def test_history_and_favourites_stay_in_this_browser(sites: Sites, page: Page) -> None:
@@ -133,6 +201,11 @@ def test_history_and_favourites_stay_in_this_browser(sites: Sites, page: Page) -
     page.locator("#history-list a").click()
     finished(page)
     assert box(page).input_value() == QUESTION
+    favourite = page.get_by_role("button", name="Favourite")
+    page.locator("#favourite[aria-pressed=true]").wait_for()
+    favourite.click()
+    page.goto(sites.extracting)
+    assert page.locator("#history-list li").all_inner_texts() == [QUESTION]
 
 
 def test_extracts_are_shown_as_quotations(sites: Sites, page: Page) -> None:
@@ -143,8 +216,17 @@ def test_extracts_are_shown_as_quotations(sites: Sites, page: Page) -> None:
     assert page.get_by_text("No language model is configured; these are").is_visible()
     stages = page.locator("#timings dt").all_inner_texts()
     assert stages == ["parse", "embed", "search", "fuse", "rows", "context", "generate", "total"]
-    page.get_by_role("button", name="Show the passages").click()
+    show = page.get_by_role("button", name="Show the passages")
+    show.click()
+    assert show.get_attribute("aria-expanded") == "true"
     assert page.locator("#source-5 .passage-text").is_visible()
+    page.get_by_role("button", name="Ask again").click()
+    finished(page)
+    assert show.get_attribute("aria-expanded") == "false"
+    show.click()
+    assert page.locator("#source-5 .passage-text").is_visible()
+    load_again(page)
+    assert page.get_by_text("No language model is configured; these are").is_visible()
 
 
 def test_a_source_can_be_chosen(sites: Sites, page: Page) -> None:
@@ -154,8 +236,7 @@ def test_a_source_can_be_chosen(sites: Sites, page: Page) -> None:
     page.get_by_role("button", name="Ask", exact=True).first.click()
     finished(page)
     assert set(page.locator("#sources .source").all_inner_texts()) == {"Site"}
-    page.reload()
-    page.locator("#status", has_text="This is the answer of").wait_for()
+    load_again(page)
     assert page.get_by_label("Search in").input_value() == "Site"
 
 
@@ -205,9 +286,15 @@ def test_code_and_tables_are_shown_as_they_were_written(sites: Sites, model: Mod
         assert page.locator("#answer figure code").inner_text() == "x = 1 < 2\n"
         assert page.locator("#answer figcaption").inner_text() == "python"
         assert page.locator("#answer td").all_inner_texts() == ["1", "c"]
-        page.locator("#answer figure").get_by_role("button", name="Copy").click()
-        page.get_by_role("button", name="Copied").wait_for()
-        assert page.evaluate("navigator.clipboard.readText()") == "x = 1 < 2\n"
+        page.clock.install()
+        copy = page.locator("#answer figure button")
+        for _ in range(2):  # the second time while it still says that it did
+            page.evaluate("navigator.clipboard.writeText('')")
+            copy.click()
+            page.wait_for_function("async () => await navigator.clipboard.readText() === 'x = 1 < 2\\n'")
+            assert copy.inner_text() == "Copied"
+        page.clock.run_for(10_000)
+        copy.filter(has_text="Copy").wait_for()
         page.get_by_role("button", name="Copy as Markdown").click()
-        page.get_by_role("button", name="Copied").nth(0).wait_for()
+        page.locator("#copy", has_text="Copied").wait_for()
         assert "```python\nx = 1 < 2\n```" in page.evaluate("navigator.clipboard.readText()")

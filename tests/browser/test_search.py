@@ -32,8 +32,12 @@ def test_results_come_while_typing_and_open_by_keyboard(sites: Sites, page: Page
     assert page.evaluate("document.activeElement === document.querySelectorAll('.hit')[1]")
     press("ArrowUp")
     assert page.evaluate("document.activeElement === document.querySelectorAll('.hit')[0]")
+    press("Escape")
+    assert page.evaluate("document.activeElement.id") == "q"
+    press("ArrowDown")
     press("s")
-    assert box(page).input_value() == "cache in rediss"
+    press("/")
+    assert box(page).input_value() == "cache in rediss/"
     press("Control+k")
     page.keyboard.type("migrations")
     page.locator("#results .hits:first-child[aria-label^=Migrations]").wait_for()
@@ -60,6 +64,26 @@ def test_an_answer_to_an_older_text_never_replaces_a_newer_one(sites: Sites, pag
     page.get_by_role("region", name="Caching").wait_for()
     assert "Zebra" not in page.locator("#results .hits").first.inner_text()
     assert len(held) == 1
+
+
+def test_enter_never_opens_a_result_of_an_older_text(sites: Sites, page: Page) -> None:
+    held: list[Any] = []
+
+    def hold_first(route: Any) -> None:
+        if held or "migrations" not in route.request.url:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/results?*", hold_first)
+    page.goto(sites.extracting)
+    box(page).fill("cache in redis")
+    page.get_by_role("region", name="Caching").wait_for()
+    with page.expect_request("**/results?q=migrations*"):
+        box(page).fill("migrations")
+    with page.expect_event("requestfailed"):  # it is given up for the one that Enter makes
+        page.keyboard.press("Enter")
+    page.locator("#results .hits:first-child[aria-label^=Migrations]").wait_for()
 
 
 def test_why_a_search_is_refused_is_said(sites: Sites, browser: Browser) -> None:

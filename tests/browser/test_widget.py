@@ -19,13 +19,28 @@ from tests.support.search_services import ATTACK, ModelServer
 pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 
 
+ATTRIBUTES = f"""data-accent="#0a58ca" data-sources="Handbook,Site"
+        data-questions="{QUESTION}|Other?" data-note=Vorsicht."""
+# What is heard of the widget on its page.
+HEAR = """() => {
+  window.heard = [];
+  document.addEventListener("docs-widget", (event) => window.heard.push(event.detail.kind));
+}"""
+# Styles of the page that would spoil the widget.
+SPOIL = """() => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync("body { letter-spacing: 9px } button, h2 { color: rgb(1, 2, 3) !important }");
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+}"""
+
+
 @contextmanager
-def foreign_page(sites: Sites, port: int) -> Iterator[str]:
+def foreign_page(sites: Sites, port: int, attributes: str = ATTRIBUTES) -> Iterator[str]:
     """Serve a page with the widget, dark by its own choice."""
     server = sites.generating.rstrip("/")
     html = f"""<!doctype html><html lang="de" data-theme="dark"><title>Host</title><body><p>Host page</p>
-        <script src="{server}/static/search/widget.js" defer data-accent="#0a58ca" data-sources="Handbook,Site"
-        data-questions="{QUESTION}|Other?" data-note="Vorsicht."></script></body></html>"""
+        <script src="{server}/static/search/widget.js" defer
+        {attributes}></script></body></html>"""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -72,6 +87,9 @@ def test_it_searches_and_answers_on_a_foreign_page(
         assert page.locator("#source-1 .passage-text").is_visible()
         title = page.locator("#source-1 .passage-title")
         assert title.get_attribute("href") == f"{sites.generating}documents/911/#p0"
+        assert title.get_attribute("target") == "_blank"
+        assert set(page.locator(".passage .source").all_inner_texts()) == {"Handbook"}
+        assert page.get_by_text("Vorsicht.").is_visible()
         assert page.locator(".root").get_attribute("data-theme") == "dark"
         page.screenshot(path=pictures / "widget.png")
         page.evaluate("document.documentElement.dataset.theme = 'light'")
@@ -81,6 +99,45 @@ def test_it_searches_and_answers_on_a_foreign_page(
         assert not page.get_by_role("dialog").is_visible()
         assert page.evaluate("window.hacked") is None
         assert page.context.cookies() == []
+
+
+def test_neither_sides_styles_reach_the_other(sites: Sites, page: Page) -> None:
+    style = "(element, name) => getComputedStyle(element)[name]"
+    with foreign_page(sites, 0) as address:
+        page.goto(address)
+        launch = page.get_by_role("button", name="Doku fragen")
+        launch.click()
+        page.evaluate(SPOIL)
+        for shown in (page.locator("dialog h2"), page.get_by_role("button", name="Schließen")):
+            assert shown.evaluate(style, "color") != "rgb(1, 2, 3)"
+            assert shown.evaluate(style, "letterSpacing") == "normal"
+        assert page.locator(".launch").evaluate(style, "backgroundColor") == "rgb(10, 88, 202)"
+        assert page.locator("body > p").evaluate(style, "boxSizing") == "content-box"
+        page.get_by_role("button", name="Schließen").click()
+        page.get_by_role("dialog").wait_for(state="hidden")
+
+
+def test_the_script_tag_decides(sites: Sites, page: Page) -> None:
+    attributes = 'data-label="Aide" data-title="Le manuel" data-language="fr" data-theme="light" data-sources="Site"'
+    with foreign_page(sites, 0, attributes) as address:
+        page.goto(address)
+        page.get_by_role("button", name="Aide").click()
+        assert page.get_by_role("dialog", name="Le manuel").is_visible()
+        assert page.get_by_role("searchbox", name="Chercher ou poser une question").is_visible()
+        assert page.locator(".root").get_attribute("data-theme") == "light"
+        assert page.locator("dialog select").input_value() == "Site"
+        assert not page.locator("dialog select").is_visible()
+
+
+def test_closing_it_hangs_up_on_the_model(sites: Sites, model: ModelServer, page: Page) -> None:
+    model.behaviour = "endless"
+    page.goto(f"{sites.generating}widget/")
+    page.get_by_role("button", name="Ask the docs").click()
+    page.get_by_role("searchbox").fill(QUESTION)
+    page.keyboard.press("Enter")
+    page.get_by_text("on and on and").first.wait_for()
+    page.get_by_role("button", name="Close").click()
+    assert model.hung_up.wait(120)
 
 
 def test_it_is_refused_on_a_page_that_is_not_named(sites: Sites, browser: Browser) -> None:
@@ -123,9 +180,11 @@ def test_what_is_stopped_or_broken_off_is_not_called_an_answer(
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{sites.generating}widget/")
+    page.evaluate(HEAR)
     page.get_by_role("button", name="Ask the docs").click()
     stop = page.get_by_role("button", name="Stop")
-    ends: list[Callable[[], None]] = [stop.click, lambda: page.get_by_role("searchbox").fill("cache in redis")]
+    field = page.get_by_role("searchbox")
+    ends: list[Callable[[], None]] = [stop.click, lambda: field.fill("cache in redis"), lambda: field.fill("")]
     for end in ends:
         page.get_by_role("searchbox").fill(QUESTION)
         page.keyboard.press("Enter")
@@ -138,6 +197,8 @@ def test_what_is_stopped_or_broken_off_is_not_called_an_answer(
     page.get_by_role("searchbox").fill("What else?")
     page.keyboard.press("Enter")
     page.locator(".status.error", has_text="before the answer was complete").wait_for()
+    stop.wait_for(state="hidden")
+    assert page.evaluate("window.heard") == ["question"] * 4
     context.close()
 
 
@@ -145,8 +206,11 @@ def test_its_own_page_shows_it(sites: Sites, model: ModelServer, browser: Browse
     for page in watched(browser.new_context()):
         page.goto(f"{sites.generating}widget/")
         assert "widget.js" in page.locator("pre").inner_text()
+        page.evaluate(HEAR)
         page.get_by_role("button", name="Ask the docs").click()
         page.get_by_role("searchbox").fill(QUESTION)
         page.keyboard.press("Enter")
         page.get_by_text("Answered.").wait_for()
         assert "Run makemigrations" in page.locator("dialog .answer").inner_text()
+        page.get_by_role("button", name="Stop").wait_for(state="hidden")
+        assert page.evaluate("window.heard") == ["question", "answered"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -580,6 +581,18 @@ def test_an_article_is_read_as_a_person_marked_it(page: Path) -> None:
     assert extracted
     gold = extraction.words(page.with_suffix(".txt").read_text(encoding="utf-8"))
     assert extraction.f1(extraction.words_of_markdown(extraction.untitled(extracted.markdown)), gold) >= 0.95
+
+
+def test_the_benchmark_looks_up_the_labels_of_a_site_made_of_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "guide" / "index.html"
+    page.parent.mkdir()
+    page.write_text('<main><section id="start"><h1>Guide</h1><p>How to begin.</p></section></main>')
+    labels = zlib.compress(b"begin std:label -1 guide/#start Guide\n")
+    (tmp_path / "objects.inv").write_bytes(b"# Sphinx inventory version 2\n#\n#\n#\n" + labels)
+    extraction.measure_site(tmp_path, None, peers=False, worst=0)
+    assert "objects.inv: 1, of which 0 are no anchor" in capsys.readouterr().out
 
 
 # --- Hostile pages -------------------------------------------------------------------------------------------

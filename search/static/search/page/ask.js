@@ -6,7 +6,7 @@ import { noteQuestion } from "./history.js";
 import { nowShown, shown } from "./shown.js";
 import { eventsOf } from "./stream.js";
 import { archiveTurn, clearThread } from "./thread.js";
-import { resetTools, showTools } from "./tools.js";
+import { resetTools, showRating, showTools } from "./tools.js";
 
 const BROKEN_OFF = "The connection ended before the answer was complete. Ask again to get all of it.";
 const answer = byId("answer");
@@ -19,7 +19,7 @@ export function ask(question, { after = "", again = false, chosen = filters() } 
   else if (!after) clearThread();
   nowShown({ question, filters: chosen, after });
   noteQuestion(question);
-  remember({ q: question, ...chosen, asked: 1 });
+  remember({ q: question, ...chosen, after, asked: 1 });
   return answerOf({ q: question, ...chosen, after, again });
 }
 
@@ -79,7 +79,7 @@ const handlers = {
   },
   kept({ key }) {
     shown.key = key;
-    if (key) remember({ q: shown.question, ...shown.filters, answer: key });
+    if (key) remember({ q: shown.question, ...shown.filters, after: shown.after, answer: key });
   },
   error({ message }) {
     complain(message);
@@ -133,23 +133,25 @@ export function stop() {
 }
 
 // An answer that this reader was given before, after the page was loaded again.
-export async function restore(key) {
+export async function restore(key, after) {
   const response = await fetch(`${form.dataset.answers}${encodeURIComponent(key)}/mine`);
   if (!response.ok) return false;
   const stored = await response.json();
   const { question, source, version, markdown, shared } = stored;
-  nowShown({ question, filters: { source, version }, key, markdown, shared });
+  nowShown({ question, filters: { source, version }, after, key, markdown, shared });
   begin();
   showSources(stored.passages, stored.count);
+  show(stored.mode === "extractive" && stored.count, "extractive");
   blocks.set(0, stored.html);
   settle();
+  showRating({ 1: "up", [-1]: "down" }[stored.rating] ?? "");
   const at = new Date(stored.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
   say(`This is the answer of ${at}.`);
   return true;
 }
 
-export function tellInterrupted(question) {
-  nowShown({ question, filters: filters() });
+export function tellInterrupted(question, after) {
+  nowShown({ question, filters: filters(), after });
   begin();
   settle();
   say("The page was loaded again before the answer was complete.");

@@ -51,7 +51,7 @@ export function addCopyButtons(answer) {
 }
 
 export async function copy(text, button) {
-  const label = button.textContent;
+  const label = (button.dataset.label ??= button.textContent); // a second press finds "Copied" there
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";

@@ -15,7 +15,7 @@ export function say(text) {
 }
 
 export function complain(message) {
-  say("");
+  if (message) say(""); // taking a complaint back says nothing about an answer being written
   byId("error").textContent = message;
   byId("error").hidden = !message;
 }

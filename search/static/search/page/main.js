@@ -98,8 +98,9 @@ showHistory(choose);
 async function resume() {
   const address = new URLSearchParams(location.search);
   const question = address.get("q") ?? "";
-  if (address.get("answer") && (await restore(address.get("answer")))) search({ quiet: true });
-  else if (address.get("asked")) tellInterrupted(question);
+  const after = address.get("after") ?? "";
+  if (address.get("answer") && (await restore(address.get("answer"), after))) search({ quiet: true });
+  else if (address.get("asked")) tellInterrupted(question, after);
   else if (question) search();
 }
 

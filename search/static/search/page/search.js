@@ -49,7 +49,7 @@ function empty() {
   results.replaceChildren();
   shownFor = null;
   if (byId("answers").hidden) remember({});
-  say("");
+  if (!document.body.classList.contains("busy")) say("");
 }
 
 function report(query) {

@@ -10,7 +10,8 @@ const ratings = [...document.querySelectorAll("[data-rating]")];
 
 export function resetTools() {
   show(false, "again", "copy", "favourite", "shared", "note", ...OF_STORED);
-  for (const button of ratings) button.setAttribute("aria-pressed", "false");
+  showRating("");
+  byId("read").setAttribute("aria-expanded", "false"); // passages of a new answer are closed
   if (byId("note-text")) byId("note-text").value = "";
 }
 
@@ -40,11 +41,15 @@ function showLink(link) {
   show(link, "shared");
 }
 
+export function showRating(rating) {
+  for (const button of ratings) button.setAttribute("aria-pressed", String(button.dataset.rating === rating));
+}
+
 async function rate(button) {
   const pressed = button.getAttribute("aria-pressed") === "true";
   const rating = pressed ? "" : button.dataset.rating;
   if (!(await change({ do: "rate", rating }))) return;
-  for (const other of ratings) other.setAttribute("aria-pressed", String(other.dataset.rating === rating));
+  showRating(rating);
   show(rating === "down", "note");
   say(rating ? "Thank you, your rating is kept." : "Your rating is taken back.");
   if (rating === "down") byId("note-text").focus();

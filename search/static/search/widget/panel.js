@@ -120,7 +120,10 @@ class Panel {
     const query = new URLSearchParams({ q: this.field.value.trim(), source: this.source.value });
     this.questions.hidden = Boolean(query.get("q"));
     this.stop.hidden = true;
-    if (!query.get("q")) return this.results.replaceChildren();
+    if (!query.get("q")) {
+      this.#running?.abort(); // what it would show is of an older text
+      return this.results.replaceChildren();
+    }
     return this.#only(async (signal) => {
       const response = await fetch(new URL(`widget/results?${query}`, SITE), { signal, credentials: "omit" });
       if (!response.headers.get("Content-Type")?.startsWith("text/html")) throw await refusal(response);
@@ -133,12 +136,12 @@ class Panel {
     this.#begin();
     const body = { q: this.field.value.trim(), source: this.source.value };
     document.dispatchEvent(new CustomEvent("docs-widget", { detail: { kind: "question", question: body.q } }));
+    let complete = false;
     const ended = await this.#only(async (signal) => {
       const response = await fetch(new URL("widget/ask", SITE), {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal, credentials: "omit",
       });
       if (!response.ok) throw await refusal(response);
-      let complete = false;
       for await (const { name, data } of eventsOf(response)) {
         this.#handle(name, data);
         complete ||= name === "done";
@@ -146,7 +149,7 @@ class Panel {
       if (!complete) throw new Error("broken off", { cause: this.words.brokenOff });
       this.#say(this.notice || this.words.done);
     });
-    if (ended) this.#settle();
+    if (ended) this.#settle(complete);
   }
 
   #begin() {
@@ -174,11 +177,11 @@ class Panel {
     this.#say(message);
   }
 
-  #settle() {
+  #settle(complete) {
     this.blocks.flush();
     addCopyButtons(this.answer);
     this.stop.hidden = true;
-    document.dispatchEvent(new CustomEvent("docs-widget", { detail: { kind: "answered" } }));
+    if (complete) document.dispatchEvent(new CustomEvent("docs-widget", { detail: { kind: "answered" } }));
   }
 
   // Addresses in the server's HTML are relative to the server, not to the page.
