@@ -67,8 +67,9 @@ class _Loader(yaml.CSafeLoader):
 
 for tag, pattern, first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(?:0|[1-9]\d{0,17})", "-+0123456789"),
-    ("float", r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?", "-+0123456789."),
+    # Longer rows of digits, and those that begin with a zero, are no numbers to count with: they stay as written.
+    ("int", r"[-+]?(?:0|[1-9]\d{0,99})", "-+0123456789"),
+    ("float", r"[-+]?(?:\.\d+|\d+\.\d*|\d+(?=[eE]))(?:[eE][-+]?\d+)?", "-+0123456789."),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
     ("merge", r"<<", "<"),
 ):

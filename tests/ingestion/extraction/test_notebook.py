@@ -64,6 +64,7 @@ def test_the_metadata_may_name_it() -> None:
         ({"output_type": "stream", "text": ["a\n", "b\n"]}, "a\nb"),
         ({"output_type": "execute_result", "data": {"text/plain": "3", "text/html": "<b>3</b>"}}, "3"),
         ({"output_type": "error", "ename": "Cold", "evalue": "is", "traceback": ["\x1b[31mlong"]}, "Cold: is"),
+        ({"output_type": "pyerr", "ename": "Cold", "evalue": "is"}, "Cold: is"),
         ({"output_type": "stream", "text": "\x1b[31mred\x1b[0m\x00"}, "red"),
         ({"output_type": "stream", "text": "\x1b[0;31mrate(x[5m])"}, "rate(x[5m])"),
         ({"output_type": "stream", "text": "n\n" * 500}, "n\n" * 12 + "…"),
@@ -162,11 +163,25 @@ def test_pictures_never_stay() -> None:
 
 
 def test_it_reads_the_old_format() -> None:
+    output = {"output_type": "display_data", "html": ["<i>shown</i>"]}
     cells = [
         {"cell_type": "heading", "level": 2, "source": "Tea"},
-        {"cell_type": "code", "input": "x", "language": "r"},
+        {"cell_type": "code", "input": "x", "language": "r", "outputs": [output]},
     ]
-    assert read({"nbformat": 3, "worksheets": [{"cells": cells}, 3]}).markdown == "## Tea\n\n```r\nx\n```"
+    sheets = [{"cells": cells}, 3, {"cells": [text("Words.")]}]
+    assert read({"nbformat": 3, "worksheets": sheets}).markdown == "## Tea\n\n```r\nx\n```\n\n*shown*\n\nWords."
+
+
+def test_links_of_text_lead_on_also_those_that_are_only_defined_below_it() -> None:
+    cells = [text("See [pots](https://tea.example/pots) and cups.\n\n[c]: https://tea.example/cups")]
+    assert set(read({"cells": cells}).links) == {"https://tea.example/pots", "https://tea.example/cups"}
+
+
+def test_the_rest_of_a_long_page_in_an_output_is_left_out_and_counted() -> None:
+    data = {"text/html": f"<p>{'tea ' * 10_000}</p>"}
+    page = read({"cells": [code("x", {"output_type": "display_data", "data": data})]})
+    assert [rule.rule for rule in page.dropped] == ["long outputs"]
+    assert 9_990 <= page.dropped[0].words + page.markdown.count("tea") <= 10_010
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"cells": 3}', b"[" * 200_000, b'"\\ud800"'])

@@ -245,6 +245,80 @@ def test_no_word_is_lost_but_those_of_extensions_which_are_counted() -> None:
     assert [(each.rule, each.words) for each in page.dropped] == [("vendor extension", 1)]
 
 
+def model(schema: str) -> str:
+    return f"components: {{schemas: {{M: {schema}}}}}"
+
+
+def operation(parts: str, others: str = "") -> str:
+    return f"paths: {{/a: {{{others} get: {{{parts}}}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("part", "shown"),
+    [
+        ("info: {title: T, summary: All about tea}", "All about tea"),
+        ("info: {title: T, contact: {name: Ann, email: ann@tea.example}}", "Contact: Ann ann@tea.example"),
+        ("info: {title: T, license: {name: MIT}}", "License: MIT"),
+        ("info: {title: T, termsOfService: https://tea.example/terms}", "Terms of service: https://tea.example/terms"),
+        ("externalDocs: {description: The book, url: https://tea.example}", "The book https://tea.example"),
+        ("tags: [{name: Teas, externalDocs: {description: More of teas}}]", "## Teas\n\nMore of teas"),
+        (operation("", "summary: Of both,"), "### `GET /a`\n\nOf both"),
+        (operation("tags: [x, y, z]"), "Also under: y, z"),
+        (operation("externalDocs: {description: Read on}"), "Read on"),
+        (operation("security: [{key: [], own: []}]"), "Authentication: key and own"),
+        (
+            operation("parameters: [{name: n, in: query, description: own}]", "parameters: [{name: n, in: query}],"),
+            "--- |\n| `n` | query | any |  | own. |",
+        ),
+        (
+            operation("parameters: [{name: f, in: query, content: {a/b: {schema: {type: object, title: Sieve}}}}]"),
+            "| `f` | query | object |  | Sieve. |",
+        ),
+        (operation("requestBody: {content: {a/b: {schema: {type: string, description: A note}}}}"), "A note"),
+        (
+            operation("responses: {200: {description: Yes, links: {next: {operationId: more, description: On}}}}"),
+            "Link next: more On",
+        ),
+        (model("{type: string, example: sencha}"), "Example:\n\n```\nsencha\n```"),
+        (model("{type: string, examples: [sencha]}"), "Example:\n\n```\nsencha\n```"),
+        (model("{anyOf: [{type: string}, {type: integer}]}"), "string or integer"),
+        (model("{oneOf: [{properties: {o: {type: string}}}]}"), "| `o` | string |"),
+        (model("{additionalProperties: {properties: {k: {type: string}}}}"), "| `*.k` | string |"),
+        (
+            model("{properties: {l: {type: object, additionalProperties: {type: integer}}}}"),
+            "object with values of int",
+        ),
+        (model("{properties: {l: {type: array, items: {type: string, description: leaf}}}}"), "Items: leaf."),
+        (model("{properties: {p: {examples: [one, two], title: Maker}}}"), "Maker. Example: one. Example: two."),
+        (model("{properties: {p: {default: 010}}}"), "default: 010."),
+        (model("{properties: {p: {maximum: 9223372036854775807}}}"), "maximum: 9223372036854775807."),
+        (model("{properties: {p: {maximum: 2e3}}}"), "maximum: 2000.0."),
+    ],
+)
+def test_what_each_part_says_is_shown(part: str, shown: str) -> None:
+    info = "" if part.startswith("info") else "info: {title: T}\n"
+    assert shown in read(f"openapi: 3.1.0\n{info}{part}\n").markdown
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "$ref: '#/paths/~1teas~1{id}/get/parameters/0'",
+        "$ref: '#/paths/~1teas~1%7Bid%7D/get/parameters/0'",
+        "$ref: '#/paths/~1teas~1{id}/get/responses/200'",
+        "$ref: '#/components/parameters/Bare', description: Leaf by leaf",
+        "$ref: 'other.yaml#/Leaf', name: leaf, description: Leaf by leaf",
+    ],
+)
+def test_references_lead_into_paths_lists_and_numbers_and_may_be_described_anew(reference: str) -> None:
+    leaf = "{name: leaf, in: query, description: Leaf by leaf}"
+    referred = f"  /teas/{{id}}: {{get: {{parameters: [{leaf}], responses: {{200: {leaf}}}}}}}\n"
+    asking = f"  /asking: {{get: {{parameters: [{{{reference}}}]}}}}\n"
+    bare = "components: {parameters: {Bare: {name: leaf, in: query, description: Bare}}}\n"
+    found = read(f"{HEAD}paths:\n{asking}{referred}{bare}").markdown
+    assert "Leaf by leaf" in section(found, "### `GET /asking`")
+
+
 def test_version_2_is_read_alike() -> None:
     page = read(
         {

@@ -200,6 +200,31 @@ def test_what_pandoc_leaves_out_of_a_document_is_added() -> None:
     assert "## Diagrams and charts\n\nKettle feeds pot\n\nSales of tea" in page.markdown
 
 
+@pytest.mark.parametrize(
+    ("runs", "shown"),
+    [
+        ("<w:t>one</w:t><w:br/><w:t>two</w:t>", "one\ntwo"),
+        ("<w:t>Name</w:t><w:tab/><w:t>Value</w:t>", "Name Value"),
+        ("<w:t>kettle</w:t></w:r><w:r><w:rPr><w:b/></w:rPr><w:t>ful</w:t>", "kettle**ful**"),
+        ('<w:t>x</w:t></w:r><w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t>2</w:t>', "x^2"),
+        ("<w:t>Ver\u00adsicherung</w:t>", "Versicherung"),
+        ("<w:t>e</w:t><w:noBreakHyphen/><w:t>mail</w:t>", "e\u2011mail"),
+    ],
+    ids=["line break", "tab", "bold part", "raised", "soft hyphen", "fixed hyphen"],
+)
+def test_words_that_pandoc_shows_in_parts_are_not_added_once_more(runs: str, shown: str) -> None:
+    assert read(docx(f"<w:p><w:r>{runs}</w:r></w:p>"), DOCX).markdown == shown
+
+
+def test_words_with_notes_links_and_formulas_in_them_are_not_added_once_more() -> None:
+    source = "The $\\frac{a}{b}=\\alpha$ of it, [wo](https://tea.example)rd and w^[a note]ord."
+    assert "Further text" not in read(written(source, "docx"), DOCX).markdown
+
+
+def test_formulas_of_slides_are_added() -> None:
+    assert "ab=α" in read(written("# Tea\n\n$\\frac{a}{b}=\\alpha$", "pptx"), ".pptx").markdown
+
+
 def test_what_stands_on_every_page_and_what_reviewers_wrote_is_left_out_and_counted() -> None:
     part = '<x xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">{}</x>'
     others = {"header1": "Tea company", "footer2": "Page", "comments": "Is this right?"}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from ingestion.exceptions import UnsupportedContent
 from ingestion.extraction.extract import extract
+from ingestion.extraction.pdf import reader
 from ingestion.extraction.pdf.headings import Entry, Heading
 from ingestion.extraction.pdf.layout import Block, Verbatim, blocks
 from ingestion.extraction.pdf.lines import Cell, Line
@@ -30,13 +32,28 @@ SONG = (
 )
 
 
-def pdf(*streams: bytes, outline: tuple[tuple[str, int], ...] = (), title: str = "", trailer: bytes = b"") -> bytes:
-    """Return a file with a page for each stream; objects 1 to 4 are catalogue, pages, font and information."""
+def pdf(
+    *streams: bytes,
+    outline: tuple[tuple[str, int], ...] = (),
+    height: str = "null",
+    title: str = "",
+    trailer: bytes = b"",
+) -> bytes:
+    """Return a file with a page for each stream; objects 1 to 4 are catalogue, pages, font and information.
+
+    All entries of the outline lead to ``height`` on their page.
+    """
     first, after = 5, 5 + 2 * len(streams)
     kids = b" ".join(b"%d 0 R" % (first + 2 * n) for n in range(len(streams)))
     entries = [
-        b"<< /Title (%s) /Parent %d 0 R /Dest [%d 0 R /XYZ null null null] %s >>"
-        % (words.encode(), after, first + 2 * page, b"/Next %d 0 R" % (after + n + 2) if n + 1 < len(outline) else b"")
+        b"<< /Title (%s) /Parent %d 0 R /Dest [%d 0 R /XYZ null %s null] %s >>"
+        % (
+            words.encode(),
+            after,
+            first + 2 * page,
+            height.encode(),
+            b"/Next %d 0 R" % (after + n + 2) if n + 1 < len(outline) else b"",
+        )
         for n, (words, page) in enumerate(outline)
     ]
     objects = [
@@ -104,6 +121,25 @@ def test_the_outline_gives_headings_that_lead_to_their_pages() -> None:
         "The Tea Book › Spoons": "page=2",
     }
     assert page.links == ("https://t.example",)
+
+
+@pytest.mark.parametrize(
+    ("height", "shown"),
+    [("690", "Kettles boil.\n\n# Steam\n\nCups cool."), ("20", "Kettles boil.\n\nCups cool.\n\n# Steam")],
+)
+def test_a_title_that_no_line_shows_stands_where_the_outline_leads_to(height: str, shown: str) -> None:
+    page = text("Kettles boil.", "", "", "Cups cool.")
+    assert read(pdf(page, outline=(("Steam", 0),), height=height)).markdown == shown
+
+
+def test_a_file_with_too_many_pages_says_how_many_were_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = reader.CHILD.read_text()
+    limited = tmp_path / "limited.py"
+    limited.write_text(program.replace("MAX_OUTLINE = 3000, ", "MAX_OUTLINE = 2, "))
+    assert limited.read_text() != program
+    monkeypatch.setattr(reader, "CHILD", limited)
+    found = read(pdf(text("Kettles boil."), text("Cups cool."), text("Spoons stir."))).markdown
+    assert found.endswith("Cups cool.\n\n(Only the first 2 of 3 pages were read.)")
 
 
 def test_without_an_outline_each_page_is_a_heading() -> None:
@@ -222,6 +258,13 @@ def test_a_table_keeps_its_rows_and_the_order_of_its_cells() -> None:
         assert table in read(pdf(drawn(*cells))).markdown
 
 
+def test_the_head_of_a_table_in_bold_letters_is_no_heading() -> None:
+    head = drawn((60, 700, "Option"), (210, 700, "Meaning"), font=3)
+    rows = drawn((60, 684, "depth"), (210, 684, "levels to enter"), (60, 668, "width"), (210, 668, "letters in a line"))
+    found = read(pdf(drawn((60, 740, "These options can be set:")) + head + rows)).markdown
+    assert "| Option | Meaning |\n| --- | --- |\n| depth | levels to enter |" in found
+
+
 def test_lines_that_go_on_in_one_cell_belong_to_their_row_and_empty_cells_stay_empty() -> None:
     cells = [
         (60, 700, "Key"),
@@ -293,6 +336,30 @@ def test_other_dots_become_a_table_without_dots() -> None:
     ]
     page = read(pdf(drawn(*prices)))
     assert "| Green | 3.50 |" in page.markdown and "| Black | 2.90 |" in page.markdown and not page.dropped
+
+
+@pytest.mark.parametrize(
+    ("numbers", "font"), [(("12", "7", "30"), 1), (("100", "200", "9000"), 1), (("1", "2", "3"), 2)]
+)
+def test_dots_before_numbers_that_are_no_pages_and_dots_in_code_are_kept(numbers: Sequence[str], font: int) -> None:
+    words = [f"{name} {'.' * 20} {number}" for name, number in zip(("Green", "Black", "White"), numbers, strict=True)]
+    page = read(pdf(drawn((60, 760, "Leaves of the year:")) + drawn(*side(60, words), font=font)))
+    assert not lost_words(f"Green Black White {' '.join(numbers)}", page.markdown) and not page.dropped
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("0 1 -1 0 400 200", "0 1 -1 0 414 200"),
+        ("-1 0 0 -1 500 400", "-1 0 0 -1 500 414"),
+        ("0 -1 1 0 414 700", "0 -1 1 0 400 700"),
+    ],
+)
+def test_turned_lines_are_read_in_their_order(places: Sequence[str]) -> None:
+    words = ("The stamp says first", "and then says last.")
+    shown = " ".join(f"{place} Tm ({part}) Tj" for place, part in reversed([*zip(places, words, strict=True)]))
+    found = read(pdf(b"BT /F1 11 Tf %s ET" % shown.encode())).markdown
+    assert "The stamp says first and then says last." in found
 
 
 def test_turned_pages_and_turned_words_are_read_whole() -> None:
@@ -433,9 +500,9 @@ def test_a_sentence_goes_on_over_the_page() -> None:
 
 
 def test_code_does_not_go_on_over_the_page() -> None:
-    code = [line._replace(mono=True) for line in lines("x = 1")]
+    code = [line._replace(mono=True) for line in lines("x = 1 \ufffe")]  # as a hyphen at the end of a line is read
     found = layout([*lines("Much text about", "it, and more."), *code], lines("lower case begins this page."))
-    assert found == ["Much text about it, and more.", Verbatim("```\nx = 1\n```"), "lower case begins this page."]
+    assert found == ["Much text about it, and more.", Verbatim("```\nx = 1 -\n```"), "lower case begins this page."]
 
 
 def test_a_heading_replaces_the_lines_that_show_it_or_stands_where_the_outline_says() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from typing import Any
 
 import pytest
 
@@ -25,10 +26,12 @@ STYLES = (
 )
 
 
-def workbook(*sheets: tuple[str, str], strings: tuple[str, ...] = (), hidden: str = "", **parts: str) -> bytes:
+def workbook(
+    *sheets: tuple[str, str], strings: tuple[str, ...] = (), hidden: str = "", state: str = "hidden", **parts: str
+) -> bytes:
     """Return a workbook; a sheet is its name and the XML of its rows."""
     names = "".join(
-        f'<sheet name="{name}" sheetId="{n}" r:id="r{n}" state="{"hidden" if name == hidden else "visible"}"/>'
+        f'<sheet name="{name}" sheetId="{n}" r:id="r{n}" state="{state if name == hidden else "visible"}"/>'
         for n, (name, _) in enumerate(sheets)
     )
     links = "".join(f'<Relationship Id="r{n}" Target="worksheets/sheet{n}.xml"/>' for n in range(len(sheets)))
@@ -88,6 +91,7 @@ def test_values_are_shown_as_programs_show_them() -> None:
         ("0.0%", "0.125", "12.5%"),
         ("[Red]0%;[h]0%", "0.5", "12:00:00"),
         ("0.0&quot;%&quot;", "0.5", "0.5"),
+        ("[Red]0%", "0.5", "50%"),
         ("[h]:mm:ss", "1.5", "36:00:00"),
         ("[mm]:ss", "-0.0625", "-1:30:00"),
         ("[Blue]h:mm", "0.25", "06:00:00"),
@@ -100,6 +104,31 @@ def test_formats_of_the_file_show_percents_and_spans_of_time(code: str, value: s
     assert read(workbook(("S", row(1, "A", "B") + row(2, f"1:{value}", "x")), styles=styles)).markdown.endswith(
         f"| {shown} | x |"
     )
+
+
+def test_a_workbook_may_count_its_days_from_1904() -> None:
+    sheets = '<workbookPr date1904="1"/><sheets><sheet name="S" r:id="r0"/></sheets>'
+    book = f'<workbook xmlns="{MAIN}" xmlns:r="{RELATION}">{sheets}</workbook>'
+    assert read(workbook(("S", row(1, "1:43830")), workbook=book)).markdown == "## S\n\n2024-01-01"
+
+
+def test_a_sheet_may_be_named_by_its_whole_path() -> None:
+    relations = '<Relationships><Relationship Id="r0" Target="/xl/worksheets/sheet0.xml"/></Relationships>'
+    parts: dict[str, Any] = {"_rels/workbook.xml.rels": relations}
+    assert read(workbook(("S", row(1, "Tea")), **parts)).markdown == "## S\n\nTea"
+
+
+@pytest.mark.parametrize(
+    ("rows", "shown"),
+    [
+        ('<row r="1"><c r="Z1"><v>1</v></c><c r="AA1"><v>2</v></c><c r="BA1"><v>3</v></c></row>', "| 1 | 2 | 3 |"),
+        ("<row><c><v>1</v></c></row><row><c><v>2</v></c></row>", "1\n\n2"),
+        (row(1, "Group", "own") + '<mergeCell ref="A1:B1"/>', "| Group | own |"),
+    ],
+    ids=["beyond Z", "no numbers of rows", "a cell with text under a merged one"],
+)
+def test_no_cell_takes_the_place_of_another(rows: str, shown: str) -> None:
+    assert shown in read(workbook(("S", rows))).markdown
 
 
 def test_texts_of_all_kinds_are_kept() -> None:
@@ -118,12 +147,21 @@ def test_merged_cells_are_repeated_in_the_rows_and_columns_that_they_cover() -> 
     assert "| Hot | Tea | 1 |\n| Hot | Coffee | 2 |" in read(workbook(("S", rows + merged))).markdown
 
 
-def test_hidden_sheets_and_comments_are_left_out_and_counted() -> None:
+@pytest.mark.parametrize("others", ["comments2", "threadedComments/threadedComment1"])
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_hidden_sheets_and_comments_are_left_out_and_counted(state: str, others: str) -> None:
     comment = f'<comments xmlns="{MAIN}"><comment><text><t>Is this right?</t></text></comment></comments>'
-    book = workbook(("S", row(1, "Tea")), ("Draft", row(1, "Secret blend")), hidden="Draft", comments1=comment)
+    comments: dict[str, Any] = {"comments1": comment, others: comment}
+    book = workbook(
+        ("S", row(1, "Tea")),
+        ("Draft", row(1, "Secret blend")),
+        hidden="Draft",
+        state=state,
+        **comments,
+    )
     page = read(book)
     assert page.markdown == "## S\n\nTea"
-    assert [(each.rule, each.words) for each in page.dropped] == [("comment of a reviewer", 3), ("hidden sheet", 2)]
+    assert [(each.rule, each.words) for each in page.dropped] == [("comment of a reviewer", 6), ("hidden sheet", 2)]
 
 
 def test_no_word_is_lost() -> None:
