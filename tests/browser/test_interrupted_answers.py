@@ -40,7 +40,7 @@ def test_a_search_leaves_the_status_and_the_address_to_the_answer_being_written(
     page.locator("#status", has_text="Writing the answer…").wait_for()
     address = page.url
     box(page).fill("cache in redis")
-    page.get_by_role("region", name="Caching").wait_for()
+    page.locator("#results .hits:first-child[aria-label^=Caching]").wait_for()
     assert page.locator("#status").inner_text() == "Writing the answer…"
     box(page).fill("")
     page.locator("#results .hit").first.wait_for(state="detached")
